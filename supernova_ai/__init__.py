@@ -1,0 +1,1 @@
+"""SuperNova AI: the LLM layer of a financial advisor."""

@@ -1,0 +1,174 @@
+"""Every error this package raises on purpose. Catch ``SupernovaError`` for all of them.
+
+SupernovaError
+├── ConfigError                 the YAML, .env or arguments are wrong
+├── InvalidRequest              the call's own arguments are wrong (also a ValueError)
+├── StoreError                  the database cannot be opened, read or written
+│   └── SchemaTooNew            … because a newer version of this package wrote it
+├── VaultError                  something about keys
+│   ├── MasterKeyError          the master key is missing, wrong or unsafe
+│   ├── KeyFormatError          the text given is not a key of that provider
+│   ├── KeyNotFound             the provider and slot hold no key
+│   └── KeyCorrupt              the record was altered, or moved from its place
+├── BudgetExceeded              a budget cannot bear this request
+├── PriceUnknown                no price is known while a budget applies
+├── NoProvider                  no deployment can be tried: none configured, keyed or healthy
+└── ProviderError               a provider was asked and failed
+    ├── AuthenticationFailed    it refused the key
+    ├── RateLimited             it asks for fewer requests
+    ├── ProviderTimeout         it did not answer in time
+    ├── ProviderUnavailable     it could not be reached, or answered 5xx
+    ├── ModelNotFound           it does not know the model
+    ├── RequestRejected         it refused the request as malformed
+    │   ├── ContextTooLong      … because the prompt is too long for the model
+    │   └── ContentRefused      … because of its content policy
+    └── StreamInterrupted       the stream broke after its first token
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+
+class SupernovaError(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+class ConfigError(SupernovaError):
+    """The configuration cannot be used; the message names file, line, field, value and remedy."""
+
+
+class InvalidRequest(SupernovaError, ValueError):
+    """An argument of the call is wrong; nothing was sent and nothing was spent."""
+
+
+class StoreError(SupernovaError):
+    """The database cannot be opened, read or written."""
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer version of this package."""
+
+
+class VaultError(SupernovaError):
+    """Something about keys is wrong."""
+
+
+class MasterKeyError(VaultError):
+    """The master key is missing, wrong, or kept in an unsafe place."""
+
+
+class KeyFormatError(VaultError, ValueError):
+    """The text given cannot be a key of that provider. The text itself is never in the message."""
+
+
+class KeyNotFound(VaultError):
+    """The provider and slot hold no key."""
+
+
+class KeyCorrupt(VaultError):
+    """A key record was altered, or moved from the place it was sealed for."""
+
+
+class BudgetExceeded(SupernovaError):
+    """A budget cannot bear the request; nothing was sent.
+
+    Amounts are in USD. ``resets_at`` is when the window ends, with its time zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: str,
+        spent: Decimal,
+        held: Decimal,
+        limit: Decimal,
+        needed: Decimal,
+        resets_at: datetime | None,
+    ) -> None:
+        self.budget = budget
+        self.spent = spent
+        self.held = held
+        self.limit = limit
+        self.needed = needed
+        self.resets_at = resets_at
+        reset = f" It resets at {resets_at:%Y-%m-%d %H:%M %Z}." if resets_at else ""
+        super().__init__(
+            f"budget {budget!r} cannot bear this request: it needs up to ${needed} and ${self.left} "
+            f"of ${limit} is left (${spent} spent, ${held} held).{reset} Raise the limit under "
+            f"'budgets', ask for fewer max_tokens, or use a cheaper tier."
+        )
+
+    @property
+    def left(self) -> Decimal:
+        """What the window can still bear, in USD; never negative."""
+        return max(Decimal(0), self.limit - self.spent - self.held)
+
+
+class PriceUnknown(SupernovaError):
+    """A budget applies and the model has no known price, so no limit could be kept."""
+
+
+class NoProvider(SupernovaError):
+    """There is no deployment to try: none is configured, holds a key, or is healthy."""
+
+
+class ProviderError(SupernovaError):
+    """A provider was asked and failed.
+
+    ``status`` is the HTTP status if there was an answer; ``request_id`` finds the attempts in the ledger.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+        super().__init__(message)
+
+
+class AuthenticationFailed(ProviderError):
+    """The provider refused the key."""
+
+
+class RateLimited(ProviderError):
+    """The provider asks for fewer requests."""
+
+
+class ProviderTimeout(ProviderError):
+    """The provider did not answer in time."""
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider could not be reached, or answered that it is in trouble."""
+
+
+class ModelNotFound(ProviderError):
+    """The provider does not know the model."""
+
+
+class RequestRejected(ProviderError):
+    """The provider refused the request as malformed or unsupported."""
+
+
+class ContextTooLong(RequestRejected):
+    """The prompt is longer than the model's context."""
+
+
+class ContentRefused(RequestRejected):
+    """The provider's content policy refused the request."""
+
+
+class StreamInterrupted(ProviderError):
+    """The stream broke after its first token; ``partial`` is the text received until then."""
+
+    partial: str = ""

@@ -1,0 +1,37 @@
+"""Structured events to the standard ``logging`` tree under ``supernova_ai``, with secrets removed.
+
+No handler is installed here: a program that configures ``logging`` sees the events, one that does not
+sees warnings and worse, as with any library.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from supernova_ai.secret import redact
+
+_ROOT = "supernova_ai"
+
+
+def _redact_values(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: redact(value if isinstance(value, str) else repr(value)) for name, value in event.items()}
+
+
+def _render(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+    name = event.pop("event")
+    return " ".join([name, *(f"{key}={value}" for key, value in event.items())])
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of one module; events are dotted names with key-values (``ledger.hold.refused``)."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name if name.startswith(_ROOT) else f"{_ROOT}.{name}"),
+        processors=[structlog.stdlib.filter_by_level, _redact_values, _render],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return logger

@@ -1,0 +1,5 @@
+"""The database: tables, migrations, and one writer with group commit."""
+
+from supernova_ai.store.database import Store
+
+__all__ = ["Store"]

@@ -1,0 +1,117 @@
+"""The store: one database, one writer, and migrations that run when it is opened."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+from peewee import Database, PeeweeException, SqliteDatabase
+from playhouse.db_url import connect, schemes
+from playhouse.migrations import Runner
+
+from supernova_ai.errors import SchemaTooNew, StoreError
+from supernova_ai.store.tables import Meta
+from supernova_ai.store.writer import Writer, explain
+
+T = TypeVar("T")
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class Store:
+    """An open database. Writes go through ``write``, reads through ``read``; both take ``operation(database)``.
+
+    Args:
+        where: a path to a SQLite file (made, with its folder, if missing), or a database URL.
+
+    Raises:
+        StoreError: it cannot be opened; the message says what to do.
+        SchemaTooNew: a newer version of this package wrote it.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self.where = str(where)
+        try:
+            if "://" in self.where and not self.where.startswith("sqlite:"):
+                self._database = _open_url(self.where)
+                _migrate(self._database)
+            else:
+                path = Path(self.where.removeprefix("sqlite:///")).expanduser()
+                self._database = _open_sqlite(path)
+            self.id: str = self.read(_identity)
+        except (PeeweeException, OSError) as error:
+            raise explain(error) from error
+        self._writer = Writer(self._database)
+
+    def write(self, operation: Callable[[Database], T]) -> Future[T]:
+        """Run the operation in the writer's next transaction; the future is done once it is durable."""
+        return self._writer.submit(operation)
+
+    def read(self, operation: Callable[[Database], T]) -> T:
+        """Run the operation on this thread, over a connection of its own.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        try:
+            with self._database.connection_context():
+                return operation(self._database)
+        except PeeweeException as error:
+            raise explain(error) from error
+
+    def close(self) -> None:
+        """Write what is queued and close. Calling again does nothing."""
+        self._writer.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open_sqlite(path: Path) -> SqliteDatabase:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The first open sets the WAL mode and the tables: one process at a time.
+    with FileLock(f"{path}.lock", timeout=30, mode=0o600):
+        # SQLite would make it readable by others; so make it first.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        database = SqliteDatabase(
+            str(path),
+            timeout=30,
+            lock_type="IMMEDIATE",
+            pragmas={"journal_mode": "wal", "synchronous": "full"},
+        )
+        _migrate(database)
+    return database
+
+
+def _open_url(url: str) -> Database:
+    scheme = url.partition("://")[0]
+    if scheme not in schemes or "mysql" in scheme:
+        raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
+    return connect(url, autoconnect=True)
+
+
+def _migrate(database: Database) -> None:
+    with database.connection_context():
+        runner = Runner(database, str(_MIGRATIONS))
+        unknown = sorted(row.name for row in runner.status() if row.path is None)
+        if unknown:
+            raise SchemaTooNew(
+                f"the database was written by a newer version of supernova-ai (it has {', '.join(unknown)}): "
+                f"upgrade the package, or set 'database' to another place"
+            )
+        runner.up()
+
+
+def _identity(database: Database) -> str:
+    """Return the store's id, made once: keys are sealed for it."""
+    Meta.insert(name="store", value=uuid.uuid4().hex).on_conflict_ignore().execute(database)
+    (row,) = Meta.select(Meta.value).where(Meta.name == "store").tuples().execute(database)
+    return str(row[0])

@@ -1,0 +1,112 @@
+"""The tables as peewee models. They are bound to no database: give it to ``query.execute(database)``.
+
+Money is nano-USD in BIGINT, times are Unix milliseconds UTC in BIGINT. A change here needs a migration
+beside this file; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from peewee import AutoField, BigIntegerField, BlobField, IntegerField, Model, TextField
+
+
+class Table(Model):
+    class Meta:
+        legacy_table_names = False
+
+
+class Meta(Table):
+    """Facts about the store itself: its identity, the head of the audit chain."""
+
+    name = TextField(primary_key=True)
+    value = TextField()
+
+
+class Key(Table):
+    """One version of the key in a provider's slot, sealed."""
+
+    id = TextField(primary_key=True)
+    provider = TextField()
+    slot = TextField()
+    version = IntegerField()
+    state = TextField()  # active | revoked; rotation adds pending and retiring
+    master_id = TextField()
+    fingerprint = TextField()
+    sealed = BlobField()
+    created_ms = BigIntegerField()
+
+    class Meta:
+        table_name = "api_key"
+        indexes = ((("provider", "slot", "version"), True),)
+
+
+class Audit(Table):
+    """The chain of what happened to keys; each row's MAC covers the row before."""
+
+    number = IntegerField(primary_key=True)
+    at_ms = BigIntegerField()
+    event = TextField()
+    subject = TextField()
+    details = TextField()
+    mac = TextField()
+
+
+class Process(Table):
+    """A process that holds money, and until when it is taken to be alive."""
+
+    id = TextField(primary_key=True)
+    host = TextField()
+    pid = IntegerField()
+    lease_ms = BigIntegerField()
+
+
+class Attempt(Table):
+    """One physical provider call, with its hold."""
+
+    id = TextField(primary_key=True)
+    request = TextField(index=True)
+    process = TextField()
+    user = TextField(null=True, column_name="user_id")
+    session = TextField(null=True, column_name="session_id")
+    task = TextField()
+    tier = TextField()
+    provider = TextField()
+    model = TextField()
+    slot = TextField(null=True, column_name="key_slot")
+    state = TextField(index=True)  # held | settled | released | lost
+    held = BigIntegerField(column_name="held_nano")
+    cost = BigIntegerField(default=0, column_name="cost_nano")
+    basis = TextField(null=True, column_name="cost_basis")  # exact | estimated | bound
+    windows = TextField(default="[]")  # JSON: ids of the budget windows that carry the hold
+    prompt = IntegerField(default=0, column_name="prompt_tokens")
+    completion = IntegerField(default=0, column_name="completion_tokens")
+    cached = IntegerField(default=0, column_name="cached_tokens")
+    cache_write = IntegerField(default=0, column_name="cache_write_tokens")
+    reasoning = IntegerField(default=0, column_name="reasoning_tokens")
+    started_ms = BigIntegerField(index=True)
+    ended_ms = BigIntegerField(null=True)
+    latency_ms = IntegerField(null=True)
+    first_token_ms = IntegerField(null=True)
+    error = TextField(null=True, column_name="error_class")
+    prompt_name = TextField(null=True)
+    prompt_hash = TextField(null=True)
+    config_version = TextField()
+    price_version = TextField()
+
+
+class Window(Table):
+    """One period of one budget, for one subject: what is settled, held and lost in it."""
+
+    id = AutoField()
+    budget = TextField()
+    subject = TextField()  # the user's id where the budget is "each user"; else ""
+    period = TextField()  # 2026-11-22 | 2026-W47 | 2026-11
+    settled = BigIntegerField(default=0, column_name="settled_nano")
+    held = BigIntegerField(default=0, column_name="held_nano")
+    lost = BigIntegerField(default=0, column_name="lost_nano")
+
+    class Meta:
+        table_name = "budget_window"
+        indexes = ((("budget", "subject", "period"), True),)
+
+
+TABLES: tuple[type[Table], ...] = (Meta, Key, Audit, Process, Attempt, Window)

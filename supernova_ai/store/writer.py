@@ -1,0 +1,159 @@
+"""One thread that writes, with group commit: many small durable transactions for the price of one fsync."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from peewee import Database, InterfaceError, InternalError, OperationalError, PeeweeException
+
+from supernova_ai.errors import StoreError
+from supernova_ai.log import get_logger
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+Operation = Callable[[Database], T]
+
+BATCH = 64
+"""The most operations one commit carries."""
+
+
+class _Job(NamedTuple, Generic[T]):
+    operation: Operation[T]
+    future: Future[T]
+
+
+class Writer:
+    """Runs operations in order on a thread of its own.
+
+    Operations that arrive together share one transaction, each inside a savepoint: one that raises is undone
+    alone, a broken connection fails them all. A future is done only after the commit, so what it acknowledges is durable.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._start()
+
+    def _start(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._pid = os.getpid()
+        # A daemon: a program that forgets to close must still be able to end.
+        self._thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Operation[T]) -> Future[T]:
+        """Queue ``operation(database)``; the future gives its result once it is committed.
+
+        Raises:
+            StoreError: the writer is closed.
+        """
+        if os.getpid() != self._pid:  # forked: threads and connections stayed with the parent
+            self._database.dispose()
+            self._start()
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                raise StoreError("the store is closed")
+            self._jobs.put(_Job(operation, future))
+        return future
+
+    def close(self) -> None:
+        """Write what is queued, then end the thread. Calling again does nothing."""
+        with self._lock:
+            if self._closed or os.getpid() != self._pid:
+                return
+            self._closed = True
+            self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            batch: list[_Job[Any]] = []
+            job = self._jobs.get()
+            while job is not None:
+                batch.append(job)
+                if len(batch) == BATCH:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            else:
+                closing = True
+            if batch:
+                self._commit(batch)
+        self._database.close()
+
+    def _commit(self, batch: list[_Job[Any]]) -> None:
+        try:
+            with self._database.atomic():
+                outcomes = [self._attempt(job.operation) for job in batch]
+        except BaseException as error:
+            failure = explain(error)
+            log.warning("store.commit.failed", operations=len(batch), error=str(failure))
+            self._reconnect()
+            outcomes = [(None, failure)] * len(batch)
+        for job, (result, reason) in zip(batch, outcomes, strict=True):
+            if reason is None:
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(reason)
+
+    def _attempt(self, operation: Operation[Any]) -> tuple[Any, BaseException | None]:
+        try:
+            with self._database.savepoint():
+                return operation(self._database), None
+        except (OperationalError, InterfaceError, InternalError):
+            raise  # the transaction may be gone: the whole batch fails
+        except BaseException as error:
+            return None, explain(error)
+
+    def _reconnect(self) -> None:
+        try:
+            self._database.close()
+        except PeeweeException:
+            self._database.dispose()
+
+
+def explain(error: BaseException) -> BaseException:
+    """Turn a database error into a ``StoreError`` that says what to do; leave others as they are.
+
+    The driver's own reason may hide in ``__context__``: after a full disk peewee complains of the rollback.
+    """
+    if not isinstance(error, PeeweeException | OSError):
+        return error
+    reasons = []
+    cause: BaseException | None = error
+    while cause is not None:
+        reasons.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    text = " / ".join(dict.fromkeys(reasons))
+    for sign, remedy in _REMEDIES.items():
+        if sign in text.lower():
+            break
+    else:
+        remedy = "see the reason above"
+    failure = StoreError(f"the database could not be used: {text}. {remedy[0].upper()}{remedy[1:]}.")
+    failure.__cause__ = error
+    return failure
+
+
+_REMEDIES = {
+    "disk is full": "free some space on its disk; nothing was half-written",
+    "no space left": "free some space on its disk; nothing was half-written",
+    "readonly": "make the file and its folder writable by this user, or set 'database' to another place",
+    "unable to open": "make its folder exist and be writable, or set 'database' to another place",
+    "permission denied": "make its folder writable by this user, or set SUPERNOVA_HOME to another place",
+    "read-only file system": "set SUPERNOVA_HOME to a folder on a writable disk",
+    "not a database": "the file is not a SQLite database: restore a backup, or set 'database' to another file",
+    "malformed": "the file is damaged: restore a backup",
+    "locked": "another process keeps it locked: end it, or use PostgreSQL for many writers",
+}

@@ -1,0 +1,97 @@
+"""What goes in and what comes out: plain frozen records, with no behaviour of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+Tier = Literal["economy", "standard", "premium"]
+"""The quality a request asks for."""
+
+TIERS: tuple[Tier, ...] = ("economy", "standard", "premium")
+"""Every tier, cheapest first."""
+
+CostBasis = Literal["exact", "estimated", "bound"]
+"""exact: the provider's own usage; estimated: counted from what was received; bound: the hold itself."""
+
+Outcome = Literal["held", "settled", "released", "lost"]
+"""The state of a hold. Held is open; settled, released and lost are its three ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. ``cached``, ``cache_write`` are part of ``prompt``; ``reasoning`` of ``completion``."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call by the user, complete before anything is sent. Timeout in seconds, ``max_cost`` in USD."""
+
+    id: str
+    messages: tuple[Mapping[str, str], ...]
+    tier: Tier
+    task: str
+    max_tokens: int
+    user_id: str | None = None
+    session_id: str | None = None
+    temperature: float | None = None
+    timeout: float | None = None
+    max_cost: Decimal | None = None
+    model: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    prompt_name: str | None = None
+    prompt_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One physical provider call of a request, as it ended. Cost in USD, latencies in seconds."""
+
+    id: str
+    provider: str
+    model: str
+    tier: Tier
+    key_slot: str | None
+    outcome: Outcome
+    cost: Decimal
+    cost_basis: CostBasis | None
+    usage: Usage
+    latency_s: float
+    first_token_s: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one request.
+
+    ``cost`` is USD over all attempts and ``cost_basis`` the weakest of theirs; ``latency_s`` and
+    ``first_token_s`` count from the call itself, retries included. ``quality_score`` is 0 to 1, or
+    None where nothing was checked.
+    """
+
+    content: str
+    provider: str
+    model: str
+    tier: Tier
+    cost: Decimal
+    cost_basis: CostBasis
+    usage: Usage
+    latency_s: float
+    first_token_s: float | None
+    request_id: str
+    attempts: tuple[Attempt, ...]
+    finish_reason: str | None
+    cached: bool = False
+    quality_score: float | None = None
+
+    def __str__(self) -> str:
+        return self.content
