@@ -1,1 +1,94 @@
-"""SuperNova AI: the LLM layer of a financial advisor."""
+"""SuperNova AI: the LLM layer of a financial advisor, over LiteLLM.
+
+Budgets that cannot be overspent, keys that are never readable, all in-process.
+Importing this imports almost nothing: each name brings what it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supernova_ai.client import Stream, Supernova, analyze, chat, stream
+    from supernova_ai.config import Config
+    from supernova_ai.errors import (
+        AuthenticationFailed,
+        BudgetExceeded,
+        ConfigError,
+        ContentRefused,
+        ContextTooLong,
+        InvalidRequest,
+        KeyCorrupt,
+        KeyFormatError,
+        KeyNotFound,
+        MasterKeyError,
+        ModelNotFound,
+        NoProvider,
+        PriceUnknown,
+        ProviderError,
+        ProviderTimeout,
+        ProviderUnavailable,
+        RateLimited,
+        RequestRejected,
+        SchemaTooNew,
+        StoreError,
+        StreamInterrupted,
+        SupernovaError,
+        VaultError,
+    )
+    from supernova_ai.types import Attempt, Reply, Usage
+
+__all__ = [
+    "Attempt",
+    "AuthenticationFailed",
+    "BudgetExceeded",
+    "Config",
+    "ConfigError",
+    "ContentRefused",
+    "ContextTooLong",
+    "InvalidRequest",
+    "KeyCorrupt",
+    "KeyFormatError",
+    "KeyNotFound",
+    "MasterKeyError",
+    "ModelNotFound",
+    "NoProvider",
+    "PriceUnknown",
+    "ProviderError",
+    "ProviderTimeout",
+    "ProviderUnavailable",
+    "RateLimited",
+    "Reply",
+    "RequestRejected",
+    "SchemaTooNew",
+    "StoreError",
+    "Stream",
+    "StreamInterrupted",
+    "Supernova",
+    "SupernovaError",
+    "Usage",
+    "VaultError",
+    "analyze",
+    "chat",
+    "stream",
+]
+
+_HOMES = {
+    **dict.fromkeys(("Stream", "Supernova", "analyze", "chat", "stream"), "client"),
+    **dict.fromkeys(("Attempt", "Reply", "Usage"), "types"),
+    "Config": "config",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+    value: object = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

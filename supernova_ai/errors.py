@@ -13,6 +13,7 @@ SupernovaError
 ├── BudgetExceeded              a budget cannot bear this request
 ├── PriceUnknown                no price is known while a budget applies
 ├── NoProvider                  no deployment can be tried: none configured, keyed or healthy
+├── ExtraMissing                an optional part of this package is not installed
 └── ProviderError               a provider was asked and failed
     ├── AuthenticationFailed    it refused the key
     ├── RateLimited             it asks for fewer requests
@@ -29,10 +30,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 
 class SupernovaError(Exception):
-    """The root of every error this package raises on purpose."""
+    """The root of every error this package raises on purpose. It can be pickled and copied."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The inherited way calls the constructor with the message alone, and some of ours take more.
+        return _restore, (type(self), self.args), vars(self)
+
+
+def _restore(kind: type[SupernovaError], arguments: tuple[object, ...]) -> SupernovaError:
+    return kind.__new__(kind, *arguments)
 
 
 class ConfigError(SupernovaError):
@@ -95,8 +105,8 @@ class BudgetExceeded(SupernovaError):
         self.resets_at = resets_at
         reset = f" It resets at {resets_at:%Y-%m-%d %H:%M %Z}." if resets_at else ""
         super().__init__(
-            f"budget {budget!r} cannot bear this request: it needs up to ${needed} and ${self.left} "
-            f"of ${limit} is left (${spent} spent, ${held} held).{reset} Raise the limit under "
+            f"budget {budget!r} cannot bear this request: it needs up to ${needed:f} and ${self.left:f} "
+            f"of ${limit:f} is left (${spent:f} spent, ${held:f} held).{reset} Raise the limit under "
             f"'budgets', ask for fewer max_tokens, or use a cheaper tier."
         )
 
@@ -112,6 +122,10 @@ class PriceUnknown(SupernovaError):
 
 class NoProvider(SupernovaError):
     """There is no deployment to try: none is configured, holds a key, or is healthy."""
+
+
+class ExtraMissing(SupernovaError):
+    """An optional part of this package is not installed; the message says how to get it."""
 
 
 class ProviderError(SupernovaError):
@@ -171,4 +185,12 @@ class ContentRefused(RequestRejected):
 class StreamInterrupted(ProviderError):
     """The stream broke after its first token; ``partial`` is the text received until then."""
 
-    partial: str = ""
+    def __init__(self, partial: str, reason: ProviderError) -> None:
+        self.partial = partial
+        super().__init__(
+            f"the stream broke after {len(partial)} characters: {reason}",
+            provider=reason.provider,
+            model=reason.model,
+            status=reason.status,
+            request_id=reason.request_id,
+        )

@@ -6,7 +6,7 @@ import re
 import weakref
 from typing import NoReturn
 
-_alive: weakref.WeakSet[Secret] = weakref.WeakSet()
+_alive: weakref.WeakValueDictionary[int, Secret] = weakref.WeakValueDictionary()
 
 # A second net, for keys that reached us without passing through a Secret (a provider's own message, say).
 _KEY_SHAPED = re.compile(r"\b(sk-[A-Za-z0-9_\-]{8,}|hf_[A-Za-z0-9]{8,}|(?i:bearer)\s+[A-Za-z0-9._\-]{8,})")
@@ -26,7 +26,7 @@ class Secret:
         if not isinstance(text, str) or not text:
             raise ValueError("a secret is a non-empty text")
         self._text = text
-        _alive.add(self)
+        _alive[id(self)] = self
 
     def reveal(self) -> str:
         """Return the text itself. Keep it no longer than the one use it is for."""
@@ -57,7 +57,9 @@ def redact(text: str) -> str:
     >>> redact("the words are open sesame")
     'the words are [redacted]'
     """
+    # valuerefs() is a copy made in one step: other threads make and drop secrets meanwhile.
+    alive = [secret.reveal() for ref in _alive.valuerefs() if (secret := ref()) is not None]
     # Longest first: a secret that contains another one must not leave its rest behind.
-    for value in sorted((secret.reveal() for secret in list(_alive)), key=len, reverse=True):
+    for value in sorted(alive, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     return _KEY_SHAPED.sub(HIDDEN, text)

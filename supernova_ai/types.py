@@ -13,8 +13,9 @@ Tier = Literal["economy", "standard", "premium"]
 TIERS: tuple[Tier, ...] = ("economy", "standard", "premium")
 """Every tier, cheapest first."""
 
-CostBasis = Literal["exact", "estimated", "bound"]
-"""exact: the provider's own usage; estimated: counted from what was received; bound: the hold itself."""
+CostBasis = Literal["exact", "estimated", "bound", "unknown"]
+"""exact: the provider's own usage; estimated: counted from what was received; bound: the hold itself;
+unknown: tokens are known and the model's price is not, which no budget allows."""
 
 Outcome = Literal["held", "settled", "released", "lost"]
 """The state of a hold. Held is open; settled, released and lost are its three ends."""
@@ -22,7 +23,7 @@ Outcome = Literal["held", "settled", "released", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt. ``cached``, ``cache_write`` are part of ``prompt``; ``reasoning`` of ``completion``."""
+    """Tokens of one attempt: ``cached`` and ``cache_write`` are part of ``prompt``, ``reasoning`` of ``completion``."""
 
     prompt: int = 0
     completion: int = 0

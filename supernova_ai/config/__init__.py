@@ -1,0 +1,33 @@
+"""The configuration: what the YAML may say, where it is found, and which source has the last word."""
+
+from supernova_ai.config.environment import read_environ
+from supernova_ai.config.load import Loaded, data_folder, load
+from supernova_ai.config.schema import (
+    Alerts,
+    Breaker,
+    Budget,
+    Config,
+    Keys,
+    Limits,
+    Price,
+    Provider,
+    Routing,
+    Timeout,
+)
+
+__all__ = [
+    "Alerts",
+    "Breaker",
+    "Budget",
+    "Config",
+    "Keys",
+    "Limits",
+    "Loaded",
+    "Price",
+    "Provider",
+    "Routing",
+    "Timeout",
+    "data_folder",
+    "load",
+    "read_environ",
+]

@@ -1,0 +1,98 @@
+"""What one field may hold: the types of fields, and how a value with a secret in it is shown."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import zoneinfo
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from supernova_ai import money
+from supernova_ai.secret import HIDDEN
+
+_USERINFO = re.compile(r"(?<=://)\S*@")
+_SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|key|token|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+
+
+def mask(text: str) -> str:
+    """Return the text with the user, the password and secret parameters of every URL in it hidden.
+
+    >>> mask("postgresql://ann:pw@db/nova?sslmode=require")
+    'postgresql://[redacted]@db/nova?sslmode=require'
+    """
+    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
+
+
+def nearest(word: object, known: list[str]) -> str:
+    """Return " Did you mean …?" with the known word nearest to this one, or nothing."""
+    found = get_close_matches(str(word), known, n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def private(url: str) -> bool:
+    """Whether nobody between can read what is sent there: it is TLS, or this machine itself."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _usd(value: Any) -> Decimal:
+    # 50, 50.0 and "50.00" are one amount: written one way, so that they make one config version.
+    return money.decimal(value).normalize() + 0
+
+
+def _http_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("must be a URL such as https://host or http://localhost:11434")
+    if url.username is not None or url.query or url.fragment:
+        raise ValueError(
+            "must be a plain URL, without user or parameters; keys belong in `supernova keys add`"
+        )
+    _ = url.port  # raises ValueError when it is no port
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be a redis://, rediss:// or unix:// URL")
+    return value
+
+
+def _notify_url(value: str) -> str:
+    if not re.match(r"[a-z][a-z0-9+.-]*://.", value, re.IGNORECASE):
+        raise ValueError("must be an Apprise URL such as mailto://… or slack://…")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = nearest(value, sorted(zoneinfo.available_timezones()))
+        raise ValueError(f"must be an IANA time zone such as 'UTC' or 'Europe/Paris'.{hint}") from None
+    return value
+
+
+# Strict: YAML reads `yes` as true, and true must not count as 1.
+Count = Annotated[int, Field(strict=True, ge=1)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
+Usd = Annotated[Decimal, BeforeValidator(_usd), Field(gt=0, le=10**9, decimal_places=9)]
+UsdPerMillion = Annotated[Decimal, BeforeValidator(_usd), Field(ge=0, le=10**6, decimal_places=9)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+ModelName = Annotated[str, StringConstraints(pattern=r"^\S+$")]
+Slot = Literal["primary", "backup"]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+NotifyUrl = Annotated[str, AfterValidator(_notify_url)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]

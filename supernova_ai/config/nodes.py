@@ -1,0 +1,150 @@
+"""Values that know where they were written, so that an error can name the line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+
+from supernova_ai.errors import ConfigError
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A mapping or list of nodes, or a plain value; ``place`` is where a person would change it."""
+
+    value: Any
+    place: str
+
+
+def from_plain(value: Any, place: str) -> Node:
+    """Wrap plain mappings, lists and values that all come from one place."""
+    if isinstance(value, Mapping):
+        return Node({str(key): from_plain(item, place) for key, item in value.items()}, place)
+    if isinstance(value, list | tuple):
+        return Node([from_plain(item, place) for item in value], place)
+    return Node(value, place)
+
+
+def to_plain(node: Node) -> Any:
+    """Unwrap a node and everything in it."""
+    if isinstance(node.value, dict):
+        return {key: to_plain(item) for key, item in node.value.items()}
+    if isinstance(node.value, list):
+        return [to_plain(item) for item in node.value]
+    return node.value
+
+
+def merge(low: Node, high: Node) -> Node:
+    """Lay ``high`` over ``low``: mappings merge deep, everything else is replaced."""
+    if not isinstance(low.value, dict):
+        return high
+    if high.value is None:  # a section whose lines are all commented out changes nothing
+        return low
+    if not isinstance(high.value, dict):
+        return high
+    over = {
+        key: merge(low.value[key], item) if key in low.value else item for key, item in high.value.items()
+    }
+    return Node(low.value | over, high.place)
+
+
+def find(node: Node, loc: Loc) -> Node | None:
+    """Return the node at ``loc``, or None where there is none."""
+    found = list(_walk(node, loc))
+    return found[-1] if len(found) == len(loc) + 1 else None
+
+
+def place_of(node: Node, loc: Loc) -> str:
+    """Return the place of the deepest node on the way to ``loc``."""
+    return list(_walk(node, loc))[-1].place
+
+
+def _walk(node: Node, loc: Loc) -> Iterator[Node]:
+    yield node
+    for step in loc:
+        try:
+            node = node.value[step]
+        except (KeyError, IndexError, TypeError):
+            return
+        yield node
+
+
+def places(node: Node, at: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each setting's dotted name with its place. A list is one setting."""
+    if isinstance(node.value, dict) and node.value:
+        for key, item in node.value.items():
+            yield from places(item, f"{at}.{key}" if at else key)
+    else:
+        yield at, node.place
+
+
+def read_yaml(path: Path) -> tuple[Node, list[str]]:
+    """Read a YAML file into nodes placed by line, and the keys that are in it twice, as problems.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. It must be a readable UTF-8 file.") from error
+    twice: list[str] = []
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        node = Node({}, str(path)) if root is None else _convert(loader, root, path, f"{path}:1", twice)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(_syntax(path, error)) from None
+    if node.value is None:
+        node = Node({}, str(path))
+    if not isinstance(node.value, dict):
+        raise ConfigError(f"{path}:1: the file must be a mapping of settings, such as 'streaming: true'")
+    return node, twice
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise ComposerError(None, None, "aliases (*name) are not supported: write the value out", mark)
+        return super().compose_node(parent, index)
+
+
+def _convert(loader: _Loader, node: yaml.Node, path: Path, place: str, twice: list[str]) -> Node:
+    if isinstance(node, yaml.MappingNode):
+        items: dict[str, Node] = {}
+        for key, value in node.value:
+            here = f"{path}:{key.start_mark.line + 1}"
+            # The text as written: YAML would read a key such as `on` as true.
+            name = str(key.value)
+            if name in items:
+                twice.append(
+                    f"{here}: {name!r} is here twice in one mapping, first at {items[name].place}: keep one"
+                )
+            else:
+                items[name] = _convert(loader, value, path, here, twice)
+        return Node(items, place)
+    if isinstance(node, yaml.SequenceNode):
+        lines = [f"{path}:{item.start_mark.line + 1}" for item in node.value]
+        return Node(
+            [_convert(loader, i, path, line, twice) for i, line in zip(node.value, lines, strict=True)], place
+        )
+    if (
+        node.tag == "tag:yaml.org,2002:timestamp"
+    ):  # no setting is a date, but a model's name may look like one
+        return Node(node.value, place)
+    return Node(loader.construct_object(node), place)
+
+
+def _syntax(path: Path, error: yaml.YAMLError | ValueError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+    reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{where}: not valid YAML: {reason}. Check the indentation, colons and quotes just before."

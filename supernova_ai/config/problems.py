@@ -1,0 +1,99 @@
+"""What is wrong, for a person: the place, the setting, the value given, and what would be right."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from supernova_ai.config.fields import mask, nearest
+from supernova_ai.config.nodes import Loc, Node, place_of
+from supernova_ai.config.schema import Config
+from supernova_ai.errors import ConfigError
+from supernova_ai.secret import redact
+
+_REMEDIES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping, such as {name: value}",
+    "model_type": "must be a mapping of settings, such as {name: value}",
+    "string_pattern_mismatch": "must be a name of small letters, digits, '-' and '_'",
+    "string_type": "must be a text; put quotes around it",
+    "tuple_type": "must be a list; write [] for none",
+}
+_SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
+
+
+def refuse(problems: list[str]) -> ConfigError:
+    """Return one error that lists every problem, a line each."""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return ConfigError("\n  ".join([f"the configuration cannot be used, {count}:", *map(_safe, problems)]))
+
+
+def explain(error: ValidationError, tree: Node) -> list[str]:
+    """Say each of pydantic's errors with the place of its value in ``tree``."""
+    return [_explain(detail, tree) for detail in error.errors(include_url=False)]
+
+
+def problem(place: str, field: str, value: object, remedy: str) -> str:
+    """Say one problem in one line."""
+    said = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return f"{place}: {field} is {_safe(said)[:100]}: {remedy}"
+
+
+def _explain(detail: ErrorDetails, tree: Node) -> str:
+    loc: Loc = tuple(step for step in detail["loc"] if step != "[key]")
+    place, field, value = place_of(tree, loc), _dotted(loc), detail["input"]
+    if detail["type"] == "extra_forbidden":  # the value may be anything, so it is not shown
+        return f"{place}: {field}: {_unknown(loc)}"
+    if detail["type"] == "missing":
+        return f"{place}: {field} is missing"
+    if isinstance(value, dict | list | tuple):
+        return f"{place}: {field}: {_remedy(detail)}"
+    if [step for step in loc if isinstance(step, str)][-1:] in (["keys"], ["notify"]):  # may be a secret
+        return f"{place}: {field} is not usable (not shown here): {_remedy(detail)}"
+    return problem(place, field, value, _remedy(detail))
+
+
+def _remedy(detail: ErrorDetails) -> str:
+    context: dict[str, Any] = detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            known = re.findall("'(.*?)'", context["expected"])
+            return f"must be {context['expected']}.{nearest(detail['input'], known)}"
+        case "string_pattern_mismatch" if context["pattern"] == r"^\S+$":
+            return "must be a name without spaces"
+    return _REMEDIES.get(detail["type"]) or re.sub(r"^Input should be", "must be", detail["msg"])
+
+
+def _unknown(loc: Loc) -> str:
+    key = str(loc[-1])
+    if _SECRET_NAME.search(key):
+        return "API keys are never written here; store one with `supernova keys add`"
+    known = _settings_at(loc[:-1])
+    return f"there is no such setting.{nearest(key, known) or ' It can be ' + ', '.join(known) + '.'}"
+
+
+def _settings_at(loc: Loc) -> list[str]:
+    """Return the names the section at ``loc`` may have, by walking the models."""
+    kind: Any = Config
+    for step in loc:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[str(step)].annotation
+        else:  # dict[name, section] or tuple[section, ...]
+            kind = next(arg for arg in reversed(get_args(kind)) if arg is not ...)
+    return sorted(kind.model_fields)
+
+
+def _dotted(loc: Loc) -> str:
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc)
+    return text.removeprefix(".") or "the configuration"
+
+
+def _safe(text: str) -> str:
+    return mask(redact(text))

@@ -1,0 +1,245 @@
+"""What the YAML may say: one frozen model per section, with the defaults ``supernova.yaml`` repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from supernova_ai.config.fields import (
+    Count,
+    HttpUrl,
+    ModelName,
+    Name,
+    NotifyUrl,
+    RedisUrl,
+    Seconds,
+    Slot,
+    TimeZone,
+    Usd,
+    UsdPerMillion,
+    mask,
+    nearest,
+    private,
+)
+from supernova_ai.secret import HIDDEN
+from supernova_ai.types import Tier
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Timeout(_Section):
+    """Seconds: ``total`` for a plain call, ``stream`` for the longest silence within a stream."""
+
+    total: Seconds = 60
+    stream: Seconds = 30
+
+
+class Limits(_Section):
+    """Requests and tokens per minute, and requests at once. None: no limit of ours."""
+
+    rpm: Count | None = None
+    tpm: Count | None = None
+    parallel: Count | None = None
+
+
+class Price(_Section):
+    """USD per million tokens. Cached input costs as much as input where it is not given."""
+
+    input: UsdPerMillion
+    output: UsdPerMillion
+    cached_input: UsdPerMillion | None = None
+
+
+class Provider(_Section):
+    """One provider; its name under ``providers`` is LiteLLM's. A model of null removes that tier."""
+
+    enabled: bool = True
+    api_base: HttpUrl | None = None
+    models: dict[Tier, ModelName] = {}
+    keys: tuple[Slot, ...] = ("primary", "backup")
+    timeout: Timeout = Timeout()
+    limits: Limits = Limits()
+    price: Literal["free"] | None = None
+    prices: dict[ModelName, Price] = {}
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _without_null(cls, value: object) -> object:
+        return {tier: model for tier, model in value.items() if model} if isinstance(value, dict) else value
+
+
+class Breaker(_Section):
+    """After ``failures`` in a row a deployment rests for ``cooldown`` seconds."""
+
+    failures: Count = 3
+    cooldown: Seconds = 30
+
+
+class Routing(_Section):
+    """Who is asked, in which order, and what follows a failure; only who is in ``priority`` is asked."""
+
+    priority: tuple[str, ...] = ("openai", "anthropic", "ollama", "huggingface")
+    strategy: Literal["priority", "round_robin", "cost", "latency"] = "priority"
+    tasks: dict[Name, Tier] = {"chat": "standard", "analysis": "premium", "summary": "economy"}
+    degrade: tuple[Tier, ...] = ("premium", "standard", "economy")
+    fallback: bool = True
+    retries: Annotated[int, Field(strict=True, ge=0, le=10)] = 2
+    max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
+    breaker: Breaker = Breaker()
+
+
+class Budget(_Section):
+    """A limit in USD per period, over everything or one provider, user (``"*"``: each user) or task."""
+
+    name: Name
+    limit: Usd
+    per: Literal["day", "week", "month"]
+    provider: str | None = None
+    user: str | None = None
+    task: str | None = None
+    time_zone: TimeZone = "UTC"
+
+
+class Alerts(_Section):
+    """Percentages of a budget at which to tell, and the Apprise URLs to tell it to."""
+
+    thresholds: tuple[Annotated[int, Field(strict=True, ge=1, le=100)], ...] = (50, 80, 95)
+    # Hidden in repr: an Apprise URL carries its tokens.
+    notify: tuple[NotifyUrl, ...] = Field(default=(), repr=False)
+
+
+class Keys(_Section):
+    """Whether API keys in environment variables are used. None: everywhere but in production."""
+
+    allow_environment: bool | None = None
+
+
+def _default_providers() -> dict[Name, Provider]:
+    oss = {"economy": "openai/gpt-oss-20b:groq", "standard": "openai/gpt-oss-120b:groq"}
+    written: dict[str, dict[str, Any]] = {
+        "openai": {"models": {"economy": "gpt-6-luna", "standard": "gpt-6.1-sol", "premium": "gpt-6-astra"}},
+        "anthropic": {
+            "models": {
+                "economy": "claude-haiku-5-5",
+                "standard": "claude-sonnet-5-5",
+                "premium": "claude-opus-5-5",
+            }
+        },
+        "ollama": {
+            "api_base": "http://localhost:11434",
+            "models": {"economy": "gemma4:e4b", "standard": "gemma4:12b", "premium": "gemma4:31b"},
+            "price": "free",
+            "keys": (),
+        },
+        # HuggingFace's router charges its partner's price, so the partner is part of the model's name.
+        "huggingface": {
+            "models": {**oss, "premium": oss["standard"]},
+            "prices": {
+                oss["economy"]: {"input": "0.075", "output": "0.30"},
+                oss["standard"]: {"input": "0.15", "output": "0.60"},
+            },
+        },
+    }
+    return {name: Provider.model_validate(provider) for name, provider in written.items()}
+
+
+def _default_budgets() -> tuple[Budget, ...]:
+    return (
+        Budget(name="daily", limit=Decimal(50), per="day"),
+        Budget(name="monthly", limit=Decimal(1000), per="month"),
+    )
+
+
+class Config(_Section):
+    """The whole configuration, checked."""
+
+    environment: Name = "development"
+    enabled: bool = True
+    streaming: bool = False
+    require_tls: bool = True
+    # Hidden in repr: a URL may carry a password.
+    database: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
+    redis: RedisUrl | None = Field(default=None, repr=False)
+    providers: dict[Name, Provider] = Field(default_factory=_default_providers)
+    routing: Routing = Routing()
+    budgets: tuple[Budget, ...] = Field(default_factory=_default_budgets)
+    alerts: Alerts = Alerts()
+    keys: Keys = Keys()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        wrong = [
+            InitErrorDetails(
+                type=PydanticCustomError("disagreement", "{remedy}", {"remedy": remedy}), loc=loc, input=value
+            )
+            for loc, value, remedy in _disagreements(self)
+        ]
+        if wrong:  # raised this way, each keeps the place it is about
+            raise ValidationError.from_exception_data("Config", wrong)
+        return self
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The providers that may be asked, in order: those in ``routing.priority`` that are enabled."""
+        return tuple(name for name in self.routing.priority if self.providers[name].enabled)
+
+    @property
+    def environment_keys_allowed(self) -> bool:
+        """Whether an API key in an environment variable may be used."""
+        allowed = self.keys.allow_environment
+        return self.environment != "production" if allowed is None else allowed
+
+    def shown(self) -> dict[str, Any]:
+        """Return everything as JSON types, with passwords and tokens hidden: for people and for hashing."""
+        plain = self.model_dump(mode="json")
+        for name in ("database", "redis"):
+            plain[name] = plain[name] and mask(plain[name])
+        plain["alerts"]["notify"] = [url.partition("://")[0] + f"://{HIDDEN}" for url in self.alerts.notify]
+        return plain
+
+
+Disagreement = tuple[tuple[str | int, ...], object, str]
+
+
+def _disagreements(config: Config) -> Iterator[Disagreement]:
+    """Yield what is wrong only in the light of another field: where, the value, and what would be right."""
+    providers, routing = config.providers, config.routing
+    yield from _repeats(("routing", "priority"), routing.priority)
+    yield from _repeats(("routing", "degrade"), routing.degrade)
+    yield from _repeats(("budgets",), tuple(budget.name for budget in config.budgets), "name")
+    for i, name in enumerate(routing.priority):
+        if name not in providers:
+            hint = nearest(name, list(providers))
+            yield ("routing", "priority", i), name, f"must be one of 'providers'.{hint}"
+    for name, provider in providers.items():
+        at = ("providers", name)
+        if provider.enabled and name in routing.priority and not provider.models:
+            yield (*at, "models"), {}, "must name a model for at least one tier; or set 'enabled: false'"
+        for tier, model in provider.models.items():
+            if model.startswith(f"{name}/"):
+                yield (*at, "models", tier), model, f"must be the model's name without '{name}/'"
+        if provider.enabled and provider.api_base and config.require_tls and not private(provider.api_base):
+            remedy = "must be https, or on this machine; on a network you trust, set 'require_tls: false'"
+            yield (*at, "api_base"), provider.api_base, remedy
+    for i, budget in enumerate(config.budgets):
+        for scope, known in (("provider", list(providers)), ("task", list(routing.tasks))):
+            value = getattr(budget, scope)
+            if value is not None and value not in known:
+                yield ("budgets", i, scope), value, f"must be a known {scope}.{nearest(value, known)}"
+    steps = config.alerts.thresholds
+    if list(steps) != sorted(set(steps)):
+        yield ("alerts", "thresholds"), steps, "must ascend, each once, such as [50, 80, 95]"
+
+
+def _repeats(
+    at: tuple[str, ...], values: tuple[str, ...], field: str | None = None
+) -> Iterator[Disagreement]:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            yield (*at, i, *([field] if field else [])), value, "must not be there twice"

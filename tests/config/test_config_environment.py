@@ -1,0 +1,96 @@
+"""What each environment variable does."""
+
+from __future__ import annotations
+
+import logging
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from supernova_ai.config import Config, load
+from supernova_ai.config.environment import OTHERS, VARIABLES
+
+ROOT = Path(__file__).parents[2]
+NAMES = {variable.name for variable in VARIABLES} | OTHERS
+
+
+def test_switches_set_their_settings() -> None:
+    """LLM_ENABLED, LLM_STREAMING and LLM_FALLBACK_ENABLED switch what they name, in the usual spellings."""
+    config = load(environ={"LLM_ENABLED": "off", "LLM_STREAMING": "YES", "LLM_FALLBACK_ENABLED": "0"}).config
+    assert (config.enabled, config.streaming, config.routing.fallback) == (False, True, False)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
+def test_model_variables_set_the_tiers(provider: str) -> None:
+    """CHAT is the standard model, ANALYSIS the premium one, SUMMARY the economy one."""
+    environ = {f"{provider.upper()}_{use}_MODEL": use.lower() for use in ("CHAT", "ANALYSIS", "SUMMARY")}
+    models = load(environ=environ).config.providers[provider].models
+    assert models == {"standard": "chat", "premium": "analysis", "economy": "summary"}
+
+
+def test_llm_provider_moves_to_the_front() -> None:
+    """LLM_PROVIDER reorders the priority, also the one given by LLM_PROVIDER_PRIORITY."""
+    assert load(environ={"LLM_PROVIDER": "ollama"}).config.routing.priority == (
+        "ollama",
+        "openai",
+        "anthropic",
+        "huggingface",
+    )
+    both = {"LLM_PROVIDER_PRIORITY": "openai, anthropic,", "LLM_PROVIDER": "anthropic"}
+    assert load(environ=both).config.routing.priority == ("anthropic", "openai")
+
+
+def test_cost_limits_change_the_budget_of_that_name_or_add_it() -> None:
+    """The limits go to the budgets named daily and monthly; the others and their other fields stay."""
+    budgets = [
+        {"name": "daily", "limit": 1, "per": "day", "user": "*"},
+        {"name": "weekly", "limit": 2, "per": "week"},
+    ]
+    path = Path("budgets.yaml")
+    path.write_text(f"budgets: {budgets}")
+    config = load(path, environ={"LLM_DAILY_COST_LIMIT": "3.5", "LLM_MONTHLY_COST_LIMIT": "70"}).config
+    assert [(b.name, b.limit, b.per, b.user) for b in config.budgets] == [
+        ("daily", Decimal("3.5"), "day", "*"),
+        ("weekly", Decimal(2), "week", None),
+        ("monthly", Decimal(70), "month", None),
+    ]
+
+
+@pytest.mark.parametrize("name", ["LLM_COST_TRACKING", "API_KEY_ENCRYPTION_ENABLED"])
+def test_what_is_always_on_may_be_said_to_be_on(name: str) -> None:
+    """The two variables that can only be true change nothing when they are."""
+    assert load(environ={name: "True"}).config == Config()
+
+
+def test_a_misspelt_variable_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A name that is nearly one of ours is told with the right one; other names are left alone."""
+    with caplog.at_level(logging.WARNING, "supernova_ai"):
+        load(environ={"LLM_STREAMNG": "true", "LLM_ZZZ": "1", "LLM_ENABLED": "true"})
+    assert caplog.messages == ["config.variable.unknown variable=LLM_STREAMNG nearest=LLM_STREAMING"]
+
+
+def test_the_template_has_every_name_with_a_comment() -> None:
+    """.env.template names every variable once, each under a comment of one line."""
+    lines = (ROOT / ".env.template").read_text(encoding="utf-8").splitlines()
+    assignment = re.compile(r"(?:# )?([A-Z_]+)=")
+    found = {match[1]: lines[i - 1] for i, line in enumerate(lines) if (match := assignment.match(line))}
+    assert set(found) == NAMES
+    assert [name for name, above in found.items() if not re.match(r"# \S+ \S", above)] == []
+
+
+def test_the_template_copied_unchanged_changes_nothing(folder: Path) -> None:
+    """Copying .env.template to .env loads, and gives the built-in defaults."""
+    text = (ROOT / ".env.template").read_text(encoding="utf-8")
+    (folder / ".env").write_text(text)
+    assert load().config == Config()
+    assert load().sources == ("built-in defaults",)
+
+
+def test_the_template_with_its_examples_uncommented_changes_nothing(folder: Path) -> None:
+    """The values shown in .env.template are the defaults."""
+    text = (ROOT / ".env.template").read_text(encoding="utf-8")
+    (folder / ".env").write_text(re.sub(r"(?m)^# ([A-Z_]+=)", r"\1", text))
+    assert load().config == Config()
+    assert len(load().sources) > 20

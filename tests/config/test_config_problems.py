@@ -1,0 +1,243 @@
+"""What a person reads when the configuration is wrong."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supernova_ai.config import load
+from supernova_ai.errors import ConfigError
+
+Write = Callable[[str, str], Path]
+BASE = "config/supernova.yaml"
+
+
+def complaint(**sources: Any) -> str:
+    """Return the message of the error that loading must raise."""
+    with pytest.raises(ConfigError) as caught:
+        load(**{"environ": {}, **sources})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "line"),
+    [
+        ("streaming: true\nstratgy: cost", ":2: stratgy: there is no such setting."),
+        (
+            "routing:\n  stratgy: cost",
+            ":2: routing.stratgy: there is no such setting. Did you mean 'strategy'?",
+        ),
+        (
+            "routing:\n  strategy: cheap",
+            ":2: routing.strategy is 'cheap': must be 'priority', 'round_robin', 'cost'",
+        ),
+        ("routing:\n  strategy: costs", "'latency'. Did you mean 'cost'?"),
+        ("routing: {retries: 11}", ":1: routing.retries is 11: must be less than or equal to 10"),
+        ("routing: {retries: yes}", ":1: routing.retries is true: must be a valid integer"),
+        (
+            "routing: {max_tokens: 999999999}",
+            "routing.max_tokens is 999999999: must be less than or equal to 1000000",
+        ),
+        (
+            "routing:\n  priority: [openai, opnai]",
+            ":2: routing.priority[1] is 'opnai': must be one of 'providers'.",
+        ),
+        ("routing: {priority: [ollama, ollama]}", "routing.priority[1] is 'ollama': must not be there twice"),
+        (
+            "routing: {degrade: [premium, chep]}",
+            "routing.degrade[1] is 'chep': must be 'economy', 'standard' or",
+        ),
+        ("routing: {tasks: {chat: cheap}}", "routing.tasks.chat is 'cheap': must be 'economy'"),
+        ("environment: 5", ":1: environment is 5: must be a text; put quotes around it"),
+        ("database: [a]", ":1: database: must be a text"),
+        ("redis: localhost", ":1: redis is 'localhost': must be a redis://, rediss:// or unix:// URL"),
+        ("budgets:", ":1: budgets is null: must be a list; write [] for none"),
+        ("routing: fast", ":1: routing is 'fast': must be a mapping of settings"),
+        ("providers: {openai: {models: gpt}}", ":1: providers.openai.models is 'gpt': must be a mapping"),
+        ("keys: {allow_environment: maybe}", ":1: keys.allow_environment is 'maybe': must be true or false"),
+        ("budgets:\n- {name: a, per: day}", ":2: budgets[0].limit is missing"),
+        ("budgets:\n- {name: a, limit: 0, per: day}", ":2: budgets[0].limit is 0: must be greater than 0"),
+        (
+            "budgets:\n- {name: a, limit: yes, per: day}",
+            ":2: budgets[0].limit is true: True is not an amount",
+        ),
+        (
+            "budgets:\n- {name: a, limit: .nan, per: day}",
+            ":2: budgets[0].limit is nan: nan is not a finite amount",
+        ),
+        (
+            "budgets:\n- {name: a, limit: 1, per: dya}",
+            ":2: budgets[0].per is 'dya': must be 'day', 'week' or 'month'",
+        ),
+        (
+            "budgets:\n- {name: a, limit: 1, per: day}\n- {name: a, limit: 2, per: week}",
+            ":3: budgets[1].name is 'a': must not be there twice",
+        ),
+        (
+            "budgets:\n- {name: a, limit: 1, per: day, provider: openia}",
+            ":2: budgets[0].provider is 'openia': must be a known provider. Did you mean 'openai'?",
+        ),
+        (
+            "budgets:\n- {name: a, limit: 1, per: day, task: chta}",
+            "must be a known task. Did you mean 'chat'?",
+        ),
+        (
+            "budgets:\n- {name: a, limit: 1, per: day, time_zone: Europe/Pariss}",
+            "must be an IANA time zone such as 'UTC' or 'Europe/Paris'. Did you mean 'Europe/Paris'?",
+        ),
+        ("alerts: {thresholds: [80, 50]}", ":1: alerts.thresholds: must ascend"),
+        ("alerts: {thresholds: [101]}", "alerts.thresholds[0] is 101: must be less than or equal to 100"),
+        (
+            "providers:\n  openai:\n    models: {econmy: x}",
+            ":3: providers.openai.models.econmy is 'econmy': must be",
+        ),
+        (
+            "providers:\n  openai:\n    models: {economy: a b}",
+            "economy is 'a b': must be a name without spaces",
+        ),
+        ("providers: {openai: {models: {economy: openai/x}}}", "must be the model's name without 'openai/'"),
+        ("providers:\n  OpenAI: {}", ":2: providers.OpenAI is 'OpenAI': must be a name of small letters"),
+        ("providers: {ollama: {price: cheap}}", "providers.ollama.price is 'cheap': must be 'free'"),
+        ("providers: {x: {prices: {m: {input: 1}}}}", "providers.x.prices.m.output is missing"),
+        (
+            "providers: {openai: {timeout: {total: 0}}}",
+            "providers.openai.timeout.total is 0: must be greater than 0",
+        ),
+        ("providers: {new: {}}\nrouting: {priority: [new]}", "providers.new.models: must name a model"),
+        ("providers: {ollama: {api_base: localhost}}", "must be a URL such as https://host"),
+        ("providers: {ollama: {api_base: 'http://localhost:99999'}}", "providers.ollama.api_base is"),
+        ("providers: {ollama: {api_base: 'http://10.0.0.2:11434'}}", "must be https, or on this machine"),
+        ("- a\n- b", ":1: the file must be a mapping of settings"),
+        (
+            "streaming: true\nstreaming: false",
+            ":2: 'streaming' is here twice in one mapping, first at config/",
+        ),
+        ("a: &x 1\nb: *x", ":2:4: not valid YAML: aliases (*name) are not supported"),
+        ("routing:\n  retries: 1\n strategy: cost", ":3:2: not valid YAML"),
+        ("routing: {retries: 1", ":1:21: not valid YAML"),
+        ("a: !!python/object:os.system x", ":1:4: not valid YAML: could not determine a constructor"),
+    ],
+)
+def test_an_error_names_the_place_the_setting_the_value_and_the_remedy(
+    write: Write, yaml: str, line: str
+) -> None:
+    """Each mistake is told with file and line, the setting's full name, what was given and what is right."""
+    write(BASE, yaml)
+    message = complaint()
+    assert line in message
+    assert "config/supernova.yaml:" in message
+
+
+def test_every_problem_is_listed_at_once(write: Write) -> None:
+    """One error lists the problems of the file, the overlay and the variables together."""
+    write(BASE, "routing:\n  retries: -1\n  retries: 2\nstreamin: true")
+    write("config/environments/production.yaml", "enabled: maybe")
+    environ = {"SUPERNOVA_ENV": "production", "LLM_COST_TRACKING": "false", "LLM_DAILY_COST_LIMIT": "lots"}
+    header, *lines = complaint(environ=environ).splitlines()
+    assert header == "the configuration cannot be used, 6 problems:"
+    assert [line.strip().split(": ")[0] for line in lines] == [
+        "config/supernova.yaml:3",
+        "LLM_COST_TRACKING",
+        "config/environments/production.yaml:1",
+        "config/supernova.yaml:2",
+        "LLM_DAILY_COST_LIMIT",
+        "config/supernova.yaml:4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("LLM_STREAMING", "perhaps", "LLM_STREAMING: streaming is 'perhaps': must be true or false"),
+        (
+            "LLM_PROVIDER",
+            "OpenAI",
+            "LLM_PROVIDER: routing.priority[0] is 'OpenAI': must be one of 'providers'.",
+        ),
+        ("LLM_PROVIDER_PRIORITY", "ollama,opnai", "LLM_PROVIDER_PRIORITY: routing.priority[1] is 'opnai'"),
+        (
+            "LLM_MONTHLY_COST_LIMIT",
+            "$9",
+            "LLM_MONTHLY_COST_LIMIT: budgets[1].limit is '$9': '$9' is not an amount",
+        ),
+        (
+            "OLLAMA_BASE_URL",
+            "localhost:11434",
+            "OLLAMA_BASE_URL: providers.ollama.api_base is 'localhost:11434'",
+        ),
+        (
+            "LLM_COST_TRACKING",
+            "false",
+            "LLM_COST_TRACKING is 'false': must be true, or unset: no budget can be kept",
+        ),
+        ("API_KEY_ENCRYPTION_ENABLED", "0", "must be true, or unset: keys are never stored in clear"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_the_place(name: str, value: str, expected: str) -> None:
+    """For a value from the environment the place is the variable's name."""
+    assert expected in complaint(environ={name: value})
+
+
+def test_a_wrong_line_of_dotenv_is_named_with_the_variable(write: Write) -> None:
+    """For a value from .env the place is .env and the variable's name."""
+    write(".env", "LLM_STREAMING=perhaps")
+    assert ".env: LLM_STREAMING: streaming is 'perhaps'" in complaint(environ=None)
+
+
+def test_a_wrong_argument_is_named_as_such() -> None:
+    """For a value given in code the place says so."""
+    assert "argument: routing.retries is 'x'" in complaint(overrides={"routing": {"retries": "x"}})
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        "providers: {openai: {api_key: canary}}",
+        "providers: {openai: {keys: [canary]}}",
+        "providers: {openai: {keys: canary}}",
+        "keys: canary",
+        "alerts: {notify: [canary]}",
+        "alerts: {notify: canary}",
+        "redis: http://ann:canary@cache",
+        "database: {password: canary}",
+        "providers: {ollama: {api_base: 'http://ann:canary@host'}}",
+        "routing: {strategy: sk-canary12345}",
+        "OPENAI_API_KEY: canary",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_echoed(write: Write, yaml: str) -> None:
+    """A key or password that was put where it does not belong is not shown, nor kept in the traceback."""
+    write(BASE, yaml)
+    with pytest.raises(ConfigError) as caught:
+        load(environ={})
+    assert "canary" not in str(caught.value)
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None
+
+
+def test_a_key_in_the_yaml_is_told_where_keys_go(write: Write) -> None:
+    """Who writes an API key into the YAML learns the command that stores it."""
+    write(BASE, "providers: {openai: {api_key: x}}")
+    assert "API keys are never written here; store one with `supernova keys add`" in complaint()
+
+
+def test_a_file_that_is_not_text_is_refused_by_name(folder: Path) -> None:
+    """A binary file is refused with its name, not with a decoder's traceback; .env too."""
+    for name in ("binary.yaml", ".env"):
+        (folder / name).write_bytes(b"\xff\xfe\x00\x81")
+    assert complaint(path="binary.yaml").startswith("binary.yaml cannot be read")
+    assert complaint(environ=None).startswith(".env cannot be read")
+
+
+def test_plain_http_is_for_this_machine_unless_allowed() -> None:
+    """Loopback needs no TLS, other hosts do, and SECURE_HEADERS_ENABLED=false lifts that."""
+    for host in ("localhost:1", "127.0.0.2", "[::1]:11434", "ollama.localhost"):
+        assert load(environ={"OLLAMA_BASE_URL": f"http://{host}/"}).config.providers["ollama"].api_base
+    lan = {"OLLAMA_BASE_URL": "http://10.0.0.2:11434"}
+    assert "must be https" in complaint(environ=lan)
+    loaded = load(environ={**lan, "SECURE_HEADERS_ENABLED": "false"})
+    assert loaded.config.providers["ollama"].api_base == "http://10.0.0.2:11434"
