@@ -24,7 +24,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class Store:
-    """An open database. Writes go through ``write``, reads through ``read``; both take ``operation(database)``.
+    """An open database. Writes go through ``write``, reads through ``read``; both take an operation on it.
 
     Args:
         where: a path to a SQLite file (made, with its folder, if missing), or a database URL.
@@ -95,7 +95,8 @@ def _open_url(url: str) -> Database:
     scheme = url.partition("://")[0]
     if scheme not in schemes or "mysql" in scheme:
         raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
-    return connect(url, autoconnect=True)
+    database: Database = connect(url)
+    return database
 
 
 def _migrate(database: Database) -> None:

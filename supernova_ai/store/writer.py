@@ -32,32 +32,39 @@ class Writer:
     """Runs operations in order on a thread of its own.
 
     Operations that arrive together share one transaction, each inside a savepoint: one that raises is undone
-    alone, a broken connection fails them all. A future is done only after the commit, so what it acknowledges is durable.
+    alone, a broken connection fails them all. A future is done only after the commit, so what it
+    acknowledges is durable.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._closed = False
+        self._restart = threading.Lock()
         self._start()
 
     def _start(self) -> None:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._closed = False
-        self._pid = os.getpid()
         # A daemon: a program that forgets to close must still be able to end.
         self._thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
         self._thread.start()
+        self._pid = os.getpid()
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Queue ``operation(database)``; the future gives its result once it is committed.
+
+        It cannot be cancelled: who stops waiting does not stop the write.
 
         Raises:
             StoreError: the writer is closed.
         """
         if os.getpid() != self._pid:  # forked: threads and connections stayed with the parent
-            self._database.dispose()
-            self._start()
+            with self._restart:
+                if os.getpid() != self._pid:
+                    self._database.dispose()
+                    self._start()
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
         with self._lock:
             if self._closed:
                 raise StoreError("the store is closed")
@@ -136,24 +143,21 @@ def explain(error: BaseException) -> BaseException:
         reasons.append(str(cause))
         cause = cause.__cause__ or cause.__context__
     text = " / ".join(dict.fromkeys(reasons))
-    for sign, remedy in _REMEDIES.items():
-        if sign in text.lower():
-            break
-    else:
-        remedy = "see the reason above"
-    failure = StoreError(f"the database could not be used: {text}. {remedy[0].upper()}{remedy[1:]}.")
+    remedy = next((cure for sign, cure in _REMEDIES.items() if sign in text.lower()), "See the reason above")
+    failure = StoreError(f"the database could not be used: {text}. {remedy}.")
     failure.__cause__ = error
     return failure
 
 
+_DISK_FULL = "Free some space on its disk; nothing was half-written"
 _REMEDIES = {
-    "disk is full": "free some space on its disk; nothing was half-written",
-    "no space left": "free some space on its disk; nothing was half-written",
-    "readonly": "make the file and its folder writable by this user, or set 'database' to another place",
-    "unable to open": "make its folder exist and be writable, or set 'database' to another place",
-    "permission denied": "make its folder writable by this user, or set SUPERNOVA_HOME to another place",
-    "read-only file system": "set SUPERNOVA_HOME to a folder on a writable disk",
-    "not a database": "the file is not a SQLite database: restore a backup, or set 'database' to another file",
-    "malformed": "the file is damaged: restore a backup",
-    "locked": "another process keeps it locked: end it, or use PostgreSQL for many writers",
+    "disk is full": _DISK_FULL,
+    "no space left": _DISK_FULL,
+    "readonly": "Make the file and its folder writable by this user, or set 'database' to another place",
+    "unable to open": "Make its folder exist and be writable, or set 'database' to another place",
+    "permission denied": "Make its folder writable by this user, or set SUPERNOVA_HOME to another place",
+    "read-only file system": "Set SUPERNOVA_HOME to a folder on a writable disk",
+    "not a database": "The file is not a SQLite database: restore a backup, or set 'database' to another",
+    "malformed": "The file is damaged: restore a backup",
+    "locked": "Another process keeps it locked: end it, or use PostgreSQL for many writers",
 }

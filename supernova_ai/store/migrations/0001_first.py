@@ -25,6 +25,7 @@ class Key(Model):
 
     class Meta:
         table_name = "api_key"
+        legacy_table_names = False  # its indexes are named after the table, as in tables.py
         indexes = ((("provider", "slot", "version"), True),)
 
 
@@ -87,6 +88,7 @@ class Window(Model):
 
     class Meta:
         table_name = "budget_window"
+        legacy_table_names = False  # its indexes are named after the table, as in tables.py
         indexes = ((("budget", "subject", "period"), True),)
 
 

@@ -1,0 +1,193 @@
+"""Holds: money reserved before an attempt is sent, that ends exactly once.
+
+    held ──settle──▶ settled    the cost is known: exactly, or estimated from what was received
+      ├───release──▶ released   nothing was spent: the provider refused, or was never reached
+      └───lose─────▶ lost       nobody knows; the whole hold stays counted …
+                       └─settle─▶ settled   … unless the cost is learnt late
+
+Everything here runs inside one transaction of the writer. The statements are plain SQL, written once and
+valid on SQLite and PostgreSQL, because a hold is taken on every attempt and a query builder would cost as
+much again as the database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from peewee import Database
+
+from supernova_ai.errors import BudgetExceeded
+from supernova_ai.ledger.budgets import Share
+from supernova_ai.money import to_usd
+from supernova_ai.types import CostBasis, Outcome, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of an attempt before it is sent: the columns of its row. ``held_nano`` is the hold."""
+
+    id: str
+    request: str
+    process: str
+    user_id: str | None
+    session_id: str | None
+    task: str
+    tier: str
+    provider: str
+    model: str
+    key_slot: str | None
+    held_nano: int
+    started_ms: int
+    prompt_name: str | None
+    prompt_hash: str | None
+    config_version: str
+    price_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An open hold: the attempt, the amount in nano-USD, and the windows that carry it."""
+
+    attempt: str
+    amount: int
+    windows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended. The cost is nano-USD; times are milliseconds, ``ended_ms`` since the epoch."""
+
+    state: Outcome
+    cost: int
+    basis: CostBasis | None
+    usage: Usage
+    ended_ms: int
+    latency_ms: int | None = None
+    first_token_ms: int | None = None
+    error: str | None = None
+
+
+def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
+    """Reserve the entry's amount in every share, or in none.
+
+    Raises:
+        BudgetExceeded: a window cannot bear it. The caller's savepoint undoes what was reserved before.
+    """
+    windows = tuple(_reserve(database, share, entry.held_nano) for share in shares)
+    row = asdict(entry) | {"windows": json.dumps(windows), "state": "held"} | _NEW_ROW
+    columns = ", ".join(row)
+    marks = ", ".join("?" * len(row))
+    _run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
+    return Hold(entry.id, entry.held_nano, windows)
+
+
+_NEW_ROW = dict.fromkeys(
+    (
+        "cost_nano",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    ),
+    0,
+)
+
+
+def _reserve(database: Database, share: Share, amount: int) -> int:
+    """Add the amount to the window's held if it fits, in one statement; return the window's id."""
+    key = (share.budget, share.subject, share.period)
+    reserve = (
+        "UPDATE budget_window SET held_nano = held_nano + ? "
+        "WHERE budget = ? AND subject = ? AND period = ? AND settled_nano + held_nano + lost_nano + ? <= ? "
+        "RETURNING id"
+    )
+    arguments = (amount, *key, amount, share.limit)
+    found = _run(database, reserve, *arguments).fetchone()
+    if found is None:
+        _run(
+            database,
+            "INSERT INTO budget_window (budget, subject, period, settled_nano, held_nano, lost_nano) "
+            "VALUES (?, ?, ?, 0, 0, 0) ON CONFLICT DO NOTHING",
+            *key,
+        )
+        found = _run(database, reserve, *arguments).fetchone()
+    if found is None:
+        raise _refusal(database, share, amount)
+    return int(found[0])
+
+
+def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
+    settled, held, lost = _run(
+        database,
+        "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
+        "WHERE budget = ? AND subject = ? AND period = ?",
+        share.budget,
+        share.subject,
+        share.period,
+    ).fetchone()
+    return BudgetExceeded(
+        budget=share.budget,
+        spent=to_usd(settled + lost),
+        held=to_usd(held),
+        limit=to_usd(share.limit),
+        needed=to_usd(amount),
+        resets_at=share.resets_at,
+    )
+
+
+def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> bool:
+    """End the hold: move its amount out of its windows and count what the end says.
+
+    Args:
+        was: the state it must still be in; "lost" lets a late settlement through.
+
+    Returns:
+        False if it was not in that state any more, and nothing changed.
+    """
+    changed = _run(
+        database,
+        "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, prompt_tokens = ?, completion_tokens = ?, "
+        "cached_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, ended_ms = ?, "
+        "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), error_class = ? "
+        "WHERE id = ? AND state = ?",
+        end.state,
+        end.cost,
+        end.basis,
+        end.usage.prompt,
+        end.usage.completion,
+        end.usage.cached,
+        end.usage.cache_write,
+        end.usage.reasoning,
+        end.ended_ms,
+        end.latency_ms,
+        end.first_token_ms,
+        end.error,
+        hold.attempt,
+        was,
+    ).rowcount
+    if not changed:
+        return False
+    for window in hold.windows:
+        _run(
+            database,
+            "UPDATE budget_window SET held_nano = held_nano - ?, lost_nano = lost_nano + ?, "
+            "settled_nano = settled_nano + ? WHERE id = ?",
+            hold.amount if was == "held" else 0,
+            (end.cost if end.state == "lost" else 0) - (hold.amount if was == "lost" else 0),
+            end.cost if end.state == "settled" else 0,
+            window,
+        )
+    return True
+
+
+def lost(hold: Hold, *, ended_ms: int, error: str | None, latency_ms: int | None = None) -> End:
+    """Return the end of a hold nobody knows the cost of: the whole of it stays counted."""
+    return End("lost", hold.amount, "bound", Usage(), ended_ms, latency_ms=latency_ms, error=error)
+
+
+def _run(database: Database, statement: str, *arguments: Any) -> Any:
+    return database.execute_sql(statement.replace("?", database.param), arguments)

@@ -1,0 +1,117 @@
+"""Leases: a process that holds money says regularly that it lives; the holds of a dead one become lost.
+
+A lease that ran out is proof enough. On Linux a process of the same machine that is gone is noticed at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from peewee import Database
+
+from supernova_ai.errors import StoreError
+from supernova_ai.ledger import holds
+from supernova_ai.log import get_logger
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt, Process
+
+log = get_logger(__name__)
+
+TERM_S = 30.0
+"""How long a lease lasts, in seconds; it is renewed three times as often."""
+
+_PROC = Path("/proc/self/ns/pid")
+
+
+class Lease:
+    """This process's lease, registered by ``keep`` and renewed by a thread of its own.
+
+    Args:
+        clock: Unix seconds.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._pid: int | None = None
+        self._starting = threading.Lock()
+        self._stop = threading.Event()
+        self.id = ""
+
+    def keep(self) -> None:
+        """Register this process before its first write; afterwards, and until a fork, this does nothing."""
+        if self._pid == os.getpid():
+            return
+        with self._starting:
+            if self._pid == os.getpid():
+                return
+            self.id = uuid.uuid4().hex
+            self._stop = threading.Event()
+            self._store.write(self._renew)  # the writer keeps order: it is there before any hold
+            threading.Thread(target=self._beat, args=(self._stop,), name="supernova-lease", daemon=True).start()
+            self._pid = os.getpid()  # last: from here on other threads place holds
+
+    def release(self) -> None:
+        """Give the lease up; what is still held becomes lost."""
+        self._stop.set()
+        if self._pid == os.getpid():
+            self._store.write(lambda database: lose_all(database, self.id, self._now_ms())).result()
+        self._pid = None
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(TERM_S / 3):
+            try:
+                self._store.write(self._renew).result()
+            except StoreError as error:
+                log.warning("ledger.lease.not_renewed", reason=str(error))
+
+    def _renew(self, database: Database) -> None:
+        until = self._now_ms() + int(TERM_S * 1000)
+        Process.insert(id=self.id, host=_host(), pid=os.getpid(), lease_ms=until).on_conflict(
+            conflict_target=[Process.id], update={Process.lease_ms: until}
+        ).execute(database)
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def sweep(database: Database, now_ms: int) -> int:
+    """Turn the holds of dead processes into lost ones; return how many there were."""
+    here = _host()
+    processes = Process.select().execute(database)
+    return sum(
+        lose_all(database, process.id, now_ms)
+        for process in list(processes)
+        if process.lease_ms < now_ms or (process.host == here and _gone(process.pid))
+    )
+
+
+def lose_all(database: Database, process: str, now_ms: int) -> int:
+    """End every open hold of the process as lost, and forget the process."""
+    open_holds = (
+        Attempt.select(Attempt.id, Attempt.held, Attempt.windows)
+        .where((Attempt.process == process) & (Attempt.state == "held"))
+        .tuples()
+        .execute(database)
+    )
+    count = 0
+    for attempt, amount, windows in list(open_holds):
+        hold = holds.Hold(attempt, amount, tuple(json.loads(windows)))
+        count += holds.end(database, hold, holds.lost(hold, ended_ms=now_ms, error="ProcessDied"))
+    Process.delete().where(Process.id == process).execute(database)
+    return count
+
+
+def _host() -> str:
+    # Process numbers mean something only within one process namespace of one machine.
+    return f"{socket.gethostname()} {_PROC.readlink()}" if _PROC.exists() else socket.gethostname()
+
+
+def _gone(pid: int) -> bool:
+    return _PROC.exists() and not Path(f"/proc/{pid}").exists()
