@@ -1,0 +1,347 @@
+"""The client: ``chat``, ``stream`` and ``analyze``, and the wiring of the floors below."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from supernova_ai import config as configuration
+from supernova_ai import prompts
+from supernova_ai.config import Config, Loaded
+from supernova_ai.errors import InvalidRequest, NoProvider
+from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
+from supernova_ai.ledger import Ledger
+from supernova_ai.log import get_logger
+from supernova_ai.money import decimal
+from supernova_ai.store import Store
+from supernova_ai.types import TIERS, Reply, Request, Tier
+
+if TYPE_CHECKING:
+    from supernova_ai.engine import Engine
+
+log = get_logger(__name__)
+
+OnToken = Callable[[str], object]
+
+MOST_TOKENS = 1_000_000
+"""More completion tokens than any model gives; asking for more is a mistake."""
+
+
+class Supernova:
+    """A client over one configuration. Use it as an async context manager, or ``close`` it.
+
+    Its methods may be called from any event loop and any thread. Nothing is opened before the first call.
+
+    Args:
+        config: a ``Config``, or the path of a YAML file; None looks for one as the documentation says.
+        master: what the keys are sealed with; None looks for it as the documentation says.
+
+    Raises:
+        ConfigError: the configuration is wrong; the message lists every problem.
+    """
+
+    def __init__(self, config: Config | str | Path | None = None, *, master: MasterKey | None = None) -> None:
+        self._master = master
+        self._loaded = Loaded.of(config) if isinstance(config, Config) else configuration.load(config)
+        self._lock = threading.Lock()
+        self._opened: ExitStack | None = None
+        self._engine: Engine
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._loaded.config
+
+    async def chat(
+        self,
+        message: str,
+        *,
+        user_id: str | int | None = None,
+        streaming: bool | None = None,
+        on_token: OnToken | None = None,
+        task: str = "chat",
+        **options: Any,
+    ) -> Reply:
+        """Answer a message.
+
+        Args:
+            message: what to answer; not empty.
+            user_id: whose budget and history it counts to.
+            streaming: let the answer come token by token; None takes it from the configuration.
+            on_token: called with each piece of text as it comes; implies ``streaming``.
+            task: chat, analysis, summary or one of your own; it decides the tier.
+            **options: tier, session_id, max_tokens, temperature, timeout (seconds, for everything),
+                max_cost (USD, for everything), model (one configured model and no other), metadata.
+
+        Raises:
+            InvalidRequest: an argument is wrong; nothing was sent.
+            BudgetExceeded: no deployment can be borne; nothing was sent.
+            ProviderError: every deployment failed; the last one's reason.
+        """
+        request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
+        return await self._answer(request, streaming, on_token)
+
+    async def analyze(
+        self,
+        content: str,
+        *,
+        analysis_type: str = "financial",
+        user_id: str | int | None = None,
+        streaming: bool | None = None,
+        on_token: OnToken | None = None,
+        **options: Any,
+    ) -> Reply:
+        """Analyse a text: financial, sentiment, news, risk or summary. Otherwise as ``chat``.
+
+        The text is treated as material, never as instructions.
+        """
+        prompt = f"analysis-{analysis_type}"
+        if prompt not in prompts.names():
+            known = ", ".join(name.removeprefix("analysis-") for name in prompts.names() if "-" in name)
+            raise InvalidRequest(f"analysis_type {analysis_type!r} is not known; choose one of: {known}")
+        request = self._request(prompt, {"content": content}, user_id=user_id, **options)
+        return await self._answer(request, streaming, on_token)
+
+    def stream(
+        self, message: str, *, user_id: str | int | None = None, task: str = "chat", **options: Any
+    ) -> Stream:
+        """Return the answer as a stream: ``async with`` it, ``async for`` its text. Otherwise as ``chat``."""
+        request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
+        return Stream(self, request)
+
+    async def warm_up(self) -> None:
+        """Open everything now, LiteLLM's import of some seconds included, and not at the first call."""
+        await self._ready()
+
+    def close(self) -> None:
+        """End what is under way, each hold honestly, and release everything. Calling again does nothing."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    async def __aenter__(self) -> Supernova:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    async def _answer(self, request: Request, streaming: bool | None, on_token: OnToken | None) -> Reply:
+        if streaming is None:
+            streaming = self.config.streaming
+        if not (streaming or on_token):
+            engine = await self._ready()
+            return await engine.run(engine.complete(request))
+        async with Stream(self, request) as tokens:
+            async for token in tokens:
+                if on_token is not None:
+                    on_token(token)
+        return tokens.reply
+
+    async def _ready(self) -> Engine:
+        if self._opened is None:
+            await asyncio.to_thread(self._open)
+        return self._engine
+
+    def _open(self) -> None:
+        from supernova_ai.engine import Engine  # imports LiteLLM: seconds, so not before it is needed
+
+        with self._lock:
+            if self._opened is not None:
+                return
+            if not self.config.enabled:
+                raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
+            with ExitStack() as opening:
+                store = opening.enter_context(Store(self._loaded.database))
+                ledger = Ledger(store, self.config.budgets)
+                opening.callback(ledger.close)
+                ledger.sweep()
+                self._engine = Engine(self.config, self._loaded.version, ledger, self._keys(store))
+                opening.callback(self._engine.close)
+                self._opened = opening.pop_all()
+
+    def _keys(self, store: Store) -> KeySource:
+        environ = configuration.read_environ()
+        vault = Vault(store, lambda: resolve(store, explicit=self._master, environ=environ))
+        if vault.list():
+            vault.unlock()  # here, on a thread that may wait for the keyring
+        return KeySource(
+            vault,
+            environ=environ,
+            allow_environment=self.config.environment_keys_allowed,
+            environment_name=self.config.environment,
+        )
+
+    def _request(
+        self,
+        prompt: str,
+        values: Mapping[str, str],
+        *,
+        task: str | None = None,
+        user_id: str | int | None = None,
+        tier: Tier | None = None,
+        session_id: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        timeout: float | None = None,
+        max_cost: Decimal | float | str | None = None,
+        model: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Request:
+        """Check every argument and make the frozen request."""
+        for name, value in values.items():
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
+        template = prompts.get(prompt)
+        task = task or template.task
+        tasks = self.config.routing.tasks
+        if task not in tasks:
+            raise InvalidRequest(
+                f"task {task!r} is not configured; choose one of: {', '.join(tasks)}, "
+                f"or add it under 'routing.tasks'"
+            )
+        tier = tier or tasks[task]
+        if tier not in TIERS:
+            raise InvalidRequest(f"tier {tier!r} is not known; choose one of: {', '.join(TIERS)}")
+        return Request(
+            id=uuid.uuid4().hex,
+            messages=template.render(values),
+            tier=tier,
+            task=task,
+            max_tokens=_whole("max_tokens", max_tokens, self.config.routing.max_tokens, MOST_TOKENS),
+            user_id=None if user_id is None else str(user_id),
+            session_id=session_id,
+            temperature=_within("temperature", temperature, 0, 2),
+            timeout=_within("timeout", timeout, 0.001, 86_400),
+            max_cost=_usd("max_cost", max_cost),
+            model=model,
+            metadata=dict(metadata or {}),
+            prompt_name=template.name,
+            prompt_hash=template.hash,
+        )
+
+
+class Stream:
+    """An answer as it comes. After the end, ``reply`` is the finished answer.
+
+    Leaving early ends the provider call, and charges what was received.
+    """
+
+    def __init__(self, client: Supernova, request: Request) -> None:
+        self._client = client
+        self._request = request
+        self._source: AsyncGenerator[str | Reply, None] | None = None
+        self._reply: Reply | None = None
+
+    @property
+    def reply(self) -> Reply:
+        """The finished answer.
+
+        Raises:
+            InvalidRequest: the stream has not come to its end.
+        """
+        if self._reply is None:
+            raise InvalidRequest("the stream has no reply before its end; read it to the end first")
+        return self._reply
+
+    async def __aenter__(self) -> Stream:
+        self._engine = await self._client._ready()
+        self._source = self._engine.stream(self._request)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the provider call if it is still going. Calling again does nothing."""
+        if self._source is not None:
+            source, self._source = self._source, None
+            await self._engine.run(source.aclose())
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> str:
+        if self._source is None:
+            if self._reply is not None:
+                raise StopAsyncIteration
+            raise InvalidRequest("open the stream first: async with stream(…) as s")
+        piece = await self._engine.run(_next(self._source))
+        if isinstance(piece, Reply):
+            self._reply = piece
+            await self.aclose()
+            raise StopAsyncIteration
+        return piece
+
+
+async def _next(source: AsyncGenerator[str | Reply, None]) -> str | Reply:
+    return await anext(source)
+
+
+def _whole(name: str, value: int | None, default: int, most: int) -> int:
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise InvalidRequest(f"{name} must be a whole number from 1 to {most}, not {value!r}")
+    return value
+
+
+def _within(name: str, value: float | None, least: float, most: float) -> float | None:
+    if value is not None and not (
+        isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+    ):
+        raise InvalidRequest(f"{name} must be a number from {least:g} to {most:g}, not {value!r}")
+    return value
+
+
+def _usd(name: str, value: Decimal | float | str | None) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        usd = decimal(value)
+    except ValueError as error:
+        raise InvalidRequest(f"{name} must be an amount of USD: {error}") from None
+    if usd <= 0:
+        raise InvalidRequest(f"{name} must be more than 0 USD, not {value!r}")
+    return usd
+
+
+_default: Supernova | None = None
+_default_pid = 0
+_default_lock = threading.Lock()
+
+
+def default() -> Supernova:
+    """Return the client behind the module-level functions, made at their first use and anew after a fork."""
+    global _default, _default_pid
+    with _default_lock:
+        if _default is None or _default_pid != os.getpid():
+            _default, _default_pid = Supernova(), os.getpid()
+            atexit.register(_default.close)
+        return _default
+
+
+async def chat(message: str, **options: Any) -> Reply:
+    """Answer a message with the default client; see ``Supernova.chat``."""
+    return await default().chat(message, **options)
+
+
+async def analyze(content: str, **options: Any) -> Reply:
+    """Analyse a text with the default client; see ``Supernova.analyze``."""
+    return await default().analyze(content, **options)
+
+
+def stream(message: str, **options: Any) -> Stream:
+    """Stream an answer with the default client; see ``Supernova.stream``."""
+    return default().stream(message, **options)

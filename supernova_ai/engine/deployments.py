@@ -1,0 +1,95 @@
+"""Deployments: each model at each provider under each key slot, as LiteLLM's Router wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from supernova_ai.config import Config
+from supernova_ai.engine import pricing
+from supernova_ai.engine.pricing import Price
+from supernova_ai.types import TIERS, Tier
+
+_LITELLM_NAME = {"ollama": "ollama_chat"}  # the others have ours
+
+NO_KEY = "no-key"
+"""Given to LiteLLM where a provider takes no key; given none, it would look for one in the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model at one provider with one key slot; ``slot`` is None where the provider takes no key."""
+
+    id: str
+    tier: Tier
+    provider: str
+    model: str
+    slot: str | None
+    price: Price | None
+    timeout: float
+    stream_timeout: float
+    rank: int
+
+
+def build(config: Config) -> dict[str, Deployment]:
+    """Return every deployment of the enabled providers by id, ranked by provider priority, then by slot."""
+    return {deployment.id: deployment for deployment in _each(config)}
+
+
+def _each(config: Config) -> Iterator[Deployment]:
+    asked = config.asked if config.routing.fallback else config.asked[:1]
+    for rank, provider in enumerate(asked):
+        settings = config.providers[provider]
+        for tier in TIERS:
+            model = settings.models.get(tier)
+            if model is None:
+                continue
+            for place, slot in enumerate(settings.keys or (None,)):
+                yield Deployment(
+                    id="/".join([tier, provider, slot or NO_KEY]),
+                    tier=tier,
+                    provider=provider,
+                    model=model,
+                    slot=slot,
+                    price=pricing.find(provider, model, settings),
+                    timeout=settings.timeout.total,
+                    stream_timeout=settings.timeout.stream,
+                    rank=10 * rank + place,
+                )
+
+
+def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[str, Any]]:
+    """Return the Router's model list: a group per tier, and no key anywhere in it."""
+    sizes = {tier: sum(d.tier == tier for d in deployments.values()) for tier in TIERS}
+    return [
+        {
+            "model_name": d.tier,
+            "litellm_params": _without_none(
+                model=f"{_LITELLM_NAME.get(d.provider, d.provider)}/{d.model}",
+                api_base=config.providers[d.provider].api_base,
+                timeout=d.timeout,
+                stream_timeout=d.stream_timeout,
+                # A retry goes to the next deployment that was not tried yet: enough of them to try each.
+                num_retries=max(config.routing.retries, sizes[d.tier] - 1),
+                drop_params=True,
+                rpm=config.providers[d.provider].limits.rpm,
+                tpm=config.providers[d.provider].limits.tpm,
+                max_parallel_requests=config.providers[d.provider].limits.parallel,
+            ),
+            "model_info": {"id": d.id},
+        }
+        for d in deployments.values()
+    ]
+
+
+def fallbacks(config: Config) -> list[dict[str, list[str]]]:
+    """Return, for each tier, the tiers below it that a request may degrade to."""
+    if not config.routing.fallback:
+        return []
+    chain = config.routing.degrade
+    return [{tier: list(chain[at + 1 :])} for at, tier in enumerate(chain[:-1])]
+
+
+def _without_none(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

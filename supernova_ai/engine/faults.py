@@ -1,0 +1,119 @@
+"""LiteLLM's errors as ours, and what each says about the money of its attempt."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+
+import aiohttp
+import httpx
+
+from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.lite import (
+    MidStreamFallbackError,
+    RouterRateLimitError,
+    RouterRateLimitErrorBasic,
+    litellm,
+)
+from supernova_ai.errors import (
+    AuthenticationFailed,
+    ContentRefused,
+    ContextTooLong,
+    ModelNotFound,
+    NoProvider,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    SupernovaError,
+)
+from supernova_ai.secret import redact
+
+# The first that fits; LiteLLM's special cases are subclasses of its general ones.
+_OURS: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
+    (litellm.ContextWindowExceededError, ContextTooLong),
+    (litellm.ContentPolicyViolationError, ContentRefused),
+    (litellm.AuthenticationError, AuthenticationFailed),
+    (litellm.PermissionDeniedError, AuthenticationFailed),
+    (litellm.NotFoundError, ModelNotFound),
+    (litellm.Timeout, ProviderTimeout),
+    (litellm.RateLimitError, RateLimited),
+    (litellm.BadRequestError, RequestRejected),
+    (litellm.UnprocessableEntityError, RequestRejected),
+)
+
+# Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
+_NEVER_SENT = aiohttp.ClientConnectorError | ConnectionRefusedError | socket.gaierror
+_PREAMBLE = re.compile(r"^(litellm\.)?(\w+(Error|Exception)( -|:) )+")
+
+_ADVICE = {
+    AuthenticationFailed: "Check the key: 'supernova keys list', then 'supernova keys add'.",
+    ModelNotFound: "Check the model's name under 'providers' in the configuration.",
+    ContextTooLong: "Send less text, or pick a tier whose model reads more.",
+    RateLimited: "Send fewer requests, or configure 'limits' and another provider.",
+}
+
+
+def translate(
+    error: Exception, deployment: Deployment | None = None, *, request_id: str | None = None
+) -> SupernovaError:
+    """Return the error as one of ours, its words redacted; one of ours stays itself."""
+    error = _original(error)
+    if isinstance(error, SupernovaError):
+        return error
+    if isinstance(error, RouterRateLimitError | RouterRateLimitErrorBasic):
+        return NoProvider(
+            "every provider of this tier failed recently and is left in peace for a while; try again later, "
+            "or lower 'routing.breaker.cooldown'"
+        )
+    kind = next((ours for theirs, ours in _OURS if isinstance(error, theirs)), ProviderUnavailable)
+    provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
+    words = _PREAMBLE.sub("", redact(str(getattr(error, "message", None) or error))).strip()
+    status = getattr(error, "status_code", None)
+    return kind(
+        f"{provider} failed ({model}): {words} {_ADVICE.get(kind, '')}".strip(),
+        provider=provider,
+        model=model,
+        status=status if isinstance(status, int) else None,
+        request_id=request_id,
+    )
+
+
+def name(error: BaseException) -> str:
+    """Return the name the ledger keeps for the error: our class, or what the caller did."""
+    if isinstance(error, GeneratorExit):
+        return "Abandoned"
+    if not isinstance(error, Exception):
+        return "Cancelled"
+    return type(translate(error)).__name__
+
+
+def spent_nothing(error: Exception) -> bool:
+    """Say whether the attempt surely cost nothing: the provider refused it, or was never reached."""
+    error = _original(error)
+    if isinstance(error, litellm.Timeout | TimeoutError):
+        return False
+    causes = list(_causes(error))
+    if any(isinstance(cause, _NEVER_SENT | httpx.HTTPStatusError) for cause in causes):
+        return True
+    if any(isinstance(cause, httpx.TransportError | aiohttp.ClientError | OSError) for cause in causes):
+        return False
+    # No sign of the wire: a refusal is believed, of anything else nobody knows.
+    return isinstance(error, (SupernovaError, *(theirs for theirs, _ in _OURS)))
+
+
+def _original(error: Exception) -> Exception:
+    inner = error.original_exception if isinstance(error, MidStreamFallbackError) else None
+    return error if inner is None else inner
+
+
+def _causes(error: Exception) -> Iterator[BaseException]:
+    """Yield what led to the error, nearest first, without the failures of earlier attempts behind it."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not isinstance(cause, SupernovaError):
+        if type(cause).__module__ == litellm.exceptions.__name__:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__

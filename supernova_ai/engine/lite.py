@@ -1,0 +1,54 @@
+"""LiteLLM, imported quietly: no .env read into the process, no price map fetched, no key in its logs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from supernova_ai.log import get_logger
+
+log = get_logger(__name__)
+
+_FOR_IMPORT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set the variables for the import alone: a program's environment is its own."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Forward(logging.Handler):
+    """LiteLLM logs tracebacks with the provider's words in them: pass them on as redacted debug events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.debug("litellm.log", level=record.levelname, message=record.getMessage())
+
+
+with _environment(_FOR_IMPORT):
+    import litellm
+    from litellm.exceptions import MidStreamFallbackError
+    from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
+
+for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+    _logger = logging.getLogger(_name)
+    _logger.handlers = [_Forward()]
+    _logger.propagate = False
+
+litellm.suppress_debug_info = True
+litellm.expose_router_debug_in_errors = False
+litellm.telemetry = False
+litellm.turn_off_message_logging = True
+
+__all__ = ["MidStreamFallbackError", "RouterRateLimitError", "RouterRateLimitErrorBasic", "litellm"]

@@ -1,0 +1,124 @@
+"""Prices: what an attempt costs at most before it is sent, and what it did cost after.
+
+Source: LiteLLM's bundled price map, or the prices a user wrote in YAML. A model neither knows has no price;
+that is never the same as free.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from importlib import metadata
+from typing import Any
+
+from supernova_ai.config import Provider
+from supernova_ai.engine.lite import litellm
+from supernova_ai.money import NANO
+from supernova_ai.types import Usage
+
+MESSAGE_ALLOWANCE = 32
+"""Tokens a provider may add to a message for its role and separators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Nano-USD per token of each class, for prompts of more than ``above`` tokens."""
+
+    above: int
+    prompt: Decimal
+    cached: Decimal
+    cache_write: Decimal
+    completion: Decimal
+    reasoning: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The rates of one model, by the length of the prompt, shortest first."""
+
+    rates: tuple[Rates, ...]
+
+    def cost(self, usage: Usage) -> int:
+        """Return what the usage costs, in nano-USD, a fraction of one rounded to the nearest."""
+        rates = [r for r in self.rates if usage.prompt > r.above or r.above == 0][-1]
+        fresh = max(0, usage.prompt - usage.cached - usage.cache_write)
+        spoken = max(0, usage.completion - usage.reasoning)
+        return round(
+            rates.prompt * fresh
+            + rates.cached * usage.cached
+            + rates.cache_write * usage.cache_write
+            + rates.completion * spoken
+            + rates.reasoning * usage.reasoning
+        )
+
+    def bound(self, prompt: int, completion: int) -> int:
+        """Return the most such an attempt can cost, in nano-USD, at the dearest rate of each side."""
+        dearest_in = max(max(r.prompt, r.cached, r.cache_write) for r in self.rates)
+        dearest_out = max(max(r.completion, r.reasoning) for r in self.rates)
+        exact = dearest_in * prompt + dearest_out * completion
+        return int(exact.to_integral_value(rounding=ROUND_CEILING))
+
+
+FREE = Price((Rates(0, *(Decimal(0),) * 5),))
+
+
+def prompt_bound(messages: Iterable[Mapping[str, str]]) -> int:
+    """Return a number of tokens the prompt cannot exceed: no tokenizer makes more tokens than bytes."""
+    return sum(
+        len(message["content"].encode()) + len(message["role"]) + MESSAGE_ALLOWANCE for message in messages
+    )
+
+
+def find(provider: str, model: str, settings: Provider) -> Price | None:
+    """Return the model's price: from YAML, else free if the provider is, else LiteLLM's; None if unknown."""
+    own = settings.prices.get(model)
+    if own is not None:
+        cached = own.input if own.cached_input is None else own.cached_input
+        per_token = [_per_million(usd) for usd in (own.input, cached, own.input, own.output, own.output)]
+        return Price((Rates(0, *per_token),))
+    if settings.price == "free":
+        return FREE
+    for name in (f"{provider}/{model}", model):
+        entry = litellm.model_cost.get(name)
+        if entry and entry.get("litellm_provider") == provider:
+            return _from_map(entry)
+    return None
+
+
+def version() -> str:
+    """Return which price map this is: LiteLLM bundles one with each version."""
+    return f"litellm-{metadata.version('litellm')}"
+
+
+def _per_million(usd: Decimal) -> Decimal:
+    return usd * NANO / 1_000_000
+
+
+def _from_map(entry: Mapping[str, Any]) -> Price | None:
+    """Read an entry of LiteLLM's map: USD per token as floats, a suffix where the prompt is long."""
+    if entry.get("input_cost_per_token") is None or entry.get("output_cost_per_token") is None:
+        return None
+    suffixes = {0: ""}
+    for name in entry:
+        if match := re.fullmatch(r"input_cost_per_token(_above_(\d+)k_tokens)", name):
+            suffixes[int(match[2]) * 1000] = match[1]
+
+    def rates(above: int, suffix: str) -> Rates:
+        def per_token(name: str, default: Decimal) -> Decimal:
+            value = entry.get(name + suffix, entry.get(name))
+            return default if value is None else Decimal(str(value)) * NANO
+
+        prompt = per_token("input_cost_per_token", Decimal(0))
+        completion = per_token("output_cost_per_token", Decimal(0))
+        return Rates(
+            above,
+            prompt,
+            per_token("cache_read_input_token_cost", prompt),
+            per_token("cache_creation_input_token_cost", prompt),
+            completion,
+            per_token("output_cost_per_reasoning_token", completion),
+        )
+
+    return Price(tuple(rates(above, suffix) for above, suffix in sorted(suffixes.items())))

@@ -1,0 +1,87 @@
+"""LiteLLM's Router, with our strategy at its choke point and our calls told of every failed attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supernova_ai.config import Config
+from supernova_ai.engine import deployments as fleet
+from supernova_ai.engine.call import Call
+from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.lite import litellm
+from supernova_ai.engine.strategy import Strategy
+from supernova_ai.errors import SupernovaError
+
+_CALL = "supernova_call"
+"""Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
+
+
+class Router(litellm.Router):  # type: ignore[misc]  # untyped base
+    """Retries, cools down and falls back as LiteLLM does; ``Strategy`` chooses and holds every attempt."""
+
+    def __init__(self, config: Config, deployments: dict[str, Deployment], strategy: Strategy) -> None:
+        super().__init__(
+            model_list=fleet.model_list(config, deployments),
+            fallbacks=fleet.fallbacks(config),
+            num_retries=config.routing.retries,
+            allowed_fails=config.routing.breaker.failures - 1,
+            cooldown_time=config.routing.breaker.cooldown,
+            redis_url=config.redis,
+        )
+        self._strategy = strategy
+        self._calls: dict[str, Call] = {}
+
+    async def ask(self, call: Call, *, stream: bool) -> Any:
+        """Send the call's request to its tier; returns LiteLLM's response or its stream of chunks."""
+        request = call.request
+        options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+        if request.temperature is not None:
+            options["temperature"] = request.temperature
+        if request.model is not None:
+            options["fallbacks"] = []
+        self._calls[request.id] = call
+        return await self.acompletion(
+            model=request.tier,
+            messages=[dict(message) for message in request.messages],
+            stream=stream,
+            metadata={_CALL: request.id},
+            **options,
+        )
+
+    def forget(self, call: Call) -> None:
+        """Drop the call: it is over, and the ranking may learn from it."""
+        if self._calls.pop(call.request.id, None):
+            self._strategy.learn(call)
+
+    async def async_get_available_deployment(
+        self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Choose one attempt's deployment: LiteLLM knows which are healthy, the strategy which to take."""
+        call = self._calls[request_kwargs["metadata"][_CALL]]
+        healthy = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
+        return await self._strategy.choose(call, healthy)
+
+    async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make one attempt; if it fails, end its hold while the error still carries its causes."""
+        try:
+            return await super().make_call(original_function, *args, **kwargs)
+        except Exception as error:
+            self._calls[kwargs["metadata"][_CALL]].failed(error)
+            raise
+
+    def log_retry(self, kwargs: dict[str, Any], e: Exception) -> dict[str, Any]:
+        """End the hold of a stream that broke before its first token: ``make_call`` had returned by then."""
+        self._calls[kwargs["metadata"][_CALL]].failed(e)
+        updated: dict[str, Any] = super().log_retry(kwargs, e)
+        return updated
+
+    def should_retry_this_error(
+        self, error: Exception, healthy_deployments: list[Any] | None = None, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Never retry a refusal of ours; do try another provider where one does not know its model."""
+        if isinstance(error, SupernovaError):
+            raise error
+        if isinstance(error, litellm.NotFoundError) and len(healthy_deployments or ()) > 1:
+            return True
+        retry: bool = super().should_retry_this_error(error, healthy_deployments, *args, **kwargs)
+        return retry

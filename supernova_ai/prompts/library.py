@@ -1,0 +1,79 @@
+"""Prompt templates: data files with a header, rendered strictly in a sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from supernova_ai.errors import InvalidRequest
+
+_BUILT_IN = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template and its header. ``hash`` is of the whole file, so a ledger row says which text was used."""
+
+    name: str
+    version: int
+    task: str
+    variables: tuple[str, ...]
+    system: str | None
+    body: str
+    hash: str
+
+    def render(self, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+        """Return the messages for these values.
+
+        Raises:
+            InvalidRequest: variables are missing; the message lists all of them.
+        """
+        missing = [name for name in self.variables if name not in values]
+        if missing:
+            raise InvalidRequest(f"prompt {self.name!r} needs {', '.join(missing)}")
+        text = _environment().from_string(self.body).render(values)
+        system = ({"role": "system", "content": self.system},) if self.system else ()
+        return (*system, {"role": "user", "content": text})
+
+
+@cache
+def get(name: str) -> Template:
+    """Return the template of that name.
+
+    Raises:
+        InvalidRequest: there is none; the message lists those there are.
+    """
+    path = _BUILT_IN / f"{name}.md"
+    if name not in names():
+        raise InvalidRequest(f"there is no prompt {name!r}; choose one of: {', '.join(names())}")
+    text = path.read_text(encoding="utf-8")
+    _, header, body = text.split("---\n", 2)
+    fields = yaml.safe_load(header)
+    return Template(
+        name=fields["name"],
+        version=fields["version"],
+        task=fields["task"],
+        variables=tuple(fields["variables"]),
+        system=fields.get("system"),
+        body=body.strip(),
+        hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+    )
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all templates."""
+    return tuple(sorted(path.stem for path in _BUILT_IN.glob("*.md")))
+
+
+@cache
+def _environment() -> SandboxedEnvironment:
+    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
