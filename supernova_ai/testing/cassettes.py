@@ -1,0 +1,133 @@
+"""Record the HTTP of a test once, replay it for ever after: vcrpy, made strict and kept clean of secrets."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+
+from supernova_ai.secret import redact
+
+# Named headers only, so that no key, cookie or fact about the machine is kept by oversight.
+_REQUEST_HEADERS = {"content-type", "anthropic-version"}
+_RESPONSE_HEADERS = {"content-type", "retry-after"}
+_MATCH = ("method", "scheme", "host", "port", "path", "query", "body")
+
+
+class Server(Protocol):
+    """What a test may talk to: a ``LocalModel``, a ``StubProvider``."""
+
+    @property
+    def url(self) -> str: ...
+    def close(self) -> None: ...
+
+
+class Cassette:
+    """One test's recorded HTTP. Use the ``cassette`` fixture; while recording, requests are really sent.
+
+    Args:
+        path: the YAML file.
+        recording: make it anew; otherwise only what it holds is answered, each interaction once.
+    """
+
+    def __init__(self, path: Path, *, recording: bool) -> None:
+        self.path = path
+        self.recording = recording
+        self._exits = ExitStack()
+        self._tape: Any = None
+
+    def serve(self, start: Callable[[], Server]) -> str:
+        """Return the address to talk to: of the server that ``start`` gives when recording, else a stand-in.
+
+        The server is closed with the cassette. On the tape every loopback address is the same one, so
+        ports may differ between recording and replaying.
+        """
+        if not self.recording:
+            return "http://127.0.0.1:1"
+        server = start()
+        self._exits.callback(server.close)
+        return server.url
+
+    def check(self) -> None:
+        """Fail the test if something on the tape was not asked for."""
+        left = len(self._tape) - self._tape.play_count
+        if not self.recording and left:
+            pytest.fail(
+                f"{left} of {len(self._tape)} interactions in {self.path} were not played. Either the code "
+                f"no longer sends them, and the cassette must be recorded again, or it should."
+            )
+
+    def __enter__(self) -> Cassette:
+        try:
+            import vcr
+        except ImportError:
+            pytest.fail("the 'cassette' fixture needs vcrpy: pip install vcrpy", pytrace=False)
+        if self.recording:
+            self.path.unlink(missing_ok=True)
+        elif not self.path.exists():
+            pytest.fail(
+                f"there is no cassette {self.path}: record it with `pytest --record-cassettes`", pytrace=False
+            )
+        player = vcr.VCR(
+            record_mode=vcr.mode.ALL if self.recording else vcr.mode.NONE,
+            match_on=_MATCH,
+            filter_query_parameters=["key"],
+            before_record_request=_clean_request,
+            before_record_response=_clean_response,
+            decode_compressed_response=True,
+        )
+        self._tape = self._exits.enter_context(player.use_cassette(str(self.path)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+
+def cassette_path(root: Path, module: str, test: str) -> Path:
+    """Return ``cassettes/<module>/<test>.yaml`` under the root, brackets and the like made plain.
+
+    >>> cassette_path(Path("/code"), "test_chat", "test_answer[openai-plain]").as_posix()
+    '/code/cassettes/test_chat/test_answer-openai-plain.yaml'
+    """
+    return root / "cassettes" / module / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', test).strip('-')}.yaml"
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether the host is this machine, by name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _clean_request(request: Any) -> Any:
+    # The port of a loopback server changes with every run.
+    parts = urlsplit(request.uri)
+    if is_loopback(parts.hostname or ""):
+        request.uri = parts._replace(netloc="loopback").geturl()
+    request.headers = _only(request.headers, _REQUEST_HEADERS)
+    request.body = _redacted(request.body)
+    return request
+
+
+def _clean_response(response: dict[str, Any]) -> dict[str, Any]:
+    response["headers"] = _only(response["headers"], _RESPONSE_HEADERS)
+    response["body"]["string"] = _redacted(response["body"].get("string"))
+    return response
+
+
+def _only(headers: Any, names: set[str]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in headers.items() if name.lower() in names}
+
+
+def _redacted(body: Any) -> Any:
+    # Providers repeat the key they refuse.
+    if not isinstance(body, bytes):
+        return body
+    return redact(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")

@@ -1,0 +1,180 @@
+"""Cassettes: what is recorded, what is replayed, and what is never kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import litellm
+import pytest
+import vcr.errors
+
+from supernova_ai.ops.local import LocalModel
+from supernova_ai.secret import Secret
+from supernova_ai.testing import Answer, Failure, Raw, StubProvider
+from supernova_ai.testing.cassettes import Cassette, cassette_path
+
+KEY = "sk-the-canary-in-the-cassette"
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cassettes" / "test.yaml"
+
+
+def answered(cassette: Cassette, reply: Any, *bodies: Any) -> list[str]:
+    """Send bodies to a stub through a cassette; return the answers' texts."""
+    url = cassette.serve(lambda: StubProvider(reply))
+    return [httpx.post(url + CHAT, json=body).text for body in bodies]
+
+
+DIALECTS = {
+    "openai": ("openai/smollm2", "/v1", LocalModel),
+    "huggingface": ("huggingface/some/smollm2", "", LocalModel),
+    "anthropic": ("anthropic/smollm2", "", LocalModel),
+    "ollama": ("ollama_chat/some-model", "", StubProvider),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize(("model", "base", "server"), DIALECTS.values(), ids=DIALECTS)
+async def test_litellm_round_trip(
+    model: str, base: str, server: Any, streamed: bool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What LiteLLM got while recording it gets again, word and token, when the server is gone."""
+    monkeypatch.setattr(litellm.utils, "_get_max_position_embeddings", lambda model_name: None)
+    litellm.register_model({"ollama_chat/some-model": {"litellm_provider": "ollama_chat", "mode": "chat"}})
+
+    async def ask(cassette: Cassette) -> tuple[str, str, Any]:
+        reply = await litellm.acompletion(
+            model=model,
+            api_base=cassette.serve(server) + base,
+            api_key=KEY,
+            messages=[{"role": "user", "content": "What is a bond?"}],
+            max_tokens=8,
+            stream=streamed,
+            stream_options={"include_usage": True} if streamed else None,
+        )
+        if streamed:
+            reply = litellm.stream_chunk_builder([chunk async for chunk in reply])
+        usage = (reply.usage.prompt_tokens, reply.usage.completion_tokens)
+        return reply.choices[0].message.content, reply.choices[0].finish_reason, usage
+
+    with Cassette(path, recording=True) as cassette:
+        recorded = await ask(cassette)
+    with Cassette(path, recording=False) as cassette:
+        replayed = await ask(cassette)
+        cassette.check()
+    assert replayed == recorded
+    assert recorded[0]
+    assert min(recorded[2]) > 0
+
+
+def test_recording_starts_anew(path: Path) -> None:
+    """Recording again replaces what the cassette held."""
+    for reply in ("old", "new"):
+        with Cassette(path, recording=True) as cassette:
+            answered(cassette, Raw(200, "text/plain", reply), {"n": 1})
+    with Cassette(path, recording=False) as cassette:
+        assert answered(cassette, None, {"n": 1}) == ["new"]
+
+
+def test_each_interaction_is_played_once(path: Path) -> None:
+    """Equal requests get their answers in the order recorded, and one more is refused."""
+    stub = StubProvider(script=[Raw(200, "text/plain", text) for text in ("one", "two")])
+    with Cassette(path, recording=True) as cassette:
+        url = cassette.serve(lambda: stub)
+        for _ in range(2):
+            httpx.post(url + CHAT, json={})
+    with Cassette(path, recording=False) as cassette:
+        assert answered(cassette, None, {}, {}) == ["one", "two"]
+        with pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException):
+            answered(cassette, None, {})
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("PUT", f"{CHAT}?a=1", {"n": 1}),
+        ("POST", "/v1/messages?a=1", {"n": 1}),
+        ("POST", f"{CHAT}?a=2", {"n": 1}),
+        ("POST", f"{CHAT}?a=1", {"n": 2}),
+    ],
+    ids=["method", "path", "query", "body"],
+)
+def test_other_requests_are_refused(path: Path, method: str, target: str, body: Any) -> None:
+    """A request that differs in anything but the loopback port is not answered."""
+    with Cassette(path, recording=True) as cassette:
+        httpx.post(f"{cassette.serve(StubProvider)}{CHAT}?a=1", json={"n": 1})
+    with Cassette(path, recording=False) as cassette:
+        url = cassette.serve(StubProvider)
+        with pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException):
+            httpx.request(method, url + target, json=body)
+        with pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException):
+            httpx.post(f"http://provider.example{CHAT}?a=1", json={"n": 1})
+
+
+def test_unplayed_interactions_fail(path: Path) -> None:
+    """An interaction that is not asked for fails the check, which names the cassette."""
+    with Cassette(path, recording=True) as cassette:
+        answered(cassette, "hello", {"n": 1}, {"n": 2})
+        cassette.check()
+    with Cassette(path, recording=False) as cassette:
+        answered(cassette, "hello", {"n": 1})
+        with pytest.raises(pytest.fail.Exception, match=r"1 of 2 interactions in .*test\.yaml"):
+            cassette.check()
+
+
+def test_secrets_are_scrubbed(path: Path) -> None:
+    """No key is on the tape: not from a header, a cookie, the query, nor a provider that repeats it."""
+    secret = Secret("not shaped like any key")
+    echo = Failure(401, f"wrong key: {secret.reveal()} or {KEY}", {"set-cookie": f"session={KEY}"})
+    headers = dict.fromkeys(("authorization", "x-api-key", "x-goog-api-key", "cookie", "x-new-header"), KEY)
+    with Cassette(path, recording=True) as cassette:
+        url = cassette.serve(lambda: StubProvider(echo))
+        httpx.post(f"{url}{CHAT}?key={KEY}&alt=sse", json={}, headers=headers)
+    tape = path.read_text()
+    assert KEY not in tape
+    assert secret.reveal() not in tape
+    assert "wrong key: [redacted] or [redacted]" in tape
+    assert "alt=sse" in tape
+
+
+def test_only_needed_headers_are_kept(path: Path) -> None:
+    """The tape keeps the headers that change how an answer is read, and no others."""
+    busy = Failure(429, headers={"retry-after": "3", "x-request-id": "abc"})
+    with Cassette(path, recording=True) as cassette:
+        answered(cassette, busy, {})
+    tape = path.read_text()
+    assert "retry-after" in tape
+    assert "content-type" in tape
+    assert not any(name in tape for name in ("x-request-id", "user-agent", "content-length"))
+
+
+def test_missing_cassette_says_how_to_record(path: Path) -> None:
+    """Without a cassette the test fails with the command that records one."""
+    with pytest.raises(pytest.fail.Exception, match="pytest --record-cassettes"):
+        Cassette(path, recording=False).__enter__()
+
+
+def test_unicode_survives(path: Path) -> None:
+    """Text beyond ASCII is replayed as it was recorded."""
+    with Cassette(path, recording=True) as cassette:
+        recorded = answered(cassette, Answer("Zürich, 東京: 5 €"), {"model": "é"})
+    with Cassette(path, recording=False) as cassette:
+        assert answered(cassette, None, {"model": "é"}) == recorded
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("test_a", "test_a"),
+        ("test_a[openai-plain]", "test_a-openai-plain"),
+        ("TestB::test_c[x/y z]", "TestB-test_c-x-y-z"),
+    ],
+)
+def test_paths(test: str, name: str) -> None:
+    """A cassette lies at cassettes/<module>/<test>.yaml, in characters every file system takes."""
+    assert cassette_path(Path("/r"), "test_m", test) == Path("/r/cassettes/test_m", f"{name}.yaml")
