@@ -172,7 +172,7 @@ class Supernova:
     def _keys(self, store: Store) -> KeySource:
         environ = configuration.read_environ()
         vault = Vault(store, lambda: resolve(store, explicit=self._master, environ=environ))
-        if vault.list():
+        if any(key.state == "active" for key in vault.list()):
             vault.unlock()  # here, on a thread that may wait for the keyring
         return KeySource(
             vault,

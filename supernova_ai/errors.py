@@ -32,6 +32,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from supernova_ai.money import show
+
 
 class SupernovaError(Exception):
     """The root of every error this package raises on purpose. It can be pickled and copied."""
@@ -105,9 +107,9 @@ class BudgetExceeded(SupernovaError):
         self.resets_at = resets_at
         reset = f" It resets at {resets_at:%Y-%m-%d %H:%M %Z}." if resets_at else ""
         super().__init__(
-            f"budget {budget!r} cannot bear this request: it needs up to ${needed:f} and ${self.left:f} "
-            f"of ${limit:f} is left (${spent:f} spent, ${held:f} held).{reset} Raise the limit under "
-            f"'budgets', ask for fewer max_tokens, or use a cheaper tier."
+            f"budget {budget!r} cannot bear this request: it needs up to {show(needed)}, and "
+            f"{show(self.left)} of {show(limit)} is left ({show(spent)} spent, {show(held)} held).{reset} "
+            f"Raise the limit under 'budgets', ask for fewer max_tokens, or use a cheaper tier."
         )
 
     @property

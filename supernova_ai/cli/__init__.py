@@ -1,0 +1,5 @@
+"""The ``supernova`` command."""
+
+from supernova_ai.cli.app import main
+
+__all__ = ["main"]

@@ -11,6 +11,7 @@ from typing import Any
 from supernova_ai.engine import faults
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.lite import litellm
+from supernova_ai.errors import SupernovaError
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
@@ -45,6 +46,7 @@ class Call:
         self.request = request
         self.started = timer()
         self.flights: list[Flight] = []
+        self.error: SupernovaError | None = None
         self._ledger = ledger
         self._timer = timer
         self._ends: list[Future[bool]] = []
@@ -75,6 +77,8 @@ class Call:
         if flight is None:
             return
         name = faults.name(error)
+        if isinstance(error, Exception):
+            self.error = faults.translate(error, flight.deployment, request_id=self.request.id)
         log.info(
             "engine.attempt.failed", request=self.request.id, deployment=flight.deployment.id, error=name
         )

@@ -11,7 +11,10 @@ from supernova_ai.engine import pricing
 from supernova_ai.engine.pricing import Price
 from supernova_ai.types import TIERS, Tier
 
-_LITELLM_NAME = {"ollama": "ollama_chat"}  # the others have ours
+# HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ asks the hub about each model first,
+# blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
+_LITELLM_NAME = {"ollama": "ollama_chat", "huggingface": "openai"}
+_API_BASE = {"huggingface": "https://router.huggingface.co/v1"}
 
 NO_KEY = "no-key"
 """Given to LiteLLM where a provider takes no key; given none, it would look for one in the environment."""
@@ -66,8 +69,8 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
         {
             "model_name": d.tier,
             "litellm_params": _without_none(
-                model=f"{_LITELLM_NAME.get(d.provider, d.provider)}/{d.model}",
-                api_base=config.providers[d.provider].api_base,
+                model=_litellm_name(d),
+                api_base=config.providers[d.provider].api_base or _API_BASE.get(d.provider),
                 timeout=d.timeout,
                 stream_timeout=d.stream_timeout,
                 # A retry goes to the next deployment that was not tried yet: enough of them to try each.
@@ -83,12 +86,27 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
     ]
 
 
+def unpriced(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:
+    """Return entries for LiteLLM's price map without which it would ask an Ollama server about each model."""
+    entry = {
+        "litellm_provider": "ollama_chat",
+        "mode": "chat",
+        "input_cost_per_token": 0,
+        "output_cost_per_token": 0,
+    }
+    return {_litellm_name(d): entry for d in deployments.values() if d.provider == "ollama"}
+
+
 def fallbacks(config: Config) -> list[dict[str, list[str]]]:
     """Return, for each tier, the tiers below it that a request may degrade to."""
     if not config.routing.fallback:
         return []
     chain = config.routing.degrade
     return [{tier: list(chain[at + 1 :])} for at, tier in enumerate(chain[:-1])]
+
+
+def _litellm_name(deployment: Deployment) -> str:
+    return f"{_LITELLM_NAME.get(deployment.provider, deployment.provider)}/{deployment.model}"
 
 
 def _without_none(**values: Any) -> dict[str, Any]:

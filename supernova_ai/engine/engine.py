@@ -16,7 +16,7 @@ from supernova_ai.engine.loop import Background
 from supernova_ai.engine.ranking import RANKINGS
 from supernova_ai.engine.router import Router
 from supernova_ai.engine.strategy import Strategy
-from supernova_ai.errors import InvalidRequest, ProviderError, ProviderTimeout, StreamInterrupted
+from supernova_ai.errors import InvalidRequest, NoProvider, ProviderError, ProviderTimeout, StreamInterrupted
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
 from supernova_ai.types import Reply, Request
@@ -147,8 +147,9 @@ class Engine:
         if isinstance(error, TimeoutError):
             seconds = call.request.timeout
             return ProviderTimeout(f"no whole answer within {seconds:g} s", request_id=call.request.id)
-        last = call.flights[-1] if call.flights else None
-        ours = faults.translate(error, last.deployment if last else None, request_id=call.request.id)
-        if last and last.text and isinstance(ours, ProviderError):
-            return StreamInterrupted("".join(last.text), ours)
+        ours = faults.translate(error, request_id=call.request.id)
+        if call.error and isinstance(ours, NoProvider | ProviderError):
+            ours = call.error  # what failed last says more than that nobody is left to ask
+        if call.flights and call.flights[-1].text and isinstance(ours, ProviderError):
+            return StreamInterrupted("".join(call.flights[-1].text), ours)
         return ours

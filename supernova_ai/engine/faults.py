@@ -31,18 +31,23 @@ from supernova_ai.errors import (
 )
 from supernova_ai.secret import redact
 
-# The first that fits; LiteLLM's special cases are subclasses of its general ones.
-_OURS: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
+# LiteLLM's classes say more than the status where they are specific …
+_BY_CLASS: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
     (litellm.ContextWindowExceededError, ContextTooLong),
     (litellm.ContentPolicyViolationError, ContentRefused),
-    (litellm.AuthenticationError, AuthenticationFailed),
-    (litellm.PermissionDeniedError, AuthenticationFailed),
-    (litellm.NotFoundError, ModelNotFound),
     (litellm.Timeout, ProviderTimeout),
-    (litellm.RateLimitError, RateLimited),
-    (litellm.BadRequestError, RequestRejected),
-    (litellm.UnprocessableEntityError, RequestRejected),
 )
+# … and less where they are not: a 401 may come as a BadRequestError, a 404 as an APIError.
+_BY_STATUS: dict[int, type[ProviderError]] = {
+    400: RequestRejected,
+    401: AuthenticationFailed,
+    403: AuthenticationFailed,
+    404: ModelNotFound,
+    408: ProviderTimeout,
+    413: ContextTooLong,
+    422: RequestRejected,
+    429: RateLimited,
+}
 
 # Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
 _NEVER_SENT = aiohttp.ClientConnectorError | ConnectionRefusedError | socket.gaierror
@@ -68,7 +73,7 @@ def translate(
             "every provider of this tier failed recently and is left in peace for a while; try again later, "
             "or lower 'routing.breaker.cooldown'"
         )
-    kind = next((ours for theirs, ours in _OURS if isinstance(error, theirs)), ProviderUnavailable)
+    kind = _kind(error)
     provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
     words = _PREAMBLE.sub("", redact(str(getattr(error, "message", None) or error))).strip()
     status = getattr(error, "status_code", None)
@@ -101,7 +106,14 @@ def spent_nothing(error: Exception) -> bool:
     if any(isinstance(cause, httpx.TransportError | aiohttp.ClientError | OSError) for cause in causes):
         return False
     # No sign of the wire: a refusal is believed, of anything else nobody knows.
-    return isinstance(error, (SupernovaError, *(theirs for theirs, _ in _OURS)))
+    return isinstance(error, SupernovaError) or _kind(error) not in (ProviderUnavailable, ProviderTimeout)
+
+
+def _kind(error: Exception) -> type[ProviderError]:
+    for theirs, ours in _BY_CLASS:
+        if isinstance(error, theirs):
+            return ours
+    return _BY_STATUS.get(getattr(error, "status_code", 0), ProviderUnavailable)
 
 
 def _original(error: Exception) -> Exception:

@@ -39,6 +39,7 @@ class _Forward(logging.Handler):
 with _environment(_FOR_IMPORT):
     import litellm
     from litellm.exceptions import MidStreamFallbackError
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
 
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
@@ -51,4 +52,10 @@ litellm.expose_router_debug_in_errors = False
 litellm.telemetry = False
 litellm.turn_off_message_logging = True
 
-__all__ = ["MidStreamFallbackError", "RouterRateLimitError", "RouterRateLimitErrorBasic", "litellm"]
+__all__ = [
+    "AsyncHTTPHandler",
+    "MidStreamFallbackError",
+    "RouterRateLimitError",
+    "RouterRateLimitErrorBasic",
+    "litellm",
+]

@@ -8,12 +8,23 @@ from supernova_ai.config import Config
 from supernova_ai.engine import deployments as fleet
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
-from supernova_ai.engine.lite import litellm
+from supernova_ai.engine.lite import AsyncHTTPHandler, litellm
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import SupernovaError
 
 _CALL = "supernova_call"
 """Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
+
+
+class _SendsOnce(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
+    """LiteLLM's HTTP client without its habit of sending a request again when the connection breaks.
+
+    Each sending may be charged, so each must have a hold of its own: the Router's retry sees to that.
+    """
+
+    async def single_connection_post_request(self, *_: Any, **__: Any) -> Any:
+        """Raise the error that LiteLLM is handling when it calls this to send again."""
+        raise
 
 
 class Router(litellm.Router):  # type: ignore[misc]  # untyped base
@@ -28,6 +39,8 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             cooldown_time=config.routing.breaker.cooldown,
             redis_url=config.redis,
         )
+        litellm.register_model(fleet.unpriced(deployments))
+        self._http = _SendsOnce()
         self._strategy = strategy
         self._calls: dict[str, Call] = {}
 
@@ -60,6 +73,12 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         call = self._calls[request_kwargs["metadata"][_CALL]]
         healthy = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
         return await self._strategy.choose(call, healthy)
+
+    def _get_async_openai_model_client(self, deployment: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+        """Return the client LiteLLM is to use: OpenAI's own sends once already, the others get ours."""
+        if deployment["litellm_params"]["model"].startswith("openai/"):
+            return super()._get_async_openai_model_client(deployment, kwargs)
+        return self._http
 
     async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
         """Make one attempt; if it fails, end its hold while the error still carries its causes."""

@@ -150,8 +150,8 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> b
     """
     changed = _run(
         database,
-        "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, prompt_tokens = ?, completion_tokens = ?, "
-        "cached_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, ended_ms = ?, "
+        "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "
+        "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, ended_ms = ?, "
         "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), error_class = ? "
         "WHERE id = ? AND state = ?",
         end.state,

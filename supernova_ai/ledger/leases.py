@@ -54,7 +54,9 @@ class Lease:
             self.id = uuid.uuid4().hex
             self._stop = threading.Event()
             self._store.write(self._renew)  # the writer keeps order: it is there before any hold
-            threading.Thread(target=self._beat, args=(self._stop,), name="supernova-lease", daemon=True).start()
+            threading.Thread(
+                target=self._beat, args=(self._stop,), name="supernova-lease", daemon=True
+            ).start()
             self._pid = os.getpid()  # last: from here on other threads place holds
 
     def release(self) -> None:

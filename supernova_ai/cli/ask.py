@@ -1,0 +1,119 @@
+"""``supernova chat``, ``analyze`` and ``demo``: the commands that need a model."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
+from supernova_ai.client import Supernova
+from supernova_ai.money import show
+from supernova_ai.types import Reply
+
+User = Annotated[str | None, typer.Option("--user", help="Whose budget it counts to.")]
+TierName = Annotated[str | None, typer.Option("--tier", help="economy, standard or premium.")]
+Model = Annotated[str | None, typer.Option("--model", help="This configured model and no other.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds, for everything.")]
+MaxCost = Annotated[str | None, typer.Option("--max-cost", help="USD, for everything.")]
+
+
+def chat(
+    message: Annotated[str, typer.Argument(help="What to answer; - reads it from standard input.")],
+    config: ConfigPath = None,
+    user: User = None,
+    tier: TierName = None,
+    task: Annotated[str, typer.Option(help="chat, analysis, summary or one of your own.")] = "chat",
+    model: Model = None,
+    max_tokens: MaxTokens = None,
+    timeout: Timeout = None,
+    max_cost: MaxCost = None,
+    json: AsJson = False,
+) -> None:
+    """Answer a message, its text to standard output as it comes."""
+    text = sys.stdin.read() if message == "-" else message
+    options = _options(user, tier, model, max_tokens, timeout, max_cost) | {"task": task}
+    _show(asyncio.run(_chat(config, text, options, json)), json)
+
+
+def analyze(
+    file: Annotated[str, typer.Argument(help="A text file; - reads standard input.")],
+    config: ConfigPath = None,
+    type: Annotated[str, typer.Option(help="financial, sentiment, news, risk or summary.")] = "financial",  # noqa: A002
+    user: User = None,
+    tier: TierName = None,
+    model: Model = None,
+    max_tokens: MaxTokens = None,
+    timeout: Timeout = None,
+    max_cost: MaxCost = None,
+    json: AsJson = False,
+) -> None:
+    """Analyse a text; it is treated as material, never as instructions."""
+    text = sys.stdin.read() if file == "-" else _read(Path(file))
+    options = _options(user, tier, model, max_tokens, timeout, max_cost) | {"analysis_type": type}
+    _show(asyncio.run(_analyze(config, text, options, json)), json)
+
+
+def demo() -> None:
+    """Show everything at work on this machine: a real model, a failover, a refusal, the ledger."""
+    from supernova_ai.ops import demo as show_case
+
+    show_case.run(console)
+
+
+async def _chat(config: Path | None, text: str, options: dict[str, Any], json: bool) -> Reply:
+    async with Supernova(config) as nova:
+        return await nova.chat(text, on_token=None if json else _print, **options)
+
+
+async def _analyze(config: Path | None, text: str, options: dict[str, Any], json: bool) -> Reply:
+    async with Supernova(config) as nova:
+        return await nova.analyze(text, on_token=None if json else _print, **options)
+
+
+def _options(
+    user: str | None,
+    tier: str | None,
+    model: str | None,
+    max_tokens: int | None,
+    timeout: float | None,
+    max_cost: str | None,
+) -> dict[str, Any]:
+    return {
+        "user_id": user,
+        "tier": tier,
+        "model": model,
+        "max_tokens": max_tokens,
+        "timeout": timeout,
+        "max_cost": max_cost,
+    }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read as text: {error}", param_hint="FILE") from None
+
+
+def _print(token: str) -> None:
+    typer.echo(token, nl=False)
+
+
+def _show(reply: Reply, json: bool) -> None:
+    if json:
+        print_json(reply)
+        return
+    typer.echo()
+    attempts = f"{len(reply.attempts)} attempts" if len(reply.attempts) > 1 else "1 attempt"
+    Console(stderr=True).print(
+        f"[dim]{reply.provider}/{reply.model} · {reply.tier} · {attempts} · "
+        f"{reply.usage.prompt}+{reply.usage.completion} tokens · {show(reply.cost)} ({reply.cost_basis}) · "
+        f"{reply.latency_s:.2f} s[/]",
+        highlight=False,
+    )

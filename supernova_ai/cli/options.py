@@ -1,0 +1,39 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option("--config", help="The YAML file; otherwise it is looked for.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+console = Console()
+
+
+def print_json(value: Any) -> None:
+    """Print the value as JSON: records as objects, amounts of money as strings, times in ISO 8601."""
+    typer.echo(json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False))
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

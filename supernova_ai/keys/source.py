@@ -1,0 +1,122 @@
+"""Where an attempt's key comes from: the vault, else (where that is allowed) the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from peewee import Database
+
+from supernova_ai.errors import KeyCorrupt, KeyNotFound
+from supernova_ai.keys import formats
+from supernova_ai.keys.records import KeyInfo, SealedKey
+from supernova_ai.keys.vault import SLOTS, Vault
+from supernova_ai.log import get_logger
+from supernova_ai.secret import Secret
+
+log = get_logger(__name__)
+
+PROVIDERS = ("openai", "anthropic", "ollama", "huggingface")
+"""The providers whose variables are looked for when none are named."""
+
+_VARIABLES = {"huggingface": "HUGGINGFACE_API_TOKEN"}  # all others are <PROVIDER>_API_KEY
+
+
+def variable(provider: str, slot: str) -> str:
+    """Return the name of the environment variable that may hold the slot's key.
+
+    >>> variable("openai", "primary"), variable("huggingface", "backup")
+    ('OPENAI_API_KEY', 'HUGGINGFACE_API_TOKEN_BACKUP')
+    """
+    name = _VARIABLES.get(provider, f"{provider.upper().replace('-', '_')}_API_KEY")
+    return name if slot == "primary" else f"{name}_{slot.upper()}"
+
+
+class KeySource:
+    """Finds the key of each attempt.
+
+    Args:
+        vault: asked first.
+        environ: the environment's variables.
+        allow_environment: whether a key may come from there.
+        environment_name: what this environment is called ("production"), for messages.
+    """
+
+    def __init__(
+        self, vault: Vault, *, environ: Mapping[str, str], allow_environment: bool, environment_name: str
+    ) -> None:
+        self._vault = vault
+        self._environ = environ
+        self._allowed = allow_environment
+        self._name = environment_name
+        self._warned: set[str] = set()
+
+    def find(self, database: Database, provider: str, slot: str) -> SealedKey | Secret | None:
+        """Return the slot's key, or None if there is none; inside the caller's operation on the store.
+
+        Raises:
+            KeyNotFound: only the environment has one, and that is not allowed.
+        """
+        if (sealed := self._vault.find(database, provider, slot)) is not None:
+            return sealed
+        name = variable(provider, slot)
+        if not self._environ.get(name):
+            return None
+        if not self._allowed:
+            raise KeyNotFound(
+                f"the vault holds no {slot} key of {provider}, and {name} is set but refused: keys of the "
+                f"environment are not used in {self._name}. Move it into the vault with "
+                f"`supernova keys import-env`, or set 'keys.allow_environment' to true"
+            )
+        if provider not in self._warned:
+            self._warned.add(provider)
+            log.warning(
+                "keys.environment.used",
+                provider=provider,
+                variable=name,
+                remedy="move it into the vault: supernova keys import-env",
+            )
+        return Secret(self._environ[name])
+
+    def open(self, found: SealedKey | Secret) -> Secret:
+        """Return the key itself; raises as ``Vault.open`` does, and is no more for inside an operation."""
+        return found if isinstance(found, Secret) else self._vault.open(found)
+
+    def environment_keys(self, providers: Iterable[str] = PROVIDERS) -> list[tuple[str, str, str]]:
+        """Return (provider, slot, variable) of each key that the environment holds."""
+        return _present(self._environ, providers)
+
+
+def import_environment(
+    vault: Vault, environ: Mapping[str, str], providers: Iterable[str] = PROVIDERS
+) -> list[KeyInfo]:
+    """Add the keys that the environment holds to the vault; return those that it did not have yet.
+
+    Every key is checked before the first is added. The variables stay as they are: nothing here can remove
+    them from the file or shell they came from.
+
+    Raises:
+        KeyFormatError: one is not a key of its provider; none was added.
+        MasterKeyError: there is no master key, or it is not this store's.
+    """
+    found = [
+        (provider, slot, name, Secret(environ[name])) for provider, slot, name in _present(environ, providers)
+    ]
+    for provider, _, _, secret in found:
+        formats.check(provider, secret)
+    return [
+        vault.add(provider, slot, secret, imported_from=name)
+        for provider, slot, name, secret in found
+        if not _holds(vault, provider, slot, secret)
+    ]
+
+
+def _present(environ: Mapping[str, str], providers: Iterable[str]) -> list[tuple[str, str, str]]:
+    places = [(provider, slot, variable(provider, slot)) for provider in providers for slot in SLOTS]
+    return [place for place in places if environ.get(place[2])]
+
+
+def _holds(vault: Vault, provider: str, slot: str, secret: Secret) -> bool:
+    try:
+        return vault.reveal(provider, slot).reveal() == secret.reveal()
+    except (KeyNotFound, KeyCorrupt):
+        return False
