@@ -1,0 +1,88 @@
+"""A store, a master and a vault for each test, and keyrings that keep, hang or fail as a test wants."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from keyring.backend import KeyringBackend
+
+from supernova_ai.keys import MasterKey, Vault
+from supernova_ai.keys import master as master_module
+from supernova_ai.store import Store
+
+
+class FakeKeyring(KeyringBackend):
+    """Keeps entries in the dict it is given. Without a priority ``keyring`` never chooses it."""
+
+    def __init__(self, kept: dict[tuple[str, str], str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._kept = kept
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self._kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._kept[service, username] = password
+
+
+class HangingKeyring(KeyringBackend):
+    """Answers only once it is released, as a stopped daemon does."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.released = threading.Event()
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.released.wait()
+        return None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.released.wait()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master that an earlier test left in this process is not this test's."""
+    monkeypatch.setattr(master_module, "_taken", None)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "supernova.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with Store(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def master() -> MasterKey:
+    return MasterKey.of(bytes(range(32)))
+
+
+@pytest.fixture
+def vault(store: Store, master: MasterKey) -> Vault:
+    return Vault(store, master, clock=lambda: 1_790_000_000.0)
+
+
+@pytest.fixture
+def kept() -> dict[tuple[str, str], str]:
+    """What the fake keyring holds, by service and user."""
+    return {}
+
+
+@pytest.fixture
+def backend(kept: dict[tuple[str, str], str]) -> KeyringBackend:
+    return FakeKeyring(kept)
+
+
+@pytest.fixture
+def hanging() -> Iterator[KeyringBackend]:
+    keyring = HangingKeyring()
+    yield keyring
+    keyring.released.set()

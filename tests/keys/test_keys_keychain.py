@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends import fail, null
+from keyring.backends.chainer import ChainerBackend
+from keyring.errors import KeyringLocked
+
+from supernova_ai.errors import MasterKeyError
+from supernova_ai.keys import MasterKey, Vault, resolve
+from supernova_ai.secret import Secret
+from supernova_ai.store import Store
+
+
+class Answering(KeyringBackend):
+    """Calls a function for each get, and drops what it is given."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._answer = answer
+
+    def get_password(self, service: str, username: str) -> str | None:
+        text: str | None = self._answer()
+        return text
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        pass
+
+
+class Plaintext(KeyringBackend):
+    """Stands for keyrings.alt's plaintext files: the check goes by the module's name."""
+
+    __module__ = "keyrings.alt.file"
+    given: list[str]
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.given.append(password)
+
+
+class Derived(Plaintext):
+    """An unsafe backend by descent."""
+
+
+def make(kind: type[Any]) -> Any:
+    backend = kind()
+    backend.given = []
+    return backend
+
+
+def chain(*members: KeyringBackend) -> KeyringBackend:
+    """Make a chainer of exactly these members."""
+    kind = type("Chain", (ChainerBackend,), {"backends": list(members), "priority": 0})
+    backend: KeyringBackend = kind()
+    return backend
+
+
+@pytest.mark.parametrize("kind", [fail.Keyring, null.Keyring, Plaintext, Derived])
+def test_unsafe_backends_are_refused(store: Store, kind: type[KeyringBackend]) -> None:
+    """Backends that keep nothing, or keep plaintext, are refused by name, with the safe ways beside it."""
+    backend = make(kind)
+    with pytest.raises(MasterKeyError) as caught:
+        resolve(store, environ={}, backend=backend, create=True)
+    message = str(caught.value)
+    assert f"{kind.__module__}.{kind.__qualname__}" in message
+    for way in (
+        "supernova-master",
+        "SUPERNOVA_MASTER_KEY_FILE",
+        "API_KEY_ENCRYPTION_KEY",
+        "openssl rand -hex 32",
+    ):
+        assert way in message
+    assert backend.given == []
+
+
+def test_chainer_of_unsafe_backends_is_refused(store: Store) -> None:
+    """A chainer is no better than its members."""
+    with pytest.raises(MasterKeyError, match="Chain"):
+        resolve(store, environ={}, backend=chain(make(Plaintext), make(null.Keyring)), create=True)
+
+
+def test_chainer_is_used_by_its_safe_member(
+    store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
+) -> None:
+    """Behind an unsafe member of a chainer the safe one is found, and the unsafe one is given nothing."""
+    unsafe = make(Plaintext)
+    resolve(store, environ={}, backend=chain(unsafe, backend), create=True)
+    assert list(kept) == [("supernova-ai", store.id)]
+    assert unsafe.given == []
+
+
+def test_hanging_keyring_is_given_up(store: Store, hanging: KeyringBackend) -> None:
+    """A keyring that never answers is given up after the timeout, and cannot keep the process from ending."""
+    with pytest.raises(MasterKeyError, match=r"did not answer within 0\.01 s.*SUPERNOVA_MASTER_KEY_FILE"):
+        resolve(store, environ={}, backend=hanging, create=True, timeout=0.01)
+    waiting = [thread for thread in threading.enumerate() if thread.name == "supernova-keyring"]
+    assert waiting
+    assert all(thread.daemon for thread in waiting)
+
+
+@pytest.mark.parametrize("error", [KeyringLocked("the collection is locked"), OSError("the bus is gone")])
+def test_failing_keyring_is_named(store: Store, error: Exception) -> None:
+    """Whatever a backend raises becomes one error, with its reason and the other ways to give a master."""
+
+    def answer() -> str:
+        raise error
+
+    with pytest.raises(
+        MasterKeyError, match=rf"{type(error).__name__}: {error}.*API_KEY_ENCRYPTION_KEY"
+    ) as caught:
+        resolve(store, environ={}, backend=Answering(answer))
+    assert caught.value.__cause__ is error
+
+
+def test_keyring_that_forgets_is_noticed(store: Store) -> None:
+    """A keyring that does not give back the master it was given is refused before anything is sealed."""
+    with pytest.raises(MasterKeyError, match="did not keep"):
+        resolve(store, environ={}, backend=Answering(lambda: None), create=True)
+
+
+def test_entry_that_is_no_key_is_refused(store: Store) -> None:
+    """An entry that somebody overwrote with another text is an error, and is not shown."""
+    with pytest.raises(MasterKeyError, match="must be 32 random bytes") as caught:
+        resolve(store, environ={}, backend=Answering(lambda: "hunter2"), create=True)
+    assert store.id in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_new_master_is_made_once_and_kept(
+    store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
+) -> None:
+    """With no source and no record, a master is made in the keyring under the store's id, and found again."""
+    made = resolve(store, environ={}, backend=backend, create=True)
+    ((place, text),) = kept.items()
+    assert place == ("supernova-ai", store.id)
+    assert MasterKey.of(bytes.fromhex(text)).id == made.id
+    assert resolve(store, environ={}, backend=backend).id == made.id
+
+
+def test_no_master_is_made_unasked(
+    store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
+) -> None:
+    """Without ``create`` an empty keyring is an error that says how the first master comes to be."""
+    with pytest.raises(MasterKeyError, match="supernova keys add"):
+        resolve(store, environ={}, backend=backend)
+    assert kept == {}
+
+
+def test_missing_master_is_never_replaced(
+    vault: Vault, store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
+) -> None:
+    """Once the store holds a record, even a revoked one, an empty keyring is an error and stays empty."""
+    vault.add("openai", "primary", Secret("sk-test-00000001"))
+    vault.remove("openai", "primary")
+    with pytest.raises(MasterKeyError, match="the master key is missing: the store holds keys"):
+        resolve(store, environ={}, backend=backend, create=True)
+    assert kept == {}
+
+
+def test_two_processes_make_one_master(
+    path: Path, backend: KeyringBackend, kept: dict[tuple[str, str], str]
+) -> None:
+    """Several that start on an empty store at once end with the same master."""
+    stores = [Store(path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        masters = list(
+            pool.map(lambda store: resolve(store, environ={}, backend=backend, create=True), stores)
+        )
+    for store in stores:
+        store.close()
+    assert len({master.id for master in masters}) == 1
+    assert len(kept) == 1

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from supernova_ai.errors import KeyFormatError, KeyNotFound
+from supernova_ai.keys import KeySource, MasterKey, Vault, import_environment
+from supernova_ai.keys.source import variable
+from supernova_ai.secret import Secret
+from supernova_ai.store import Store
+
+KEY, OTHER = "sk-test-00000001", "sk-test-00000002"
+
+
+def source(vault: Vault, environ: Mapping[str, str], *, allowed: bool = True) -> KeySource:
+    name = "development" if allowed else "production"
+    return KeySource(vault, environ=environ, allow_environment=allowed, environment_name=name)
+
+
+def ask(store: Store, keys: KeySource, provider: str, slot: str) -> str | None:
+    """Find a key as an attempt does, inside a write operation, and open it after."""
+    found = store.write(lambda database: keys.find(database, provider, slot)).result()
+    return None if found is None else keys.open(found).reveal()
+
+
+@pytest.mark.parametrize(
+    ("provider", "slot", "name"),
+    [
+        ("openai", "primary", "OPENAI_API_KEY"),
+        ("openai", "backup", "OPENAI_API_KEY_BACKUP"),
+        ("anthropic", "primary", "ANTHROPIC_API_KEY"),
+        ("huggingface", "primary", "HUGGINGFACE_API_TOKEN"),
+        ("huggingface", "backup", "HUGGINGFACE_API_TOKEN_BACKUP"),
+        ("together-ai", "primary", "TOGETHER_AI_API_KEY"),
+    ],
+)
+def test_variable_of_each_slot(vault: Vault, store: Store, provider: str, slot: str, name: str) -> None:
+    """Each provider's slot has one variable, and a key in it is found."""
+    assert variable(provider, slot) == name
+    assert ask(store, source(vault, {name: KEY}), provider, slot) == KEY
+
+
+@pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, {"HF_TOKEN": "hf_00000000"}])
+def test_no_key_anywhere_is_none(vault: Vault, store: Store, environ: dict[str, str]) -> None:
+    """An unset or empty variable, and one that is not ours, hold no key."""
+    keys = source(vault, environ)
+    assert ask(store, keys, "openai", "primary") is None
+    assert ask(store, keys, "huggingface", "primary") is None
+    assert keys.environment_keys() == []
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_vault_comes_first(
+    vault: Vault, store: Store, allowed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key in the vault is used, silently, whatever the environment holds."""
+    vault.add("openai", "primary", Secret(KEY))
+    assert ask(store, source(vault, {"OPENAI_API_KEY": OTHER}, allowed=allowed), "openai", "primary") == KEY
+    assert caplog.records == []
+
+
+def test_environment_key_warns_once_per_provider(
+    vault: Vault, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first use of each provider's variable is warned of, with the command that mends it and no key."""
+    keys = source(vault, {"OPENAI_API_KEY": KEY, "OPENAI_API_KEY_BACKUP": OTHER, "GROQ_API_KEY": OTHER})
+    with caplog.at_level(logging.WARNING):
+        for provider, slot in [
+            ("openai", "primary"),
+            ("openai", "primary"),
+            ("openai", "backup"),
+            ("groq", "primary"),
+        ]:
+            assert ask(store, keys, provider, slot) in (KEY, OTHER)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    for message, name in zip(messages, ("OPENAI_API_KEY", "GROQ_API_KEY"), strict=True):
+        assert message.startswith("keys.environment.used")
+        assert f"variable={name}" in message
+        assert "supernova keys import-env" in message
+        assert KEY not in message
+        assert OTHER not in message
+
+
+def test_environment_key_is_refused_where_not_allowed(vault: Vault, store: Store) -> None:
+    """Where environment keys are not allowed, a set variable is an error that names both ways out."""
+    keys = source(vault, {"OPENAI_API_KEY": KEY}, allowed=False)
+    with pytest.raises(KeyNotFound) as caught:
+        ask(store, keys, "openai", "primary")
+    for named in ("OPENAI_API_KEY", "production", "supernova keys import-env", "keys.allow_environment"):
+        assert named in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert ask(store, keys, "openai", "backup") is None
+
+
+def test_environment_keys_are_listed(vault: Vault) -> None:
+    """The variables that hold keys are listed by place: of the usual providers, or of those named."""
+    environ = {"OPENAI_API_KEY_BACKUP": KEY, "HUGGINGFACE_API_TOKEN": KEY, "GROQ_API_KEY": KEY}
+    keys = source(vault, environ)
+    assert keys.environment_keys() == [
+        ("openai", "backup", "OPENAI_API_KEY_BACKUP"),
+        ("huggingface", "primary", "HUGGINGFACE_API_TOKEN"),
+    ]
+    assert keys.environment_keys(["groq"]) == [("groq", "primary", "GROQ_API_KEY")]
+
+
+def test_import_moves_keys_into_the_vault(vault: Vault, store: Store) -> None:
+    """Import adds every key of the environment, audits each with its variable, and the source uses them."""
+    environ = {"OPENAI_API_KEY": KEY, "HUGGINGFACE_API_TOKEN_BACKUP": "hf_00000001"}
+    infos = import_environment(vault, environ)
+    assert infos == vault.list()[::-1]
+    imported = [event for event in vault.audit_events() if event.event == "key.imported"]
+    assert [event.subject for event in imported] == ["openai/primary", "huggingface/backup"]
+    assert '"variable": "OPENAI_API_KEY"' in imported[0].details
+    assert ask(store, source(vault, environ, allowed=False), "openai", "primary") == KEY
+    assert vault.verify_audit().ok
+
+
+def test_import_again_adds_only_what_changed(vault: Vault) -> None:
+    """A key the vault holds already is not added again; a changed one becomes the next version."""
+    import_environment(vault, {"OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY}, ["openai", "groq"])
+    again = import_environment(vault, {"OPENAI_API_KEY": OTHER, "GROQ_API_KEY": KEY}, ["openai", "groq"])
+    assert [(info.provider, info.version) for info in again] == [("openai", 2)]
+
+
+def test_import_is_all_or_nothing_on_wrong_keys(vault: Vault) -> None:
+    """One key of a wrong format keeps the others from being added, and is named by its provider."""
+    with pytest.raises(KeyFormatError, match="not a key of anthropic"):
+        import_environment(vault, {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
+    assert vault.list() == []
+
+
+def test_import_of_nothing_needs_no_master(store: Store) -> None:
+    """With no key in the environment nothing is imported, and nobody is asked for a master key."""
+
+    def refuse() -> MasterKey:
+        raise AssertionError("the master was asked for")
+
+    assert import_environment(Vault(store, refuse), {}) == []
