@@ -1,7 +1,8 @@
 """What the whole path adds to LiteLLM's bare Router, per call, holds durable, on loopback.
 
-The provider is a stub in a process of its own. Both sides make the same calls to it in alternating rounds of
-one run; the medians of the rounds are compared.
+Three processes: a stub provider, the bare Router, and ours (LiteLLM keeps one worker per process and event
+loop, so the two sides must not share one). Both make the same calls in alternating rounds of one run; the
+medians of the rounds are compared.
 
 Run: uv run python benchmarks/overhead.py
 """
@@ -18,96 +19,129 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from supernova_ai import Config, Supernova
-from supernova_ai.config import Loaded
-from supernova_ai.engine.lite import litellm
-from supernova_ai.keys import MasterKey, Vault
-from supernova_ai.secret import Secret
-from supernova_ai.store import Store
-
 ROUNDS = 7
-CALLS = {1: 150, 32: 640}
+CALLS = {1: 150, 32: 960}
 """Calls of a round, by how many are under way at once."""
 
-STUB = """
-import sys
-from supernova_ai.testing.stub import StubProvider
-with StubProvider("A short answer.") as stub:
-    print(stub.url, flush=True)
-    sys.stdin.read()
-"""
 MODEL, KEY, MESSAGE = "gpt-4o-mini", "sk-benchmark-0123456789abcdef", "What is diversification?"
 
 Call = Callable[[], Awaitable[Any]]
 
 
-async def timed(call: Call, concurrency: int) -> float:
-    """Return milliseconds per call over one round."""
+def stub() -> None:
+    """Serve until standard input closes."""
+    from supernova_ai.testing import StubProvider
 
-    async def worker(share: int) -> None:
-        for _ in range(share):
-            await call()
-
-    started = time.perf_counter()
-    await asyncio.gather(*(worker(CALLS[concurrency] // concurrency) for _ in range(concurrency)))
-    return (time.perf_counter() - started) * 1000 / CALLS[concurrency]
+    with StubProvider("A short answer.") as provider:
+        print(provider.url, flush=True)
+        sys.stdin.read()
 
 
-async def compare(ours: Call, bare: Call) -> None:
-    """Print both sides at each concurrency."""
-    print(f"{'at once':>8} {'bare Router':>12} {'SuperNova':>12} {'added':>8}")
-    for concurrency in CALLS:
-        await timed(bare, concurrency)
-        await timed(ours, concurrency)
-        rounds = [(await timed(bare, concurrency), await timed(ours, concurrency)) for _ in range(ROUNDS)]
-        theirs, mine = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"{concurrency:>8} {theirs:>9.2f} ms {mine:>9.2f} ms {mine / theirs - 1:>8.1%}")
+async def bare(url: str) -> None:
+    """Run rounds through LiteLLM's Router."""
+    from supernova_ai.engine.lite import litellm
 
+    params = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY}
+    router = litellm.Router(model_list=[{"model_name": "standard", "litellm_params": params}])
 
-async def main(url: str, folder: Path) -> None:
-    """Set both sides up against the stub and compare them."""
-    config = Config.model_validate(
-        {
-            "database": str(folder / "benchmark.db"),
-            "providers": {
-                "openai": {"api_base": f"{url}/v1", "models": {"standard": MODEL}, "keys": ["primary"]}
-            },
-            "routing": {"priority": ["openai"]},
-            "budgets": [
-                {"name": "daily", "limit": 1000, "per": "day"},
-                {"name": "monthly", "limit": 10_000, "per": "month"},
-                {"name": "each-user", "limit": 100, "per": "day", "user": "*"},
-            ],
-        }
-    )
-    master = MasterKey.of(bytes(32))
-    with Store(Loaded.of(config).database) as store:
-        Vault(store, master).add("openai", "primary", Secret(KEY))
-    router = litellm.Router(
-        model_list=[
-            {
-                "model_name": "standard",
-                "litellm_params": {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY},
-            }
-        ]
-    )
-
-    async def bare() -> None:
+    async def call() -> None:
         await router.acompletion("standard", [{"role": "user", "content": MESSAGE}], max_tokens=64)
 
-    async with Supernova(config, master=master) as nova:
+    await rounds(call)
 
-        async def ours() -> None:
-            await nova.chat(MESSAGE, user_id="benchmark", max_tokens=64)
 
-        await compare(ours, bare)
+async def ours(url: str) -> None:
+    """Run rounds through the whole stack: keys sealed, three budgets, every hold durable."""
+    from supernova_ai import Config, Supernova
+    from supernova_ai.keys import MasterKey, Vault
+    from supernova_ai.secret import Secret
+    from supernova_ai.store import Store
+
+    openai = {"api_base": f"{url}/v1", "models": {"standard": MODEL}, "keys": ["primary"]}
+    with tempfile.TemporaryDirectory() as folder:
+        database = str(Path(folder, "benchmark.db"))
+        config = Config.model_validate(
+            {
+                "database": database,
+                "providers": {"openai": openai},
+                "routing": {"priority": ["openai"]},
+                "budgets": [
+                    {"name": "daily", "limit": 1000, "per": "day"},
+                    {"name": "monthly", "limit": 10_000, "per": "month"},
+                    {"name": "each-user", "limit": 100, "per": "day", "user": "*"},
+                ],
+            }
+        )
+        master = MasterKey.of(bytes(32))
+        with Store(database) as store:
+            Vault(store, master).add("openai", "primary", Secret(KEY))
+        async with Supernova(config, master=master) as nova:
+
+            async def call() -> None:
+                await nova.chat(MESSAGE, user_id="benchmark", max_tokens=64)
+
+            await rounds(call)
+
+
+async def rounds(call: Call) -> None:
+    """Run one round for each number read from standard input; print milliseconds per call."""
+    for line in sys.stdin:
+        concurrency = int(line)
+        started = time.perf_counter()
+        await asyncio.gather(*(repeat(call, CALLS[concurrency] // concurrency) for _ in range(concurrency)))
+        print((time.perf_counter() - started) * 1000 / CALLS[concurrency], flush=True)
+
+
+async def repeat(call: Call, times: int) -> None:
+    """Make the calls one after the other."""
+    for _ in range(times):
+        await call()
+
+
+class Side:
+    """One of the three processes."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, __file__, *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def ask(self, line: str = "") -> str:
+        """Write a line, if there is one, and return the answer."""
+        assert self.process.stdin and self.process.stdout
+        if line:
+            self.process.stdin.write(line + "\n")
+        return self.process.stdout.readline().strip()
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def main() -> None:
+    """Print both sides at each concurrency."""
+    provider = Side("stub")
+    url = provider.ask()
+    sides = [Side("bare", url), Side("ours", url)]
+    print(f"{'at once':>8} {'bare Router':>12} {'SuperNova':>12} {'added':>8}")
+    for concurrency in map(str, CALLS):
+        for side in sides:
+            side.ask(concurrency)  # the first round warms up
+        taken = [[float(side.ask(concurrency)) for side in sides] for _ in range(ROUNDS)]
+        theirs, mine = (statistics.median(column) for column in zip(*taken, strict=True))
+        print(f"{concurrency:>8} {theirs:>9.2f} ms {mine:>9.2f} ms {mine / theirs - 1:>8.1%}", flush=True)
+    for side in (*sides, provider):
+        side.close()
 
 
 if __name__ == "__main__":
-    with (
-        subprocess.Popen([sys.executable, "-c", STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stub,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        assert stub.stdout is not None
-        asyncio.run(main(stub.stdout.readline().decode().strip(), Path(folder)))
-        stub.communicate()
+    match sys.argv[1:]:
+        case ["stub"]:
+            stub()
+        case ["bare", url]:
+            asyncio.run(bare(url))
+        case ["ours", url]:
+            asyncio.run(ours(url))
+        case _:
+            main()

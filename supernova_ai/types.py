@@ -23,7 +23,10 @@ Outcome = Literal["held", "settled", "released", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt. ``prompt`` includes ``cached`` and ``cache_write``; ``completion``, ``reasoning``."""
+    """Tokens of one attempt.
+
+    ``cached`` and ``cache_write`` are part of ``prompt``, and ``reasoning`` of ``completion``.
+    """
 
     prompt: int = 0
     completion: int = 0

@@ -11,7 +11,7 @@ from supernova_ai.engine import pricing
 from supernova_ai.engine.pricing import Price
 from supernova_ai.types import TIERS, Tier
 
-# HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ asks the hub about each model first,
+# HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
 # blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
 _LITELLM_NAME = {"ollama": "ollama_chat", "huggingface": "openai"}
 _API_BASE = {"huggingface": "https://router.huggingface.co/v1"}

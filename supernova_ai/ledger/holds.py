@@ -13,7 +13,7 @@ much again as the database.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,14 +74,20 @@ def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
     """Reserve the entry's amount in every share, or in none.
 
     Raises:
-        BudgetExceeded: a window cannot bear it. The caller's savepoint undoes what was reserved before.
+        BudgetExceeded: a window cannot bear it; what was reserved in others is given back.
     """
-    windows = tuple(_reserve(database, share, entry.held_nano) for share in shares)
+    windows: list[int] = []
+    try:
+        for share in shares:
+            windows.append(_reserve(database, share, entry.held_nano))
+    except BudgetExceeded:
+        _move(database, windows, {"held": -entry.held_nano})
+        raise
     row = asdict(entry) | {"windows": json.dumps(windows), "state": "held"} | _NEW_ROW
     columns = ", ".join(row)
     marks = ", ".join("?" * len(row))
     _run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
-    return Hold(entry.id, entry.held_nano, windows)
+    return Hold(entry.id, entry.held_nano, tuple(windows))
 
 
 _NEW_ROW = dict.fromkeys(
@@ -151,7 +157,8 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> b
     changed = _run(
         database,
         "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "
-        "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, reasoning_tokens = ?, ended_ms = ?, "
+        "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
+        "reasoning_tokens = ?, ended_ms = ?, "
         "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), error_class = ? "
         "WHERE id = ? AND state = ?",
         end.state,
@@ -171,22 +178,26 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> b
     ).rowcount
     if not changed:
         return False
-    for window in hold.windows:
-        _run(
-            database,
-            "UPDATE budget_window SET held_nano = held_nano - ?, lost_nano = lost_nano + ?, "
-            "settled_nano = settled_nano + ? WHERE id = ?",
-            hold.amount if was == "held" else 0,
-            (end.cost if end.state == "lost" else 0) - (hold.amount if was == "lost" else 0),
-            end.cost if end.state == "settled" else 0,
-            window,
-        )
+    _move(database, hold.windows, {was: -hold.amount, end.state: end.cost})
     return True
 
 
 def lost(hold: Hold, *, ended_ms: int, error: str | None, latency_ms: int | None = None) -> End:
     """Return the end of a hold nobody knows the cost of: the whole of it stays counted."""
     return End("lost", hold.amount, "bound", Usage(), ended_ms, latency_ms=latency_ms, error=error)
+
+
+def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> None:
+    """Change what the windows hold in each state; what is released is in none."""
+    if windows:
+        marks = ", ".join("?" * len(windows))
+        _run(
+            database,
+            "UPDATE budget_window SET held_nano = held_nano + ?, settled_nano = settled_nano + ?, "  # noqa: S608
+            f"lost_nano = lost_nano + ? WHERE id IN ({marks})",
+            *(change.get(state, 0) for state in ("held", "settled", "lost")),
+            *windows,
+        )
 
 
 def _run(database: Database, statement: str, *arguments: Any) -> Any:

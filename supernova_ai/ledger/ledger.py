@@ -54,12 +54,8 @@ class Ledger:
         Raises:
             BudgetExceeded: a budget cannot bear it.
         """
-        with database.savepoint():
-            return holds.place(
-                database,
-                replace(entry, process=self._lease.id),
-                self._shares(entry.provider, entry.user_id, entry.task),
-            )
+        bearing = self._shares(entry.provider, entry.user_id, entry.task)
+        return holds.place(database, replace(entry, process=self._lease.id), bearing)
 
     def end(self, hold: Hold, end: End) -> Future[bool]:
         """End the hold; the future is done once that is durable, and False if it had ended before.

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -39,7 +40,7 @@ class Template:
         missing = [name for name in self.variables if name not in values]
         if missing:
             raise InvalidRequest(f"prompt {self.name!r} needs {', '.join(missing)}")
-        text = _environment().from_string(self.body).render(values)
+        text = _compiled(self.body).render(values)
         system = ({"role": "system", "content": self.system},) if self.system else ()
         return (*system, {"role": "user", "content": text})
 
@@ -77,3 +78,8 @@ def names() -> tuple[str, ...]:
 @cache
 def _environment() -> SandboxedEnvironment:
     return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+
+@cache
+def _compiled(body: str) -> jinja2.Template:
+    return _environment().from_string(body)
