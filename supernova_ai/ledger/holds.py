@@ -98,6 +98,7 @@ _NEW_ROW = dict.fromkeys(
         "cached_tokens",
         "cache_write_tokens",
         "reasoning_tokens",
+        "late",
     ),
     0,
 )

@@ -54,7 +54,8 @@ class Ledger:
         Raises:
             BudgetExceeded: a budget cannot bear it.
         """
-        bearing = self._shares(entry.provider, entry.user_id, entry.task)
+        # What costs nothing bears on no budget, be it full or overrun.
+        bearing = self._shares(entry.provider, entry.user_id, entry.task) if entry.held_nano else ()
         return holds.place(database, replace(entry, process=self._lease.id), bearing)
 
     def end(self, hold: Hold, end: End) -> Future[bool]:

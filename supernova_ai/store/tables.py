@@ -6,7 +6,7 @@ beside this file; a test compares the two.
 
 from __future__ import annotations
 
-from peewee import AutoField, BigIntegerField, BlobField, IntegerField, Model, TextField
+from peewee import AutoField, BigIntegerField, BlobField, CompositeKey, IntegerField, Model, TextField
 
 
 class Table(Model):
@@ -91,6 +91,9 @@ class Attempt(Table):
     prompt_hash = TextField(null=True)
     config_version = TextField()
     price_version = TextField()
+    late = IntegerField(default=0)  # 1: settled after it had been given up as lost
+    response = TextField(null=True, column_name="response_id")  # the provider's own id of its answer
+    max_tokens = IntegerField(null=True)  # what the answer was bounded to
 
 
 class Window(Table):
@@ -109,4 +112,105 @@ class Window(Table):
         indexes = ((("budget", "subject", "period"), True),)
 
 
-TABLES: tuple[type[Table], ...] = (Meta, Key, Audit, Process, Attempt, Window)
+class Usage(Table):
+    """Rollup: what the attempts of one hour (since the epoch) took and cost; no text is empty text."""
+
+    hour = IntegerField()
+    provider = TextField()
+    model = TextField()
+    tier = TextField()
+    task = TextField()
+    prompt = TextField()
+    error = TextField()
+    attempts = IntegerField()
+    settled = IntegerField()
+    released = IntegerField()
+    lost = IntegerField()
+    cost = BigIntegerField(column_name="cost_nano")
+    prompt_tokens = BigIntegerField()
+    completion_tokens = BigIntegerField()
+    cached_tokens = BigIntegerField()
+    cache_write_tokens = BigIntegerField()
+    reasoning_tokens = BigIntegerField()
+
+    class Meta:
+        table_name = "usage_rollup"
+        primary_key = CompositeKey("hour", "provider", "model", "tier", "task", "prompt", "error")
+
+
+class Payer(Table):
+    """Rollup: what one user's session took and cost in one hour."""
+
+    hour = IntegerField()
+    user = TextField(column_name="user_id")
+    session = TextField(column_name="session_id")
+    attempts = IntegerField()
+    cost = BigIntegerField(column_name="cost_nano")
+    prompt_tokens = BigIntegerField()
+    completion_tokens = BigIntegerField()
+
+    class Meta:
+        table_name = "payer_rollup"
+        primary_key = CompositeKey("hour", "user", "session")
+
+
+class Latency(Table):
+    """Rollup: how many answers (or first tokens) of one hour took how long, in steps of a factor of √2."""
+
+    hour = IntegerField()
+    provider = TextField()
+    model = TextField()
+    what = TextField()  # answer | first
+    bucket = IntegerField()
+    attempts = IntegerField()
+
+    class Meta:
+        table_name = "latency_rollup"
+        primary_key = CompositeKey("hour", "provider", "model", "what", "bucket")
+
+
+class Alert(Table):
+    """The outbox: a budget window that passed a threshold, told once."""
+
+    id = AutoField()
+    budget = TextField()
+    subject = TextField()
+    period = TextField()
+    threshold = IntegerField()  # percent of the limit; 0 is a spike
+    spent = BigIntegerField(column_name="spent_nano")
+    limit = BigIntegerField(column_name="limit_nano")
+    at_ms = BigIntegerField()
+    state = TextField(index=True)  # new | sent | failed | acknowledged
+    tries = IntegerField()
+    next_ms = BigIntegerField()
+    detail = TextField(null=True)
+
+    class Meta:
+        indexes = ((("budget", "subject", "period", "threshold"), True),)
+
+
+class Journal(Table):
+    """What people changed by hand, and why."""
+
+    id = AutoField()
+    at_ms = BigIntegerField()
+    event = TextField()
+    attempt = TextField(null=True)
+    before = TextField()
+    after = TextField()
+    reason = TextField()
+
+
+TABLES: tuple[type[Table], ...] = (
+    Meta,
+    Key,
+    Audit,
+    Process,
+    Attempt,
+    Window,
+    Usage,
+    Payer,
+    Latency,
+    Alert,
+    Journal,
+)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from peewee import Database, InterfaceError, InternalError, OperationalError, PeeweeException
@@ -38,47 +40,46 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._closed = False
-        self._restart = threading.Lock()
-        self._start()
-
-    def _start(self) -> None:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        # A daemon: a program that forgets to close must still be able to end.
-        self._thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
-        self._thread.start()
-        self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        _rest_during_forks()
+        _writers.add(self)
 
     def submit(self, operation: Operation[T]) -> Future[T]:
         """Queue ``operation(database)``; the future gives its result once it is committed.
 
-        It cannot be cancelled: who stops waiting does not stop the write.
+        It cannot be cancelled: who stops waiting does not stop the write. Its callbacks run on the writer's
+        thread and must not submit.
 
         Raises:
             StoreError: the writer is closed.
         """
-        if os.getpid() != self._pid:  # forked: threads and connections stayed with the parent
-            with self._restart:
-                if os.getpid() != self._pid:
-                    self._database.dispose()
-                    self._start()
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         with self._lock:
             if self._closed:
                 raise StoreError("the store is closed")
+            if self._thread is None:
+                # A daemon: a program that forgets to close must still be able to end.
+                self._thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
+                self._thread.start()
             self._jobs.put(_Job(operation, future))
         return future
 
     def close(self) -> None:
         """Write what is queued, then end the thread. Calling again does nothing."""
         with self._lock:
-            if self._closed or os.getpid() != self._pid:
-                return
             self._closed = True
+            self._rest()
+
+    def _rest(self) -> None:
+        """Write what is queued and end the thread and its connection; the next job starts another."""
+        if self._thread is not None:
             self._jobs.put(None)
-        self._thread.join()
+            self._thread.join()
+            self._thread = None
 
     def _run(self) -> None:
         closing = False
@@ -128,6 +129,31 @@ class Writer:
             self._database.close()
         except PeeweeException:
             self._database.dispose()
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_resting: list[Writer] = []
+
+
+@cache
+def _rest_during_forks() -> None:
+    """Let no process inherit an open connection: to SQLite its locks would seem held, and for ever."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
+def _before_fork() -> None:
+    for writer in list(_writers):
+        writer._lock.acquire()
+        _resting.append(writer)
+        writer._rest()
+
+
+def _after_fork() -> None:
+    rested = _resting.copy()
+    _resting.clear()  # before any lock is free: another thread may be waiting to fork
+    for writer in rested:
+        writer._lock.release()
 
 
 def explain(error: BaseException) -> BaseException:

@@ -1,0 +1,139 @@
+"""Which window a moment falls into, and when that window ends where the budget lives."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supernova_ai.config import Budget
+from supernova_ai.ledger.budgets import Share, period, shares
+
+Per = Literal["day", "week", "month"]
+
+
+def share(per: Per, zone: str, at: datetime) -> Share:
+    budget = Budget(name="b", limit=Decimal("1.5"), per=per, time_zone=zone)
+    (found,) = shares([budget], now=at.timestamp(), provider="openai", user=None, task="chat")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("per", "at", "name", "ends"),
+    [
+        ("day", "2026-11-22", "2026-11-22", "2026-11-23"),
+        ("day", "2028-02-28", "2028-02-28", "2028-02-29"),
+        ("day", "2028-02-29", "2028-02-29", "2028-03-01"),
+        ("day", "2026-12-31", "2026-12-31", "2027-01-01"),
+        ("week", "2026-11-16", "2026-W47", "2026-11-23"),
+        ("week", "2026-11-22", "2026-W47", "2026-11-23"),
+        ("week", "2026-12-31", "2026-W53", "2027-01-04"),
+        ("week", "2027-01-03", "2026-W53", "2027-01-04"),
+        ("week", "2027-01-04", "2027-W01", "2027-01-11"),
+        ("week", "2024-12-30", "2025-W01", "2025-01-06"),
+        ("month", "2026-11-01", "2026-11", "2026-12-01"),
+        ("month", "2026-12-31", "2026-12", "2027-01-01"),
+        ("month", "2028-02-29", "2028-02", "2028-03-01"),
+        ("month", "2027-01-31", "2027-01", "2027-02-01"),
+    ],
+)
+@pytest.mark.parametrize("hour", [0, 12, 23])
+def test_a_period_has_its_name_and_ends_at_midnight(
+    per: str, at: str, hour: int, name: str, ends: str
+) -> None:
+    """Days, ISO weeks and months are named as the calendar names them, leap days and week 53 too."""
+    zone = ZoneInfo("Europe/Paris")
+    moment = datetime.fromisoformat(at).replace(hour=hour, minute=59, tzinfo=zone)
+    assert period(per, moment) == (name, datetime.fromisoformat(ends).replace(tzinfo=zone))
+
+
+def test_a_share_carries_the_limit_in_nano_usd() -> None:
+    """The limit of a budget arrives as a whole number."""
+    assert share("day", "UTC", datetime(2026, 11, 22, tzinfo=UTC)).limit == 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"),
+    [("UTC", "2026-11-22"), ("Asia/Tokyo", "2026-11-23"), ("America/Los_Angeles", "2026-11-22")],
+)
+def test_a_window_is_the_budgets_own_day(zone: str, name: str) -> None:
+    """One moment belongs to different days for budgets in different time zones."""
+    assert share("day", zone, datetime(2026, 11, 22, 16, tzinfo=UTC)).period == name
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Paris", date(2026, 3, 29), 23),
+        ("Europe/Paris", date(2026, 10, 25), 25),
+        ("America/New_York", date(2026, 3, 8), 23),
+        ("America/New_York", date(2026, 11, 1), 25),
+        ("Australia/Lord_Howe", date(2026, 4, 5), 24.5),
+        ("Africa/Cairo", date(2026, 4, 24), 23),  # its clocks change at midnight: the day starts at one
+    ],
+)
+def test_days_on_which_clocks_change_end_at_local_midnight(zone: str, day: date, hours: float) -> None:
+    """All hours of such a day, the repeated one too, fall into it, and it resets when the next day starts."""
+    here = ZoneInfo(zone)
+    start = datetime(day.year, day.month, day.day, tzinfo=here).astimezone(UTC)
+    end = start + timedelta(hours=hours)
+    moments = [start + timedelta(minutes=i) for i in range(0, int(hours * 60), 30)]
+    found = {share("day", zone, moment) for moment in moments}
+    assert len(found) == 1
+    (only,) = found
+    assert only.period == day.isoformat()
+    assert only.resets_at.astimezone(UTC) == end
+    assert (only.resets_at.hour, only.resets_at.minute) == (0, 0)
+    assert share("day", zone, end).period == (day + timedelta(days=1)).isoformat()
+
+
+def test_a_week_and_a_month_over_a_change_of_clocks_end_at_local_midnight() -> None:
+    """The offset at the end counts, not the one at the time of asking."""
+    before = datetime(2026, 10, 20, 12, tzinfo=ZoneInfo("Europe/Paris"))
+    assert share("week", "Europe/Paris", before).resets_at.isoformat() == "2026-10-26T00:00:00+01:00"
+    assert share("month", "Europe/Paris", before).resets_at.isoformat() == "2026-11-01T00:00:00+01:00"
+
+
+@given(
+    st.sampled_from(["day", "week", "month"]),
+    st.sampled_from(["UTC", "Europe/Paris", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Apia"]),
+    st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),
+)
+def test_windows_follow_each_other_without_gap(per: Per, zone: str, at: datetime) -> None:
+    """The window lasts until its reset, and another one starts there."""
+    now = share(per, zone, at)
+    reset = now.resets_at.astimezone(UTC)
+    assert at < reset
+    assert share(per, zone, reset - timedelta(seconds=1)).period == now.period
+    assert share(per, zone, reset).period != now.period
+
+
+@pytest.mark.parametrize(
+    ("scope", "subjects"),
+    [
+        ({}, {"ann": "", "bob": "", None: ""}),
+        ({"provider": "openai"}, {"ann": "", "bob": "", None: ""}),
+        ({"provider": "ollama"}, {}),
+        ({"task": "chat"}, {"ann": "", "bob": "", None: ""}),
+        ({"task": "summary"}, {}),
+        ({"user": "ann"}, {"ann": ""}),
+        ({"user": "*"}, {"ann": "ann", "bob": "bob", None: ""}),
+        ({"user": "*", "provider": "openai", "task": "chat"}, {"ann": "ann", "bob": "bob", None: ""}),
+        ({"user": "ann", "provider": "ollama"}, {}),
+        ({"user": "ann", "provider": "openai", "task": "chat"}, {"ann": ""}),
+    ],
+)
+def test_a_budget_bears_on_its_scope_alone(scope: dict[str, str], subjects: dict[str | None, str]) -> None:
+    """Provider, user and task each narrow a budget; "*" gives every user a window of his own."""
+    budget = Budget(name="b", limit=Decimal(1), per="day", **scope)
+    found = {
+        user: one.subject
+        for user in ("ann", "bob", None)
+        for one in shares([budget], now=0, provider="openai", user=user, task="chat")
+    }
+    assert found == subjects

@@ -1,0 +1,226 @@
+"""Money held by a process that died becomes lost; money held by a living one stays held."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supernova_ai.config import Budget
+from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, leases
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt, Process, Window
+from supernova_ai.types import Usage
+
+DAILY = Budget(name="daily", limit=Decimal(1), per="day")
+FORK = multiprocessing.get_context("fork")
+
+OpenLedger = Callable[..., Ledger]
+Take = Callable[..., Hold]
+HoldOf = Callable[[str, int, float], None]
+
+
+def states(store: Store) -> dict[str, tuple[str, str | None]]:
+    rows = store.read(lambda database: list(Attempt.select().execute(database)))
+    return {row.id: (row.state, row.error) for row in rows}
+
+
+def processes(store: Store) -> list[Any]:
+    return store.read(lambda database: list(Process.select().execute(database)))
+
+
+HELD = ("held", None)
+LOST = ("lost", "ProcessDied")
+
+
+@pytest.fixture
+def ledger(open_ledger: OpenLedger, take: Take) -> Ledger:
+    """A ledger whose own process holds money: the attempt named "mine"."""
+    ledger = open_ledger(DAILY)
+    take(ledger, "0.1", id="mine")
+    return ledger
+
+
+@pytest.fixture
+def here(store: Store, ledger: Ledger) -> str:
+    """The name of this machine, as its lease has it."""
+    (process,) = processes(store)
+    return str(process.host)
+
+
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that has just ended."""
+    process = FORK.Process(target=lambda: None)
+    process.start()
+    process.join()
+    assert process.pid is not None
+    return process.pid
+
+
+@pytest.fixture
+def hold_of(store: Store, make_entry: Callable[..., Entry], clock: SimpleNamespace) -> HoldOf:
+    """Put in an attempt "theirs" of a process: its host, number, and seconds until its lease ends."""
+
+    def put(host: str, pid: int, lease_s: float) -> None:
+        until = int((clock.now + lease_s) * 1000)
+
+        def operation(database: Any) -> None:
+            Process.insert(id="them", host=host, pid=pid, lease_ms=until).execute(database)
+            holds.place(database, make_entry("0.2", id="theirs", process="them"), [])
+
+        store.write(operation).result()
+
+    return put
+
+
+def test_an_expired_lease_is_swept(store: Store, ledger: Ledger, hold_of: HoldOf) -> None:
+    """A process elsewhere that has stopped renewing is taken for dead, and forgotten."""
+    hold_of("elsewhere", 1, -0.001)
+    assert ledger.sweep() == 1
+    assert states(store) == {"mine": HELD, "theirs": LOST}
+    assert "them" not in {process.id for process in processes(store)}
+
+
+def test_a_valid_lease_elsewhere_is_left_alone(
+    store: Store, ledger: Ledger, hold_of: HoldOf, gone: int
+) -> None:
+    """The number of a process on another machine means nothing here."""
+    hold_of("elsewhere", gone, 1)
+    assert ledger.sweep() == 0
+    assert states(store) == {"mine": HELD, "theirs": HELD}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only /proc tells that a process is gone")
+def test_a_vanished_process_is_swept_at_once(
+    store: Store, ledger: Ledger, hold_of: HoldOf, here: str, gone: int
+) -> None:
+    """On this machine a process that is gone need not wait for its lease to run out."""
+    hold_of(here, gone, 1000)
+    assert ledger.sweep() == 1
+    assert states(store) == {"mine": HELD, "theirs": LOST}
+
+
+def test_a_living_process_is_left_alone(store: Store, ledger: Ledger, hold_of: HoldOf, here: str) -> None:
+    """A process of this machine that lives and renews keeps what it holds."""
+    hold_of(here, os.getppid(), 1)
+    assert ledger.sweep() == 0
+    assert states(store) == {"mine": HELD, "theirs": HELD}
+
+
+def test_sweeping_moves_the_money_and_happens_once(
+    store: Store, ledger: Ledger, clock: SimpleNamespace
+) -> None:
+    """What was held is counted as lost in its window, once, and ends at the time of the sweep."""
+    clock.now += leases.TERM_S + 1
+    assert [ledger.sweep(), ledger.sweep()] == [1, 0]
+    (window,) = store.read(lambda database: list(Window.select().execute(database)))
+    assert (window.settled, window.held, window.lost) == (0, 0, to_nano("0.1"))
+    (attempt,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    assert (attempt.ended_ms, attempt.basis) == (ledger.now_ms(), "bound")
+
+
+def test_a_process_swept_too_soon_can_still_settle(
+    store: Store, open_ledger: OpenLedger, take: Take, clock: SimpleNamespace
+) -> None:
+    """A machine that slept through its lease pays the real cost when it wakes."""
+    sleeper, other = open_ledger(DAILY), open_ledger(DAILY)
+    hold = take(sleeper, "0.4")
+    clock.now += leases.TERM_S + 1
+    assert other.sweep() == 1
+    assert sleeper.end(hold, End("settled", to_nano("0.3"), "exact", Usage(), sleeper.now_ms())).result()
+    (window,) = store.read(lambda database: list(Window.select().execute(database)))
+    assert (window.settled, window.held, window.lost) == (to_nano("0.3"), 0, 0)
+
+
+def test_closing_loses_what_is_still_held(store: Store, ledger: Ledger, hold_of: HoldOf) -> None:
+    """A ledger that closes gives up its own open holds, its lease, and nobody else's."""
+    hold_of("elsewhere", 1, 1)
+    ledger.close()
+    assert states(store) == {"mine": LOST, "theirs": HELD}
+    assert [process.id for process in processes(store)] == ["them"]
+    ledger.close()
+    assert states(store) == {"mine": LOST, "theirs": HELD}
+
+
+def test_a_closed_ledger_can_be_used_again(store: Store, ledger: Ledger, take: Take) -> None:
+    """The first hold after closing takes a new lease, under which it is safe."""
+    ledger.close()
+    take(ledger, "0.1", id="again")
+    assert ledger.sweep() == 0
+    assert states(store) == {"mine": LOST, "again": HELD}
+
+
+def test_a_ledger_that_held_nothing_leaves_no_trace(store: Store, open_ledger: OpenLedger) -> None:
+    """Opening, reading and closing register no process."""
+    ledger = open_ledger(DAILY)
+    assert ledger.sweep() == 0
+    ledger.close()
+    assert processes(store) == []
+
+
+def test_a_lease_is_renewed_while_its_process_lives(
+    store: Store, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, take: Take
+) -> None:
+    """Renewal moves the end of the lease on with the clock."""
+    monkeypatch.setattr(leases, "TERM_S", 0.003)
+    start = clock.now
+    renewing = threading.Event()
+
+    def ticking() -> float:
+        if clock.now > start:
+            renewing.set()
+        return float(clock.now)
+
+    ledger = Ledger(store, (), clock=ticking)
+    take(ledger, "0.1")
+    clock.now += 100
+    assert renewing.wait(60)
+    store.write(lambda database: None).result()  # by now the renewal is committed
+    (process,) = processes(store)
+    assert process.lease_ms == int(clock.now * 1000) + 3
+    ledger.close()
+
+
+def test_a_forked_child_has_a_lease_of_its_own(store: Store, ledger: Ledger, take: Take) -> None:
+    """A child's holds are its own: when it is gone they are swept, and the parent's stay."""
+
+    child = FORK.Process(target=lambda: take(ledger, "0.2", id="child"))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert states(store) == {"mine": HELD, "child": HELD}
+    assert len(processes(store)) == 2
+    assert ledger.sweep() == 1
+    assert states(store) == {"mine": HELD, "child": LOST}
+
+
+def test_a_killed_process_is_swept(store: Store, path: Path, ledger: Ledger, take: Take) -> None:
+    """SIGKILL between hold and end: the hold was durable, and is found and counted as lost."""
+    held, never = FORK.Event(), FORK.Event()
+
+    def victim() -> None:
+        with Store(path) as store:
+            take(Ledger(store, (DAILY,), clock=time.time), "0.2", id="victim")
+            held.set()
+            never.wait()
+
+    child = FORK.Process(target=victim)
+    child.start()
+    assert held.wait(60)
+    assert ledger.sweep() == 0
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert ledger.sweep() == 1
+    assert states(store) == {"mine": HELD, "victim": LOST}

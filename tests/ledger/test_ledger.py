@@ -1,0 +1,192 @@
+"""Budgets of every scope and period are kept, whole, whatever comes at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+
+from supernova_ai.config import Budget
+from supernova_ai.errors import BudgetExceeded
+from supernova_ai.ledger import End, Entry, Hold, Ledger, lost
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt, Process
+from supernova_ai.types import Usage
+
+OpenLedger = Callable[..., Ledger]
+Take = Callable[..., Hold]
+Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
+Per = Literal["day", "week", "month"]
+
+
+def budget(name: str, limit: str, per: Per = "day", **scope: Any) -> Budget:
+    return Budget(name=name, limit=Decimal(limit), per=per, **scope)
+
+
+def settle(ledger: Ledger, hold: Hold, usd: str) -> None:
+    end = End("settled", to_nano(usd), "exact", Usage(), ledger.now_ms())
+    assert ledger.end(hold, end).result()
+
+
+def money(*usd: str) -> tuple[Decimal, ...]:
+    return tuple(map(Decimal, usd))
+
+
+SCOPES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str] | None]] = {
+    # scope: of the budget, an attempt that falls under it, and one that does not
+    "all": ({}, {"user_id": "ann"}, None),
+    "provider": ({"provider": "openai"}, {"provider": "openai"}, {"provider": "anthropic"}),
+    "user": ({"user": "ann"}, {"user_id": "ann"}, {"user_id": "bob"}),
+    "each user": ({"user": "*"}, {"user_id": "ann"}, {"user_id": "bob"}),
+    "task": ({"task": "chat"}, {"task": "chat"}, {"task": "summary"}),
+}
+PERIODS: dict[Per, tuple[str, str, str]] = {
+    # period: its name, its end, and a moment in the next one
+    "day": ("2026-11-22", "2026-11-23", "2026-11-23T00:00"),
+    "week": ("2026-W47", "2026-11-23", "2026-11-23T00:00"),
+    "month": ("2026-11", "2026-12-01", "2026-12-01T00:00"),
+}
+
+
+@pytest.mark.parametrize("per", PERIODS)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_scope_and_period_is_kept(
+    scope: str, per: Per, open_ledger: OpenLedger, windows: Windows, take: Take, clock: SimpleNamespace
+) -> None:
+    """Exactly the limit fits, one nano more does not; others are not touched; the next period is fresh."""
+    where, inside, outside = SCOPES[scope]
+    name, ends, later = PERIODS[per]
+    ledger = open_ledger(budget("b", "1", per, **where))
+    take(ledger, "0.6", **inside)
+    take(ledger, "0.4", **inside)
+    assert windows() == {("b", "ann" if scope == "each user" else "", name): money("0", "1", "0")}
+    with pytest.raises(BudgetExceeded) as caught:
+        take(ledger, "0.000000001", **inside)
+    assert caught.value.budget == "b"
+    assert caught.value.resets_at == datetime.fromisoformat(ends).replace(tzinfo=UTC)
+    if outside is not None:
+        take(ledger, "1", **outside)
+    clock.now = datetime.fromisoformat(later).replace(tzinfo=UTC).timestamp()
+    take(ledger, "1", **inside)
+
+
+def test_a_refusal_tells_its_numbers(open_ledger: OpenLedger, take: Take) -> None:
+    """Budget, spent (with what is lost), held, limit, needed, left and reset are those of the window."""
+    ledger = open_ledger(budget("wide", "100"), budget("daily", "10", time_zone="Asia/Tokyo"))
+    first, second, _ = take(ledger, "1"), take(ledger, "2"), take(ledger, "4")
+    settle(ledger, first, "0.5")
+    ledger.end(second, lost(second, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    with pytest.raises(BudgetExceeded) as caught:
+        take(ledger, "3.6")
+    refusal = caught.value
+    assert (refusal.budget, refusal.spent, refusal.held) == ("daily", Decimal("2.5"), Decimal(4))
+    assert (refusal.limit, refusal.needed, refusal.left) == money("10", "3.6", "3.5")
+    assert refusal.resets_at is not None
+    assert refusal.resets_at.isoformat() == "2026-11-23T00:00:00+09:00"
+
+
+def test_a_hold_is_in_all_its_windows_or_in_none(
+    open_ledger: OpenLedger, store: Store, windows: Windows, take: Take, make_entry: Callable[..., Entry]
+) -> None:
+    """A refusal by the last budget undoes what the others had reserved, also inside a larger operation."""
+    ledger = open_ledger(budget("a", "5"), budget("b", "3", user="*"), budget("c", "1", "month"))
+    take(ledger, "0.75", user_id="ann")
+    before = windows()
+    dear, cheap = make_entry("0.5", user_id="bob"), make_entry("0.25", user_id="ann")
+
+    def dear_else_cheap(database: Any) -> Hold:
+        with pytest.raises(BudgetExceeded):
+            ledger.place(database, dear)
+        return ledger.place(database, cheap)
+
+    hold = ledger.write(dear_else_cheap).result()
+    reserved = {key: amounts for key, amounts in windows().items() if any(amounts)}
+    assert reserved == {key: money("0", "1", "0") for key in before}
+    assert len(hold.windows) == 3
+    rows = store.read(lambda database: list(Attempt.select().execute(database)))
+    assert dear.id not in {row.id for row in rows}
+
+
+def test_without_a_budget_every_attempt_is_still_written(
+    open_ledger: OpenLedger, store: Store, windows: Windows, take: Take
+) -> None:
+    """No budget, no window; but a row all the same."""
+    ledger = open_ledger(budget("other", "1", provider="ollama"))
+    hold = take(ledger, "1000")
+    assert hold.windows == ()
+    assert windows() == {}
+    (row,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    assert (row.id, row.held) == (hold.attempt, to_nano("1000"))
+
+
+def test_a_free_attempt_fits_a_full_budget(open_ledger: OpenLedger, take: Take) -> None:
+    """What costs nothing is borne by a budget with nothing left."""
+    ledger = open_ledger(budget("daily", "1"))
+    take(ledger, "1")
+    assert take(ledger, "0").amount == 0
+
+
+def test_a_settlement_lands_where_its_hold_was(
+    open_ledger: OpenLedger, windows: Windows, take: Take, clock: SimpleNamespace
+) -> None:
+    """A stream that crosses midnight is paid by the day it began in."""
+    ledger = open_ledger(budget("daily", "1", time_zone="Europe/Paris"))
+    clock.now = datetime(2026, 11, 22, 22, 59, 59, tzinfo=UTC).timestamp()
+    hold = take(ledger, "1")
+    clock.now += 2
+    take(ledger, "0.5")
+    settle(ledger, hold, "0.75")
+    assert windows() == {
+        ("daily", "", "2026-11-22"): money("0.75", "0", "0"),
+        ("daily", "", "2026-11-23"): money("0", "0.5", "0"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("who", "bounded"),
+    [
+        ({"provider": "openai", "user": None, "task": "chat"}, True),
+        ({"provider": "ollama", "user": "ann", "task": "chat"}, True),
+        ({"provider": "ollama", "user": "bob", "task": "chat"}, False),
+    ],
+)
+def test_the_ledger_knows_whether_any_budget_applies(
+    who: dict[str, Any], bounded: bool, open_ledger: OpenLedger
+) -> None:
+    """An attempt is bounded when at least one budget bears on it."""
+    ledger = open_ledger(budget("a", "1", provider="openai"), budget("b", "1", user="ann"))
+    assert ledger.is_bounded(**who) is bounded
+
+
+def test_threads_racing_for_the_last_room_never_overspend(
+    open_ledger: OpenLedger, store: Store, windows: Windows, take: Take
+) -> None:
+    """Of sixteen threads that start at once, exactly as many are admitted as the budget can bear."""
+    ledger = open_ledger(budget("wide", "100"), budget("daily", "0.5"))
+    together = threading.Barrier(16)
+    outcomes: list[object] = []
+
+    def race() -> None:
+        together.wait()
+        try:
+            outcomes.append(take(ledger, "0.1"))
+        except BudgetExceeded as refusal:
+            outcomes.append(refusal.budget)
+
+    threads = [threading.Thread(target=race) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(outcome, Hold) for outcome in outcomes) == 5
+    assert outcomes.count("daily") == 11
+    assert set(windows().values()) == {money("0", "0.5", "0")}
+    owners = store.read(lambda database: {row.process for row in Attempt.select().execute(database)})
+    assert owners == store.read(lambda database: {row.id for row in Process.select().execute(database)})
+    assert len(owners) == 1

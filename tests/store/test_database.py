@@ -1,0 +1,202 @@
+"""Opening a store: the file, its permissions, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from peewee import Database
+
+from supernova_ai.errors import SchemaTooNew, StoreError
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Meta
+
+NOBODY = 65534
+
+
+def put(name: str, store: Store) -> None:
+    store.write(lambda database: Meta.insert(name=name, value="x").execute(database)).result()
+
+
+def names(store: Store) -> set[str]:
+    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_folder_is_made_and_every_file_is_private(path: Path, store: Store) -> None:
+    """Only the owner can read the folder, the database, its write-ahead log and its lock."""
+    put("row", store)
+    files = {file.name: mode(file) for file in path.parent.iterdir()}
+    assert set(files) >= {"supernova.db", "supernova.db-wal"}
+    assert set(files.values()) == {0o600}
+    assert mode(path.parent) == 0o700
+
+
+def test_what_was_written_is_there_when_opened_again(path: Path) -> None:
+    """Rows and the store's identity outlive the process that made them."""
+    with Store(path) as store:
+        put("row", store)
+        identity = store.id
+    with Store(path) as again:
+        assert "row" in names(again)
+        assert again.id == identity
+
+
+def test_every_store_has_an_identity_of_its_own(tmp_path: Path) -> None:
+    """Two stores never share an id: keys sealed for one do not open in the other."""
+    with Store(tmp_path / "one.db") as one, Store(tmp_path / "two.db") as two:
+        assert one.id != two.id
+
+
+def test_commits_are_durable(store: Store) -> None:
+    """The writer's connection waits for the disk at every commit, in WAL mode."""
+
+    def pragma(name: str) -> object:
+        return store.write(lambda database: database.execute_sql(f"PRAGMA {name}").fetchone()[0]).result()
+
+    assert pragma("journal_mode") == "wal"
+    assert pragma("synchronous") == 2  # FULL
+
+
+def test_a_sqlite_url_is_a_path(tmp_path: Path) -> None:
+    """A path may be written as a URL."""
+    with Store(f"sqlite:///{tmp_path}/by-url.db"):
+        assert (tmp_path / "by-url.db").exists()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "mongodb://host/db", "http://host/db"])
+def test_other_databases_are_refused(url: str) -> None:
+    """A URL this package cannot keep its promises on is refused, with what can be used."""
+    with pytest.raises(StoreError, match=r"cannot be a \w+:// URL; use a file path or postgresql://"):
+        Store(url)
+
+
+def test_a_database_from_the_future_is_left_alone(path: Path) -> None:
+    """A newer version's database is named as such, and not a byte of it changes."""
+    Store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_future', '2099-01-01')")
+    before = path.read_bytes()
+    with pytest.raises(SchemaTooNew, match=r"newer version .* \(it has 9999_future\): upgrade the package"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
+    """Another file under the database's name is an error with its remedy, and stays as it is."""
+    path.parent.mkdir()
+    path.write_text("Dear diary, today I bought at the top.\n" * 50)
+    with pytest.raises(StoreError, match="not a SQLite database: restore a backup, or set 'database'"):
+        Store(path)
+    assert path.read_text().startswith("Dear diary")
+
+
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    """A folder given as the database is a StoreError that names it."""
+    with pytest.raises(StoreError, match=f"{tmp_path.name}"):
+        Store(tmp_path)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that anybody may enter: pytest's own are closed to the user we become below."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Be somebody for whom permissions hold, even where the tests run as root."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_read_only_folder_says_what_to_do(folder: Path) -> None:
+    """A folder that cannot be written is an error with its remedy; made writable, it opens."""
+    folder.chmod(0o555)
+    with ordinary_user(), pytest.raises(StoreError, match="Make its folder writable by this user"):
+        Store(folder / "supernova.db")
+    folder.chmod(0o755)
+    with Store(folder / "supernova.db") as store:
+        put("row", store)
+        assert "row" in names(store)
+
+
+def test_a_folder_that_cannot_be_made_says_what_to_do(folder: Path) -> None:
+    """A missing folder below a read-only one is the same error, before anything is made."""
+    folder.chmod(0o555)
+    with ordinary_user(), pytest.raises(StoreError, match="Make its folder writable by this user"):
+        Store(folder / "deeper" / "supernova.db")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_read_only_file_says_what_to_do(folder: Path) -> None:
+    """A database file that cannot be written is an error with its remedy, and keeps its rows."""
+    path = folder / "supernova.db"
+    with Store(path) as store:
+        put("row", store)
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    with ordinary_user(), pytest.raises(StoreError, match="Make its folder writable by this user"):
+        Store(path)
+    for file in folder.iterdir():
+        file.chmod(0o600)
+    with Store(path) as store:
+        assert "row" in names(store)
+
+
+def test_a_read_that_fails_is_a_store_error(store: Store) -> None:
+    """A database error while reading is a StoreError, and the next read works."""
+    with pytest.raises(StoreError, match="no such table"):
+        store.read(lambda database: database.execute_sql("SELECT * FROM nowhere"))
+    assert names(store) == {"store"}
+
+
+def test_what_an_operation_raises_itself_comes_through(store: Store) -> None:
+    """An error that is not the database's reaches the reader as it is."""
+
+    def operation(database: Database) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        store.read(operation)
+
+
+def test_many_processes_may_open_a_fresh_database_at_once(path: Path) -> None:
+    """Each opens, one of them makes the tables, all agree on the identity and can write."""
+    context = multiprocessing.get_context("fork")
+    count = 4
+    together, found = context.Barrier(count), context.SimpleQueue()
+
+    def opening(number: int, together: Barrier) -> None:
+        together.wait()
+        with Store(path) as store:
+            put(f"row-{number}", store)
+            found.put(store.id)
+
+    processes = [context.Process(target=opening, args=(i, together)) for i in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * count
+    assert len({found.get() for _ in range(count)}) == 1
+    with Store(path) as store:
+        assert names(store) == {"store"} | {f"row-{i}" for i in range(count)}

@@ -1,0 +1,123 @@
+"""A forked child and its parent write to one database through one Store object, each for itself."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from peewee import Database
+
+from supernova_ai.errors import StoreError
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Meta
+
+
+def insert(name: str) -> Callable[[Database], str]:
+    """An operation that adds a row and returns its name."""
+
+    def operation(database: Database) -> str:
+        Meta.insert(name=name, value="x").execute(database)
+        return name
+
+    return operation
+
+
+def names(path: Path) -> set[str]:
+    """Read what a second connection sees."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return {name for (name,) in database.execute("SELECT name FROM meta")} - {"store"}
+
+
+def run_in_child(work: Callable[[], None]) -> int | None:
+    """Fork, do the work there, and return the exit code."""
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def test_a_forked_child_writes_through_the_same_store(store: Store, path: Path) -> None:
+    """A child, also with several threads at once, gets a writer of its own; the parent keeps its own."""
+    store.write(insert("parent")).result()
+
+    def child() -> None:
+        together = threading.Barrier(4)
+
+        def write(number: int) -> None:
+            together.wait()
+            store.write(insert(f"child-{number}")).result()
+
+        threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        store.close()
+
+    assert run_in_child(child) == 0
+    store.write(insert("parent again")).result()
+    assert names(path) == {"parent", "parent again", *(f"child-{i}" for i in range(4))}
+
+
+def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store, path: Path) -> None:
+    """What the parent has queued is written once, by the parent; the child finds the database unlocked."""
+    futures: list[Future[str]] = []
+    done = threading.Event()
+
+    def keep_writing() -> None:
+        while not done.is_set():
+            futures.extend([store.write(insert(f"parent-{len(futures)}-{i}")) for i in range(9)])
+            futures[-1].result()
+
+    def child() -> None:
+        store.write(insert(f"child-{os.getpid()}")).result()
+
+    writing = threading.Thread(target=keep_writing)
+    writing.start()
+    codes = [run_in_child(child) for _ in range(5)]
+    done.set()
+    writing.join()
+    assert codes == [0] * 5
+    found = names(path)
+    assert {name for name in found if name.startswith("parent")} == {future.result() for future in futures}
+    assert len(found) == len(futures) + 5
+
+
+def test_a_child_outlives_its_parents_store(store: Store, path: Path) -> None:
+    """Closing the parent's store takes nothing from a child that still has the database open."""
+    store.write(insert("parent")).result()
+    context = multiprocessing.get_context("fork")
+    open_in_child, closed_in_parent = context.Event(), context.Event()
+
+    def child() -> None:
+        store.write(insert("early")).result()
+        open_in_child.set()
+        closed_in_parent.wait()
+        store.write(insert("late")).result()
+
+    process = context.Process(target=child)
+    process.start()
+    open_in_child.wait()
+    store.close()
+    closed_in_parent.set()
+    process.join()
+    assert process.exitcode == 0
+    assert names(path) == {"parent", "early", "late"}
+
+
+def test_a_closed_store_stays_closed_in_a_child(store: Store) -> None:
+    """A fork does not open again what the parent has closed."""
+    store.close()
+
+    def child() -> None:
+        with pytest.raises(StoreError, match="the store is closed"):
+            store.write(insert("late"))
+
+    assert run_in_child(child) == 0

@@ -1,0 +1,106 @@
+"""The migrations make exactly the tables the code uses, each wholly or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peewee import Database, SqliteDatabase
+
+from supernova_ai.errors import StoreError
+from supernova_ai.store import Store, database
+from supernova_ai.store.tables import TABLES, Meta
+
+HISTORY = "schema_migration"
+SHIPPED = sorted(file.stem for file in database._MIGRATIONS.glob("[0-9]*.py"))
+
+
+def schema(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
+    """Read every table's columns, in order, and its indexes, without their SQL text."""
+    return {
+        table: (
+            database.get_columns(table),
+            {(index.name, tuple(index.columns), index.unique) for index in database.get_indexes(table)},
+        )
+        for table in database.get_tables()
+        if table != HISTORY
+    }
+
+
+def test_tables_and_migrations_agree(store: Store) -> None:
+    """Names, order, types, null, defaults, primary keys and indexes are the same both ways."""
+    fresh = SqliteDatabase(":memory:")
+    with fresh.bind_ctx(TABLES):
+        fresh.create_tables(TABLES)
+        assert store.read(schema) == schema(fresh)
+    assert len(schema(fresh)) == len(TABLES)
+
+
+@pytest.fixture
+def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the real migrations, to which a test adds its own."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(database._MIGRATIONS, folder)
+    monkeypatch.setattr(database, "_MIGRATIONS", folder)
+    return folder
+
+
+def applied(store: Store) -> list[str]:
+    rows = store.read(lambda d: d.execute_sql(f"SELECT name FROM {HISTORY} ORDER BY name").fetchall())
+    return [name for (name,) in rows]
+
+
+GOOD = """
+def up(migrator, database):
+    database.execute_sql("CREATE TABLE later (x)")
+"""
+BAD = """
+def up(migrator, database):
+    database.execute_sql("CREATE TABLE half (x)")
+    database.execute_sql("UPDATE meta SET value = 'changed'")
+    database.execute_sql("INSERT INTO nowhere VALUES (1)")
+"""
+
+
+def test_a_new_migration_runs_once_and_keeps_the_rows(path: Path, migrations: Path) -> None:
+    """An older database is brought up to date when opened, and left alone the next time."""
+    with Store(path) as store:
+        identity = store.id
+    (migrations / "9999_later.py").write_text(GOOD)
+    for _ in range(2):
+        with Store(path) as store:
+            assert applied(store) == [*SHIPPED, "9999_later"]
+            assert store.id == identity
+            assert "later" in store.read(lambda d: d.get_tables())
+
+
+def test_a_failing_migration_leaves_nothing(path: Path, migrations: Path) -> None:
+    """Neither its tables, nor its rows, nor its record stay, and the older version still opens."""
+    with Store(path) as store:
+        identity = store.id
+    (migrations / "9999_breaks.py").write_text(BAD)
+    with pytest.raises(StoreError, match="no such table: nowhere"):
+        Store(path)
+    (migrations / "9999_breaks.py").unlink()
+    with Store(path) as store:
+        assert applied(store) == SHIPPED
+        assert set(store.read(lambda d: d.get_tables())) == {t._meta.table_name for t in TABLES} | {HISTORY}
+        assert store.read(lambda d: [row.value for row in Meta.select().execute(d)]) == [identity]
+
+
+def test_a_migration_whose_record_fails_leaves_nothing(path: Path, migrations: Path) -> None:
+    """The change and its record are one transaction: without the record there is no change."""
+    Store(path).close()
+    (migrations / "9999_later.py").write_text(
+        GOOD
+        + f'    database.execute_sql("CREATE TRIGGER no BEFORE INSERT ON {HISTORY} '
+        + "BEGIN SELECT RAISE(ABORT, 'no record'); END\")\n"
+    )
+    with pytest.raises(StoreError, match="no record"):
+        Store(path)
+    (migrations / "9999_later.py").unlink()
+    with Store(path) as store:
+        assert "later" not in store.read(lambda d: d.get_tables())
+        assert applied(store) == SHIPPED

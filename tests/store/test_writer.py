@@ -1,0 +1,201 @@
+"""The writer: in order, together, durable before acknowledged, and never stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from peewee import Database, SqliteDatabase
+
+from supernova_ai.errors import StoreError
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Meta
+from supernova_ai.store.writer import BATCH, Writer
+
+Insert = Callable[[Database], str]
+
+
+def insert(name: str) -> Insert:
+    """An operation that adds a row and returns its name."""
+
+    def operation(database: Database) -> str:
+        Meta.insert(name=name, value="x").execute(database)
+        return name
+
+    return operation
+
+
+def names(path: Path) -> set[str]:
+    """Read what a second connection sees."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return {name for (name,) in database.execute("SELECT name FROM meta")} - {"store"}
+
+
+@contextlib.contextmanager
+def queued_together(store: Store | Writer) -> Iterator[None]:
+    """Keep the writer busy, so that what is written inside waits and then goes as one batch."""
+    write = store.write if isinstance(store, Store) else store.submit
+    busy, go_on = threading.Event(), threading.Event()
+
+    def operation(database: Database) -> None:
+        busy.set()
+        go_on.wait()
+
+    write(operation)
+    busy.wait()
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+def test_results_come_in_order(store: Store) -> None:
+    """Operations run one after another in the order given, each with its own result."""
+    turn = count()
+    futures = [store.write(lambda database: next(turn)) for _ in range(3 * BATCH)]
+    assert [future.result() for future in futures] == list(range(3 * BATCH))
+
+
+def test_an_operation_that_fails_is_undone_alone(store: Store, path: Path) -> None:
+    """Its rows go, its error reaches its caller, and its neighbours in the batch are committed."""
+
+    def fails(database: Database) -> None:
+        insert("undone")(database)
+        raise LookupError("mine")
+
+    with queued_together(store):
+        before, failing, after = (store.write(o) for o in (insert("before"), fails, insert("after")))
+    assert (before.result(), after.result()) == ("before", "after")
+    with pytest.raises(LookupError, match="mine"):
+        failing.result()
+    assert names(path) == {"before", "after"}
+
+
+def test_a_refused_row_does_not_poison_the_batch(store: Store, path: Path) -> None:
+    """A row that breaks a constraint is a StoreError for its caller alone."""
+    with queued_together(store):
+        first, twin, after = (store.write(insert(name)) for name in ("same", "same", "after"))
+    assert (first.result(), after.result()) == ("same", "after")
+    with pytest.raises(StoreError, match="UNIQUE"):
+        twin.result()
+    assert names(path) == {"same", "after"}
+
+
+def test_a_broken_connection_fails_the_batch_and_no_more(store: Store, path: Path) -> None:
+    """When the transaction may be gone nobody in it is told of success, and the next one works."""
+    with queued_together(store):
+        beside = store.write(insert("beside"))
+        broken = store.write(lambda database: database.execute_sql("SELECT * FROM nowhere"))
+    for future in (beside, broken):
+        with pytest.raises(StoreError, match="no such table"):
+            future.result()
+    assert store.write(insert("next")).result() == "next"
+    assert names(path) == {"next"}
+
+
+def test_a_future_is_done_only_after_the_commit(store: Store, path: Path) -> None:
+    """At the moment a future is done another connection already sees every row of its batch."""
+    seen: list[set[str]] = []
+    with queued_together(store):
+        futures = [store.write(insert(name)) for name in ("one", "two", "three")]
+        for future in futures:
+            future.add_done_callback(lambda _: seen.append(names(path)))
+    for future in futures:
+        future.result()
+    store.write(lambda database: None).result()  # the callbacks before it have run
+    assert seen == [{"one", "two", "three"}] * 3
+
+
+class Counting(SqliteDatabase):
+    """A database that counts its commits."""
+
+    commits = 0
+
+    def commit(self) -> None:
+        self.commits += 1
+        super().commit()
+
+
+def test_operations_that_arrive_together_share_a_commit(store: Store, path: Path) -> None:
+    """Two full batches take two commits, and the operation they waited for one."""
+    database = Counting(str(path))
+    writer = Writer(database)
+    with queued_together(writer):
+        futures = [writer.submit(insert(str(i))) for i in range(2 * BATCH)]
+    for future in futures:
+        future.result()
+    writer.close()
+    assert database.commits == 3
+    assert len(names(path)) == 2 * BATCH
+
+
+def test_closing_writes_what_is_queued_and_takes_no_more(store: Store, path: Path) -> None:
+    """Nothing accepted is dropped; what comes after is refused, and closing again does nothing."""
+    with queued_together(store):
+        futures = [store.write(insert(str(i))) for i in range(BATCH + 1)]
+        closing = threading.Thread(target=store.close)
+        closing.start()
+    closing.join()
+    assert all(future.done() for future in futures)
+    assert len(names(path)) == BATCH + 1
+    with pytest.raises(StoreError, match="the store is closed"):
+        store.write(insert("late"))
+    store.close()
+
+
+async def test_who_stops_waiting_does_not_stop_the_write(store: Store, path: Path) -> None:
+    """A cancelled task leaves its operation to be committed, and the writer to go on."""
+    with queued_together(store):
+        future = store.write(insert("kept"))
+        waiting = asyncio.ensure_future(asyncio.wrap_future(future))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not future.cancel()
+    assert future.result() == "kept"
+    assert store.write(insert("next")).result() == "next"
+    assert names(path) == {"kept", "next"}
+
+
+def test_threads_and_tasks_may_write_at_once(store: Store, path: Path) -> None:
+    """Sixteen threads, each with an event loop of its own, lose nothing."""
+
+    async def work(number: int) -> list[str]:
+        writes = (asyncio.wrap_future(store.write(insert(f"{number}-{i}"))) for i in range(8))
+        return await asyncio.gather(*writes)
+
+    threads = [threading.Thread(target=lambda n=n: asyncio.run(work(n))) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names(path)) == 16 * 8
+
+
+def test_a_full_disk_is_named_and_survived(store: Store, path: Path) -> None:
+    """No space is a StoreError with its remedy, nothing is half-written, and writing goes on after."""
+    store.write(insert("before")).result()
+
+    def big(database: Database) -> None:
+        Meta.insert(name="big", value="x" * 1_000_000).execute(database)
+
+    def full_disk(database: Database) -> None:
+        database.execute_sql("PRAGMA max_page_count = 1")  # of this connection: at most what there is
+        insert("half")(database)
+        big(database)
+
+    with queued_together(store):
+        beside, full = store.write(insert("beside")), store.write(full_disk)
+    for future in (beside, full):
+        with pytest.raises(StoreError, match=r"disk is full.* Free some space on its disk"):
+            future.result()
+    assert names(path) == {"before"}
+    store.write(big).result()
+    assert names(path) == {"before", "big"}

@@ -1,0 +1,55 @@
+"""What goes in and what comes out cannot be changed on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+
+from supernova_ai import types
+from supernova_ai.types import TIERS, Reply, Request, Tier, Usage
+
+RECORDS = [kind for kind in vars(types).values() if dataclasses.is_dataclass(kind)]
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_records_are_frozen_and_slotted(kind: type) -> None:
+    """No record can be altered, and none takes a field it does not know."""
+    record: object = object.__new__(kind)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(record, dataclasses.fields(kind)[0].name, None)
+    assert not hasattr(record, "__dict__")
+
+
+def test_tiers_are_all_there_cheapest_first() -> None:
+    """The order of tiers is the order of quality."""
+    assert get_args(Tier) == TIERS == ("economy", "standard", "premium")
+
+
+def test_a_reply_reads_as_its_text() -> None:
+    """Printing a reply prints the answer."""
+    reply = Reply(
+        content="Buy low.",
+        provider="openai",
+        model="m",
+        tier="standard",
+        cost=Decimal("0.01"),
+        cost_basis="exact",
+        usage=Usage(prompt=3, completion=2),
+        latency_s=0.5,
+        first_token_s=None,
+        request_id="r",
+        attempts=(),
+        finish_reason="stop",
+    )
+    assert str(reply) == "Buy low."
+    assert (reply.cached, reply.quality_score) == (False, None)
+
+
+def test_requests_do_not_share_their_metadata() -> None:
+    """Two requests without metadata have an empty mapping each."""
+    one, other = (Request(id=i, messages=(), tier="economy", task="chat", max_tokens=1) for i in ("1", "2"))
+    assert one.metadata == {}
+    assert one.metadata is not other.metadata
