@@ -15,11 +15,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
+from supernova_ai.ledger import rollups
 from supernova_ai.ledger.budgets import Share
 from supernova_ai.money import to_usd
 from supernova_ai.types import CostBasis, Outcome, Usage
@@ -45,6 +46,7 @@ class Entry:
     prompt_hash: str | None
     config_version: str
     price_version: str
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended. The cost is nano-USD; times are milliseconds, ``ended_ms`` since the epoch."""
+    """How an attempt ended. The cost is nano-USD; times are milliseconds, ``ended_ms`` since the epoch.
+
+    ``response`` is the provider's own id of its answer.
+    """
 
     state: Outcome
     cost: int
@@ -68,6 +73,16 @@ class End:
     latency_ms: int | None = None
     first_token_ms: int | None = None
     error: str | None = None
+    response: str | None = None
+
+
+class Spent(NamedTuple):
+    """What is settled and lost in one window, in nano-USD."""
+
+    budget: str
+    subject: str
+    period: str
+    amount: int
 
 
 def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
@@ -146,22 +161,23 @@ def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
     )
 
 
-def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> bool:
-    """End the hold: move its amount out of its windows and count what the end says.
+def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
+    """End the hold: move its amount out of its windows, count what the end says, and add it to the rollups.
 
     Args:
         was: the state it must still be in; "lost" lets a late settlement through.
 
     Returns:
-        False if it was not in that state any more, and nothing changed.
+        How the hold's windows stand now, or None if it was not in that state any more and nothing changed.
     """
-    changed = _run(
+    before = _ended(database, hold.attempt) if was == "lost" else None
+    found = _run(
         database,
-        "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "
+        "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
         "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
-        "reasoning_tokens = ?, ended_ms = ?, "
+        "reasoning_tokens = ?, ended_ms = ?, late = ?, response_id = COALESCE(?, response_id), "
         "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), error_class = ? "
-        "WHERE id = ? AND state = ?",
+        f"WHERE id = ? AND state = ? RETURNING {rollups.COLUMNS}",
         end.state,
         end.cost,
         end.basis,
@@ -171,16 +187,26 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> b
         end.usage.cache_write,
         end.usage.reasoning,
         end.ended_ms,
+        int(was == "lost"),
+        end.response,
         end.latency_ms,
         end.first_token_ms,
         end.error,
         hold.attempt,
         was,
-    ).rowcount
-    if not changed:
-        return False
-    _move(database, hold.windows, {was: -hold.amount, end.state: end.cost})
-    return True
+    ).fetchone()
+    if found is None:
+        return None
+    if before is not None:
+        rollups.add(database, before, times=-1)
+    rollups.add(database, rollups.Ended(*found))
+    return _move(database, hold.windows, {was: -hold.amount, end.state: end.cost})
+
+
+def _ended(database: Database, attempt: str) -> rollups.Ended | None:
+    select = f"SELECT {rollups.COLUMNS} FROM attempt WHERE id = ?"  # noqa: S608 - names of ours
+    found = _run(database, select, attempt).fetchone()
+    return rollups.Ended(*found) if found else None
 
 
 def lost(hold: Hold, *, ended_ms: int, error: str | None, latency_ms: int | None = None) -> End:
@@ -188,17 +214,20 @@ def lost(hold: Hold, *, ended_ms: int, error: str | None, latency_ms: int | None
     return End("lost", hold.amount, "bound", Usage(), ended_ms, latency_ms=latency_ms, error=error)
 
 
-def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> None:
+def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> list[Spent]:
     """Change what the windows hold in each state; what is released is in none."""
-    if windows:
-        marks = ", ".join("?" * len(windows))
-        _run(
-            database,
-            "UPDATE budget_window SET held_nano = held_nano + ?, settled_nano = settled_nano + ?, "  # noqa: S608
-            f"lost_nano = lost_nano + ? WHERE id IN ({marks})",
-            *(change.get(state, 0) for state in ("held", "settled", "lost")),
-            *windows,
-        )
+    if not windows:
+        return []
+    marks = ", ".join("?" * len(windows))
+    rows = _run(
+        database,
+        "UPDATE budget_window SET held_nano = held_nano + ?, settled_nano = settled_nano + ?, "  # noqa: S608
+        f"lost_nano = lost_nano + ? WHERE id IN ({marks}) "
+        "RETURNING budget, subject, period, settled_nano + lost_nano",
+        *(change.get(state, 0) for state in ("held", "settled", "lost")),
+        *windows,
+    ).fetchall()
+    return [Spent(*row) for row in rows]
 
 
 def _run(database: Database, statement: str, *arguments: Any) -> Any:

@@ -105,7 +105,8 @@ def lose_all(database: Database, process: str, now_ms: int) -> int:
     count = 0
     for attempt, amount, windows in list(open_holds):
         hold = holds.Hold(attempt, amount, tuple(json.loads(windows)))
-        count += holds.end(database, hold, holds.lost(hold, ended_ms=now_ms, error="ProcessDied"))
+        gone = holds.lost(hold, ended_ms=now_ms, error="ProcessDied")
+        count += holds.end(database, hold, gone) is not None
     Process.delete().where(Process.id == process).execute(database)
     return count
 

@@ -12,8 +12,10 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import holds, leases
+from supernova_ai.ledger.alerts import Watch
 from supernova_ai.ledger.budgets import Share, shares
 from supernova_ai.ledger.holds import End, Entry, Hold
+from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 
 T = TypeVar("T")
@@ -24,15 +26,22 @@ class Ledger:
 
     Args:
         budgets: the limits in force.
+        thresholds: percent of a limit at which an alert is recorded.
         clock: Unix seconds; it decides which window a hold falls into.
     """
 
     def __init__(
-        self, store: Store, budgets: Sequence[Budget], *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        budgets: Sequence[Budget],
+        *,
+        thresholds: Sequence[int] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._budgets = tuple(budgets)
         self._clock = clock
+        self._watch = Watch({budget.name: to_nano(budget.limit) for budget in budgets}, thresholds)
         self._lease = leases.Lease(store, clock)
 
     def now_ms(self) -> int:
@@ -65,9 +74,11 @@ class Ledger:
         """
 
         def operation(database: Database) -> bool:
-            if holds.end(database, hold, end):
-                return True
-            return end.state == "settled" and holds.end(database, hold, end, was="lost")
+            windows = holds.end(database, hold, end)
+            if windows is None and end.state == "settled":
+                windows = holds.end(database, hold, end, was="lost")
+            self._watch.look(database, windows or (), now_ms=self.now_ms())
+            return windows is not None
 
         return self._store.write(operation)
 
