@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         SupernovaError,
         VaultError,
     )
-    from supernova_ai.types import Attempt, Reply, Usage
+    from supernova_ai.types import Attempt, Quote, Reply, Usage
 
 __all__ = [
     "Attempt",
@@ -60,6 +60,7 @@ __all__ = [
     "ProviderError",
     "ProviderTimeout",
     "ProviderUnavailable",
+    "Quote",
     "RateLimited",
     "Reply",
     "RequestRejected",
@@ -78,7 +79,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Stream", "Supernova", "analyze", "chat", "stream"), "client"),
-    **dict.fromkeys(("Attempt", "Reply", "Usage"), "types"),
+    **dict.fromkeys(("Attempt", "Quote", "Reply", "Usage"), "types"),
     "Config": "config",
 }
 

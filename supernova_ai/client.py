@@ -23,7 +23,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import decimal
 from supernova_ai.store import Store
-from supernova_ai.types import TIERS, Reply, Request, Tier
+from supernova_ai.types import TIERS, Quote, Reply, Request, Tier
 
 if TYPE_CHECKING:
     from supernova_ai.engine import Engine
@@ -54,6 +54,7 @@ class Supernova:
         self._loaded = Loaded.of(config) if isinstance(config, Config) else configuration.load(config)
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
+        self._pid = 0
         self._engine: Engine
 
     @property
@@ -118,6 +119,14 @@ class Supernova:
         request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
         return Stream(self, request)
 
+    async def quote(
+        self, message: str, *, user_id: str | int | None = None, task: str = "chat", **options: Any
+    ) -> Quote:
+        """Return what ``chat`` with these arguments could cost at most, and what the budgets still bear."""
+        request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
+        engine = await self._ready()
+        return await asyncio.to_thread(engine.quote, request)
+
     async def warm_up(self) -> None:
         """Open everything now, LiteLLM's import of some seconds included, and not at the first call."""
         await self._ready()
@@ -125,6 +134,8 @@ class Supernova:
     def close(self) -> None:
         """End what is under way, each hold honestly, and release everything. Calling again does nothing."""
         with self._lock:
+            if not self._is_open():
+                return
             opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
@@ -148,15 +159,18 @@ class Supernova:
         return tokens.reply
 
     async def _ready(self) -> Engine:
-        if self._opened is None:
+        if not self._is_open():
             await asyncio.to_thread(self._open)
         return self._engine
+
+    def _is_open(self) -> bool:
+        return self._opened is not None and self._pid == os.getpid()
 
     def _open(self) -> None:
         from supernova_ai.engine import Engine  # imports LiteLLM: seconds, so not before it is needed
 
         with self._lock:
-            if self._opened is not None:
+            if self._is_open():
                 return
             if not self.config.enabled:
                 raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
@@ -167,7 +181,10 @@ class Supernova:
                 ledger.sweep()
                 self._engine = Engine(self.config, self._loaded.version, ledger, self._keys(store))
                 opening.callback(self._engine.close)
+                # What a fork brought along stays referenced: collecting it would close the parent's polling.
+                self._inherited = self._opened
                 self._opened = opening.pop_all()
+                self._pid = os.getpid()
 
     def _keys(self, store: Store) -> KeySource:
         environ = configuration.read_environ()
@@ -201,6 +218,10 @@ class Supernova:
         for name, value in values.items():
             if not isinstance(value, str) or not value.strip():
                 raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
+            if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise InvalidRequest(
+                    f"{name} holds half a character (a lone surrogate) and cannot be sent as text"
+                )
         template = prompts.get(prompt)
         task = task or template.task
         tasks = self.config.routing.tasks
@@ -318,16 +339,15 @@ def _usd(name: str, value: Decimal | float | str | None) -> Decimal | None:
 
 
 _default: Supernova | None = None
-_default_pid = 0
 _default_lock = threading.Lock()
 
 
 def default() -> Supernova:
-    """Return the client behind the module-level functions, made at their first use and anew after a fork."""
-    global _default, _default_pid
+    """Return the client behind the module-level functions, made at their first use."""
+    global _default
     with _default_lock:
-        if _default is None or _default_pid != os.getpid():
-            _default, _default_pid = Supernova(), os.getpid()
+        if _default is None:
+            _default = Supernova()
             atexit.register(_default.close)
         return _default
 

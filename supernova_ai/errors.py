@@ -86,8 +86,11 @@ class KeyCorrupt(VaultError):
 class BudgetExceeded(SupernovaError):
     """A budget cannot bear the request; nothing was sent.
 
-    Amounts are in USD. ``resets_at`` is when the window ends, with its time zone.
+    Amounts are in USD. ``resets_at`` is when the window ends, with its time zone. ``temporary`` says that
+    what others hold could make room when it settles.
     """
+
+    temporary = False
 
     def __init__(
         self,

@@ -74,12 +74,26 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What a request could cost at most, and what the budgets can still bear, in USD, before it is sent.
+
+    ``worst_case`` is by "provider/model", None where no price is known; ``headroom`` by budget.
+    """
+
+    tier: Tier
+    max_tokens: int
+    worst_case: Mapping[str, Decimal | None]
+    headroom: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to one request.
 
     ``cost`` is USD over all attempts and ``cost_basis`` the weakest of theirs; ``latency_s`` and
     ``first_token_s`` count from the call itself, retries included. ``quality_score`` is 0 to 1, or
-    None where nothing was checked.
+    None where nothing was checked. ``fitted_to`` is the bound on the answer, in tokens, where a budget had to
+    lower what was asked for.
     """
 
     content: str
@@ -94,6 +108,7 @@ class Reply:
     request_id: str
     attempts: tuple[Attempt, ...]
     finish_reason: str | None
+    fitted_to: int | None = None
     cached: bool = False
     quality_score: float | None = None
 

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from supernova_ai.cli import ask, config, costs, keys
+from supernova_ai.cli import ask, config, costs, keys, prices
 from supernova_ai.errors import (
     BudgetExceeded,
     ConfigError,
@@ -46,6 +46,7 @@ app.command()(costs.costs)
 app.command()(config.version)
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(prices.app, name="prices")
 
 
 def main() -> None:
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 def _plain(error: SupernovaError) -> str:
-    return str(error).replace("[", r"\[")
+    return "\n".join([str(error), *getattr(error, "__notes__", ())]).replace("[", r"\[")

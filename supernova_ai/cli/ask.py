@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
+from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
-from supernova_ai.types import Reply
+from supernova_ai.types import Reply, Tier
 
 User = Annotated[str | None, typer.Option("--user", help="Whose budget it counts to.")]
-TierName = Annotated[str | None, typer.Option("--tier", help="economy, standard or premium.")]
+TierName = Annotated[Tier | None, typer.Option("--tier", help="Otherwise the tier of the task.")]
 Model = Annotated[str | None, typer.Option("--model", help="This configured model and no other.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds, for everything.")]
@@ -36,7 +35,7 @@ def chat(
     json: AsJson = False,
 ) -> None:
     """Answer a message, its text to standard output as it comes."""
-    text = sys.stdin.read() if message == "-" else message
+    text = read_text(None) if message == "-" else message
     options = _options(user, tier, model, max_tokens, timeout, max_cost) | {"task": task}
     _show(asyncio.run(_chat(config, text, options, json)), json)
 
@@ -54,7 +53,7 @@ def analyze(
     json: AsJson = False,
 ) -> None:
     """Analyse a text; it is treated as material, never as instructions."""
-    text = sys.stdin.read() if file == "-" else _read(Path(file))
+    text = read_text(None if file == "-" else Path(file))
     options = _options(user, tier, model, max_tokens, timeout, max_cost) | {"analysis_type": type}
     _show(asyncio.run(_analyze(config, text, options, json)), json)
 
@@ -78,7 +77,7 @@ async def _analyze(config: Path | None, text: str, options: dict[str, Any], json
 
 def _options(
     user: str | None,
-    tier: str | None,
+    tier: Tier | None,
     model: str | None,
     max_tokens: int | None,
     timeout: float | None,
@@ -94,13 +93,6 @@ def _options(
     }
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read as text: {error}", param_hint="FILE") from None
-
-
 def _print(token: str) -> None:
     typer.echo(token, nl=False)
 
@@ -112,8 +104,11 @@ def _show(reply: Reply, json: bool) -> None:
     typer.echo()
     attempts = f"{len(reply.attempts)} attempts" if len(reply.attempts) > 1 else "1 attempt"
     Console(stderr=True).print(
-        f"[dim]{reply.provider}/{reply.model} · {reply.tier} · {attempts} · "
+        f"{reply.provider}/{reply.model} · {reply.tier} · {attempts} · "
         f"{reply.usage.prompt}+{reply.usage.completion} tokens · {show(reply.cost)} ({reply.cost_basis}) · "
-        f"{reply.latency_s:.2f} s[/]",
+        f"{reply.latency_s:.2f} s",
+        style="dim",
+        markup=False,
         highlight=False,
+        soft_wrap=True,
     )

@@ -18,7 +18,14 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
     """Show the configuration in force, where it came from, and its version; secrets are hidden."""
     loaded = configuration.load(config)
     if json:
-        print_json({"version": loaded.version, "sources": loaded.sources, "config": loaded.config.shown()})
+        print_json(
+            {
+                "version": loaded.version,
+                "sources": loaded.sources,
+                "config": loaded.config.shown(),
+                "origins": loaded.origins,
+            }
+        )
         return
     typer.echo(f"# version {loaded.version}, from (strongest first):")
     for source in loaded.sources:

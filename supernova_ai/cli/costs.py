@@ -49,8 +49,12 @@ def costs(
             }
         )
         return
-    for table in (tables.budgets(standings), tables.totals(totals), tables.attempts(latest)):
-        console.print(table)
+    console.print(tables.budgets(standings))
+    if not totals:
+        typer.echo(f"\nno attempts in the last {days} days")
+        return
+    console.print(tables.totals(totals))
+    console.print(tables.attempts(latest))
 
 
 def _plain(row: dict[str, Any], money: set[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -27,11 +28,19 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False))
 
 
+def read_text(path: Path | None) -> str:
+    """Return the text of a file, or of standard input for None; the bytes must be UTF-8."""
+    try:
+        return (path.read_bytes() if path else sys.stdin.buffer.read()).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path or 'standard input'} cannot be read as text: {error}") from None
+
+
 def _jsonable(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Decimal | Path):
-        return str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):

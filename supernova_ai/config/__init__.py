@@ -12,6 +12,7 @@ from supernova_ai.config.schema import (
     Price,
     Provider,
     Routing,
+    Spike,
     Timeout,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "Price",
     "Provider",
     "Routing",
+    "Spike",
     "Timeout",
     "data_folder",
     "load",

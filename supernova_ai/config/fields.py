@@ -69,9 +69,22 @@ def _redis_url(value: str) -> str:
     return value
 
 
+VAULT = "vault:"
+"""What a notification URL that is kept in the vault begins with; its name there follows."""
+
+
+def notify_name(url: str) -> str:
+    """Return what may be shown of a notification URL: its kind, or its name in the vault.
+
+    >>> notify_name("slack://token/of/mine"), notify_name("vault:slack")
+    ('slack', 'vault:slack')
+    """
+    return url if url.startswith(VAULT) else url.partition("://")[0]
+
+
 def _notify_url(value: str) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*://.", value, re.IGNORECASE):
-        raise ValueError("must be an Apprise URL such as mailto://… or slack://…")
+    if not re.fullmatch(r"vault:[a-z0-9][a-z0-9_\-]*|(?!vault:)[A-Za-z][A-Za-z0-9+.\-]*://.+", value):
+        raise ValueError("must be an Apprise URL such as mailto://… or slack://…, or vault:NAME")
     return value
 
 
@@ -88,6 +101,7 @@ def _time_zone(value: str) -> str:
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 Usd = Annotated[Decimal, BeforeValidator(_usd), Field(gt=0, le=10**9, decimal_places=9)]
+Factor = Annotated[Decimal, BeforeValidator(_usd), Field(gt=1, le=1000)]
 UsdPerMillion = Annotated[Decimal, BeforeValidator(_usd), Field(ge=0, le=10**6, decimal_places=9)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^\S+$")]

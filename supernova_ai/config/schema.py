@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from supernova_ai.config.fields import (
+    VAULT,
     Count,
+    Factor,
     HttpUrl,
     ModelName,
     Name,
@@ -23,6 +25,7 @@ from supernova_ai.config.fields import (
     UsdPerMillion,
     mask,
     nearest,
+    notify_name,
     private,
 )
 from supernova_ai.secret import HIDDEN
@@ -91,6 +94,8 @@ class Routing(_Section):
     fallback: bool = True
     retries: Annotated[int, Field(strict=True, ge=0, le=10)] = 2
     max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
+    min_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 256
+    wait: Annotated[float, Field(strict=True, ge=0, le=60)] = 2
     breaker: Breaker = Breaker()
 
 
@@ -106,10 +111,18 @@ class Budget(_Section):
     time_zone: TimeZone = "UTC"
 
 
+class Spike(_Section):
+    """Today's spending is told when it is ``factor`` times the usual and ``least`` USD. None: never."""
+
+    factor: Factor | None = Decimal(4)
+    least: Usd = Decimal(1)
+
+
 class Alerts(_Section):
-    """Percentages of a budget at which to tell, and the Apprise URLs to tell it to."""
+    """Percentages of a budget at which to tell, what is a spike, and the Apprise URLs to tell it to."""
 
     thresholds: tuple[Annotated[int, Field(strict=True, ge=1, le=100)], ...] = (50, 80, 95)
+    spike: Spike = Spike()
     # Hidden in repr: an Apprise URL carries its tokens.
     notify: tuple[NotifyUrl, ...] = Field(default=(), repr=False)
 
@@ -200,7 +213,9 @@ class Config(_Section):
         plain = self.model_dump(mode="json")
         for name in ("database", "redis"):
             plain[name] = plain[name] and mask(plain[name])
-        plain["alerts"]["notify"] = [url.partition("://")[0] + f"://{HIDDEN}" for url in self.alerts.notify]
+        plain["alerts"]["notify"] = [
+            url if url.startswith(VAULT) else f"{notify_name(url)}://{HIDDEN}" for url in self.alerts.notify
+        ]
         return plain
 
 

@@ -97,12 +97,13 @@ def unpriced(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:
     return {_litellm_name(d): entry for d in deployments.values() if d.provider == "ollama"}
 
 
-def fallbacks(config: Config) -> list[dict[str, list[str]]]:
+def cheaper(config: Config, deployments: dict[str, Deployment]) -> dict[str, list[str]]:
     """Return, for each tier, the tiers below it that a request may degrade to."""
     if not config.routing.fallback:
-        return []
-    chain = config.routing.degrade
-    return [{tier: list(chain[at + 1 :])} for at, tier in enumerate(chain[:-1])]
+        return {}
+    served = {deployment.tier for deployment in deployments.values()}
+    chain = [tier for tier in config.routing.degrade if tier in served]
+    return {tier: list(chain[at + 1 :]) for at, tier in enumerate(chain[:-1])}
 
 
 def _litellm_name(deployment: Deployment) -> str:

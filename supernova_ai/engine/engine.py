@@ -14,12 +14,14 @@ from supernova_ai.engine import faults, pricing
 from supernova_ai.engine.call import Call, usage_of
 from supernova_ai.engine.loop import Background
 from supernova_ai.engine.ranking import RANKINGS
+from supernova_ai.engine.reservation import Reservations
 from supernova_ai.engine.router import Router
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import InvalidRequest, NoProvider, ProviderError, ProviderTimeout, StreamInterrupted
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
-from supernova_ai.types import Reply, Request
+from supernova_ai.money import to_usd
+from supernova_ai.types import Quote, Reply, Request
 
 
 class Engine:
@@ -45,9 +47,8 @@ class Engine:
         strategy = Strategy(
             self._deployments,
             RANKINGS[config.routing.strategy](),
-            ledger,
+            Reservations(ledger, keys, config.routing, (config_version, pricing.version())),
             keys,
-            versions=(config_version, pricing.version()),
         )
         self._background = Background()
         self._router = self._background.submit(self._open(config, strategy)).result()
@@ -68,7 +69,7 @@ class Engine:
             async with asyncio.timeout(request.timeout):
                 response = await self._router.ask(call, stream=False)
             call.received(response.choices[0].message.content or "")
-            call.answered(usage_of(response.usage))
+            call.answered(usage_of(response.usage), response.id)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
@@ -77,6 +78,24 @@ class Engine:
         if failure is not None:
             raise failure
         return call.reply(response.choices[0].finish_reason)
+
+    def quote(self, request: Request) -> Quote:
+        """Return what the request could cost at each deployment of its tier, and its budgets' headroom."""
+        request = self._pinned(request)
+        prompt = pricing.prompt_bound(request.messages)
+        served = [d for d in self._deployments.values() if d.tier == request.tier]
+        room = self._ledger.headrooms({d.provider for d in served}, user=request.user_id, task=request.task)
+        return Quote(
+            tier=request.tier,
+            max_tokens=request.max_tokens,
+            worst_case={
+                f"{d.provider}/{d.model}": to_usd(d.price.bound(prompt, request.max_tokens))
+                if d.price
+                else None
+                for d in served
+            },
+            headroom={budget: to_usd(left) for budget, left in room.items()},
+        )
 
     async def stream(self, request: Request) -> AsyncGenerator[str | Reply, None]:
         """Yield the answer's text as it comes, and the finished ``Reply`` last.
@@ -88,23 +107,21 @@ class Engine:
         failure: Exception | None = None
         response: Any = None
         finish_reason = None
-        usage = None
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._router.ask(call, stream=True)
+            ahead = call.flights[-1].ahead
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):
-                        chunk = await anext(response)
+                        chunk = ahead.popleft() if ahead else await anext(response)
                 except StopAsyncIteration:
                     break
-                usage = usage_of(getattr(chunk, "usage", None)) or usage
                 for choice in chunk.choices:
-                    finish_reason = choice.finish_reason or finish_reason
                     if text := choice.delta.content:
                         call.received(text)
                         yield text
-            call.answered(usage)
+            finish_reason = call.finished()
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
@@ -118,7 +135,7 @@ class Engine:
 
     def close(self) -> None:
         """End what is under way, each hold honestly, and stop the loop. Calling again does nothing."""
-        self._background.close()
+        self._background.close(self._router.aclose)
 
     def _call(self, request: Request) -> Call:
         return Call(self._pinned(request), self._ledger, self._timer)
@@ -139,7 +156,8 @@ class Engine:
         """End the hold of the attempt under way, and return the error to raise in its place.
 
         It is to be raised outside the ``except`` block: LiteLLM's own error, its words and its frames may
-        hold the key, and must not hang on ours as its context. A cancellation is raised on from here.
+        hold the key, and must not hang on ours as its context or traceback. A cancellation is raised on from
+        here.
         """
         call.failed(error)
         if not isinstance(error, Exception):
@@ -152,4 +170,8 @@ class Engine:
             ours = call.error  # what failed last says more than that nobody is left to ask
         if call.flights and call.flights[-1].text and isinstance(ours, ProviderError):
             return StreamInterrupted("".join(call.flights[-1].text), ours)
-        return ours
+        for reason in call.passed_over.values():
+            if reason not in str(ours):
+                ours.add_note(f"not asked: {reason}")
+        ours.__context__ = None
+        return ours.with_traceback(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -51,7 +53,10 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
 
 # Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
 _NEVER_SENT = aiohttp.ClientConnectorError | ConnectionRefusedError | socket.gaierror
-_PREAMBLE = re.compile(r"^(litellm\.)?(\w+(Error|Exception)( -|:) )+")
+# What LiteLLM puts around the provider's words.
+_NOISE = re.compile(
+    r"^((litellm\.)?(\w+(Error|Exception)|Timeout)( -|:) )+|\.? Handle with `litellm\.\w+`\.| ssl:<[^>]*>"
+)
 
 _ADVICE = {
     AuthenticationFailed: "Check the key: 'supernova keys list', then 'supernova keys add'.",
@@ -75,13 +80,12 @@ def translate(
         )
     kind = _kind(error)
     provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
-    words = _PREAMBLE.sub("", redact(str(getattr(error, "message", None) or error))).strip()
-    status = getattr(error, "status_code", None)
+    words = redact(_words(error))
     return kind(
         f"{provider} failed ({model}): {words} {_ADVICE.get(kind, '')}".strip(),
         provider=provider,
         model=model,
-        status=status if isinstance(status, int) else None,
+        status=_status(error),
         request_id=request_id,
     )
 
@@ -109,11 +113,30 @@ def spent_nothing(error: Exception) -> bool:
     return isinstance(error, SupernovaError) or _kind(error) not in (ProviderUnavailable, ProviderTimeout)
 
 
+def _words(error: Exception) -> str:
+    """Return what the provider said, without LiteLLM's wrapping and the provider's JSON around it."""
+    words = _NOISE.sub("", str(getattr(error, "message", None) or error)).strip()
+    try:
+        # LiteLLM shows the answer to a request for a stream as bytes.
+        body = ast.literal_eval(words) if words.startswith(("b'", 'b"')) else words
+        said = json.loads(body)["error"]
+        return str(said if isinstance(said, str) else said["message"])
+    except (ValueError, SyntaxError, KeyError, TypeError):
+        return words
+
+
 def _kind(error: Exception) -> type[ProviderError]:
     for theirs, ours in _BY_CLASS:
         if isinstance(error, theirs):
             return ours
-    return _BY_STATUS.get(getattr(error, "status_code", 0), ProviderUnavailable)
+    status = _status(error) or int(getattr(error, "status_code", None) or 0)
+    return _BY_STATUS.get(status, ProviderUnavailable)
+
+
+def _status(error: Exception) -> int | None:
+    """Return the HTTP status of the provider's answer, None if it gave none: LiteLLM makes one up then."""
+    answers = (cause.response for cause in _causes(error) if isinstance(cause, httpx.HTTPStatusError))
+    return next((answer.status_code for answer in answers), None)
 
 
 def _original(error: Exception) -> Exception:

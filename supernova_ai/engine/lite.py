@@ -41,6 +41,7 @@ with _environment(_FOR_IMPORT):
     from litellm.exceptions import MidStreamFallbackError
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
+    from openai import AsyncOpenAI
 
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
     _logger = logging.getLogger(_name)
@@ -51,9 +52,12 @@ litellm.suppress_debug_info = True
 litellm.expose_router_debug_in_errors = False
 litellm.telemetry = False
 litellm.turn_off_message_logging = True
+# Some models' tokenizers are on a hub: it would be asked for half a minute, blocking the event loop.
+litellm.disable_hf_tokenizer_download = True
 
 __all__ = [
     "AsyncHTTPHandler",
+    "AsyncOpenAI",
     "MidStreamFallbackError",
     "RouterRateLimitError",
     "RouterRateLimitErrorBasic",

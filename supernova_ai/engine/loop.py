@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -31,9 +31,10 @@ class Background:
         """Await the coroutine's result from whichever loop this is."""
         return await asyncio.wrap_future(self.submit(work))
 
-    def close(self) -> None:
-        """Cancel what is still running, let it finish its cleaning up, and end the thread."""
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel what is still running, let it finish its cleaning up, await ``last``, and end the thread."""
         if not self._loop.is_closed():
+            self._last = last
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
@@ -46,5 +47,7 @@ class Background:
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(self._last())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, Decimal
 from importlib import metadata
 from typing import Any
 
-from supernova_ai.config import Provider
+from supernova_ai.config import Config, Provider
 from supernova_ai.engine.lite import litellm
+from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import NANO
 from supernova_ai.types import Usage
 
@@ -60,6 +61,12 @@ class Price:
         exact = dearest_in * prompt + dearest_out * completion
         return int(exact.to_integral_value(rounding=ROUND_CEILING))
 
+    def fit(self, prompt: int, room: int) -> int:
+        """Return the most completion tokens whose bound, with the prompt, is within the room (nano-USD)."""
+        left = room - self.bound(prompt, 0) - 1  # the bound of the two together may round up once more
+        dearest = max(max(r.completion, r.reasoning) for r in self.rates)
+        return int(left / dearest) if left > 0 and dearest else 0
+
 
 FREE = Price((Rates(0, *(Decimal(0),) * 5),))
 
@@ -87,6 +94,32 @@ def find(provider: str, model: str, settings: Provider) -> Price | None:
     return None
 
 
+def listed(config: Config, model: str) -> list[dict[str, Any]]:
+    """Return a configured model's rates in USD per million tokens: a row per provider and prompt length.
+
+    Raises:
+        InvalidRequest: no provider has that model; the message lists those there are.
+    """
+    models = {
+        (provider, name)
+        for provider, settings in config.providers.items()
+        for name in settings.models.values()
+    }
+    asked = sorted(pair for pair in models if model in (pair[1], "/".join(pair)))
+    if not asked:
+        known = ", ".join(sorted("/".join(pair) for pair in models))
+        raise InvalidRequest(f"model {model!r} is not configured; choose one of: {known}")
+    rows = []
+    for provider, name in asked:
+        price = find(provider, name, config.providers[provider])
+        for rates in price.rates if price else ():
+            per_million = {f.name: getattr(rates, f.name) * 1_000_000 / NANO for f in fields(rates)[1:]}
+            rows.append({"provider": provider, "model": name, "above": rates.above, **per_million})
+        if price is None:
+            rows.append({"provider": provider, "model": name, "above": None})
+    return rows
+
+
 def version() -> str:
     """Return which price map this is: LiteLLM bundles one with each version."""
     return f"litellm-{metadata.version('litellm')}"
@@ -98,8 +131,12 @@ def _per_million(usd: Decimal) -> Decimal:
 
 def _from_map(entry: Mapping[str, Any]) -> Price | None:
     """Read an entry of LiteLLM's map: USD per token as floats, a suffix where the prompt is long."""
-    if entry.get("input_cost_per_token") is None or entry.get("output_cost_per_token") is None:
+    # A Router fills the entries of its models up with None.
+    entry = {name: value for name, value in entry.items() if value is not None}
+    if "input_cost_per_token" not in entry or "output_cost_per_token" not in entry:
         return None
+    if not entry["input_cost_per_token"] and not entry["output_cost_per_token"]:
+        return None  # written for what nobody has looked up, too; what is free is said to be so in YAML
     suffixes = {0: ""}
     for name in entry:
         if match := re.fullmatch(r"input_cost_per_token(_above_(\d+)k_tokens)", name):

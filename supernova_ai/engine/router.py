@@ -8,12 +8,15 @@ from supernova_ai.config import Config
 from supernova_ai.engine import deployments as fleet
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
-from supernova_ai.engine.lite import AsyncHTTPHandler, litellm
+from supernova_ai.engine.lite import AsyncHTTPHandler, AsyncOpenAI, litellm
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import SupernovaError
 
 _CALL = "supernova_call"
 """Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
+
+_TAKES_OURS = ("anthropic", "ollama_chat")
+"""LiteLLM's providers known to work with an HTTP client given to them; some want another kind."""
 
 
 class _SendsOnce(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
@@ -26,14 +29,18 @@ class _SendsOnce(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         """Raise the error that LiteLLM is handling when it calls this to send again."""
         raise
 
+    def __del__(self) -> None:
+        """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
+
 
 class Router(litellm.Router):  # type: ignore[misc]  # untyped base
     """Retries, cools down and falls back as LiteLLM does; ``Strategy`` chooses and holds every attempt."""
 
     def __init__(self, config: Config, deployments: dict[str, Deployment], strategy: Strategy) -> None:
+        self._cheaper = fleet.cheaper(config, deployments)
         super().__init__(
             model_list=fleet.model_list(config, deployments),
-            fallbacks=fleet.fallbacks(config),
+            fallbacks=[{tier: below} for tier, below in self._cheaper.items()],
             num_retries=config.routing.retries,
             allowed_fails=config.routing.breaker.failures - 1,
             cooldown_time=config.routing.breaker.cooldown,
@@ -72,13 +79,37 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         """Choose one attempt's deployment: LiteLLM knows which are healthy, the strategy which to take."""
         call = self._calls[request_kwargs["metadata"][_CALL]]
         healthy = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
-        return await self._strategy.choose(call, healthy)
+        last = call.request.model is not None or not self._cheaper.get(model)
+        return await self._strategy.choose(call, healthy, last=last)
 
-    def _get_async_openai_model_client(self, deployment: dict[str, Any], kwargs: dict[str, Any]) -> Any:
-        """Return the client LiteLLM is to use: OpenAI's own sends once already, the others get ours."""
-        if deployment["litellm_params"]["model"].startswith("openai/"):
-            return super()._get_async_openai_model_client(deployment, kwargs)
-        return self._http
+    def _get_async_openai_model_client(self, deployment: dict[str, Any], **_: Any) -> Any:
+        """Return the client LiteLLM is to use for the attempt; None lets it use its own."""
+        params = deployment["litellm_params"]
+        kind = params["model"].partition("/")[0]
+        if kind == "openai":
+            # LiteLLM would make one of these and keep it, key and all, for an hour.
+            return AsyncOpenAI(
+                api_key=params["api_key"],
+                base_url=params.get("api_base"),
+                http_client=self._http.client,
+                max_retries=0,
+            )
+        return self._http if kind in _TAKES_OURS else None
+
+    async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
+        """Hand a stream over once its first text is there: a break before is retried like any failure."""
+        try:
+            await self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]].opened(model_response)
+        except BaseException:
+            await model_response.aclose()
+            await kwargs["deployment_slot"].aclose()
+            raise
+        return await super()._acompletion_streaming_iterator(model_response=model_response, **kwargs)
+
+    async def aclose(self) -> None:
+        """Close the connections, and leave LiteLLM's global lists."""
+        self.discard()
+        await self._http.close()
 
     async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
         """Make one attempt; if it fails, end its hold while the error still carries its causes."""

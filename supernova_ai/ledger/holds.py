@@ -13,6 +13,7 @@ much again as the database.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -142,15 +143,13 @@ def _reserve(database: Database, share: Share, amount: int) -> int:
     return int(found[0])
 
 
+def used(database: Database, share: Share) -> int:
+    """Return what is settled, held and lost in the share's window, in nano-USD."""
+    return sum(_standing(database, share))
+
+
 def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
-    settled, held, lost = _run(
-        database,
-        "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
-        "WHERE budget = ? AND subject = ? AND period = ?",
-        share.budget,
-        share.subject,
-        share.period,
-    ).fetchone()
+    settled, held, lost = _standing(database, share)
     return BudgetExceeded(
         budget=share.budget,
         spent=to_usd(settled + lost),
@@ -161,21 +160,34 @@ def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
     )
 
 
+def _standing(database: Database, share: Share) -> tuple[int, int, int]:
+    found = _run(
+        database,
+        "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
+        "WHERE budget = ? AND subject = ? AND period = ?",
+        share.budget,
+        share.subject,
+        share.period,
+    ).fetchone()
+    return tuple(found) if found else (0, 0, 0)
+
+
 def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
     """End the hold: move its amount out of its windows, count what the end says, and add it to the rollups.
 
     Args:
-        was: the state it must still be in; "lost" lets a late settlement through.
+        was: the state it must still be in; "lost" lets a late settlement through, "settled" and "released" a
+            correction. The hold's amount is what its windows count for it.
 
     Returns:
         How the hold's windows stand now, or None if it was not in that state any more and nothing changed.
     """
-    before = _ended(database, hold.attempt) if was == "lost" else None
+    before = _ended(database, hold.attempt) if was != "held" else None
     found = _run(
         database,
         "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
         "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
-        "reasoning_tokens = ?, ended_ms = ?, late = ?, response_id = COALESCE(?, response_id), "
+        "reasoning_tokens = ?, ended_ms = ?, late = late | ?, response_id = COALESCE(?, response_id), "
         "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), error_class = ? "
         f"WHERE id = ? AND state = ? RETURNING {rollups.COLUMNS}",
         end.state,
@@ -200,7 +212,9 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
     if before is not None:
         rollups.add(database, before, times=-1)
     rollups.add(database, rollups.Ended(*found))
-    return _move(database, hold.windows, {was: -hold.amount, end.state: end.cost})
+    change: Counter[Outcome] = Counter({was: -hold.amount})
+    change[end.state] += end.cost  # a correction is of one state: what it was and what it is add up
+    return _move(database, hold.windows, change)
 
 
 def _ended(database: Database, attempt: str) -> rollups.Ended | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
@@ -12,13 +11,16 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import holds, leases
-from supernova_ai.ledger.alerts import Watch
+from supernova_ai.ledger.alerts import Key, Watch
 from supernova_ai.ledger.budgets import Share, shares
-from supernova_ai.ledger.holds import End, Entry, Hold
+from supernova_ai.ledger.holds import End, Entry, Hold, Spent
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
+from supernova_ai.types import Usage
 
 T = TypeVar("T")
+
+_BOUNDLESS = 2**62
 
 
 class Ledger:
@@ -27,7 +29,8 @@ class Ledger:
     Args:
         budgets: the limits in force.
         thresholds: percent of a limit at which an alert is recorded.
-        clock: Unix seconds; it decides which window a hold falls into.
+        on_alert: called, on a thread that must not wait, when one was recorded.
+        clock: Unix seconds, the store's unless given; it decides which window a hold falls into.
     """
 
     def __init__(
@@ -36,13 +39,15 @@ class Ledger:
         budgets: Sequence[Budget],
         *,
         thresholds: Sequence[int] = (),
-        clock: Callable[[], float] = time.time,
+        on_alert: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._budgets = tuple(budgets)
-        self._clock = clock
-        self._watch = Watch({budget.name: to_nano(budget.limit) for budget in budgets}, thresholds)
-        self._lease = leases.Lease(store, clock)
+        self._clock = clock or store.now
+        limits = {budget.name: to_nano(budget.limit) for budget in budgets}
+        self._watch = Watch(limits, thresholds, on_alert)
+        self._lease = leases.Lease(store, self._clock, self._look)
 
     def now_ms(self) -> int:
         """Return the ledger's time: Unix milliseconds."""
@@ -67,28 +72,56 @@ class Ledger:
         bearing = self._shares(entry.provider, entry.user_id, entry.task) if entry.held_nano else ()
         return holds.place(database, replace(entry, process=self._lease.id), bearing)
 
+    def room(self, database: Database, *, provider: str, user: str | None, task: str) -> int:
+        """Return what every budget that bears on such an attempt can still bear, in nano-USD."""
+        left = (share.limit - holds.used(database, share) for share in self._shares(provider, user, task))
+        return min(left, default=_BOUNDLESS)
+
+    def headrooms(self, providers: Iterable[str], *, user: str | None, task: str) -> dict[str, int]:
+        """Return what each budget that bears on any of the providers can still bear, in nano-USD."""
+        bearing = {share.budget: share for name in providers for share in self._shares(name, user, task)}
+        return self._store.read(
+            lambda database: {
+                name: max(0, share.limit - holds.used(database, share)) for name, share in bearing.items()
+            }
+        )
+
+    def forgo(self, hold: Hold) -> Future[bool]:
+        """Release a hold that will not be used."""
+        return self.end(hold, End("released", 0, None, Usage(), self.now_ms(), error="Cancelled"))
+
     def end(self, hold: Hold, end: End) -> Future[bool]:
         """End the hold; the future is done once that is durable, and False if it had ended before.
 
         A settlement that comes after the hold was given up as lost still counts.
         """
+        told: list[Key] = []
 
         def operation(database: Database) -> bool:
             windows = holds.end(database, hold, end)
             if windows is None and end.state == "settled":
                 windows = holds.end(database, hold, end, was="lost")
-            self._watch.look(database, windows or (), now_ms=self.now_ms())
+            told.extend(self._look(database, windows or []))
             return windows is not None
 
-        return self._store.write(operation)
+        def committed(done: Future[bool]) -> None:
+            if told and done.exception() is None:
+                self._watch.remember(told)
+
+        future = self._store.write(operation)
+        future.add_done_callback(committed)
+        return future
 
     def sweep(self) -> int:
         """Turn the holds of dead processes into lost ones; return how many there were."""
-        return self._store.write(lambda database: leases.sweep(database, self.now_ms())).result()
+        return self._store.write(lambda database: leases.sweep(database, self.now_ms(), self._look)).result()
 
     def close(self) -> None:
         """Give up what is still held and end the lease."""
         self._lease.release()
+
+    def _look(self, database: Database, windows: list[Spent]) -> list[Key]:
+        return self._watch.look(database, windows, now_ms=self.now_ms())
 
     def _shares(self, provider: str, user: str | None, task: str) -> Iterator[Share]:
         return shares(self._budgets, now=self._clock(), provider=provider, user=user, task=task)

@@ -35,7 +35,7 @@ def run(console: Console) -> None:
         ExtraMissing: the ``local`` extra is not installed; the message says how to get it.
     """
     key = f"sk-demo-{secrets.token_hex(16)}"
-    console.print("[bold]SuperNova AI demo[/] — a real model, everything on this machine, nothing kept.\n")
+    console.print("[bold]SuperNova AI demo[/] — a real model, everything on this machine, nothing kept.")
     with (
         tempfile.TemporaryDirectory(prefix="supernova-demo-") as folder,
         LocalModel(api_keys=[key]) as model,
@@ -48,7 +48,7 @@ def run(console: Console) -> None:
             vault.add("anthropic", "primary", Secret("sk-ant-" + secrets.token_hex(16)))
             vault.add("openai", "primary", Secret(key))
             console.print(tables.keys(vault.list()))
-            console.print("The keys are sealed in the database; each is opened for one attempt only.\n")
+            console.print("\nThe keys are sealed in the database; each is opened for one attempt only.\n")
         console.print("[dim]Loading LiteLLM takes a few seconds …[/]\n")
         asyncio.run(_talk(config, master, console))
         with Store(str(config.database)) as store:
@@ -76,7 +76,7 @@ async def _talk(config: Config, master: MasterKey, console: Console) -> None:
         try:
             await nova.chat(_QUESTION, user_id="thrifty", max_tokens=80)
         except BudgetExceeded as refusal:
-            console.print(f"[yellow]refused, nothing was sent:[/] {refusal}\n", highlight=False)
+            console.print(f"[yellow]refused, nothing was sent:[/] {refusal}", highlight=False)
 
 
 def _config(folder: Path, model: LocalModel) -> Config:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from supernova_ai.keys import KeyInfo
 from supernova_ai.ledger.reports import Standing, Total
@@ -18,15 +20,17 @@ _COLOURS = {"settled": "green", "released": "yellow", "lost": "red", "held": "cy
 
 def attempts(rows: Iterable[Attempt], *, title: str = "Attempts, latest last") -> Table:
     """Show attempts: who was asked, how it ended, what it took and cost."""
-    table = _table(title, ("When", "Provider, model", "Tier, key", "Outcome"), ("Tokens", "Time", "Cost"))
+    table = _table(
+        title, ("When", "Provider\nmodel", "Tier\nkey", "Outcome\nerror"), ("Tokens\ntime", "Cost")
+    )
     for row in rows:
+        tokens = f"{row.prompt}+{row.completion}" if row.prompt or row.completion else "-"
         table.add_row(
-            _local(row.started_ms),
-            f"{row.provider}\n[dim]{row.model}[/]",
-            f"{row.tier}\n[dim]{row.slot or 'no key'}[/]",
-            f"[{_COLOURS[row.state]}]{row.state}[/]\n[dim]{row.error or ''}[/]",
-            f"{row.prompt}+{row.completion}" if row.prompt or row.completion else "-",
-            "-" if row.latency_ms is None else f"{row.latency_ms / 1000:.2f} s",
+            _when(row.started_ms),
+            _cell(row.provider, row.model),
+            _cell(row.tier, row.slot or "no key"),
+            _cell(row.state, row.error, _COLOURS[row.state]),
+            _cell(tokens, None if row.latency_ms is None else f"{row.latency_ms / 1000:.2f} s"),
             _cost(row),
         )
     return table
@@ -40,11 +44,12 @@ def totals(rows: Iterable[Total]) -> Table:
         ("Attempts", "Settled", "Released", "Lost", "Open", "Tokens", "Cost"),
     )
     for row in rows:
+        counts = (row.attempts, row.settled, row.released, row.lost, row.open)
         table.add_row(
-            f"{row.provider}\n[dim]{row.model}[/]",
-            *map(str, (row.attempts, row.settled, row.released, row.lost, row.open)),
-            f"{row.prompt_tokens}+{row.completion_tokens}",
-            show(row.cost) + (f"\n[dim]+ {show(row.held)} held[/]" if row.held else ""),
+            _cell(row.provider, row.model),
+            *(Text(str(count)) for count in counts),
+            Text(f"{row.prompt_tokens}+{row.completion_tokens}"),
+            _cell(show(row.cost), f"+ {show(row.held)} held" if row.held else None),
         )
     return table
 
@@ -53,10 +58,9 @@ def budgets(rows: Iterable[Standing]) -> Table:
     """Show how every budget stands in its current window."""
     table = _table("Budgets", ("Budget, user", "Window"), ("Spent", "Held", "Lost", "Left", "Limit"))
     for row in rows:
+        amounts = (row.settled, row.held, row.lost, row.left, row.limit)
         table.add_row(
-            f"{row.budget}\n[dim]{row.subject}[/]" if row.subject else row.budget,
-            row.period,
-            *map(show, (row.settled, row.held, row.lost, row.left, row.limit)),
+            _cell(row.budget, row.subject), Text(row.period), *(Text(show(amount)) for amount in amounts)
         )
     return table
 
@@ -66,30 +70,55 @@ def keys(rows: Iterable[KeyInfo]) -> Table:
     table = _table("Keys", ("Provider", "Slot", "Version", "State", "Fingerprint", "Since"), ())
     for row in rows:
         since = f"{row.created.astimezone():%Y-%m-%d %H:%M}"
-        table.add_row(row.provider, row.slot, str(row.version), row.state, row.fingerprint, since)
+        cells = (row.provider, row.slot, str(row.version), row.state, row.fingerprint, since)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def prices(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Show rates in USD per million tokens; a second row of a model is for long prompts."""
+    classes = ("prompt", "cached", "cache_write", "completion", "reasoning")
+    shown = ("Prompt", "Cached", "To cache", "Answer", "Thinking")
+    table = _table("USD per million tokens", ("Provider, model", "Prompts"), shown)
+    for row in rows:
+        above = row["above"]
+        length = "no known price" if above is None else f"above {above:,}" if above else "all, or up to"
+        amounts = (Text(f"{row[name].normalize():f}" if name in row else "-") for name in classes)
+        table.add_row(_cell(row["provider"], row["model"]), Text(length), *amounts)
     return table
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
-def _cost(row: Attempt) -> str:
+def _cell(main: str, below: str | None, style: str = "") -> Text:
+    # A Text, never markup: user ids and model names come from outside and may hold square brackets.
+    return Text.assemble((main, style), *([("\n" + below, "dim")] if below else []))
+
+
+def _cost(row: Attempt) -> Text:
     if row.state == "held":
-        return f"[dim]up to[/] {show(row.held)}"
+        return _cell(show(row.held), "at most")
     if row.state == "released":
-        return "-"
-    return show(row.cost) + ("" if row.basis == "exact" else f"\n[dim]{row.basis}[/]")
+        return Text("-")
+    return _cell(show(row.cost), None if row.basis == "exact" else row.basis)
 
 
-def _local(moment_ms: int) -> str:
+def _when(moment_ms: int) -> Text:
     moment = datetime.fromtimestamp(moment_ms / 1000).astimezone()
     today = moment.date() == datetime.now().astimezone().date()
-    return f"{moment:%H:%M:%S}" if today else f"{moment:%m-%d %H:%M}"
+    return _cell(f"{moment:%H:%M:%S}", None if today else f"{moment:%m-%d}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -77,7 +78,16 @@ def names() -> tuple[str, ...]:
 
 @cache
 def _environment() -> SandboxedEnvironment:
-    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
+    environment.filters["without_markers"] = _without_markers
+    return environment
+
+
+def _without_markers(text: str) -> str:
+    """Break up every <<< and >>> in the material, so that it cannot close the markers around it."""
+    return re.sub(r"<{3,}|>{3,}", lambda run: " ".join(run[0]), text)
 
 
 @cache

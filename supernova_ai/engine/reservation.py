@@ -1,0 +1,211 @@
+"""Reservations: which candidate an attempt's money is held for, and how long its answer may be for that.
+
+A tight budget must not refuse needlessly. In this order: the full answer at any candidate, a shorter answer
+at any, and, where no cheaper tier is left to try, a short wait in line for others' holds to settle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from peewee import Database
+
+from supernova_ai.config import Routing
+from supernova_ai.engine import pricing
+from supernova_ai.engine.call import Call
+from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.pricing import Price
+from supernova_ai.errors import BudgetExceeded, KeyNotFound, NoProvider, PriceUnknown, SupernovaError
+from supernova_ai.keys import KeySource, SealedKey
+from supernova_ai.ledger import Entry, Hold, Ledger
+from supernova_ai.money import to_nano, to_usd
+from supernova_ai.secret import Secret
+
+_LOOK_AGAIN_S = 0.02
+"""How often the first in line looks whether others' holds have settled."""
+
+
+class Taken(NamedTuple):
+    """A hold, the candidate it is for, and where its key is (None: it needs none)."""
+
+    deployment: Deployment
+    key: SealedKey | Secret | None
+    hold: Hold
+    max_tokens: int
+
+
+class Reservations:
+    """Takes holds.
+
+    Args:
+        versions: of the configuration and the price map, for the ledger.
+    """
+
+    def __init__(self, ledger: Ledger, keys: KeySource, routing: Routing, versions: tuple[str, str]) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._routing = routing
+        self._versions = versions
+        self._line = asyncio.Lock()  # it wakes those who wait in the order they came
+
+    async def take(self, call: Call, ranked: Sequence[Deployment], *, may_wait: bool) -> Taken:
+        """Take a hold for the first candidate that has a key and that every budget can bear.
+
+        Raises:
+            BudgetExceeded: no candidate can be borne.
+            PriceUnknown: a budget applies and no candidate has a price.
+            NoProvider: none has a key.
+        """
+        try:
+            return await self._try(call, ranked)
+        except BudgetExceeded as refusal:
+            if not (may_wait and refusal.temporary and self._routing.wait):
+                raise
+            last = refusal
+        try:
+            async with asyncio.timeout(self._routing.wait), self._line:
+                while True:
+                    try:
+                        return await self._try(call, ranked)
+                    except BudgetExceeded as refusal:
+                        last = refusal
+                        if not refusal.temporary:
+                            break
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        except TimeoutError:
+            pass
+        raise last
+
+    async def _try(self, call: Call, ranked: Sequence[Deployment]) -> Taken:
+        """Try once, in one operation of the ledger."""
+        waiting = asyncio.wrap_future(
+            self._ledger.write(lambda database: self._place(database, call, ranked))
+        )
+        try:
+            taken = await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            await asyncio.wait([waiting])  # the hold is taken all the same, and nobody will use it
+            if waiting.exception() is None:
+                self._ledger.forgo(waiting.result().hold)
+            raise
+        call.begin(taken.deployment, taken.hold, taken.max_tokens)
+        return taken
+
+    def _place(self, database: Database, call: Call, ranked: Sequence[Deployment]) -> Taken:
+        refusals: list[SupernovaError] = []
+        short: list[tuple[Deployment, SealedKey | Secret | None]] = []
+        for deployment in ranked:
+            try:
+                key = self._key(database, deployment)
+                most = call.request.max_tokens
+                return Taken(deployment, key, self._hold(database, call, deployment, most), most)
+            except BudgetExceeded as refusal:
+                refusals.append(refusal)
+                short.append((deployment, key))
+            except (PriceUnknown, KeyNotFound) as refusal:
+                refusals.append(refusal)
+                call.passed_over.setdefault(deployment.provider, str(refusal))
+        for deployment, key in short:
+            if fitted := self._fit(database, call, deployment):
+                return Taken(deployment, key, self._hold(database, call, deployment, fitted), fitted)
+        raise self._refusal(call, refusals, short)
+
+    def _key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
+        if deployment.slot is None:
+            return None
+        found = self._keys.find(database, deployment.provider, deployment.slot)
+        if found is None:
+            raise KeyNotFound(
+                f"no key for {deployment.provider} ({deployment.slot}): "
+                f"run 'supernova keys add {deployment.provider}'"
+            )
+        return found
+
+    def _hold(self, database: Database, call: Call, deployment: Deployment, max_tokens: int) -> Hold:
+        """Hold the most the attempt can cost, refusing what no limit could be kept for."""
+        request = call.request
+        amount = 0
+        if deployment.price is not None:
+            amount = self._bound(call, deployment.price, max_tokens)
+            self._check_cap(call, amount)
+        elif request.max_cost is not None or self._ledger.is_bounded(
+            provider=deployment.provider, user=request.user_id, task=request.task
+        ):
+            raise PriceUnknown(
+                f"no price is known for {deployment.provider}/{deployment.model} and a budget applies: "
+                f"write it under providers.{deployment.provider}.prices, or 'price: free' if it is"
+            )
+        entry = Entry(
+            id=uuid.uuid4().hex,
+            request=request.id,
+            process="",
+            user_id=request.user_id,
+            session_id=request.session_id,
+            task=request.task,
+            tier=deployment.tier,
+            provider=deployment.provider,
+            model=deployment.model,
+            key_slot=deployment.slot,
+            held_nano=amount,
+            started_ms=self._ledger.now_ms(),
+            prompt_name=request.prompt_name,
+            prompt_hash=request.prompt_hash,
+            config_version=self._versions[0],
+            price_version=self._versions[1],
+            max_tokens=max_tokens,
+        )
+        return self._ledger.place(database, entry)
+
+    def _check_cap(self, call: Call, amount: int) -> None:
+        """Refuse what would pass the caller's own cap over all attempts of the request."""
+        cap = call.request.max_cost
+        if cap is not None and call.spent() + amount > to_nano(cap):
+            raise BudgetExceeded(
+                budget="max_cost",
+                spent=to_usd(call.spent()),
+                held=to_usd(0),
+                limit=cap,
+                needed=to_usd(amount),
+                resets_at=None,
+            )
+
+    def _fit(self, database: Database, call: Call, deployment: Deployment) -> int | None:
+        """Return how long an answer the budgets still bear, None if that is too short to be of use."""
+        request, price = call.request, deployment.price
+        room = self._ledger.room(
+            database, provider=deployment.provider, user=request.user_id, task=request.task
+        )
+        if request.max_cost is not None:
+            room = min(room, to_nano(request.max_cost) - call.spent())
+        most = price.fit(pricing.prompt_bound(request.messages), room) if price else 0
+        return most if self._least(call) <= most < request.max_tokens else None
+
+    def _refusal(
+        self,
+        call: Call,
+        refusals: Sequence[SupernovaError],
+        short: Sequence[tuple[Deployment, SealedKey | Secret | None]],
+    ) -> SupernovaError:
+        """Return the refusal that tells the caller most: money before prices before keys."""
+        for kind in (BudgetExceeded, PriceUnknown):
+            for refusal in refusals:
+                if isinstance(refusal, kind):
+                    break
+            else:
+                continue
+            if isinstance(refusal, BudgetExceeded):
+                least = min(self._bound(call, d.price, self._least(call)) for d, _ in short if d.price)
+                refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
+            return refusal
+        if refusals:
+            return NoProvider("; ".join(dict.fromkeys(map(str, refusals))))
+        return NoProvider("no configured provider has a model for this tier; check 'providers' and 'routing'")
+
+    def _least(self, call: Call) -> int:
+        return min(self._routing.min_tokens, call.request.max_tokens)
+
+    def _bound(self, call: Call, price: Price, max_tokens: int) -> int:
+        return price.bound(pricing.prompt_bound(call.request.messages), max_tokens)

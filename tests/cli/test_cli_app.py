@@ -1,0 +1,141 @@
+"""The command as a whole: exit codes, where output goes, and what is never imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from supernova_ai import config as configuration
+from supernova_ai import errors
+from supernova_ai.cli import app
+from tests.cli.conftest import KEY, Supernova
+
+_BUDGET = errors.BudgetExceeded(
+    budget="daily",
+    spent=Decimal(1),
+    held=Decimal(0),
+    limit=Decimal(1),
+    needed=Decimal(1),
+    resets_at=datetime(2026, 11, 23, tzinfo=UTC),
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SupernovaError("some"), 1),
+        (errors.ExtraMissing("local"), 1),
+        (errors.InvalidRequest("empty"), 2),
+        (errors.ConfigError("budgets[0].per is [/wrong]"), 3),
+        (errors.MasterKeyError("none"), 4),
+        (errors.KeyFormatError("shape"), 4),
+        (errors.KeyNotFound("slot"), 4),
+        (errors.KeyCorrupt("record"), 4),
+        (_BUDGET, 5),
+        (errors.PriceUnknown("model"), 5),
+        (errors.NoProvider("nobody"), 6),
+        (errors.AuthenticationFailed("401"), 6),
+        (errors.StreamInterrupted("half", errors.ProviderUnavailable("reset")), 6),
+        (errors.SchemaTooNew("database"), 7),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_error_becomes_message_and_code(
+    error: errors.SupernovaError, code: int, supernova: Supernova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of ours ends the command with its class's code, its words on standard error alone."""
+
+    def fail(path: Path | None) -> None:
+        raise error
+
+    monkeypatch.setattr(configuration, "load", fail)
+    result = supernova("config", "validate")
+    assert (result.code, result.out, result.err) == (code, "", f"error: {error}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("chta", "hello"), "Did you mean 'chat'?"),
+        (("chat", "hello", "--modle", "m"), "No such option: --modle"),
+        (("chat",), "Missing argument"),
+        (("chat", "hello", "--max-tokens", "many"), "unable to parse string as an integer"),
+        (("chat", "hello", "--tier", "gold"), "'standard'"),
+        (("costs", "--days", "0"), "greater than or equal to 1"),
+    ],
+    ids=["command", "option", "argument", "number", "choice", "range"],
+)
+def test_usage_error(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
+    """A misspelt or misused command exits with 2 and says what was wrong, on standard error."""
+    result = supernova(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert said in " ".join(result.err.replace("│", "").split())
+
+
+def test_help_names_commands_and_exit_codes(supernova: Supernova) -> None:
+    """The help lists every command, and every exit code of ours."""
+    result = supernova("--help")
+    assert result.code == 0
+    for command in ("chat", "analyze", "demo", "costs", "version", "keys", "config"):
+        assert f"│ {command} " in result.out
+    codes = result.out.partition("Exit codes:")[2]
+    assert all(f"{code} " in codes for code in {0, 1, *(code for _, code in app.EXIT_CODES)})
+
+
+def test_version(supernova: Supernova) -> None:
+    """The version names this package and LiteLLM, as text and as JSON."""
+    versions = supernova("version", "--json").json
+    assert set(versions) == {"supernova-ai", "litellm"}
+    assert (
+        supernova("version").out == " ".join(f"{name} {number}" for name, number in versions.items()) + "\n"
+    )
+
+
+def test_only_asking_a_model_imports_litellm(folder: Path) -> None:
+    """Every command that needs no model works without importing LiteLLM, which takes seconds."""
+    (folder / "key").write_text(KEY)
+    commands = [
+        ["--help"],
+        ["version"],
+        ["config", "show"],
+        ["config", "validate"],
+        ["keys", "add", "openai", "--file", "key"],
+        ["keys", "list"],
+        ["keys", "import-env"],
+        ["keys", "audit"],
+        ["keys", "remove", "openai", "--yes"],
+        ["costs"],
+        ["costs", "--json"],
+    ]
+    program = (
+        "import sys\n"
+        "from supernova_ai.cli import main\n"
+        "sys.argv = ['supernova', *sys.argv[1:]]\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('litellm' in sys.modules, file=sys.stderr)\n"
+    )
+    for command in commands:
+        run = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True)
+        assert (command, run.returncode, run.stderr) == (command, 0, "False\n")
+
+
+def test_installed_script(script: str, folder: Path) -> None:
+    """The installed script prints results to standard output, and an error without a traceback."""
+    run = subprocess.run([script, "version", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout)["supernova-ai"]
+    (folder / "bad.yaml").write_text("routing: {retries: many}\n")
+    run = subprocess.run(
+        [script, "config", "validate", "--config", "bad.yaml"], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (3, "")
+    assert run.stderr.startswith("error: the configuration cannot be used")
+    assert "bad.yaml:1: routing.retries is 'many'" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,209 @@
+"""``supernova chat`` and ``analyze`` against a stub: what they print, what they send, how they end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from supernova_ai.testing import Answer, Failure, Hang, StubProvider
+from tests.cli.conftest import KEY, Supernova
+
+Stub = Callable[..., StubProvider]
+Configure = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def _attempts(supernova: Supernova) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = supernova("costs", "--json").json["attempts"]
+    return rows
+
+
+def test_chat_prints_the_answer_and_its_cost_apart(
+    stub_provider: Stub, configure: Configure, supernova: Supernova
+) -> None:
+    """The answer alone goes to standard output; who gave it and what it cost, to standard error."""
+    stub = stub_provider("Buy low, sell high.")
+    configure(stub.url)
+    result = supernova("chat", "What now?")
+    assert (result.code, result.out) == (0, "Buy low, sell high.\n")
+    assert "openai/gpt-6.1-sol · standard · 1 attempt · 2+4 tokens · $" in result.err
+    assert stub.requests[0].body["stream"] is True
+
+
+def test_chat_json(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """With --json the whole reply is one JSON object, and its cost is the ledger's."""
+    configure(stub_provider("Hold.").url)
+    reply = supernova("chat", "What now?", "--json").json
+    assert (reply["content"], reply["provider"], reply["tier"]) == ("Hold.", "openai", "standard")
+    assert reply["usage"]["completion"] == 1
+    (attempt,) = _attempts(supernova)
+    assert (attempt["cost"], attempt["request"]) == (reply["cost"], reply["request_id"])
+    assert [row["outcome"] for row in reply["attempts"]] == ["settled"]
+
+
+def test_chat_reads_standard_input(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """A message of - is read from standard input, in UTF-8."""
+    stub = stub_provider()
+    configure(stub.url)
+    assert supernova("chat", "-", stdin="Què és un bo? 債券\n").code == 0
+    assert stub.requests[0].body["messages"] == [{"role": "user", "content": "Què és un bo? 債券\n"}]
+
+
+def test_chat_options_reach_request_and_ledger(
+    stub_provider: Stub, configure: Configure, supernova: Supernova
+) -> None:
+    """Tier, task, user and the longest answer are those of the options."""
+    stub = stub_provider("one two three")
+    configure(stub.url)
+    options = ["--tier", "economy", "--task", "summary", "--user", "ann", "--max-tokens", "2"]
+    assert supernova("chat", "Count.", *options).out == "one two\n"
+    body = stub.requests[0].body
+    assert (body["model"], body.get("max_completion_tokens") or body.get("max_tokens")) == ("gpt-6-luna", 2)
+    (attempt,) = _attempts(supernova)
+    assert (attempt["tier"], attempt["task"], attempt["user"]) == ("economy", "summary", "ann")
+
+
+def test_chat_pins_a_model(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """--model asks that model; one that is not configured is refused with those that are."""
+    stub = stub_provider()
+    configure(stub.url)
+    assert supernova("chat", "Hi.", "--model", "gpt-6-astra").code == 0
+    assert stub.requests[0].body["model"] == "gpt-6-astra"
+    unknown = supernova("chat", "Hi.", "--model", "gpt-1")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "openai/gpt-6-astra, openai/gpt-6-luna, openai/gpt-6.1-sol" in unknown.err
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "stdin"])
+def test_analyze(
+    piped: bool, stub_provider: Stub, configure: Configure, supernova: Supernova, folder: Path
+) -> None:
+    """A text from a file or standard input is sent as material of the analysis that was named."""
+    stub = stub_provider("Some risk.")
+    configure(stub.url)
+    text = "Rates may rise."
+    (folder / "news.txt").write_text(text)
+    source, stdin = ("-", text) if piped else ("news.txt", "")
+    result = supernova("analyze", source, "--type", "risk", stdin=stdin)
+    assert (result.code, result.out) == (0, "Some risk.\n")
+    assert "<<<TEXT\nRates may rise.\nTEXT>>>" in stub.requests[0].body["messages"][-1]["content"]
+    assert _attempts(supernova)[0]["prompt_name"] == "analysis-risk"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (["chat", ""], b"", "message must be a text that is not empty"),
+        (["chat", "-"], b"\xff\xfe", "standard input cannot be read as text"),
+        (["chat", "hi", "--task", "poetry"], b"", "task 'poetry' is not configured"),
+        (["chat", "hi", "--max-tokens", "0"], b"", "max_tokens must be a whole number from 1"),
+        (["chat", "hi", "--timeout", "-1"], b"", "timeout must be a number"),
+        (["chat", "hi", "--max-cost", "cheap"], b"", "max_cost must be an amount of USD"),
+        (["analyze", "absent.txt"], b"", "No such file"),
+        (["analyze", "-"], b" \n", "content must be a text that is not empty"),
+        (
+            ["analyze", "-", "--type", "tarot"],
+            b"x",
+            "analysis_type 'tarot' is not known; choose one of: financial",
+        ),
+    ],
+)
+def test_wrong_arguments_send_nothing(
+    arguments: list[str],
+    stdin: bytes,
+    said: str,
+    stub_provider: Stub,
+    configure: Configure,
+    supernova: Supernova,
+) -> None:
+    """A wrong argument exits with 2 and its reason, before anything is sent."""
+    stub = stub_provider()
+    configure(stub.url)
+    result = supernova(*arguments, stdin=stdin)
+    assert (result.code, result.out, stub.requests) == (2, "", [])
+    assert said in " ".join(result.err.replace("│", "").split())
+
+
+def test_budget_refusal_exits_with_5(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """A request that a budget cannot bear is not sent, and the budget is named."""
+    stub = stub_provider()
+    configure(stub.url, budgets=[{"name": "tiny", "limit": "0.000001", "per": "day"}])
+    result = supernova("chat", "Hi.")
+    assert (result.code, result.out, stub.requests) == (5, "", [])
+    assert "budget 'tiny' cannot bear this request" in result.err
+    assert supernova("chat", "Hi.", "--max-cost", "0.0000001").code == 5
+
+
+def test_failing_provider_exits_with_6(
+    stub_provider: Stub, configure: Configure, supernova: Supernova
+) -> None:
+    """A refused key exits with 6 and advice, and the key is in no output."""
+    configure(stub_provider(Failure(401, f"Incorrect API key provided: {KEY}")).url)
+    result = supernova("chat", "Hi.")
+    assert (result.code, result.out) == (6, "")
+    assert "supernova keys add" in result.err
+    assert KEY not in result.err
+
+
+def test_missing_key_exits_with_6(
+    stub_provider: Stub, configure: Configure, supernova: Supernova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key nothing is sent, and the message gives the command that adds one."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    stub = stub_provider()
+    configure(stub.url)
+    result = supernova("chat", "Hi.")
+    assert (result.code, result.out, stub.requests) == (6, "", [])
+    assert "supernova keys add openai" in result.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["streamed", "plain"])
+def test_interrupt_exits_with_130_and_ends_the_hold(
+    options: list[str], stub_provider: Stub, configure: Configure, supernova: Supernova, script: str
+) -> None:
+    """Ctrl-C during an answer exits with 130, without a traceback, and the hold is counted as lost."""
+    stub = stub_provider(Hang())
+    configure(stub.url)
+    with subprocess.Popen(
+        [script, "chat", "Hi.", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        stub.wait_for_requests(1, timeout=60)
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate()
+    assert (command.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    (attempt,) = _attempts(supernova)
+    assert (attempt["state"], attempt["error"]) == ("lost", "Cancelled")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a dead process is noticed at once")
+def test_killed_stream_shows_as_lost(
+    stub_provider: Stub, configure: Configure, supernova: Supernova, script: str
+) -> None:
+    """Killed in the middle of a stream, its attempt is lost in the next costs, and its hold counted."""
+    stub = stub_provider(Answer("Buy low, sell high.", gate=Event()))
+    configure(stub.url)
+    with subprocess.Popen(
+        [script, "chat", "Hi."], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.read(3) == b"Buy"
+        command.kill()
+    costs = supernova("costs", "--json").json
+    (attempt,) = costs["attempts"]
+    assert (attempt["state"], attempt["error"]) == ("lost", "ProcessDied")
+    assert float(attempt["held"]) > 0
+    assert costs["budgets"][0]["lost"] == attempt["held"]
+    assert "lost" in supernova("costs").out

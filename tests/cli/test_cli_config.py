@@ -1,0 +1,70 @@
+"""``supernova config``: what is in force, and whether it is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from supernova_ai.config import Config
+from tests.cli.conftest import Supernova
+
+
+def test_show_is_yaml_that_can_be_used_again(supernova: Supernova, folder: Path) -> None:
+    """What is shown is valid YAML of the whole configuration, and loading it gives the same version."""
+    shown = supernova("config", "show")
+    assert shown.code == 0
+    assert yaml.safe_load(shown.out) == Config().shown()
+    (folder / "again.yaml").write_text(shown.out)
+    first_line = shown.out.splitlines()[0]
+    assert supernova("config", "show", "--config", "again.yaml").out.splitlines()[0] == first_line
+
+
+def test_show_says_where_it_came_from(supernova: Supernova, folder: Path) -> None:
+    """The sources are listed strongest first, and JSON names the place of every setting."""
+    (folder / "nova.yaml").write_text("streaming: true\n")
+    (folder / ".env").write_text("LLM_DAILY_COST_LIMIT=7\n")
+    text = supernova("config", "show", "--config", "nova.yaml").out
+    assert [line for line in text.splitlines() if line.startswith("#   ")] == [
+        "#   .env: LLM_DAILY_COST_LIMIT",
+        "#   nova.yaml",
+        "#   built-in defaults",
+    ]
+    shown = supernova("config", "show", "--config", "nova.yaml", "--json").json
+    assert shown["config"]["streaming"] is True
+    assert shown["origins"]["streaming"] == "nova.yaml:1"
+    assert shown["origins"]["routing.retries"] == "built-in defaults"
+    assert shown["version"] in text
+
+
+def test_show_hides_secrets(supernova: Supernova, folder: Path) -> None:
+    """Passwords and tokens in URLs are shown neither as YAML nor as JSON."""
+    (folder / "nova.yaml").write_text(
+        "database: postgresql://ann:hunter22@db/nova\nalerts: {notify: ['slack://hunter22/token']}\n"
+    )
+    for result in (
+        supernova("config", "show", "--config", "nova.yaml"),
+        supernova("config", "show", "--config", "nova.yaml", "--json"),
+    ):
+        assert result.code == 0
+        assert "db/nova" in result.out
+        assert "hunter22" not in result.out + result.err
+
+
+def test_validate(supernova: Supernova, folder: Path) -> None:
+    """A right configuration exits with 0; a wrong one with 3, every problem at its place."""
+    assert supernova("config", "validate").out.startswith("valid: version ")
+    (folder / "bad.yaml").write_text("streaming: 7\nrouting:\n  stratgy: cost\n")
+    wrong = supernova("config", "validate", "--config", "bad.yaml")
+    assert (wrong.code, wrong.out) == (3, "")
+    assert "2 problems" in wrong.err
+    assert "bad.yaml:1: streaming" in wrong.err
+    assert "bad.yaml:3: routing.stratgy" in wrong.err
+    assert "Did you mean 'strategy'?" in wrong.err
+
+
+def test_named_file_must_exist(supernova: Supernova) -> None:
+    """A file that is named and not there is an error of configuration."""
+    result = supernova("config", "show", "--config", "absent.yaml")
+    assert result.code == 3
+    assert "there is no configuration file at absent.yaml" in result.err

@@ -1,0 +1,129 @@
+"""``supernova costs``: readable in 80 columns, exact as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supernova_ai import config as configuration
+from supernova_ai.ledger import End, Entry, Ledger
+from supernova_ai.store import Store
+from supernova_ai.types import Usage
+from tests.cli.conftest import Supernova
+
+Spend = Callable[..., None]
+
+_ODD_USER = "[/bold] ann [red]"
+
+
+@pytest.fixture
+def spend(folder: Path) -> Spend:
+    """Put one ended attempt into the ledger, under the configuration of the working folder."""
+
+    def run(request: str, end: End, **given: Any) -> None:
+        ordinary: dict[str, Any] = {
+            "id": f"{request}-attempt",
+            "request": request,
+            "process": "",
+            "user_id": None,
+            "session_id": None,
+            "task": "chat",
+            "tier": "standard",
+            "provider": "anthropic",
+            "model": "claude-sonnet-5-5",
+            "key_slot": "primary",
+            "held_nano": 61_630_000,
+            "started_ms": int(time.time() * 1000),
+            "prompt_name": None,
+            "prompt_hash": None,
+            "config_version": "c",
+            "price_version": "p",
+        }
+        loaded = configuration.load()
+        with Store(loaded.database) as store:
+            ledger = Ledger(store, loaded.config.budgets)
+            entry = Entry(**ordinary | given)
+            hold = ledger.write(lambda database: ledger.place(database, entry)).result()
+            assert ledger.end(hold, end).result()
+            ledger.close()
+
+    return run
+
+
+def _settled(nano: int) -> End:
+    ended = int(time.time() * 1000)
+    return End("settled", nano, "exact", Usage(prompt=39, completion=55), ended, latency_ms=1910)
+
+
+def _released() -> End:
+    return End("released", 0, None, Usage(), int(time.time() * 1000), error="ProviderUnavailable")
+
+
+def test_empty_ledger(supernova: Supernova) -> None:
+    """Before the first attempt, the budgets are shown whole and nothing else is."""
+    result = supernova("costs")
+    assert result.code == 0
+    assert "$50.00" in result.out
+    assert result.out.endswith("no attempts in the last 30 days\n")
+    plain = supernova("costs", "--json").json
+    assert (plain["totals"], plain["attempts"]) == ([], [])
+    assert [(row["budget"], row["limit"], row["settled"]) for row in plain["budgets"]] == [
+        ("daily", "50", "0"),
+        ("monthly", "1000", "0"),
+    ]
+
+
+def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, spend: Spend) -> None:
+    """In 80 columns every line fits, and names, outcomes, errors and costs are whole."""
+    spend("one", _released())
+    spend("two", _settled(38_850), provider="openai", model="smollm2")
+    result = supernova("costs")
+    assert max(map(len, result.out.splitlines())) <= 80
+    for whole in ("claude-sonnet-5-5", "ProviderUnavailable", "released", "settled", "39+55", "1.91 s"):
+        assert whole in result.out
+    assert "$0.00003885" in result.out
+    assert "…" not in result.out
+
+
+def test_users_may_be_called_anything(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """A user's id is shown as it is, even where it looks like markup of the terminal."""
+    (folder / "config").mkdir()
+    (folder / "config" / "supernova.yaml").write_text(
+        'budgets: [{name: each-user, limit: 2, per: day, user: "*"}]\n'
+    )
+    spend("one", _settled(1_000), user_id=_ODD_USER)
+    result = supernova("costs")
+    assert result.code == 0
+    assert _ODD_USER in result.out
+    assert supernova("costs", "--json").json["budgets"][0]["subject"] == _ODD_USER
+
+
+def test_json_is_exact(supernova: Supernova, spend: Spend) -> None:
+    """Amounts in JSON are decimal texts to the nano-dollar, in budgets, totals and attempts alike."""
+    spend("one", _settled(1))
+    spend("two", _settled(2))
+    plain = supernova("costs", "--json").json
+    assert [row["settled"] for row in plain["budgets"]] == ["0.000000003", "0.000000003"]
+    assert [row["cost"] for row in plain["totals"]] == ["0.000000003"]
+    assert [row["cost"] for row in plain["attempts"]] == ["0.000000001", "0.000000002"]
+    assert plain["attempts"][0]["request"] == "one"
+
+
+def test_selection(supernova: Supernova, spend: Spend) -> None:
+    """Attempts can be limited in number, to one request, and to some days; totals follow the days alone."""
+    spend("old", _settled(1), started_ms=int((time.time() - 3 * 86_400) * 1000))
+    spend("one", _settled(1))
+    spend("two", _settled(1))
+
+    def requests(*options: str) -> list[str]:
+        return [row["request"] for row in supernova("costs", "--json", *options).json["attempts"]]
+
+    assert requests() == ["old", "one", "two"]
+    assert requests("--limit", "1") == ["two"]
+    assert requests("--request", "one") == ["one"]
+    assert requests("--days", "2") == ["one", "two"]
+    assert supernova("costs", "--json", "--days", "2", "--limit", "0").json["totals"][0]["attempts"] == 2

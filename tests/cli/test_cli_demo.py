@@ -1,0 +1,45 @@
+"""``supernova demo``, from end to end with the real local model."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Supernova
+
+
+def test_demo(script: str, tmp_path: Path, supernova_home: Path) -> None:
+    """It shows answers after a failover, a refusal and the ledger, and leaves nothing behind."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    run = subprocess.run(
+        [script, "demo"], capture_output=True, text=True, env=os.environ | {"TMPDIR": str(temporary)}
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    shown = run.stdout
+    assert shown.count("after anthropic (ProviderUnavailable)") == 2
+    assert re.search(r"refused, nothing was sent: budget\s'thrifty' cannot bear this request", shown)
+    table = shown.partition("Attempts, latest last")[2]
+    assert (table.count("released"), table.count("settled")) == (2, 2)
+    tokens = re.findall(r"(\d+)\+(\d+)", table.partition("By provider and model")[0])
+    assert len(tokens) == 2
+    assert all(int(prompt) > 10 and int(completion) > 0 for prompt, completion in tokens)
+    assert max(map(len, table.splitlines())) <= 80
+    assert "sk-" not in shown
+    assert list(temporary.iterdir()) == []
+    assert not supernova_home.exists()
+
+
+def test_demo_without_the_extra_says_how_to_get_it(
+    supernova: Supernova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the local extra the demo exits with 1 and the command that installs it."""
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    result = supernova("demo")
+    assert result.code == 1
+    assert "uv sync --extra local" in result.err

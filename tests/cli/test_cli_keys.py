@@ -1,0 +1,165 @@
+"""``supernova keys``: keys go in by prompt, file or stdin, and never come out."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supernova_ai.keys import master
+from tests.cli.conftest import KEY, Supernova
+
+
+@pytest.fixture
+def alter(supernova_home: Path) -> Callable[[str], None]:
+    """Change the database behind the program's back."""
+
+    def run(statement: str) -> None:
+        connection = sqlite3.connect(supernova_home / "supernova.db")
+        with connection:
+            connection.execute(statement)
+        connection.close()
+
+    return run
+
+
+def test_add_from_standard_input_and_list(supernova: Supernova) -> None:
+    """A key piped in is stored under its slot, and only its fingerprint is ever shown."""
+    added = supernova("keys", "add", "openai", stdin=f"{KEY}\n")
+    assert (added.code, added.err) == (0, "")
+    (row,) = supernova("keys", "list", "--json").json
+    assert (row["provider"], row["slot"], row["version"], row["state"]) == ("openai", "primary", 1, "active")
+    assert row["fingerprint"] in added.out
+    listed = supernova("keys", "list")
+    assert row["fingerprint"] in listed.out
+    assert KEY not in added.out + listed.out + str(row)
+
+
+def test_add_from_file_into_backup(supernova: Supernova, folder: Path) -> None:
+    """A key in a file is stored in the slot that was named."""
+    (folder / "key.txt").write_text(f"{KEY}\n")
+    assert supernova("keys", "add", "openai", "--slot", "backup", "--file", "key.txt").code == 0
+    assert supernova("keys", "list", "--json").json[0]["slot"] == "backup"
+
+
+def test_key_is_no_argument(supernova: Supernova) -> None:
+    """A key given on the command line is refused as usage and not stored."""
+    assert supernova("keys", "add", "openai", KEY).code == 2
+    assert supernova("keys", "list", "--json").json == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_prompt_hides_the_key(script: str, supernova: Supernova) -> None:
+    """At a terminal the key is asked for, and what is typed is not shown."""
+    terminal, side = os.openpty()
+    seen = b""
+    with subprocess.Popen(
+        [script, "keys", "add", "openai"], stdin=side, stdout=side, stderr=side, start_new_session=True
+    ) as command:
+        os.close(side)
+        while b"Key of openai: " not in seen:  # the last space comes once nothing is echoed any more
+            seen += os.read(terminal, 1024)
+        os.write(terminal, KEY.encode() + b"\n")
+        while b"fingerprint" not in seen:
+            seen += os.read(terminal, 1024)
+    os.close(terminal)
+    assert command.returncode == 0
+    assert b"added openai primary version 1" in seen
+    assert KEY.encode() not in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "said"),
+    [
+        (["openai"], "hf_0123456789abcdef", 4, "looks like a key of huggingface"),
+        (["openai"], " \n", 2, "the key is empty"),
+        (["openai"], b"sk-\xff\xfe", 2, "cannot be read as text"),
+        (["openai", "--file", "absent"], "", 2, "No such file"),
+        (["openai", "--slot", "third"], KEY, 2, "'primary', 'backup'"),
+        (["opnai"], KEY, 2, "'opnai' is not configured; use one of: openai, anthropic"),
+    ],
+    ids=["other-provider", "empty", "not-text", "no-file", "slot", "provider"],
+)
+def test_add_refuses(
+    arguments: list[str], stdin: str | bytes, code: int, said: str, supernova: Supernova
+) -> None:
+    """What cannot be a key, or has no place, is refused with the reason; nothing is stored or repeated."""
+    result = supernova("keys", "add", *arguments, stdin=stdin)
+    assert (result.code, result.out) == (code, "")
+    assert said in " ".join(result.err.replace("│", "").split())
+    assert "0123456789abcdef" not in result.err
+    assert supernova("keys", "list", "--json").json == []
+
+
+def test_wrong_master_is_refused(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another master key than the store's is an error of keys, and adds nothing."""
+    supernova("keys", "add", "openai", stdin=KEY)
+    monkeypatch.setenv(master.VARIABLE, "aa" * 32)
+    result = supernova("keys", "add", "openai", "--slot", "backup", stdin=KEY)
+    assert result.code == 4
+    assert "is not the one the store was sealed with" in result.err
+    assert len(supernova("keys", "list", "--json").json) == 1
+
+
+def test_remove_asks_first(supernova: Supernova) -> None:
+    """A key is removed after a yes or with --yes, and kept otherwise."""
+    supernova("keys", "add", "openai", stdin=KEY)
+    for answer in ("n\n", ""):
+        assert supernova("keys", "remove", "openai", stdin=answer).code == 1
+        assert supernova("keys", "list", "--json").json[0]["state"] == "active"
+    assert supernova("keys", "remove", "openai", stdin="y\n").code == 0
+    assert supernova("keys", "list", "--json").json[0]["state"] == "revoked"
+    again = supernova("keys", "remove", "openai", "--yes")
+    assert again.code == 4
+    assert "the vault holds no primary key of openai" in again.err
+
+
+def test_list_without_keys_says_what_to_do(supernova: Supernova) -> None:
+    """With no keys, the list names the commands that add one."""
+    assert "supernova keys add <provider>" in supernova("keys", "list").out
+
+
+def test_import_env(supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of the environment, .env and configured providers of any name are imported, each once."""
+    (folder / "nova.yaml").write_text(
+        "providers: {groq: {models: {standard: m}, price: free}}\nrouting: {priority: [openai, groq]}\n"
+    )
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (folder / ".env").write_text("GROQ_API_KEY_BACKUP=gsk_0123456789abcdef\n")
+    first = supernova("keys", "import-env", "--config", "nova.yaml")
+    assert first.code == 0
+    assert "imported openai primary" in first.out
+    assert "imported groq backup" in first.out
+    assert "delete them from .env or your shell" in first.out
+    assert "0123456789abcdef" not in first.out
+    assert "nothing to import" in supernova("keys", "import-env", "--config", "nova.yaml").out
+
+
+def test_audit_lists_what_happened(supernova: Supernova) -> None:
+    """The audit tells every change in order, as text and as JSON, and that the chain is whole."""
+    supernova("keys", "add", "openai", stdin=KEY)
+    supernova("keys", "remove", "openai", "--yes")
+    audit = supernova("keys", "audit", "--json").json
+    assert [event["event"] for event in audit["events"]] == ["master.created", "key.added", "key.removed"]
+    assert audit["report"] == {"rows": 3, "ok": True, "first_bad": None, "reason": None}
+    lines = supernova("keys", "audit").out.splitlines()
+    assert len(lines) == 4
+    assert "key.added openai/primary" in lines[1]
+    assert lines[3] == "3 events, the chain is whole"
+
+
+def test_audit_of_an_altered_chain_exits_with_4(supernova: Supernova, alter: Callable[[str], None]) -> None:
+    """An altered row makes the audit fail and name it, whatever was written into it."""
+    supernova("keys", "add", "openai", stdin=KEY)
+    alter("UPDATE audit SET details = '[/nonsense]' WHERE number = 2")
+    result = supernova("keys", "audit")
+    assert result.code == 4
+    assert "[/nonsense]" in result.out
+    assert "BROKEN: row 2 was altered" in result.out
+    as_json = supernova("keys", "audit", "--json")
+    assert (as_json.code, as_json.json["report"]["first_bad"]) == (4, 2)

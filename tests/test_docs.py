@@ -1,0 +1,187 @@
+"""What README and docs say is true: examples run, lists are complete, links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from supernova_ai import client, config
+from supernova_ai.cli.app import EXIT_CODES, app
+from supernova_ai.errors import ConfigError
+from supernova_ai.testing import StubProvider
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("cassettes/*.md")]
+)
+
+WITH_EXAMPLES = sorted(
+    ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    for file in (ROOT / "supernova_ai").rglob("*.py")
+    if re.search(r"^ *>>> ", file.read_text(encoding="utf-8"), re.MULTILINE)
+)
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", _read(page), re.MULTILINE | re.DOTALL)
+
+
+def _commands(command: Any, name: str = "supernova") -> Iterator[tuple[str, Any]]:
+    if subcommands := getattr(command, "commands", None):
+        for word, subcommand in subcommands.items():
+            yield from _commands(subcommand, f"{name} {word}")
+    else:
+        yield name, command
+
+
+COMMANDS = dict(_commands(get_command(app)))
+
+
+def _options(command: Any) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+
+
+def _arguments(command: Any) -> set[str]:
+    return {p.name.upper() for p in command.params if p.param_type_name == "argument"}
+
+
+def test_readme_opens_with_the_two_commands() -> None:
+    """The first screen gives the demo and the tests as commands to copy."""
+    lines = _read("README.md").splitlines()[:40]
+    assert "    pip install uv && uv run --extra local supernova demo" in lines
+    assert "    uv run pytest" in lines
+
+
+def test_readme_example_runs_as_written(tmp_path: Path) -> None:
+    """The first example of README runs against the local model, and prints an answer, its tokens and cost."""
+    example = _blocks("README.md", "python")[0]
+    run = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
+    answer, facts = run.stdout.strip().rsplit("\n", 1)
+    assert answer.strip()
+    assert re.fullmatch(r"openai/smollm2, [1-9]\d* tokens, \$0", facts)
+
+
+def test_readme_api_example_runs_as_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stub_provider: Callable[..., StubProvider],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The example of the module-level functions runs with the default models and budgets, key and all."""
+    stub = stub_provider("A promise to pay.")
+    (tmp_path / "supernova.yaml").write_text(f'providers: {{openai: {{api_base: "{stub.url}/v1"}}}}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUPERNOVA_CONFIG", "supernova.yaml")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+    monkeypatch.setattr(client, "_default", None)
+    code = compile(
+        _blocks("README.md", "python")[1], "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    )
+    names: dict[str, Any] = {"text": "Rates may rise."}
+    try:
+        asyncio.run(eval(code, names))
+    finally:
+        client.default().close()
+    assert names["reply"].content == "A promise to pay."
+    assert names["tokens"].reply.cost > 0
+    assert capsys.readouterr().out == "A\n promise\n to\n pay.\n" + "A promise to pay."
+    assert [request.body["model"] for request in stub.requests] == [
+        "gpt-6-luna",
+        "gpt-6.1-sol",
+        "gpt-6-astra",
+        "gpt-6.1-sol",
+    ]
+
+
+def test_every_command_and_option_is_documented() -> None:
+    """docs/cli.md has a section for each command, with all of its arguments and options and no others."""
+    sections = dict(re.findall(r"^## `(supernova .+?)`\n(.*?)(?=^## |\Z)", _read("docs/cli.md"), re.M | re.S))
+    documented = {name: set(re.findall(r"^\| `(.+?)` ", text, re.M)) for name, text in sections.items()}
+    assert documented == {
+        name: (_options(command) | _arguments(command)) - {"--help"} for name, command in COMMANDS.items()
+    }
+
+
+def test_exit_codes_are_documented() -> None:
+    """docs/cli.md gives each class of error the code that the command exits with."""
+    rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", _read("docs/cli.md"), re.MULTILINE)
+    documented = {(name, int(code)) for code, names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert documented == {(kind.__name__, code) for kind, code in EXIT_CODES} | {("ExtraMissing", 1)}
+    readme = _read("README.md").partition("Exit codes: ")[2]
+    assert all(f"{code} " in readme for code, _ in rows)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_examples_exist(page: Path) -> None:
+    """Each ``supernova …`` of an indented example is a command that exists, with options that exist."""
+    for line in re.findall(
+        r"^    (?:.*&& )?(?:uv run )?(?:--extra \w+ )?(supernova .+)$", page.read_text(), re.M
+    ):
+        words = shlex.split(re.split(r" [|<#>] ?", line)[0])
+        name = next(name for name in COMMANDS if words[: name.count(" ") + 1] == name.split())
+        assert {word for word in words if word.startswith("--")} <= _options(COMMANDS[name]), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each link to a file of the project finds it."""
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_every_direct_dependency_has_its_reason() -> None:
+    """docs/dependencies.md has a line for each direct dependency, and for no other package."""
+    project = tomllib.loads(_read("pyproject.toml"))
+    declared = [
+        *project["project"]["dependencies"],
+        *(name for names in project["project"]["optional-dependencies"].values() for name in names),
+        *(name for names in project["dependency-groups"].values() for name in names),
+    ]
+    rows = re.findall(
+        r"^\| (?:(?:local|postgres|redis|dashboard) \| )?([a-z0-9, -]+?) \|",
+        _read("docs/dependencies.md"),
+        re.M,
+    )
+    reasoned = {name for row in rows for name in row.split(", ")} - {
+        "package",
+        "extra",
+        "postgres",
+        "redis",
+        "dashboard",
+    }
+    assert reasoned == {re.split(r"[<>=!~\[ ;]", requirement)[0] for requirement in declared}
+
+
+def test_configuration_errors_are_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong file at the end of docs/configuration.md gives exactly the error shown below it."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "supernova.yaml").write_text(_blocks("docs/configuration.md", "yaml")[-1])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        config.load()
+    assert f"{raised.value}\n" == _blocks("docs/configuration.md", "text")[-1]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_docstring_examples(module: str) -> None:
+    """The examples in a module's docstrings give what they show."""
+    result = doctest.testmod(import_module(module))
+    assert (result.failed, result.attempted > 0) == (0, True)
