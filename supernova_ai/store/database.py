@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from filelock import FileLock
 from peewee import Database, PeeweeException, SqliteDatabase
-from playhouse.db_url import connect, schemes
 from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
+from supernova_ai.store.clock import Clock
+from supernova_ai.store.postgres import Postgres
 from supernova_ai.store.tables import Meta
 from supernova_ai.store.writer import Writer, explain
 
@@ -27,7 +28,7 @@ class Store:
     """An open database. Writes go through ``write``, reads through ``read``; both take an operation on it.
 
     Args:
-        where: a path to a SQLite file (made, with its folder, if missing), or a database URL.
+        where: a path to a SQLite file (made, with its folder, if missing), or ``postgresql://…``.
 
     Raises:
         StoreError: it cannot be opened; the message says what to do.
@@ -36,14 +37,14 @@ class Store:
 
     def __init__(self, where: str | Path) -> None:
         self.where = str(where)
+        self.now = Clock()
         try:
             if "://" in self.where and not self.where.startswith("sqlite:"):
-                self._database = _open_url(self.where)
-                _migrate(self._database)
+                self._database = _open_postgres(self.where)
             else:
                 path = Path(self.where.removeprefix("sqlite:///")).expanduser()
                 self._database = _open_sqlite(path)
-            self.id: str = self.read(_identity)
+            self.id: str = self.read(self._get_to_know)
         except (PeeweeException, OSError) as error:
             raise explain(error) from error
         self._writer = Writer(self._database)
@@ -68,6 +69,10 @@ class Store:
         """Write what is queued and close. Calling again does nothing."""
         self._writer.close()
 
+    def _get_to_know(self, database: Database) -> str:
+        self.now.follow(database)
+        return _identity(database)
+
     def __enter__(self) -> Store:
         return self
 
@@ -87,28 +92,31 @@ def _open_sqlite(path: Path) -> SqliteDatabase:
             lock_type="IMMEDIATE",
             pragmas={"journal_mode": "wal", "synchronous": "full"},
         )
+        with database.connection_context():
+            _migrate(database)
+    return database
+
+
+def _open_postgres(url: str) -> Postgres:
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgres", "postgresql"):
+        raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
+    database = Postgres(f"postgresql://{rest}")
+    # One transaction for all migrations: it waits for another machine that is at the same.
+    with database.connection_context(), database.atomic():
         _migrate(database)
     return database
 
 
-def _open_url(url: str) -> Database:
-    scheme = url.partition("://")[0]
-    if scheme not in schemes or "mysql" in scheme:
-        raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
-    database: Database = connect(url)
-    return database
-
-
 def _migrate(database: Database) -> None:
-    with database.connection_context():
-        runner = Runner(database, str(_MIGRATIONS))
-        unknown = sorted(row.name for row in runner.status() if row.path is None)
-        if unknown:
-            raise SchemaTooNew(
-                f"the database was written by a newer version of supernova-ai (it has {', '.join(unknown)}): "
-                f"upgrade the package, or set 'database' to another place"
-            )
-        runner.up()
+    runner = Runner(database, str(_MIGRATIONS))
+    unknown = sorted(row.name for row in runner.status() if row.path is None)
+    if unknown:
+        raise SchemaTooNew(
+            f"the database was written by a newer version of supernova-ai (it has {', '.join(unknown)}): "
+            f"upgrade the package, or set 'database' to another place"
+        )
+    runner.up()
 
 
 def _identity(database: Database) -> str:

@@ -168,7 +168,7 @@ def explain(error: BaseException) -> BaseException:
     while cause is not None:
         reasons.append(str(cause))
         cause = cause.__cause__ or cause.__context__
-    text = " / ".join(dict.fromkeys(reasons))
+    text = " ".join(" / ".join(dict.fromkeys(reasons)).split())
     remedy = next((cure for sign, cure in _REMEDIES.items() if sign in text.lower()), "See the reason above")
     failure = StoreError(f"the database could not be used: {text}. {remedy}.")
     failure.__cause__ = error
@@ -176,9 +176,21 @@ def explain(error: BaseException) -> BaseException:
 
 
 _DISK_FULL = "Free some space on its disk; nothing was half-written"
+_BROKEN = "Try again: the next write connects anew"
+_SERVER = "Start the server, or correct its address, database, user and password in 'database'"
 _REMEDIES = {
     "disk is full": _DISK_FULL,
     "no space left": _DISK_FULL,
+    "disk i/o error": "Free some space on its disk, or raise the limit on the size of files (ulimit -f); if "
+    "there is enough of both, the disk is failing. Nothing was half-written",
+    "connection failed": _SERVER,
+    "connection timeout": _SERVER,
+    "permission denied for": "Let the database's owner grant this user what it needs",
+    "read-only transaction": "Set 'database' to the primary server: this one only reads",
+    "lock timeout": "Another machine keeps the database busy: see what it is doing",
+    "terminating connection": _BROKEN,
+    "server closed the connection": _BROKEN,
+    "connection is lost": _BROKEN,
     "readonly": "Make the file and its folder writable by this user, or set 'database' to another place",
     "unable to open": "Make its folder exist and be writable, or set 'database' to another place",
     "permission denied": "Make its folder writable by this user, or set SUPERNOVA_HOME to another place",

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,13 +18,14 @@ from supernova_ai.store.tables import Window
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "supernova.db"
+def where(new_database: Callable[[], str]) -> str:
+    """The path or URL of the store: every test that uses it runs on both engines."""
+    return new_database()
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with Store(path) as store:
+def store(where: str) -> Iterator[Store]:
+    with Store(where) as store:
         yield store
 
 

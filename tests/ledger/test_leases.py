@@ -143,6 +143,19 @@ def test_a_process_swept_too_soon_can_still_settle(
     assert (window.settled, window.held, window.lost) == (to_nano("0.3"), 0, 0)
 
 
+def test_who_was_swept_holds_again_and_dies_is_swept_again(
+    store: Store, open_ledger: OpenLedger, take: Take, clock: SimpleNamespace
+) -> None:
+    """A hold is found even if its process is registered no more and had no time to renew its lease."""
+    sleeper, other = open_ledger(DAILY), open_ledger(DAILY)
+    take(sleeper, "0.2", id="before")
+    clock.now += leases.TERM_S + 1
+    assert other.sweep() == 1
+    take(sleeper, "0.3", id="after")
+    assert [other.sweep(), other.sweep()] == [1, 0]
+    assert states(store) == {"before": LOST, "after": LOST}
+
+
 def test_closing_loses_what_is_still_held(store: Store, ledger: Ledger, hold_of: HoldOf) -> None:
     """A ledger that closes gives up its own open holds, its lease, and nobody else's."""
     hold_of("elsewhere", 1, 1)
@@ -205,12 +218,12 @@ def test_a_forked_child_has_a_lease_of_its_own(store: Store, ledger: Ledger, tak
     assert states(store) == {"mine": HELD, "child": LOST}
 
 
-def test_a_killed_process_is_swept(store: Store, path: Path, ledger: Ledger, take: Take) -> None:
+def test_a_killed_process_is_swept(store: Store, where: str, ledger: Ledger, take: Take) -> None:
     """SIGKILL between hold and end: the hold was durable, and is found and counted as lost."""
     held, never = FORK.Event(), FORK.Event()
 
     def victim() -> None:
-        with Store(path) as store:
+        with Store(where) as store:
             take(Ledger(store, (DAILY,), clock=time.time), "0.2", id="victim")
             held.set()
             never.wait()

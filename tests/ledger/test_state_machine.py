@@ -1,19 +1,16 @@
-"""Whatever happens in whatever order, the windows are right and no limit is passed."""
+"""Whatever happens in whatever order, the books are right and no limit is passed."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -23,15 +20,18 @@ from hypothesis.stateful import (
     multiple,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
+from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost
+from supernova_ai.ledger import End, Entry, Hold, Ledger, leases, lost
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Window
+from supernova_ai.store.tables import Attempt, Process, Window
 from supernova_ai.types import Outcome, Usage
+from tests import books
 
 BUDGETS = (
     Budget(name="all-day", limit=Decimal(10), per="day"),
@@ -39,7 +39,6 @@ BUDGETS = (
     Budget(name="each-user-month", limit=Decimal(20), per="month", user="*"),
     Budget(name="ann-summaries", limit=Decimal(5), per="day", user="ann", task="summary"),
 )
-LIMITS = {budget.name: to_nano(budget.limit) for budget in BUDGETS}
 START = datetime(2026, 12, 27, 20, tzinfo=UTC).timestamp()  # a week's, a year's and week 53's end are near
 
 Key = tuple[str, str, str]
@@ -88,19 +87,27 @@ class LedgerMachine(RuleBasedStateMachine):
 
     takens = Bundle("takens")
 
-    def __init__(self) -> None:
+    def __init__(self, where: str) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
         self.now = START
-        self.store = Store(Path(self.folder.name, "supernova.db"))
-        self.ledger = Ledger(self.store, BUDGETS, clock=lambda: self.now)
+        self.store = Store(where)
+        self.ledgers: list[Ledger] = []
+        self.limits = {budget.name: budget.limit for budget in BUDGETS}
+        self.highest = self.limits.copy()
+        self.open_ledger()
         self.model: defaultdict[Key, Column] = defaultdict(Column)
         self.all: list[Taken] = []
 
     def teardown(self) -> None:
-        self.ledger.close()
+        for ledger in self.ledgers:
+            ledger.close()
         self.store.close()
-        self.folder.cleanup()
+
+    def open_ledger(self) -> None:
+        """Begin as a process with the present limits does; those before it live on."""
+        budgets = [b.model_copy(update={"limit": self.limits[b.name]}) for b in BUDGETS]
+        self.ledger = Ledger(self.store, budgets, thresholds=[50], clock=lambda: self.now)
+        self.ledgers.append(self.ledger)
 
     @rule(
         target=takens,
@@ -111,8 +118,8 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def take(self, cents: int, provider: str, user: str | None, task: str) -> Any:
         amount = to_nano(Decimal(cents) / 100)
-        bearing = list(keys(provider, user, task, self.now))
-        full = [key for key in bearing if self.model[key].used + amount > LIMITS[key[0]]]
+        bearing = list(keys(provider, user, task, self.now)) if amount else []
+        full = [key for key in bearing if self.model[key].used + amount > to_nano(self.limits[key[0]])]
         entry = Entry(
             id=f"attempt-{len(self.all)}-{self.now}-{cents}",
             request="r",
@@ -166,10 +173,12 @@ class LedgerMachine(RuleBasedStateMachine):
             column.lost += cost if state == "lost" else 0
         taken.state = state
 
-    @rule(taken=takens, share=st.fractions(0, 1))
-    def settle(self, taken: Taken, share: Any) -> None:
-        cost = int(taken.hold.amount * share)
-        self.end(taken, End("settled", cost, "exact", Usage(), self.ledger.now_ms()))
+    @rule(
+        taken=takens, share=st.fractions(0, 1), took=st.integers(0, 9999), error=st.sampled_from([None, "E"])
+    )
+    def settle(self, taken: Taken, share: Any, took: int, error: str | None) -> None:
+        cost, usage = int(taken.hold.amount * share), Usage(prompt=took, completion=5, cached=1, reasoning=2)
+        self.end(taken, End("settled", cost, "exact", usage, self.ledger.now_ms(), took, took // 2, error))
 
     @rule(taken=consumes(takens))
     def release(self, taken: Taken) -> None:
@@ -179,54 +188,75 @@ class LedgerMachine(RuleBasedStateMachine):
     def lose(self, taken: Taken) -> None:
         self.end(taken, lost(taken.hold, ended_ms=self.ledger.now_ms(), error="E"))
 
-    @rule(hours=st.sampled_from([1, 3, 12, 24, 24 * 8]))
-    def let_time_pass(self, hours: int) -> None:
+    @rule(hours=st.sampled_from([0.01, 1, 3, 12, 24, 24 * 8, -1, -24]))
+    def set_the_clock(self, hours: float) -> None:
         self.now += hours * 3600
+
+    @rule(
+        name=st.sampled_from([budget.name for budget in BUDGETS]), factor=st.sampled_from(["0.1", "0.5", "2"])
+    )
+    def edit_a_budget(self, name: str, factor: str) -> None:
+        self.limits[name] *= Decimal(factor)
+        self.highest[name] = max(self.highest[name], self.limits[name])
+        self.open_ledger()
 
     @precondition(lambda self: any(taken.state == "held" for taken in self.all))
     @rule()
-    def end_the_process(self) -> None:
-        self.ledger.close()
+    def sweep(self) -> None:
+        """Whoever has no lease any more loses what it holds, and that only."""
+
+        def read(database: Database) -> set[str]:
+            leased = {row.id for row in Process.select().execute(database) if row.lease_ms >= self.now * 1000}
+            held = Attempt.select().where(Attempt.state == "held").execute(database)
+            return {row.id for row in held if row.process not in leased}
+
+        orphans = self.store.read(read)
+        assert self.ledger.sweep() == len(orphans)
+        self.lose_all(orphans)
+
+    @precondition(lambda self: any(taken.state == "held" for taken in self.all))
+    @rule()
+    def end_the_processes(self) -> None:
+        for ledger in self.ledgers:
+            ledger.close()
+        self.lose_all({taken.hold.attempt for taken in self.all if taken.state == "held"})
+
+    def lose_all(self, attempts: set[str]) -> None:
         for taken in self.all:
-            if taken.state == "held":
+            if taken.hold.attempt in attempts:
+                assert taken.state == "held"
                 self.believe(taken, "lost", taken.hold.amount)
 
-    def tables(self) -> tuple[dict[int, Any], list[Any]]:
-        return self.store.read(
-            lambda database: (
-                {row.id: row for row in Window.select().execute(database)},
-                list(Attempt.select().execute(database)),
-            )
-        )
+    @invariant()
+    def the_books_are_right(self) -> None:
+        self.store.read(books.check)
 
     @invariant()
     def the_windows_are_as_the_model_believes(self) -> None:
-        windows, _ = self.tables()
+        rows = self.store.read(lambda database: list(Window.select().execute(database)))
         found = {
-            (row.budget, row.subject, row.period): Column(row.settled, row.held, row.lost)
-            for row in windows.values()
+            (row.budget, row.subject, row.period): Column(row.settled, row.held, row.lost) for row in rows
         }
         assert used(found) == used(self.model)
-
-    @invariant()
-    def the_windows_follow_from_the_attempts(self) -> None:
-        windows, attempts = self.tables()
-        sums: defaultdict[int, Column] = defaultdict(Column)
-        for attempt in attempts:
-            for window in json.loads(attempt.windows):
-                column = sums[window]
-                column.settled += attempt.cost if attempt.state == "settled" else 0
-                column.held += attempt.held if attempt.state == "held" else 0
-                column.lost += attempt.cost if attempt.state == "lost" else 0
-        assert {row.id: Column(row.settled, row.held, row.lost) for row in windows.values()} == sums
-
-    @invariant()
-    def no_limit_is_passed(self) -> None:
-        windows, _ = self.tables()
-        for row in windows.values():
-            assert min(row.settled, row.held, row.lost) >= 0
-            assert row.settled + row.held + row.lost <= LIMITS[row.budget]
+        for (budget, *_), column in found.items():
+            assert min(column.settled, column.held, column.lost) >= 0
+            assert column.used <= to_nano(self.highest[budget])
 
 
-TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+@pytest.mark.parametrize(
+    ("new_database", "examples"), [("sqlite", 30), ("postgresql", 8)], indirect=["new_database"]
+)
+def test_the_ledger_keeps_its_books_and_its_limits(
+    new_database: Callable[[], str], examples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holds, ends, late costs, sweeps, set clocks and edited budgets, in any order, on either engine."""
+    monkeypatch.setattr(leases, "TERM_S", 2 * 3600)  # no renewal meanwhile: leases end by the clock alone
+    run_state_machine_as_test(
+        lambda: LedgerMachine(new_database()),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 
 import pytest
 from peewee import Database
@@ -29,10 +26,11 @@ def insert(name: str) -> Callable[[Database], str]:
     return operation
 
 
-def names(path: Path) -> set[str]:
-    """Read what a second connection sees."""
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        return {name for (name,) in database.execute("SELECT name FROM meta")} - {"store"}
+def names(store: Store) -> set[str]:
+    """Read what is committed, over another connection than the writer's."""
+    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))} - {
+        "store"
+    }
 
 
 def run_in_child(work: Callable[[], None]) -> int | None:
@@ -43,7 +41,7 @@ def run_in_child(work: Callable[[], None]) -> int | None:
     return process.exitcode
 
 
-def test_a_forked_child_writes_through_the_same_store(store: Store, path: Path) -> None:
+def test_a_forked_child_writes_through_the_same_store(store: Store) -> None:
     """A child, also with several threads at once, gets a writer of its own; the parent keeps its own."""
     store.write(insert("parent")).result()
 
@@ -63,10 +61,10 @@ def test_a_forked_child_writes_through_the_same_store(store: Store, path: Path) 
 
     assert run_in_child(child) == 0
     store.write(insert("parent again")).result()
-    assert names(path) == {"parent", "parent again", *(f"child-{i}" for i in range(4))}
+    assert names(store) == {"parent", "parent again", *(f"child-{i}" for i in range(4))}
 
 
-def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store, path: Path) -> None:
+def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store) -> None:
     """What the parent has queued is written once, by the parent; the child finds the database unlocked."""
     futures: list[Future[str]] = []
     done = threading.Event()
@@ -85,12 +83,12 @@ def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store, pat
     done.set()
     writing.join()
     assert codes == [0] * 5
-    found = names(path)
+    found = names(store)
     assert {name for name in found if name.startswith("parent")} == {future.result() for future in futures}
     assert len(found) == len(futures) + 5
 
 
-def test_a_child_outlives_its_parents_store(store: Store, path: Path) -> None:
+def test_a_child_outlives_its_parents_store(store: Store) -> None:
     """Closing the parent's store takes nothing from a child that still has the database open."""
     store.write(insert("parent")).result()
     context = multiprocessing.get_context("fork")
@@ -109,7 +107,7 @@ def test_a_child_outlives_its_parents_store(store: Store, path: Path) -> None:
     closed_in_parent.set()
     process.join()
     assert process.exitcode == 0
-    assert names(path) == {"parent", "early", "late"}
+    assert names(store) == {"parent", "early", "late"}
 
 
 def test_a_closed_store_stays_closed_in_a_child(store: Store) -> None:

@@ -1,0 +1,61 @@
+"""PostgreSQL, for machines that share a ledger."""
+
+from __future__ import annotations
+
+from peewee import InterfaceError, OperationalError, PostgresqlDatabase
+
+from supernova_ai.errors import StoreError
+
+_WAIT_S = 30
+"""How long a batch waits for another machine's, and how long the server lets a silent one hold it up."""
+
+_BEGIN = f"""
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL synchronous_commit = on;
+SET LOCAL lock_timeout = '{_WAIT_S}s';
+SET LOCAL idle_in_transaction_session_timeout = '{_WAIT_S}s';
+SELECT pg_advisory_xact_lock(1400204883, hashtext(current_schema()));
+"""
+# One trip to the server. The lock is to all who use these tables what BEGIN IMMEDIATE is in SQLite: writing
+# transactions follow each other, so none meets another in a deadlock, and since READ COMMITTED looks anew at
+# each statement, each reads what those before it have committed. A machine that vanishes amid a transaction
+# gives the lock up when the server's patience ends.
+
+
+class Postgres(PostgresqlDatabase):  # type: ignore[misc] # peewee has no types
+    """A database on a server; every transaction has it to itself.
+
+    Args:
+        url: ``postgresql://…`` with all that libpq understands.
+
+    Raises:
+        StoreError: the URL is wrong, or the driver is not installed; the message says what to do.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            from psycopg import ProgrammingError, conninfo
+        except ImportError as error:
+            raise StoreError(
+                f"'database' is a postgresql:// URL, and its driver cannot be imported: {error}. "
+                f"Install it: pip install 'supernova-ai[postgres]'"
+            ) from error
+        try:
+            conninfo.conninfo_to_dict(url)
+        except ProgrammingError:
+            raise StoreError(  # libpq's own message may show a part of the password
+                "'database' is not a valid postgresql:// URL: write postgresql://USER@HOST/DATABASE, "
+                "with special characters of a name or password as %XX"
+            ) from None
+        patience = {} if "connect_timeout=" in url else {"connect_timeout": 10}
+        super().__init__(url, prefer_psycopg3=True, application_name="supernova-ai", **patience)
+
+    def begin(self) -> None:
+        """Begin a transaction, on a new connection if the server has meanwhile dropped this one."""
+        try:
+            self.execute_sql(_BEGIN)
+        except (OperationalError, InterfaceError):
+            if self.is_connection_usable():
+                raise
+            self.close()  # nothing has been done in this transaction, so nothing is done twice
+            self.execute_sql(_BEGIN)

@@ -1,0 +1,124 @@
+"""What is PostgreSQL's own: machines that share a server, take turns, agree on the time and lose touch."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from peewee import Database
+
+from supernova_ai.errors import StoreError
+from supernova_ai.store import Store, postgres
+from supernova_ai.store.tables import Meta
+
+on_postgres = pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
+
+URL = "postgresql://ann@127.0.0.1:1/nowhere"
+
+
+def add_one(database: Database) -> None:
+    """Read a number, then write the next one: right only if nobody writes in between."""
+    found = Meta.select(Meta.value).where(Meta.name == "number").tuples().execute(database)
+    number = next((int(value) for (value,) in found), 0) + 1
+    Meta.insert(name="number", value=str(number)).on_conflict(
+        conflict_target=[Meta.name], update={Meta.value: str(number)}
+    ).execute(database)
+
+
+def number(store: Store) -> str:
+    rows = store.read(lambda d: list(Meta.select().where(Meta.name == "number").execute(d)))
+    return str(rows[0].value)
+
+
+def backend(database: Database) -> int:
+    """The server's number of this connection."""
+    return int(database.execute_sql("SELECT pg_backend_pid()").fetchone()[0])
+
+
+def test_writers_of_several_stores_take_turns(where: str) -> None:
+    """What one reads in its transaction another cannot change before it is done, on either engine."""
+    with Store(where) as one, Store(where) as two:
+        futures = [store.write(add_one) for _ in range(50) for store in (one, two)]
+        for future in futures:
+            future.result()
+        assert number(one) == "100"
+
+
+@on_postgres
+def test_a_connection_dropped_while_idle_costs_nothing(store: Store) -> None:
+    """After the server has ended the writer's connection the next write works, on another one."""
+    before = store.write(backend).result()
+    store.read(lambda database: database.execute_sql("SELECT pg_terminate_backend(%s)", (before,)))
+    store.write(add_one).result()
+    assert number(store) == "1"
+    assert store.write(backend).result() != before
+
+
+@on_postgres
+def test_a_machine_that_falls_silent_gives_up_its_turn(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends a transaction whose machine says nothing: others go on, and nothing of it stays."""
+    with Store(where) as silent, Store(where) as other:
+        patient = postgres._BEGIN
+        monkeypatch.setattr(
+            postgres, "_BEGIN", patient.replace("session_timeout = '30s'", "session_timeout = '50ms'")
+        )
+        assert patient != postgres._BEGIN
+        in_turn, go_on = threading.Event(), threading.Event()
+
+        def silence(database: Database) -> None:
+            add_one(database)
+            in_turn.set()
+            go_on.wait()
+
+        lost = silent.write(silence)
+        in_turn.wait()
+        monkeypatch.undo()
+        other.write(add_one).result()
+        go_on.set()
+        with pytest.raises(StoreError, match="Try again: the next write connects anew"):
+            lost.result()
+        assert number(other) == "1"
+        silent.write(add_one).result()
+        assert number(other) == "2"
+
+
+@on_postgres
+def test_machines_agree_on_the_servers_time(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local clock that is days off, or is set while the store is open, does not move the store's time."""
+    true = time.time
+    with Store(where) as store:
+        monkeypatch.setattr(time, "time", lambda: true() + 200_000)
+        with Store(where) as skewed:
+            assert abs(store.now() - skewed.now()) < 10
+            assert abs(store.now() - true()) < 10
+
+
+def test_a_file_keeps_this_machines_time(path: Path) -> None:
+    """Without a server the time is this machine's."""
+    with Store(path) as store:
+        before = time.time()
+        assert before <= store.now() <= time.time()
+
+
+def test_a_server_that_is_not_there_says_what_to_do() -> None:
+    """Nothing listening is a StoreError that says what to check."""
+    with pytest.raises(StoreError, match=r"Connection refused.* Start the server, or correct its address"):
+        Store(URL)
+
+
+def test_a_wrong_url_does_not_show_its_password() -> None:
+    """What cannot be parsed is refused without being repeated."""
+    with pytest.raises(StoreError, match=r"not a valid postgresql:// URL.* as %XX") as caught:
+        Store("postgresql://ann:hunter%2@127.0.0.1/nova")
+    assert "hunter" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_missing_driver_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg a PostgreSQL URL is refused with the extra's name."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match=r"pip install 'supernova-ai\[postgres\]'"):
+        Store(URL)
