@@ -7,7 +7,7 @@ import atexit
 import os
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from supernova_ai import prompts
 from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import InvalidRequest, NoProvider
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
-from supernova_ai.ledger import Ledger
+from supernova_ai.ledger import AlertEvent, Courier, Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import decimal
 from supernova_ai.store import Store
@@ -44,13 +44,21 @@ class Supernova:
     Args:
         config: a ``Config``, or the path of a YAML file; None looks for one as the documentation says.
         master: what the keys are sealed with; None looks for it as the documentation says.
+        alert_sinks: called, on a thread of their own, with each alert that this process delivers.
 
     Raises:
         ConfigError: the configuration is wrong; the message lists every problem.
     """
 
-    def __init__(self, config: Config | str | Path | None = None, *, master: MasterKey | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | str | Path | None = None,
+        *,
+        master: MasterKey | None = None,
+        alert_sinks: Sequence[Callable[[AlertEvent], object]] = (),
+    ) -> None:
         self._master = master
+        self._alert_sinks = tuple(alert_sinks)
         self._loaded = Loaded.of(config) if isinstance(config, Config) else configuration.load(config)
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
@@ -176,24 +184,43 @@ class Supernova:
                 raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
             with ExitStack() as opening:
                 store = opening.enter_context(Store(self._loaded.database))
-                ledger = Ledger(store, self.config.budgets)
+                vault = self._vault(store)
+                courier = self._courier(store, vault)
+                opening.callback(courier.close)
+                alerts = self.config.alerts
+                ledger = Ledger(
+                    store, self.config.budgets, thresholds=alerts.thresholds, on_alert=courier.wake
+                )
                 opening.callback(ledger.close)
                 ledger.sweep()
-                self._engine = Engine(self.config, self._loaded.version, ledger, self._keys(store))
+                self._engine = Engine(self.config, self._loaded.version, ledger, self._keys(vault))
                 opening.callback(self._engine.close)
+                courier.start()
                 # What a fork brought along stays referenced: collecting it would close the parent's polling.
                 self._inherited = self._opened
                 self._opened = opening.pop_all()
                 self._pid = os.getpid()
 
-    def _keys(self, store: Store) -> KeySource:
+    def _vault(self, store: Store) -> Vault:
         environ = configuration.read_environ()
         vault = Vault(store, lambda: resolve(store, explicit=self._master, environ=environ))
         if any(key.state == "active" for key in vault.list()):
             vault.unlock()  # here, on a thread that may wait for the keyring
+        return vault
+
+    def _courier(self, store: Store, vault: Vault) -> Courier:
+        return Courier(
+            store,
+            self.config.budgets,
+            self.config.alerts,
+            resolve=lambda name: vault.reveal(name, "primary"),
+            sinks=self._alert_sinks,
+        )
+
+    def _keys(self, vault: Vault) -> KeySource:
         return KeySource(
             vault,
-            environ=environ,
+            environ=configuration.read_environ(),
             allow_environment=self.config.environment_keys_allowed,
             environment_name=self.config.environment,
         )
@@ -206,7 +233,7 @@ class Supernova:
         task: str | None = None,
         user_id: str | int | None = None,
         tier: Tier | None = None,
-        session_id: str | None = None,
+        session_id: str | int | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
         timeout: float | None = None,
@@ -218,14 +245,13 @@ class Supernova:
         for name, value in values.items():
             if not isinstance(value, str) or not value.strip():
                 raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
-            if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-                raise InvalidRequest(
-                    f"{name} holds half a character (a lone surrogate) and cannot be sent as text"
-                )
+            _check_text(name, value)
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidRequest(f"metadata must be a mapping of names to texts, not {metadata!r:.60}")
         template = prompts.get(prompt)
         task = task or template.task
         tasks = self.config.routing.tasks
-        if task not in tasks:
+        if task not in tuple(tasks):
             raise InvalidRequest(
                 f"task {task!r} is not configured; choose one of: {', '.join(tasks)}, "
                 f"or add it under 'routing.tasks'"
@@ -239,8 +265,8 @@ class Supernova:
             tier=tier,
             task=task,
             max_tokens=_whole("max_tokens", max_tokens, self.config.routing.max_tokens, MOST_TOKENS),
-            user_id=None if user_id is None else str(user_id),
-            session_id=session_id,
+            user_id=_id("user_id", user_id),
+            session_id=_id("session_id", session_id),
             temperature=_within("temperature", temperature, 0, 2),
             timeout=_within("timeout", timeout, 0.001, 86_400),
             max_cost=_usd("max_cost", max_cost),
@@ -261,6 +287,7 @@ class Stream:
         self._client = client
         self._request = request
         self._source: AsyncGenerator[str | Reply, None] | None = None
+        self._turn = asyncio.Lock()  # used on the engine's loop, where a cancelled step takes a while to end
         self._reply: Reply | None = None
 
     @property
@@ -288,7 +315,7 @@ class Stream:
         """End the provider call if it is still going. Calling again does nothing."""
         if self._source is not None:
             source, self._source = self._source, None
-            await self._engine.run(source.aclose())
+            await self._engine.run(_close(source, self._turn))
 
     def __aiter__(self) -> Stream:
         return self
@@ -298,7 +325,7 @@ class Stream:
             if self._reply is not None:
                 raise StopAsyncIteration
             raise InvalidRequest("open the stream first: async with stream(…) as s")
-        piece = await self._engine.run(_next(self._source))
+        piece = await self._engine.run(_next(self._source, self._turn))
         if isinstance(piece, Reply):
             self._reply = piece
             await self.aclose()
@@ -306,8 +333,28 @@ class Stream:
         return piece
 
 
-async def _next(source: AsyncGenerator[str | Reply, None]) -> str | Reply:
-    return await anext(source)
+async def _next(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) -> str | Reply:
+    async with turn:
+        return await anext(source)
+
+
+async def _close(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) -> None:
+    async with turn:
+        await source.aclose()
+
+
+def _check_text(name: str, value: str) -> None:
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidRequest(f"{name} holds half a character (a lone surrogate) and cannot be sent as text")
+
+
+def _id(name: str, value: str | int | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise InvalidRequest(f"{name} must be a text or a whole number, not {value!r:.60}")
+    _check_text(name, str(value))
+    return str(value)
 
 
 def _whole(name: str, value: int | None, default: int, most: int) -> int:

@@ -34,7 +34,9 @@ def list_(
     with Store(loaded.database) as store:
         spikes.look(store, loaded.config.alerts.spike, now_ms=int(store.now() * 1000))
         rows = store.read(lambda database: alerts.outbox(database, acknowledged=all_))
-    events = [(row, AlertEvent.of(row, loaded.config.budgets), text.loads(row.detail or "{}")) for row in rows]
+    events = [
+        (row, AlertEvent.of(row, loaded.config.budgets), text.loads(row.detail or "{}")) for row in rows
+    ]
     if json:
         print_json(
             [
@@ -56,8 +58,8 @@ def list_(
         typer.echo("no alerts")
 
 
-@app.command()
-def test(config: ConfigPath = None) -> None:
+@app.command("test")
+def try_(config: ConfigPath = None) -> None:
     """Send a test message to every URL of alerts.notify. Exits with 1 if one did not take it."""
     loaded = configuration.load(config)
     if not loaded.config.alerts.notify:

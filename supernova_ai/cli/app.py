@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from supernova_ai.cli import ask, config, costs, keys, prices
+from supernova_ai.cli import alerts, ask, config, costs, keys, prices
 from supernova_ai.errors import (
     BudgetExceeded,
     ConfigError,
@@ -42,9 +42,10 @@ app = typer.Typer(
 app.command()(ask.chat)
 app.command()(ask.analyze)
 app.command()(ask.demo)
-app.command()(costs.costs)
 app.command()(config.version)
+app.add_typer(costs.app, name="costs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 app.add_typer(prices.app, name="prices")
 

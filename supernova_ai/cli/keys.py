@@ -13,6 +13,7 @@ import typer
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
 from supernova_ai.config import Loaded
+from supernova_ai.config.fields import VAULT
 from supernova_ai.config.fields import Slot as SlotName
 from supernova_ai.keys import Vault, import_environment, resolve
 from supernova_ai.ops import tables
@@ -42,7 +43,8 @@ def add(
 ) -> None:
     """Seal a key in a provider's slot, in place of the one there was."""
     loaded = configuration.load(config)
-    known = loaded.config.providers
+    notified = (url.removeprefix(VAULT) for url in loaded.config.alerts.notify if url.startswith(VAULT))
+    known = (*loaded.config.providers, *notified)
     if provider not in known:
         raise typer.BadParameter(
             f"{provider!r} is not configured; use one of: {', '.join(known)}, or add it under 'providers'",

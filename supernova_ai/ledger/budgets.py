@@ -59,3 +59,18 @@ def period(per: str, at: datetime) -> tuple[str, datetime]:
         return f"{year}-W{week:02}", midnight + timedelta(days=8 - weekday)
     first = midnight.replace(day=1)
     return f"{at:%Y-%m}", (first + timedelta(days=32)).replace(day=1)
+
+
+def ends(name: str, time_zone: str) -> datetime:
+    """Return the instant the period of this name ends, in the zone of its budget.
+
+    >>> ends("2026-W53", "Europe/Paris").isoformat()
+    '2027-01-04T00:00:00+01:00'
+    """
+    if "W" in name:
+        per, start = "week", datetime.strptime(f"{name}-1", "%G-W%V-%u")
+    elif name.count("-") == 1:
+        per, start = "month", datetime.strptime(name, "%Y-%m")
+    else:
+        per, start = "day", datetime.strptime(name, "%Y-%m-%d")
+    return period(per, start.replace(tzinfo=ZoneInfo(time_zone)))[1]

@@ -134,6 +134,6 @@ def _settings(model: type[Any], at: str = "") -> list[tuple[str, str]]:
             found += _settings(field.annotation, f"{path}.")
         else:
             default = field.get_default()
-            said = "required" if field.is_required() else json.dumps(default).replace('"', "")
+            said = "required" if field.is_required() else json.dumps(default, default=str).replace('"', "")
             found.append((path, said))
     return found

@@ -224,6 +224,22 @@ def test_a_password_is_neither_shown_nor_part_of_the_version() -> None:
     assert version("canary-one") == version("canary-two")
 
 
+def test_a_reference_to_the_vault_is_shown() -> None:
+    """The name of a notification URL in the vault is no secret, and another name is another version."""
+    first, second = (
+        load(environ={}, overrides={"alerts": {"notify": [f"vault:{n}"]}}) for n in ("ops", "dev")
+    )
+    assert first.config.shown()["alerts"]["notify"] == ["vault:ops"]
+    assert first.version != second.version
+
+
+def test_spikes_can_be_switched_off(write: Write) -> None:
+    """A factor of null leaves the rest of the section as it was."""
+    write(BASE, "alerts: {spike: {factor: null}}")
+    spike = load(environ={}).config.alerts.spike
+    assert (spike.factor, spike.least) == (None, Decimal(1))
+
+
 def test_the_database_is_in_the_data_folder_unless_named(folder: Path) -> None:
     """The database is the configured one, else a file in SUPERNOVA_HOME, else in the user's data folder."""
     home = {"SUPERNOVA_HOME": str(folder / "elsewhere")}

@@ -91,6 +91,17 @@ def complaint(**sources: Any) -> str:
         ),
         ("alerts: {thresholds: [80, 50]}", ":1: alerts.thresholds: must ascend"),
         ("alerts: {thresholds: [101]}", "alerts.thresholds[0] is 101: must be less than or equal to 100"),
+        ("alerts: {spike: {factor: 1}}", "alerts.spike.factor is 1: must be greater than 1"),
+        (
+            "alerts: {spike: {factr: 3}}",
+            "alerts.spike.factr: there is no such setting. Did you mean 'factor'?",
+        ),
+        ("alerts: {spike: {least: 0}}", "alerts.spike.least is 0: must be greater than 0"),
+        (
+            "alerts: {notify: ['vault:']}",
+            "must be an Apprise URL such as mailto://… or slack://…, or vault:NAME",
+        ),
+        ("alerts: {notify: ['vault://x']}", "(not shown here): must be an Apprise URL"),
         (
             "providers:\n  openai:\n    models: {econmy: x}",
             ":3: providers.openai.models.econmy is 'econmy': must be",
