@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from supernova_ai.cli import alerts, ask, config, costs, keys, prices
+from supernova_ai.cli import alerts, ask, config, costs, keys, ledger, prices
 from supernova_ai.errors import (
     BudgetExceeded,
     ConfigError,
@@ -45,6 +45,7 @@ app.command()(ask.demo)
 app.command()(config.version)
 app.add_typer(costs.app, name="costs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 app.add_typer(prices.app, name="prices")

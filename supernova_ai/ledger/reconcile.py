@@ -1,0 +1,223 @@
+"""Reconcile: learn the cost of lost and estimated attempts by hand or from the provider's export.
+
+Every correction moves the attempt's windows and rollups, and is written into the journal with its reason, in
+one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from peewee import Database, Expression
+
+from supernova_ai.errors import InvalidRequest
+from supernova_ai.ledger import holds
+from supernova_ai.ledger.billing import Bill
+from supernova_ai.ledger.holds import End, Hold
+from supernova_ai.ledger.leases import Look
+from supernova_ai.ledger.matching import Candidate, match
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt, Journal
+from supernova_ai.types import Outcome, Usage
+
+EVENT = "attempt.corrected"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What an attempt is found to have cost, in nano-USD, and why; tokens and response id where known."""
+
+    attempt: str
+    cost: int
+    reason: str
+    usage: Usage | None = None
+    response: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An attempt and the line of the export that is its bill. Costs are nano-USD."""
+
+    attempt: str
+    line: int
+    counted: int
+    billed: int
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an export says of the attempts whose cost is not known exactly.
+
+    ``matched`` can be applied; ``ambiguous`` names attempts that several lines may belong to, with the lines;
+    ``unmatched`` those no line fits; ``differing`` exactly settled attempts that were billed otherwise, to be
+    looked at and settled by hand.
+    """
+
+    matched: tuple[Match, ...]
+    ambiguous: tuple[tuple[str, tuple[int, ...]], ...]
+    unmatched: tuple[str, ...]
+    differing: tuple[Match, ...]
+
+
+def uncertain(database: Database) -> Iterator[Attempt]:
+    """Yield the attempts that are lost, or settled at a cost not known exactly, oldest first."""
+    query = Attempt.select().where(_uncertain()).order_by(Attempt.started_ms, Attempt.id)
+    yield from query.iterator(database)
+
+
+def settle(store: Store, correction: Correction, look: Look, *, now_ms: int) -> None:
+    """Settle an attempt that has ended at the cost it is found to have had.
+
+    Args:
+        look: is shown how the windows stand afterwards, for alerts.
+
+    Raises:
+        InvalidRequest: there is no such attempt, it is still held, or the reason or the cost cannot be.
+    """
+    if not correction.reason.strip():
+        raise InvalidRequest("a correction needs a reason: it is kept in the journal")
+    if correction.cost < 0:
+        raise InvalidRequest("a cost cannot be below 0")
+
+    def operation(database: Database) -> None:
+        row = _row(database, correction.attempt)
+        if row is None:
+            raise InvalidRequest(
+                f"there is no attempt {correction.attempt!r} in the ledger: 'supernova ledger lost' lists "
+                f"those to settle; if it was archived, restore its archive first"
+            )
+        if row.state == "held":
+            raise InvalidRequest(f"attempt {row.id} is still under way: its own end will settle it")
+        _correct(database, row, correction, look, now_ms)
+
+    store.write(operation).result()
+
+
+def plan(database: Database, bills: Iterable[Bill], *, provider: str, tolerance_s: float) -> Plan:
+    """Find the bills of the provider's attempts; nothing is written.
+
+    Args:
+        tolerance_s: how far the times of attempt and bill may be apart, in seconds.
+    """
+    bills = list(bills)
+    tolerance_ms = round(tolerance_s * 1000)
+    candidates = list(_candidates(database, bills, provider, tolerance_ms))
+    matches = match(candidates, bills, tolerance_ms=tolerance_ms)
+    pairs = [(candidate, _match(candidate, bill)) for candidate, bill in matches.pairs]
+    settled = {candidate.id for candidate, _ in pairs} | {candidate.id for candidate, _ in matches.ambiguous}
+    return Plan(
+        matched=tuple(found for candidate, found in pairs if candidate.open),
+        ambiguous=tuple(
+            (candidate.id, tuple(bill.line for bill in found)) for candidate, found in matches.ambiguous
+        ),
+        unmatched=tuple(each.id for each in candidates if each.open and each.id not in settled),
+        differing=tuple(
+            found for candidate, found in pairs if not candidate.open and found.counted != found.billed
+        ),
+    )
+
+
+def apply(store: Store, plan: Plan, look: Look, *, source: str, now_ms: int) -> int:
+    """Settle what the plan matched; return how many were, without those whose cost is known meanwhile.
+
+    Args:
+        source: the name of the export, for the journal.
+    """
+
+    def settle_one(found: Match, database: Database) -> bool:
+        row = _row(database, found.attempt, _uncertain())
+        if row is None:
+            return False
+        bill = found.bill
+        usage = None
+        if bill.prompt is not None and bill.completion is not None:
+            usage = Usage(bill.prompt, bill.completion, row.cached, row.cache_write, row.reasoning)
+        reason = f"{source}, line {found.line}"
+        correction = Correction(found.attempt, found.billed, reason, usage, row.response or bill.id)
+        _correct(database, row, correction, look, now_ms)
+        return True
+
+    writes = [store.write(partial(settle_one, found)) for found in plan.matched]
+    return sum(write.result() for write in writes)
+
+
+def _correct(database: Database, row: Attempt, correction: Correction, look: Look, now_ms: int) -> None:
+    assert row.ended_ms is not None
+    kept = Usage(row.prompt, row.completion, row.cached, row.cache_write, row.reasoning)
+    end = End(
+        "settled",
+        correction.cost,
+        "exact",
+        correction.usage or kept,
+        ended_ms=row.ended_ms,  # it did end then; when it was corrected is in the journal
+        error=row.error,
+        response=correction.response,
+    )
+    before = _told(row)
+    hold = Hold(row.id, row.cost, tuple(json.loads(row.windows)))
+    windows = holds.end(database, hold, end, was=cast(Outcome, row.state))
+    after = _row(database, row.id)
+    assert windows is not None  # writers take turns: nobody has changed the row since it was read
+    assert after is not None
+    look(database, windows)
+    Journal.insert(
+        at_ms=now_ms,
+        event=EVENT,
+        attempt=row.id,
+        before=before,
+        after=_told(after),
+        reason=correction.reason,
+    ).execute(database)
+
+
+def _told(row: Attempt) -> str:
+    return json.dumps(
+        {
+            "state": row.state,
+            "cost_nano": row.cost,
+            "basis": row.basis,
+            "prompt_tokens": row.prompt,
+            "completion_tokens": row.completion,
+        }
+    )
+
+
+def _row(database: Database, attempt: str, where: Expression | None = None) -> Attempt | None:
+    query = Attempt.select().where(Attempt.id == attempt)
+    return next(iter((query if where is None else query.where(where)).execute(database)), None)
+
+
+def _uncertain() -> Expression:
+    return (Attempt.state == "lost") | ((Attempt.state == "settled") & (Attempt.basis != "exact"))
+
+
+def _candidates(
+    database: Database, bills: list[Bill], provider: str, tolerance_ms: int
+) -> Iterator[Candidate]:
+    """Yield the provider's attempts that a bill names or that were sent in the time the export is of."""
+    ids = {bill.id for bill in bills} - {None}
+    times = [bill.at_ms for bill in bills if bill.at_ms is not None]
+    first, last = (min(times) - tolerance_ms, max(times) + tolerance_ms) if times else (0, -1)
+    query = Attempt.select().where((Attempt.provider == provider) & Attempt.state.in_(["settled", "lost"]))
+    for row in query.iterator(database):
+        if row.id in ids or row.response in ids or first <= row.started_ms <= last:
+            yield Candidate(
+                row.id,
+                row.state == "lost" or row.basis != "exact",
+                row.cost,
+                row.model,
+                row.started_ms,
+                row.prompt,
+                row.completion,
+                row.max_tokens,
+                row.response,
+            )
+
+
+def _match(candidate: Candidate, bill: Bill) -> Match:
+    return Match(candidate.id, bill.line, candidate.cost, bill.cost, bill)

@@ -1,0 +1,90 @@
+"""What one attempt's row must be by itself, and what about it should be known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from supernova_ai.money import show
+
+Row = Mapping[str, Any]
+"""An attempt's row by column."""
+
+_AMOUNTS = (
+    "held_nano",
+    "cost_nano",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+_BASES = {
+    "held": (None,),
+    "settled": ("exact", "estimated", "bound", "unknown"),
+    "released": (None,),
+    "lost": ("bound",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something found: of which kind, about what, what it should be and what it is."""
+
+    kind: str
+    what: str
+    expected: str
+    found: str
+
+
+def faults(row: Row) -> Iterator[Finding]:
+    """Yield what in the row contradicts itself."""
+    for expected, found in _contradictions(row):
+        yield Finding("attempt", f"attempt {row['id']}", expected, found)
+
+
+def remarks(row: Row, processes: Collection[str]) -> Iterator[Finding]:
+    """Yield what should be known of the row; ``processes`` are those that have a lease."""
+    what = f"attempt {row['id']}"
+    if row["state"] == "settled" and row["cost_nano"] > row["held_nano"]:
+        yield Finding("overrun", what, f"at most {show(row['held_nano'])}", show(row["cost_nano"]))
+    if row["late"]:
+        yield Finding("late", what, "settled before it was given up", "settled after it was given up as lost")
+    if row["state"] == "held" and row["process"] not in processes:
+        yield Finding("orphan", what, "held by a process with a lease", "no process will end this hold")
+
+
+@lru_cache(maxsize=1024)
+def are_ids(windows: str) -> bool:
+    """Say whether the text is a JSON list of numbers, each once."""
+    try:
+        ids = json.loads(windows)
+    except ValueError:
+        return False
+    return isinstance(ids, list) and all(type(each) is int for each in ids) and len(set(ids)) == len(ids)
+
+
+def _contradictions(row: Row) -> Iterator[tuple[str, str]]:
+    state = row["state"]
+    if state not in _BASES:
+        yield f"a state of {', '.join(_BASES)}", f"state {state}"
+        return
+    if row["cost_basis"] not in _BASES[state]:
+        bases = " or ".join(basis or "none" for basis in _BASES[state])
+        yield f"{state} with basis {bases}", f"basis {row['cost_basis']}"
+    if state == "lost" and row["cost_nano"] != row["held_nano"]:
+        yield f"lost at its whole hold, {show(row['held_nano'])}", f"cost {show(row['cost_nano'])}"
+    if state in ("held", "released") and row["cost_nano"] != 0:
+        yield f"{state} at no cost", f"cost {show(row['cost_nano'])}"
+    if (row["ended_ms"] is None) != (state == "held"):
+        yield f"{state} {'without' if state == 'held' else 'with'} an end", f"ended_ms {row['ended_ms']}"
+    if row["late"] and state != "settled":
+        yield "late only when settled", f"late and {state}"
+    for name in _AMOUNTS:
+        if row[name] < 0:
+            yield f"{name} of 0 or more", f"{name} {row[name]}"
+    if not are_ids(row["windows"]):
+        yield "windows as a JSON list of ids, each once", f"windows {row['windows']}"

@@ -1,0 +1,171 @@
+"""``supernova ledger``: what its commands print, change, and end with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peewee import Database
+
+from supernova_ai import config as configuration
+from supernova_ai.cli import app as command
+from supernova_ai.cli import ledger as commands
+from supernova_ai.ledger import End, Entry, Ledger, lost
+from supernova_ai.store import Store, bulk
+from supernova_ai.types import Usage
+from tests.cli.conftest import Supernova
+
+Spend = Callable[..., None]
+DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def _wired() -> Iterator[None]:
+    """The command has its part ``ledger``."""
+    known = list(command.app.registered_groups)
+    if not any(group.name == "ledger" for group in known):
+        command.app.add_typer(commands.app, name="ledger")
+    yield
+    command.app.registered_groups[:] = known
+
+
+@pytest.fixture
+def spend(folder: Path) -> Spend:
+    """Put one ended attempt into the ledger of the working folder; ``lost`` unless a cost is given."""
+
+    def run(name: str, *, nano: int | None = None, basis: Any = "exact", days_ago: float = 0) -> None:
+        loaded = configuration.load()
+        at_ms = int((time.time() - days_ago * DAY) * 1000)
+        entry = Entry(
+            id=name, request="r", process="", user_id=None, session_id=None, task="chat", tier="standard",
+            provider="openai", model="gpt", key_slot=None, held_nano=1_000_000, started_ms=at_ms,
+            prompt_name=None, prompt_hash=None, config_version="c", price_version="p",
+        )  # fmt: skip
+        with Store(loaded.database) as store:
+            ledger = Ledger(store, loaded.config.budgets, clock=lambda: at_ms / 1000)
+            hold = ledger.write(lambda database: ledger.place(database, entry)).result()
+            if nano is None:
+                end = lost(hold, ended_ms=at_ms, error="Timeout")
+            else:
+                end = End("settled", nano, basis, Usage(1, 2), at_ms)
+            assert ledger.end(hold, end).result()
+            ledger.close()
+
+    return run
+
+
+def execute(statement: str) -> None:
+    """Write into the working folder's database behind the ledger's back."""
+    with Store(configuration.load().database) as store:
+        store.write(lambda database: bulk.run(database, statement)).result()
+
+
+def attempts(where: str) -> list[tuple[str, str, int]]:
+    def read(database: Database) -> list[tuple[str, str, int]]:
+        return bulk.run(database, "SELECT id, state, cost_nano FROM attempt ORDER BY id").fetchall()  # type: ignore[no-any-return]
+
+    with Store(where) as store:
+        return store.read(read)
+
+
+def test_verify(supernova: Supernova, spend: Spend) -> None:
+    """A right ledger ends with 0; a wrong one with 1, and what should be and is are named."""
+    spend("a", nano=5)
+    good = supernova("ledger", "verify")
+    assert (good.code, good.out.splitlines()[-1]) == (0, "the ledger is right")
+    assert "1 attempts" in good.out
+    assert supernova("ledger", "verify", "--json").json["ok"] is True
+    execute("UPDATE budget_window SET settled_nano = 6 WHERE budget = 'daily'")
+    bad = supernova("ledger", "verify")
+    assert (bad.code, bad.out.splitlines()[-1]) == (1, "the ledger is NOT right")
+    assert "expected settled $0.000000005, held $0.00, lost $0.00; found settled $0.000000006" in bad.out
+    plain = supernova("ledger", "verify", "--json")
+    assert (plain.code, plain.json["ok"], plain.json["counts"]) == (1, False, {"window": 1})
+
+
+def test_lost_and_settle(supernova: Supernova, spend: Spend) -> None:
+    """What is uncertain is listed with its id, and is gone from the list once settled."""
+    spend("a")
+    spend("b", nano=5, basis="estimated")
+    listed = supernova("ledger", "lost")
+    assert "lost, counted as $0.001 (bound) of $0.001 held Timeout" in listed.out
+    assert [row["id"] for row in supernova("ledger", "lost", "--json").json] == ["a", "b"]
+    settled = supernova("ledger", "settle", "a", "--cost", "0.0004", "--reason", "the bill")
+    assert (settled.code, settled.out) == (0, "settled a at $0.0004\n")
+    supernova("ledger", "settle", "b", "--cost", "0", "--reason", "the bill")
+    assert supernova("ledger", "lost").out == "the cost of every attempt is known exactly\n"
+    assert supernova("ledger", "verify").code == 0
+
+
+def test_settling_needs_sense(supernova: Supernova, spend: Spend) -> None:
+    """An unknown attempt, no amount, or no reason is a mistake in the command's use."""
+    spend("a")
+    assert supernova("ledger", "settle", "a", "--cost", "1").code == 2
+    assert supernova("ledger", "settle", "a", "--cost", "much", "--reason", "r").code == 2
+    assert supernova("ledger", "settle", "a", "--cost", "1", "--reason", " ").code == 2
+    unknown = supernova("ledger", "settle", "z", "--cost", "1", "--reason", "r")
+    assert (unknown.code, "no attempt 'z'" in unknown.err) == (2, True)
+
+
+def test_reconcile_is_dry_until_applied(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """Without --apply nothing is written; with it, the amounts of the export are."""
+    spend("a")
+    spend("b")
+    (folder / "june.csv").write_text("ref,usd\na,0.0001\nx,1\n")
+    asked = ("ledger", "reconcile", "june.csv", "--provider", "openai", "--map", "id=ref,cost=usd")
+    dry = supernova(*asked)
+    assert dry.out.splitlines() == [
+        "line 2: a $0.001 → $0.0001",
+        "1 of 2 lines would settle an attempt: add --apply to do it",
+    ]
+    assert len(supernova("ledger", "lost", "--json").json) == 2
+    plain = supernova(*asked, "--json").json
+    assert plain["matched"] == [{"attempt": "a", "line": 2, "counted": "0.001", "billed": "0.0001"}]
+    assert plain["settled"] is None
+    assert supernova(*asked, "--apply").out.splitlines()[-1] == "settled 1 attempts"
+    assert [row["id"] for row in supernova("ledger", "lost", "--json").json] == ["b"]
+
+
+def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
+    """Old attempts go into files in the data folder, are verified there, and come back."""
+    spend("old", nano=5, days_ago=40)
+    spend("new", nano=5)
+    done = supernova("ledger", "archive", "--days", "30")
+    assert done.out.splitlines()[-1] == "archived 1 attempts older than 30 days"
+    where = configuration.load().database
+    assert [row[0] for row in attempts(where)] == ["new"]
+    (file,) = (Path(where).parent / "archive").glob("*.gz")
+    assert "1 archived attempts" in supernova("ledger", "verify").out
+    assert supernova("ledger", "restore", str(file)).out == "restored 1 attempts\n"
+    assert supernova("ledger", "restore", str(file)).out == f"the attempts of {file.name} are back already\n"
+    assert [row[0] for row in attempts(where)] == ["new", "old"]
+    assert supernova("ledger", "vacuum").out == "vacuumed the database\n"
+    assert supernova("ledger", "verify").code == 0
+
+
+def test_a_missing_archive_is_told(supernova: Supernova, spend: Spend) -> None:
+    """Verification with the wrong folder ends with 1 and says what cannot be checked."""
+    spend("old", nano=5, days_ago=40)
+    supernova("ledger", "archive", "--days", "30")
+    found = supernova("ledger", "verify", "--folder", "elsewhere")
+    assert found.code == 1
+    assert "1 attempts in archive attempts-" in found.out
+    assert "cannot be checked: there is no elsewhere" in found.out
+
+
+def test_copy(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """Every row arrives, the keys' absence is said, and a second copy is refused."""
+    spend("a", nano=5)
+    spend("b")
+    supernova("keys", "add", "openai", stdin="sk-test-0123456789abcdef")
+    done = supernova("ledger", "copy", "--to", "copy.db")
+    assert done.code == 0
+    assert "2 attempt\n" in done.out
+    assert "1 keys stayed behind" in done.out
+    assert attempts(str(folder / "copy.db")) == attempts(configuration.load().database)
+    again = supernova("ledger", "copy", "--to", "copy.db")
+    assert (again.code, "a finished copy already" in again.err) == (2, True)
+    assert supernova("ledger", "copy", "--to", "second.db", "--json").json["rows"]["attempt"] == 2
