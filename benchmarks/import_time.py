@@ -18,7 +18,9 @@ def seconds(module: str) -> float:
     """Return how long a fresh interpreter takes to import the module, its own start not counted."""
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
     quiet = os.environ | {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    return float(subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, check=True).stdout)
+    return float(
+        subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, check=True).stdout
+    )
 
 
 def main() -> None:

@@ -109,7 +109,8 @@ class Side:
 
     def ask(self, line: str = "") -> str:
         """Write a line, if there is one, and return the answer."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         if line:
             self.process.stdin.write(line + "\n")
         return self.process.stdout.readline().strip()

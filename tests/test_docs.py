@@ -47,7 +47,7 @@ def _commands(command: Any, name: str = "supernova") -> Iterator[tuple[str, Any]
     if subcommands := getattr(command, "commands", None):
         for word, subcommand in subcommands.items():
             yield from _commands(subcommand, f"{name} {word}")
-    else:
+    if not subcommands or command.invoke_without_command:
         yield name, command
 
 

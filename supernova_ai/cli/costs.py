@@ -1,26 +1,58 @@
-"""``supernova costs``: what was spent, what is held, and how the budgets stand."""
+"""``supernova costs``: what was spent, what is held, how the budgets stand, and how they will end."""
 
 from __future__ import annotations
 
-import time
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+from zoneinfo import ZoneInfo
 
 import typer
 from peewee import Database
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
-from supernova_ai.ledger import Ledger, reports
+from supernova_ai.config import Loaded
+from supernova_ai.ledger import Ledger, breakdown, export, reports
+from supernova_ai.ledger.breakdown import By, Line, lines
+from supernova_ai.ledger.forecast import forecast
+from supernova_ai.ledger.spans import Per, Span, latest
 from supernova_ai.money import to_usd
-from supernova_ai.ops import tables
+from supernova_ai.ops import files, tables
+from supernova_ai.ops.charts import sparkline
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt
+
+app = typer.Typer()
 
 _MONEY = {"held", "cost", "settled", "lost", "limit"}
 
 
+def _zone(name: str | ZoneInfo) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(name))  # typer gives the default too
+    except (ValueError, OSError, KeyError):  # what ZoneInfo raises depends on how wrong the name is
+        raise typer.BadParameter(f"{name!r} is not a time zone; use a name such as Europe/Paris") from None
+
+
+_UTC = ZoneInfo("UTC")
+_DATE = ["%Y-%m-%d"]
+
+Days = Annotated[int, typer.Option(min=1, help="How many days back, today included.")]
+Zone = Annotated[
+    ZoneInfo, typer.Option("--time-zone", parser=_zone, metavar="NAME", help="Whose days they are.")
+]
+
+
+@app.callback(invoke_without_command=True)
 def costs(
+    context: typer.Context,
     config: ConfigPath = None,
     days: Annotated[int, typer.Option(min=1, help="How many days back.")] = 30,
     limit: Annotated[int, typer.Option(min=0, help="How many of the latest attempts.")] = 10,
@@ -28,13 +60,19 @@ def costs(
     json: AsJson = False,
 ) -> None:
     """Show budgets, totals per model and the latest attempts; what dead processes held is counted as lost."""
-    loaded = configuration.load(config)
-    since_ms = int((time.time() - days * 86_400) * 1000)
-    with Store(loaded.database) as store:
-        Ledger(store, loaded.config.budgets).sweep()
+    if context.invoked_subcommand:
+        for name in context.params:
+            source = context.get_parameter_source(name)
+            if source and source.name == "COMMANDLINE":
+                raise typer.BadParameter(
+                    f"write --{name} after {context.invoked_subcommand!r}, not before it"
+                )
+        return
+    with _ledger(config) as (loaded, store):
+        since_ms = int((store.now() - days * 86_400) * 1000)
 
         def read(database: Database) -> tuple[list[Any], list[Any], list[Attempt]]:
-            standings = reports.standings(database, loaded.config.budgets, now=time.time())
+            standings = reports.standings(database, loaded.config.budgets, now=store.now())
             totals = reports.totals(database, since_ms=since_ms)
             latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request)
             return list(standings), totals, latest
@@ -57,5 +95,143 @@ def costs(
     console.print(tables.attempts(latest))
 
 
+@app.command()
+def report(
+    config: ConfigPath = None,
+    by: Annotated[By | None, typer.Option(help="One line per group, instead of everything together.")] = None,
+    per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
+    days: Days = 30,
+    time_zone: Zone = _UTC,
+    json: AsJson = False,
+) -> None:
+    """Show attempts, success, tokens, costs and times period by period, and over the whole of the days."""
+    with _ledger(config) as (_, store):
+        periods = latest(per, days, datetime.fromtimestamp(store.now(), time_zone))
+        parts, whole = store.read(partial(breakdown.report, periods=periods, by=by))
+    if json:
+        print_json({"periods": list(map(export.line, parts)), "whole": list(map(export.line, whole))})
+    elif not any(line.attempts for line in whole):
+        typer.echo(f"no attempts in the last {days} days")
+    else:
+        shown = [(line.name or "-", line.period, line) if by else (line.period, "", line) for line in parts]
+        console.print(tables.lines(f"By {per}", [row for row in shown if row[-1].attempts]))
+        bars, unnamed = _bars(parts, periods), "-" if by else "everything"
+        rows = [(line.name or unnamed, bars[line.name], line) for line in whole]
+        console.print(tables.lines(whole[0].period, rows))
+
+
+@app.command()
+def top(
+    what: Annotated[By, typer.Argument(help="What to compare.")] = "user",
+    config: ConfigPath = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    days: Days = 30,
+    time_zone: Zone = _UTC,
+    json: AsJson = False,
+) -> None:
+    """Show the dearest users, sessions, models, tasks or prompts, and their shares of all costs."""
+    with _ledger(config) as (_, store):
+        span = _back(days, datetime.fromtimestamp(store.now(), time_zone))
+        found = store.read(lambda database: lines(database, span, what, limit=limit))
+        (whole,) = store.read(lambda database: lines(database, span))
+    if json:
+        print_json(list(map(export.line, found)))
+    elif not found:
+        typer.echo(f"no attempts in the last {days} days")
+    else:
+        shares = [f"{line.cost / whole.cost:.1%} of the costs" if whole.cost else "" for line in found]
+        rows = [(line.name or "-", share, line) for share, line in zip(shares, found, strict=True)]
+        console.print(tables.lines(f"Dearest by {what}, last {days} days", rows))
+
+
+@app.command("forecast")
+def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = False) -> None:
+    """Forecast what the month, and each budget's current window, will have cost at its end."""
+    with _ledger(config) as (loaded, store):
+        ask = partial(forecast, budgets=loaded.config.budgets, now=store.now(), time_zone=time_zone.key)
+        found = store.read(lambda database: list(ask(database)))
+    if json:
+        print_json([_plain(asdict(row), {"limit", "spent", "expected", "low", "high"}) for row in found])
+        return
+    console.print(tables.forecasts(found))
+    for row in found:
+        if row.reason:
+            name = " ".join(filter(None, (row.budget or "everything", row.subject)))
+            typer.echo(f"{name}: {row.reason}")
+
+
+@app.command("export")
+def export_(
+    config: ConfigPath = None,
+    format: Annotated[export.Format, typer.Option(help="csv for spreadsheets, json for scripts.")] = "csv",  # noqa: A002
+    out: Annotated[Path | None, typer.Option(help="The file; otherwise standard output.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=_DATE, help="First day; otherwise 30 days.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_DATE, help="Last day; otherwise today.")] = None,
+    time_zone: Zone = _UTC,
+) -> None:
+    """Write the rows of the attempts; those that were archived are not among them."""
+    with _ledger(config) as (_, store):
+        month = _back(30, datetime.fromtimestamp(store.now(), time_zone))
+        start = since.replace(tzinfo=time_zone) if since else month.start
+        end = until.replace(tzinfo=time_zone) + timedelta(days=1) if until else month.end
+
+        def write(database: Database, file: TextIO) -> int:
+            rows = export.attempts(database, Span("", start, end))
+            return export.write(export.ATTEMPT_COLUMNS, rows, file, format)
+
+        if out is None:
+            store.read(lambda database: write(database, sys.stdout))
+            return
+        with _writable(out), files.atomic(out) as file:
+            count = store.read(lambda database: write(database, file))
+    typer.echo(f"wrote {count} attempts to {out}")
+
+
+@app.command("files")
+def files_(
+    folder: Annotated[Path, typer.Option(help="Where the files are; made if missing.")],
+    config: ConfigPath = None,
+    time_zone: Zone = _UTC,
+) -> None:
+    """Write the daily, weekly and monthly report files that are due and not there yet: for cron."""
+    with _ledger(config) as (_, store), _writable(folder):
+        for path in files.write_due(store, folder, now=store.now(), time_zone=time_zone.key):
+            typer.echo(path)
+
+
+@contextmanager
+def _ledger(config: Path | None) -> Iterator[tuple[Loaded, Store]]:
+    """Open the configured ledger, with the holds of dead processes turned into lost ones."""
+    loaded = configuration.load(config)
+    with Store(loaded.database) as store:
+        Ledger(store, loaded.config.budgets).sweep()
+        yield loaded, store
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error}") from None
+
+
+def _bars(parts: Iterable[Line], periods: Iterable[Span]) -> dict[str, str]:
+    """Draw what each group cost, period by period."""
+    spent: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for line in parts:
+        spent[line.name][line.period] = line.cost
+    return {name: sparkline([found.get(span.name, 0) for span in periods]) for name, found in spent.items()}
+
+
+def _back(days: int, now: datetime) -> Span:
+    found = latest("day", days, now)
+    return Span(f"{found[0].name} to {found[-1].name}", found[0].start, found[-1].end)
+
+
 def _plain(row: dict[str, Any], money: set[str]) -> dict[str, Any]:
-    return {name: to_usd(value) if name in money else value for name, value in row.items()}
+    return {
+        name: to_usd(value) if name in money and value is not None else value for name, value in row.items()
+    }

@@ -1,4 +1,4 @@
-"""What the ledger says: attempts, totals, and how each budget stands. Reads only."""
+"""What the ledger says of its rows: attempts, totals, and how each budget stands. Reads only."""
 
 from __future__ import annotations
 

@@ -58,13 +58,15 @@ class Sum(NamedTuple):
 def contributions(row: Ended) -> Iterator[Sum]:
     """Yield what the row of an ended attempt adds to the rollups."""
     hour = row.started_ms // HOUR_MS
+    answered = row.state == "settled" and row.error_class is None
+    ends = {state: int(row.state == state) for state in ("settled", "released", "lost")}
     tokens = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}
     yield Sum(
         "usage_rollup",
         (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error_class or ""),
         {
             "attempts": 1,
-            **{state: int(row.state == state) for state in ("settled", "released", "lost")},
+            **ends,
             "cost_nano": row.cost_nano,
             **tokens,
             "cached_tokens": row.cached_tokens,
@@ -75,9 +77,9 @@ def contributions(row: Ended) -> Iterator[Sum]:
     yield Sum(
         "payer_rollup",
         (hour, row.user_id or "", row.session_id or ""),
-        {"attempts": 1, "cost_nano": row.cost_nano, **tokens},
+        {"attempts": 1, "answered": int(answered), **ends, "cost_nano": row.cost_nano, **tokens},
     )
-    if row.state == "settled" and row.error_class is None:
+    if answered:
         for what, took in (("answer", row.latency_ms), ("first", row.first_token_ms)):
             if took is not None:
                 key = (hour, row.provider, row.model, what, bucket(took))

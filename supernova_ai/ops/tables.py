@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from supernova_ai.keys import KeyInfo
+from supernova_ai.ledger.breakdown import Line
+from supernova_ai.ledger.forecast import Forecast
 from supernova_ai.ledger.reports import Standing, Total
-from supernova_ai.money import show
+from supernova_ai.money import show, to_usd
 from supernova_ai.store.tables import Attempt
 
 _COLOURS = {"settled": "green", "released": "yellow", "lost": "red", "held": "cyan"}
@@ -65,6 +67,46 @@ def budgets(rows: Iterable[Standing]) -> Table:
     return table
 
 
+def lines(title: str, rows: Sequence[tuple[str, str, Line]]) -> Table:
+    """Show what groups took and cost: with each line goes its name, and what is written below that."""
+    right = ["Attempts\nanswered", "Released\nlost", "Tokens in\nout", "Cost\neach"]
+    timed = any(line.answer_p50_ms is not None for _, _, line in rows)
+    table = _table(title, ("",), (*right, *(("Answer\np50/p95", "First\np50/p95") if timed else ())))
+    for name, below, line in rows:
+        rate, each = line.success_rate, line.cost_per_attempt
+        times = (
+            _cell(_took(line.answer_p50_ms), _took(line.answer_p95_ms)),
+            _cell(_took(line.first_p50_ms), _took(line.first_p95_ms)),
+        )
+        table.add_row(
+            _cell(name if len(name) <= 20 else name.replace("/", "/\n", 1), below),
+            _cell(f"{line.attempts:,}", None if rate is None else f"{rate:.1%}"),
+            _cell(f"{line.released:,}", f"{line.lost:,}"),
+            _cell(f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}"),
+            _cell(_about(line.cost), None if each is None else _about(each)),
+            *(times if timed else ()),
+        )
+    return table
+
+
+def forecasts(rows: Iterable[Forecast]) -> Table:
+    """Show how the month and the budgets' windows are expected to end."""
+    table = _table(
+        "At the end", ("Budget, user", "Window"), ("Spent", "Expected", "80 % within", "Limit\npassed")
+    )
+    for row in rows:
+        limit = "-" if row.limit is None else show(row.limit)
+        name = _cell(row.budget or "everything", row.subject)
+        if row.expected is None or row.low is None or row.high is None:
+            cells = (Text(_about(row.spent)), Text("-"), Text("-"), Text(limit))
+        else:
+            likely = None if row.over is None else f"{row.over:.0%}"
+            between = _cell(_about(row.low), f"to {_about(row.high)}")
+            cells = (Text(_about(row.spent)), Text(_about(row.expected)), between, _cell(limit, likely))
+        table.add_row(name, Text(row.period), *cells)
+    return table
+
+
 def keys(rows: Iterable[KeyInfo]) -> Table:
     """Show the keys of the vault by their fingerprints."""
     table = _table("Keys", ("Provider", "Slot", "Version", "State", "Fingerprint", "Since"), ())
@@ -108,6 +150,16 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 def _cell(main: str, below: str | None, style: str = "") -> Text:
     # A Text, never markup: user ids and model names come from outside and may hold square brackets.
     return Text.assemble((main, style), *([("\n" + below, "dim")] if below else []))
+
+
+def _took(milliseconds: int | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
+
+
+def _about(nano: int) -> str:
+    """Write an amount to the cent, or if that is less than three digits, to three."""
+    usd = to_usd(nano)
+    return f"${usd:,.{max(2, 2 - usd.adjusted())}f}"
 
 
 def _cost(row: Attempt) -> Text:

@@ -40,7 +40,7 @@ class Store:
         self.now = Clock()
         try:
             if "://" in self.where and not self.where.startswith("sqlite:"):
-                self._database = _open_postgres(self.where)
+                self._database: Database = _open_postgres(self.where)
             else:
                 path = Path(self.where.removeprefix("sqlite:///")).expanduser()
                 self._database = _open_sqlite(path)

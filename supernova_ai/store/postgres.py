@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from peewee import InterfaceError, OperationalError, PostgresqlDatabase
 
 from supernova_ai.errors import StoreError
+from supernova_ai.store.bulk import run
 
 _WAIT_S = 30
 """How long a batch waits for another machine's, and how long the server lets a silent one hold it up."""
@@ -22,7 +25,7 @@ SELECT pg_advisory_xact_lock(1400204883, hashtext(current_schema()));
 # gives the lock up when the server's patience ends.
 
 
-class Postgres(PostgresqlDatabase):  # type: ignore[misc] # peewee has no types
+class Postgres(PostgresqlDatabase):
     """A database on a server; every transaction has it to itself.
 
     Args:
@@ -47,15 +50,15 @@ class Postgres(PostgresqlDatabase):  # type: ignore[misc] # peewee has no types
                 "'database' is not a valid postgresql:// URL: write postgresql://USER@HOST/DATABASE, "
                 "with special characters of a name or password as %XX"
             ) from None
-        patience = {} if "connect_timeout=" in url else {"connect_timeout": 10}
+        patience: dict[str, Any] = {} if "connect_timeout=" in url else {"connect_timeout": 10}
         super().__init__(url, prefer_psycopg3=True, application_name="supernova-ai", **patience)
 
-    def begin(self) -> None:
+    def begin(self, isolation_level: str | None = None) -> None:  # noqa: ARG002 - there is but one
         """Begin a transaction, on a new connection if the server has meanwhile dropped this one."""
         try:
-            self.execute_sql(_BEGIN)
+            run(self, _BEGIN)
         except (OperationalError, InterfaceError):
             if self.is_connection_usable():
                 raise
             self.close()  # nothing has been done in this transaction, so nothing is done twice
-            self.execute_sql(_BEGIN)
+            run(self, _BEGIN)

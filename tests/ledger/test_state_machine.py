@@ -252,7 +252,7 @@ def test_the_ledger_keeps_its_books_and_its_limits(
     """Holds, ends, late costs, sweeps, set clocks and edited budgets, in any order, on either engine."""
     monkeypatch.setattr(leases, "TERM_S", 2 * 3600)  # no renewal meanwhile: leases end by the clock alone
     run_state_machine_as_test(
-        lambda: LedgerMachine(new_database()),
+        lambda: LedgerMachine(new_database()),  # type: ignore[arg-type] # it may be any factory
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,

@@ -19,11 +19,18 @@ SHIPPED = sorted(file.stem for file in database._MIGRATIONS.glob("[0-9]*.py"))
 
 
 def schema(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
-    """Read every table's columns, in order, and its indexes, without their SQL text."""
+    """Read every table's columns, in order, and its indexes, without their SQL text.
+
+    SQLite's own index of a primary key is left out: rollups are clustered by theirs and have none.
+    """
     return {
         table: (
             database.get_columns(table),
-            {(index.name, tuple(index.columns), index.unique) for index in database.get_indexes(table)},
+            {
+                (index.name, tuple(index.columns), index.unique)
+                for index in database.get_indexes(table)
+                if not index.name.startswith("sqlite_autoindex")
+            },
         )
         for table in database.get_tables()
         if table != HISTORY

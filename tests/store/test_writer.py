@@ -122,7 +122,7 @@ def test_operations_that_arrive_together_share_a_commit(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two full batches take two commits, and the operation they waited for one."""
-    commits = []
+    commits: list[None] = []
     commit = store._database.commit
     monkeypatch.setattr(store._database, "commit", lambda: commits.append(commit()))
     with queued_together(store):

@@ -1,0 +1,165 @@
+"""What attempts took and cost, period by period and group by group, from the rollups alone.
+
+An attempt counts to the hour it was sent in, once it has ended; what is still held is in no rollup. So a
+report over a year reads some sums, never the rows, and stands when the rows have been archived.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from peewee import Case, Database, Value, fn
+
+from supernova_ai.ledger.rollups import bucket_ms
+from supernova_ai.ledger.spans import Span
+from supernova_ai.store.tables import Latency, Payer, Usage
+
+By = Literal["provider", "model", "tier", "task", "prompt", "error", "user", "session"]
+BYS: tuple[By, ...] = get_args(By)
+
+# The same model may be had from two providers, and two users may number their sessions alike.
+_FIELDS: Mapping[By | None, tuple[str, ...]] = {
+    None: (),
+    **{by: (by,) for by in BYS},
+    "model": ("provider", "model"),
+    "session": ("user", "session"),
+}
+_PAYERS: tuple[By, ...] = ("user", "session")
+_TIMED: tuple[By | None, ...] = (None, "provider", "model")
+
+_SUMS = (
+    "attempts",
+    "answered",
+    "settled",
+    "released",
+    "lost",
+    "cost",
+    "prompt_tokens",
+    "completion_tokens",
+)
+
+Key = tuple[str, ...]
+_Group = Counter[tuple[str, Any]]
+"""What a group adds up to: sums by name, errors by class, answers and first tokens by step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the ended attempts of one group took and cost in one period. The cost is nano-USD.
+
+    ``name`` joins provider and model, or user and session, with a slash; nothing is empty text.
+    ``answered`` are the attempts that ended without an error; what a lost one costs is its whole hold.
+
+    Percentiles are of the answered attempts, in milliseconds, and known for everything, for a provider and
+    for a model; elsewhere they are None. They come from steps of a factor of √2 and are a step's upper end:
+    the true percentile is at most that, and more than 0.7 of it. ``errors`` counts error classes; of users
+    and sessions none are kept.
+    """
+
+    period: str
+    name: str
+    attempts: int
+    answered: int
+    settled: int
+    released: int
+    lost: int
+    cost: int
+    prompt_tokens: int
+    completion_tokens: int
+    answer_p50_ms: int | None
+    answer_p95_ms: int | None
+    first_p50_ms: int | None
+    first_p95_ms: int | None
+    errors: Mapping[str, int]
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of attempts that were answered, 0 to 1; None without attempts."""
+        return self.answered / self.attempts if self.attempts else None
+
+    @property
+    def cost_per_attempt(self) -> int | None:
+        """Nano-USD, to the nearest; None without attempts."""
+        return round(self.cost / self.attempts) if self.attempts else None
+
+
+def report(
+    database: Database, periods: Sequence[Span], by: By | None = None
+) -> tuple[list[Line], list[Line]]:
+    """Return the lines of each period, and those of all of them together, dearest first.
+
+    Without a grouping each period has one line, zeros included.
+    """
+    parts = []
+    whole: defaultdict[Key, _Group] = defaultdict(Counter)
+    for span in periods:
+        for key, group in _groups(database, span, by).items():
+            parts.append(_line(span.name, key, group))
+            whole[key].update(group)
+    name = f"{periods[0].name} to {periods[-1].name}" if periods else ""
+    together = [_line(name, key, group) for key, group in whole.items()]
+    return parts, sorted(together, key=lambda line: (-line.cost, -line.attempts, line.name))
+
+
+def lines(database: Database, span: Span, by: By | None = None, *, limit: int | None = None) -> list[Line]:
+    """Return one line per group of one period, dearest first, at most ``limit``."""
+    return [_line(span.name, key, group) for key, group in _groups(database, span, by, limit).items()]
+
+
+def _groups(database: Database, span: Span, by: By | None, limit: int | None = None) -> dict[Key, _Group]:
+    """Return what each group adds up to, dearest first."""
+    table: Any = Payer if by in _PAYERS else Usage
+    answered = Payer.answered if by in _PAYERS else Case(None, [(Usage.error == "", Usage.settled)], 0)
+    columns = [answered if name == "answered" else getattr(table, name) for name in _SUMS]
+    fields = [getattr(table, name) for name in _FIELDS[by]]
+    query = _within(table.select(*fields, *map(fn.SUM, columns)), table, span).group_by(*fields)
+    query = query.order_by(fn.SUM(table.cost).desc(), fn.SUM(table.attempts).desc(), *fields).limit(limit)
+    found: dict[Key, _Group] = {}
+    for row in query.tuples().execute(database):
+        sums = row[len(fields) :]
+        found[tuple(row[: len(fields)])] = Counter(
+            {("sum", name): int(value or 0) for name, value in zip(_SUMS, sums, strict=True)}
+        )
+    more = []
+    if by not in _PAYERS:
+        names = [getattr(Usage, name) for name in _FIELDS[by]]
+        query = Usage.select(*names, Value("error"), Usage.error, fn.SUM(Usage.attempts))
+        more.append(_within(query.where(Usage.error != ""), Usage, span).group_by(*names, Usage.error))
+    if by in _TIMED:
+        names = [getattr(Latency, name) for name in _FIELDS[by]]
+        query = Latency.select(*names, Latency.what, Latency.bucket, fn.SUM(Latency.attempts))
+        more.append(_within(query, Latency, span).group_by(*names, Latency.what, Latency.bucket))
+    for query in more:
+        for *key, what, which, count in query.tuples().execute(database):
+            if (group := found.get(tuple(key))) is not None:
+                group[what, which] = int(count)
+    return found
+
+
+def _line(period: str, key: Key, group: _Group) -> Line:
+    rest: list[Any] = [group["sum", name] for name in _SUMS]
+    for what in ("answer", "first"):
+        steps = sorted((which, count) for (kind, which), count in group.items() if kind == what)
+        rest += [_percentile(steps, percent) for percent in (50, 95)]
+    rest.append({which: count for (kind, which), count in sorted(group.items()) if kind == "error"})
+    return Line(period, "/".join(key), *rest)
+
+
+def _within(query: Any, table: Any, span: Span) -> Any:
+    first, after = span.hours
+    # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
+    return query.where((table.hour >= first) & (table.hour < after) & (table.attempts > 0))
+
+
+def _percentile(steps: list[tuple[int, int]], percent: int) -> int | None:
+    """Return the upper end of the step that holds the percentile (nearest rank), in milliseconds."""
+    rank = math.ceil(sum(count for _, count in steps) * percent / 100)
+    for bucket, count in steps:
+        rank -= count
+        if rank <= 0:
+            return int(bucket_ms(bucket))
+    return None

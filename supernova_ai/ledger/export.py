@@ -1,0 +1,114 @@
+"""Attempts and report lines as CSV or JSON, row by row: a year of attempts need not fit into memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from peewee import Database
+
+from supernova_ai.ledger.breakdown import Line
+from supernova_ai.ledger.spans import Span
+from supernova_ai.money import to_usd
+from supernova_ai.store.tables import Attempt
+
+Format = Literal["csv", "json"]
+Row = Mapping[str, Any]
+
+BATCH = 1000
+"""Rows read at once."""
+
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_ASIDE = {"windows", "held", "cost", "started_ms", "ended_ms"}  # inner ids, and what is shown otherwise
+
+ATTEMPT_COLUMNS = (
+    "started",
+    "ended",
+    *(name for name in Attempt._meta.sorted_field_names if name not in _ASIDE),
+    "held_usd",
+    "cost_usd",
+)
+LINE_COLUMNS = (
+    *(field.name for field in fields(Line) if field.name != "cost"),
+    "success_rate",
+    "cost_usd",
+    "cost_per_attempt_usd",
+)
+
+
+def attempts(database: Database, span: Span) -> Iterator[Row]:
+    """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC."""
+    first, after = (int(moment.timestamp() * 1000) for moment in (span.start, span.end))
+    last_ms, last_id = first, ""
+    while True:
+        query = Attempt.select().where(
+            # The first two alone bound the search in the index; the rest makes it begin after the last row.
+            (Attempt.started_ms >= last_ms)
+            & (Attempt.started_ms < after)
+            & ((Attempt.started_ms > last_ms) | (Attempt.id > last_id))
+        )
+        batch = list(query.order_by(Attempt.started_ms, Attempt.id).limit(BATCH).execute(database))
+        yield from map(_attempt, batch)
+        if len(batch) < BATCH:
+            return
+        last_ms, last_id = batch[-1].started_ms, batch[-1].id
+
+
+def line(line: Line) -> Row:
+    """Return the line with its rates, and money in decimal USD texts."""
+    each = line.cost_per_attempt
+    plain = asdict(line) | {
+        "success_rate": None if line.success_rate is None else round(line.success_rate, 4),
+        "cost_usd": _usd(line.cost),
+        "cost_per_attempt_usd": None if each is None else _usd(each),
+    }
+    return {name: plain[name] for name in LINE_COLUMNS}
+
+
+def write(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Format) -> int:
+    """Write the rows, whose names are the columns, and return how many there were.
+
+    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front; JSON is exact.
+
+    Args:
+        file: opened with ``newline=""``.
+    """
+    count = 0
+    if form == "csv":
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_cell(row[name]) for name in columns])
+            count += 1
+        return count
+    for row in rows:
+        file.write((",\n" if count else "[\n") + json.dumps(row, ensure_ascii=False))
+        count += 1
+    file.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = " ".join(f"{name}={number}" for name, number in value.items())
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _attempt(row: Attempt) -> Row:
+    plain = row.__data__ | {"held_usd": _usd(row.held), "cost_usd": _usd(row.cost)}
+    plain |= {"started": _iso(row.started_ms), "ended": _iso(row.ended_ms)}
+    return {name: plain[name] for name in ATTEMPT_COLUMNS}
+
+
+def _usd(nano: int) -> str:
+    return f"{to_usd(nano):f}"
+
+
+def _iso(moment_ms: int | None) -> str | None:
+    if moment_ms is None:
+        return None
+    return datetime.fromtimestamp(moment_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,78 @@
+"""The books, added up again from the rows of the attempts, by other means than the ledger's own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+from peewee import Database
+
+from supernova_ai.store.tables import Attempt, Latency, Payer, Table, Usage, Window
+
+
+def check(database: Database) -> None:
+    """Assert that every window and every rollup says what the rows of the attempts say."""
+    attempts = list(Attempt.select().execute(database))
+    columns = Window.select(Window.id, Window.settled, Window.held, Window.lost).tuples()
+    windows = {number: amounts for number, *amounts in columns.execute(database) if any(amounts)}
+    assert windows == _windows(attempts)
+    assert _found(database) == _rollups(attempts)
+
+
+def _windows(attempts: Iterable[Any]) -> dict[int, list[int]]:
+    sums: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for attempt in attempts:
+        amounts = (
+            attempt.cost if attempt.state == "settled" else 0,
+            attempt.held if attempt.state == "held" else 0,
+            attempt.cost if attempt.state == "lost" else 0,
+        )
+        for window in json.loads(attempt.windows):
+            sums[window] = [one + other for one, other in zip(sums[window], amounts, strict=True)]
+    return {window: amounts for window, amounts in sums.items() if any(amounts)}
+
+
+_KEYS: dict[type[Table], tuple[str, ...]] = {
+    Usage: ("hour", "provider", "model", "tier", "task", "prompt", "error"),
+    Payer: ("hour", "user", "session"),
+    Latency: ("hour", "provider", "model", "what", "bucket"),
+}
+
+
+def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for row in attempts:
+        if row.state == "held":
+            continue
+        hour = row.started_ms // 3_600_000
+        where = (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error or "")
+        usage, payer = (Usage, *where), (Payer, hour, row.user or "", row.session or "")
+        answered = row.state == "settled" and row.error is None
+        sums[(*payer, "answered")] += answered
+        for who in (usage, payer):
+            sums[(*who, "attempts")] += 1
+            sums[(*who, row.state)] += 1
+            sums[(*who, "cost")] += row.cost
+            sums[(*who, "prompt_tokens")] += row.prompt
+            sums[(*who, "completion_tokens")] += row.completion
+        for name in ("cached", "cache_write", "reasoning"):
+            sums[(*usage, f"{name}_tokens")] += getattr(row, name)
+        for what, took in (("answer", row.latency_ms), ("first", row.first_token_ms)):
+            if answered and took is not None:
+                step = next(n for n in count() if 2**n >= took * took)  # the root of two, n times
+                sums[(Latency, hour, row.provider, row.model, what, step, "attempts")] += 1
+    return +sums  # without zeros
+
+
+def _found(database: Database) -> Counter[tuple[Any, ...]]:
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for table, names in _KEYS.items():
+        for row in table.select().dicts().execute(database):
+            key = [row.pop(name) for name in names]
+            assert min(row.values()) >= 0
+            for column, amount in row.items():
+                sums[(table, *key, column)] = amount
+    return +sums

@@ -1,0 +1,186 @@
+"""``supernova costs report``, ``top``, ``forecast``, ``export`` and ``files``: readable and exact."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peewee import Database
+
+from supernova_ai import config as configuration
+from supernova_ai.ledger import rollups
+from supernova_ai.ledger.rollups import Ended
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt
+from tests.cli.conftest import Supernova
+
+Spend = Callable[..., None]
+
+DAY_MS = 86_400_000
+ODD = "[/bold]=ann"
+
+
+@pytest.fixture
+def spend() -> Iterator[Spend]:
+    """Put a settled attempt into the ledger, rows and rollups, so many days ago, for so many nano-dollars."""
+    with Store(configuration.load().database) as store:
+
+        def run(days_ago: int, nano: int, *, user: str = "ann", model: str = "gpt-6-luna") -> None:
+            sent = int(time.time() * 1000) - days_ago * DAY_MS
+            who = ("openai", model, "economy", "chat", "hello", user, None)
+            columns: list[Any] = [sent, *who, "settled", nano, 30, 4, 0, 0, 0, 700, 90, None]
+            row = Ended(*columns)
+
+            def add(database: Database) -> None:
+                rollups.add(database, row)
+                Attempt.insert(
+                    {field: value for field, value in row._asdict().items() if value is not None}
+                    | {
+                        "id": f"{days_ago} {user} {nano}",
+                        "request": "r",
+                        "process": "p",
+                        "held_nano": nano,
+                        "config_version": "c",
+                        "price_version": "p",
+                    }
+                ).execute(database)
+
+            store.write(add).result()
+
+        yield run
+
+
+def test_report_fits_80_columns(supernova: Supernova, spend: Spend) -> None:
+    """Days and the whole are shown in 80 columns: success, tokens, costs, times, and a line of bars."""
+    spend(2, 1_000_000_000)
+    spend(0, 2_000_000_000, model="a-model-with-a-very-long-name-indeed-2026-11-22")
+    result = supernova("costs", "report", "--days", "3")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    for shown in ("everything", "▄·█", "100.0%", "$3.00", "$1.50", "0.72 s", "0.09 s"):
+        assert shown in result.out
+    grouped = supernova("costs", "report", "--by", "model", "--per", "month", "--days", "1")
+    assert max(map(len, grouped.out.splitlines())) <= 80
+    assert "openai/" in grouped.out
+
+
+def test_report_as_json_is_exact(supernova: Supernova, spend: Spend) -> None:
+    """Each day has a line, an empty one too, and the whole adds up to the nano-dollar."""
+    spend(2, 1)
+    spend(0, 2)
+    plain = supernova("costs", "report", "--days", "3", "--json").json
+    assert [line["cost_usd"] for line in plain["periods"]] == ["0.000000001", "0", "0.000000002"]
+    (whole,) = plain["whole"]
+    assert (whole["attempts"], whole["cost_usd"], whole["errors"]) == (2, "0.000000003", {})
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert plain["periods"][-1]["period"] == today
+
+
+def test_top_shows_who_costs_most(supernova: Supernova, spend: Spend) -> None:
+    """The dearest come first with their shares, and a user may be called anything."""
+    spend(0, 1_000_000_000, user="bob")
+    spend(1, 3_000_000_000, user=ODD)
+    result = supernova("costs", "top")
+    assert result.out.index(ODD) < result.out.index("bob")
+    assert "75.0% of the costs" in result.out
+    (line,) = supernova("costs", "top", "model", "--limit", "1", "--json").json
+    assert (line["name"], line["cost_usd"]) == ("openai/gpt-6-luna", "4")
+
+
+def test_forecast_of_a_steady_ledger(supernova: Supernova, spend: Spend) -> None:
+    """After weeks of a dollar a day, about a dollar a day is forecast, with its interval."""
+    for days in range(30):
+        spend(days, 1_000_000_000)
+    month, daily, monthly = supernova("costs", "forecast", "--json").json
+    now = datetime.now(UTC)
+    days = ((now.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)).day
+    assert float(month["low"]) <= float(month["expected"]) <= float(month["high"])
+    assert float(month["expected"]) == pytest.approx(days, abs=1.01)
+    assert (daily["budget"], daily["limit"], monthly["limit"]) == ("daily", "50", "1000")
+    assert "everything" in supernova("costs", "forecast").out
+
+
+def test_forecast_says_what_it_lacks(supernova: Supernova) -> None:
+    """Before there is enough history the forecast says so, instead of a number."""
+    result = supernova("costs", "forecast")
+    assert result.code == 0
+    assert "everything: not enough history: 0 whole days, 0 with costs; it takes 21 and 7" in result.out
+    assert supernova("costs", "forecast", "--json").json[0]["expected"] is None
+
+
+def test_export_to_standard_output_and_to_a_file(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """CSV and JSON have the same attempts; the file is its owner's alone."""
+    spend(1, 1, user="=cmd()")
+    spend(0, 2)
+    rows = supernova("costs", "export", "--format", "json").json
+    assert [(row["user"], row["cost_usd"]) for row in rows] == [
+        ("=cmd()", "0.000000001"),
+        ("ann", "0.000000002"),
+    ]
+    written = supernova("costs", "export", "--out", "attempts.csv")
+    assert written.out == "wrote 2 attempts to attempts.csv\n"
+    file = folder / "attempts.csv"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    found = list(csv.DictReader(io.StringIO(file.read_bytes().decode(), newline="")))
+    assert [row["user"] for row in found] == ["'=cmd()", "ann"]
+
+
+def test_export_takes_whole_days(supernova: Supernova, spend: Spend) -> None:
+    """The first and the last day are both in it."""
+    for days in range(4):
+        spend(days, days + 1)
+    day = datetime.now(UTC) - timedelta(days=2)
+    rows = supernova(
+        "costs",
+        "export",
+        "--format",
+        "json",
+        "--since",
+        f"{day:%Y-%m-%d}",
+        "--until",
+        f"{day + timedelta(days=1):%Y-%m-%d}",
+    ).json
+    assert [row["cost_usd"] for row in rows] == ["0.000000003", "0.000000002"]
+
+
+def test_files_for_cron(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """The files that are due are written and named; the second run is silent."""
+    spend(2, 1)
+    result = supernova("costs", "files", "--folder", "reports")
+    paths = [Path(line) for line in result.out.splitlines()]
+    assert paths
+    assert all(path.exists() for path in paths)
+    assert json.loads((folder / paths[1]).read_text())[0]["by"] == "all"
+    assert supernova("costs", "files", "--folder", "reports").out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--days", "3", "report"), "--days after 'report'"),
+        (("report", "--time-zone", "Nowhere"), "'Nowhere' is not a time zone"),
+        (("report", "--by", "colour"), "colour"),
+        (("export", "--out", "nowhere/file.csv"), "cannot be written"),
+        (("files", "--folder", "taken"), "cannot be written"),
+    ],
+)
+def test_wrong_use_is_refused(supernova: Supernova, folder: Path, arguments: Any, said: str) -> None:
+    """A wrong option, or a place that cannot be written, is usage: code 2 and what was wrong."""
+    (folder / "taken").write_text("a file")
+    result = supernova("costs", *arguments)
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+
+
+@pytest.mark.parametrize("command", [["report"], ["top"]])
+def test_an_empty_ledger_says_so(supernova: Supernova, command: list[str]) -> None:
+    """Without attempts there is no table."""
+    assert supernova("costs", *command).out == "no attempts in the last 30 days\n"

@@ -1,0 +1,85 @@
+"""A client's surroundings, as tests want them: providers on loopback, a vault with a key in each slot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from supernova_ai.config import Config
+from supernova_ai.keys import MasterKey, Vault
+from supernova_ai.ledger import reports
+from supernova_ai.secret import Secret
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt, Window
+
+MASTER = MasterKey.of(bytes(32))
+
+_KEYS = {"openai": "sk-{}", "anthropic": "sk-ant-{}", "huggingface": "hf_{}"}
+_USUAL: dict[str, dict[str, Any]] = {
+    "openai": {"models": {"standard": "gpt-4o-mini"}, "keys": ["primary"]},
+    "anthropic": {"models": {"standard": "claude-haiku-4-5"}, "keys": ["primary"]},
+    "ollama": {"models": {"standard": "llama3.1"}, "keys": [], "price": "free"},
+    "huggingface": {
+        "models": {"standard": "meta-llama/llama-3.1-8b-instruct"},
+        "keys": ["primary"],
+        "prices": {"meta-llama/llama-3.1-8b-instruct": {"input": "0.10", "output": "0.20"}},
+    },
+}
+
+
+def key_of(provider: str, slot: str = "primary") -> str:
+    """The key that ``configure`` puts into a provider's slot."""
+    return _KEYS.get(provider, "{}").format(f"{provider}{slot}0123456789")
+
+
+def configure(
+    path: Path,
+    providers: Mapping[str, str | Mapping[str, Any]],
+    *,
+    routing: Mapping[str, Any] | None = None,
+    budgets: list[dict[str, Any]] | None = None,
+    without: tuple[str, ...] = (),
+    **settings: Any,
+) -> Config:
+    """Make a configuration over a database at ``path``, and put the providers' keys into its vault.
+
+    A provider is given by its address, or by settings with the address under ``url``; what they leave out is
+    usual: one model and one key, in the tier standard. The slots in ``without`` get no key.
+    """
+    written = {}
+    for name, given in providers.items():
+        own = {"url": given} if isinstance(given, str) else dict(given)
+        url = own.pop("url") + ("/v1" if name in ("openai", "huggingface") else "")
+        written[name] = _USUAL.get(name, {}) | {"api_base": url} | own
+    config = Config.model_validate(
+        {
+            "database": str(path),
+            "providers": written,
+            "routing": {"priority": list(providers), "retries": 0} | dict(routing or {}),
+            "budgets": [{"name": "daily", "limit": 10, "per": "day"}] if budgets is None else budgets,
+            **settings,
+        }
+    )
+    with Store(path) as store:
+        vault = Vault(store, MASTER)
+        for name, provider in config.providers.items():
+            for slot in provider.keys:
+                if f"{name}/{slot}" not in without:
+                    vault.add(name, slot, Secret(key_of(name, slot)))
+    return config
+
+
+def attempts(path: Path) -> list[Attempt]:
+    """Read the ledger's rows, oldest first."""
+    with Store(path) as store:
+        rows = store.read(lambda database: reports.attempts(database, limit=1000))
+    return sorted(rows, key=lambda row: (row.started_ms, row.ended_ms or 0))
+
+
+def window(path: Path, budget: str = "daily") -> Window:
+    """Read a budget's window: what is settled, held and lost in it, in nano-USD."""
+    query = Window.select().where(Window.budget == budget)
+    with Store(path) as store:
+        found = store.read(lambda database: list(query.execute(database)))
+    return found[0] if found else Window(settled=0, held=0, lost=0)  # none until money is held
