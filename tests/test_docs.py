@@ -160,13 +160,7 @@ def test_every_direct_dependency_has_its_reason() -> None:
         _read("docs/dependencies.md"),
         re.M,
     )
-    reasoned = {name for row in rows for name in row.split(", ")} - {
-        "package",
-        "extra",
-        "postgres",
-        "redis",
-        "dashboard",
-    }
+    reasoned = {name for row in rows for name in row.split(", ")} - {"package", "extra", "dashboard"}
     assert reasoned == {re.split(r"[<>=!~\[ ;]", requirement)[0] for requirement in declared}
 
 
