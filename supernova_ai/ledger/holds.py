@@ -131,10 +131,13 @@ def _reserve(database: Database, share: Share, amount: int) -> int:
     arguments = (amount, *key, amount, share.limit)
     found = _run(database, reserve, *arguments).fetchone()
     if found is None:
+        # Not tried where there is one already: PostgreSQL would count on its ids at each refusal, to their end.
         _run(
             database,
             "INSERT INTO budget_window (budget, subject, period, settled_nano, held_nano, lost_nano) "
-            "VALUES (?, ?, ?, 0, 0, 0) ON CONFLICT DO NOTHING",
+            "SELECT ?, ?, ?, 0, 0, 0 WHERE NOT EXISTS "
+            "(SELECT 1 FROM budget_window WHERE budget = ? AND subject = ? AND period = ?)",
+            *key,
             *key,
         )
         found = _run(database, reserve, *arguments).fetchone()

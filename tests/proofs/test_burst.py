@@ -1,0 +1,120 @@
+"""Everybody at once: no limit is passed at any moment, and none of the room is wasted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+from random import Random
+from typing import Any
+
+from peewee import Database
+
+from supernova_ai.config import Budget
+from supernova_ai.errors import BudgetExceeded
+from supernova_ai.ledger import End, Hold, Ledger
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Window
+from supernova_ai.types import Usage
+from tests.proofs.calls import FORK, attempts, check, placing, settled
+
+PROCESSES, TASKS = 4, 50
+BUDGETS = (
+    Budget(name="all", limit=Decimal("0.50"), per="day"),
+    Budget(name="openai", limit=Decimal("0.30"), per="week", provider="openai"),
+    Budget(name="each-user", limit=Decimal("0.25"), per="month", user="*"),
+    Budget(name="summaries", limit=Decimal("0.10"), per="day", task="summary"),
+)
+LIMITS = {budget.name: to_nano(budget.limit) for budget in BUDGETS}
+LEAST, MOST = to_nano("0.001"), to_nano("0.005")  # of a hold: there is room for a hundred of the dearest
+
+
+async def spend(ledger: Ledger, name: str, chance: Random) -> None:
+    """Make one call after the other until a budget that bears on this task is really full."""
+    who = {
+        "provider": chance.choice(["openai", "ollama"]),
+        "user_id": chance.choice(["ann", "bob", "cid", None]),
+        "task": chance.choice(["chat", "chat", "summary"]),
+    }
+    number = 0
+    amount = chance.randint(LEAST, MOST)
+    while True:
+        try:
+            operation = placing(ledger, f"{name}-{number}", amount, **who)
+            hold: Hold = await asyncio.wrap_future(ledger.write(operation))
+        except BudgetExceeded as refusal:
+            left = to_nano(refusal.left)
+            if left >= LEAST:
+                amount = min(amount, left)
+            elif refusal.held == 0:
+                return
+            await asyncio.sleep(chance.uniform(0.002, 0.02))
+            continue
+        await asyncio.sleep(chance.uniform(0, 0.005))
+        end = settled(chance.randint(0, amount), ledger.now_ms())
+        if chance.random() < 0.1:
+            end = End("released", 0, None, Usage(), ledger.now_ms(), error="RateLimited")
+        assert await asyncio.wrap_future(ledger.end(hold, end))
+        number += 1
+        amount = chance.randint(LEAST, MOST)
+
+
+def worker(where: str, number: int, seed: int) -> None:
+    """One process: its tasks on one event loop, one ledger."""
+
+    async def burst(ledger: Ledger) -> None:
+        async with asyncio.timeout(120):
+            names = [f"{number}-{task}" for task in range(TASKS)]
+            await asyncio.gather(*(spend(ledger, name, Random(f"{seed} {name}")) for name in names))
+
+    with Store(where) as store:
+        ledger = Ledger(store, BUDGETS, thresholds=[50, 80])
+        asyncio.run(burst(ledger))
+        ledger.close()
+
+
+def watch(where: str, done: Event, tell: Connection) -> None:
+    """Look at the committed windows again and again; tell how often, and the worst excess of each budget."""
+
+    def look(database: Database) -> tuple[int, dict[str, int]]:
+        looks, worst = 0, dict.fromkeys(LIMITS, -(2**62))
+        used = Window.settled + Window.held + Window.lost
+        while not done.is_set():
+            looks += 1
+            for budget, amount in Window.select(Window.budget, used).tuples().execute(database):
+                worst[budget] = max(worst[budget], amount - LIMITS[budget])
+            time.sleep(0.002)
+        return looks, worst
+
+    with Store(where) as store:
+        tell.send(store.read(look))
+
+
+def test_a_burst_fills_the_budgets_and_never_passes_them(where: str, seed: int) -> None:
+    """4 processes of 50 tasks: at no committed moment above a limit, at the end at least 95 % used."""
+    done = FORK.Event()
+    told, tell = FORK.Pipe(duplex=False)
+    Store(where).close()
+    watching = FORK.Process(target=watch, args=(where, done, tell))
+    workers: list[Any] = [FORK.Process(target=worker, args=(where, n, seed)) for n in range(PROCESSES)]
+    for process in (watching, *workers):
+        process.start()
+    for process in workers:
+        process.join()
+    done.set()
+    looks, worst = told.recv()
+    watching.join()
+
+    assert [process.exitcode for process in workers] == [0] * PROCESSES
+    assert looks > 10
+    assert max(worst.values()) <= 0, f"a limit was passed: {worst}"
+    assert worst["all"] == 0 or worst["all"] > -LEAST  # it was pressed against the limit
+    with Store(where) as store:
+        check(store)
+        rows = attempts(store).values()
+        assert {row.state for row in rows} == {"settled", "released"}
+        spent = sum(row.cost for row in rows)
+        assert 0.95 * LIMITS["all"] <= spent <= LIMITS["all"]
