@@ -8,7 +8,7 @@ import os
 import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -315,7 +315,8 @@ class Stream:
         """End the provider call if it is still going. Calling again does nothing."""
         if self._source is not None:
             source, self._source = self._source, None
-            await self._engine.run(_close(source, self._turn))
+            with suppress(NoProvider):  # the client was closed, and that ended it
+                await self._engine.run(_close(source, self._turn))
 
     def __aiter__(self) -> Stream:
         return self

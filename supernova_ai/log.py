@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
-from typing import Any
-
-import structlog
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from supernova_ai.secret import redact
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
 
 _ROOT = "supernova_ai"
 
@@ -26,10 +28,27 @@ def _render(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     return " ".join([name, *(f"{key}={value}" for key, value in event.items())])
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> BoundLogger:
     """Return the logger of one module; events are dotted names with key-values (``ledger.hold.refused``)."""
-    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name if name.startswith(_ROOT) else f"{_ROOT}.{name}"),
+    return cast("BoundLogger", _Unbound(name if name.startswith(_ROOT) else f"{_ROOT}.{name}"))
+
+
+class _Unbound:
+    """A logger before its first event: importing structlog takes longer than many a command."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(_bound(self._name), method)
+
+
+@cache
+def _bound(name: str) -> BoundLogger:
+    import structlog
+
+    logger: BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
         processors=[structlog.stdlib.filter_by_level, _redact_values, _render],
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from supernova_ai.config import Config
@@ -17,7 +18,14 @@ from supernova_ai.engine.ranking import RANKINGS
 from supernova_ai.engine.reservation import Reservations
 from supernova_ai.engine.router import Router
 from supernova_ai.engine.strategy import Strategy
-from supernova_ai.errors import InvalidRequest, NoProvider, ProviderError, ProviderTimeout, StreamInterrupted
+from supernova_ai.errors import (
+    ExtraMissing,
+    InvalidRequest,
+    NoProvider,
+    ProviderError,
+    ProviderTimeout,
+    StreamInterrupted,
+)
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
 from supernova_ai.money import to_usd
@@ -55,6 +63,10 @@ class Engine:
         self.run = self._background.run
 
     async def _open(self, config: Config, strategy: Strategy) -> Router:
+        if config.redis and find_spec("redis") is None:
+            raise ExtraMissing(
+                "'redis' is configured and its driver is missing: pip install 'supernova-ai[redis]'"
+            )
         return Router(config, self._deployments, strategy)
 
     async def complete(self, request: Request) -> Reply:
@@ -74,7 +86,7 @@ class Engine:
             failure = self._failed(call, error)
         finally:
             self._router.forget(call)
-        await call.closed()
+            await call.closed()
         if failure is not None:
             raise failure
         return call.reply(response.choices[0].finish_reason)
@@ -128,7 +140,7 @@ class Engine:
             self._router.forget(call)
             if response is not None:
                 await response.aclose()
-        await call.closed()
+            await call.closed()
         if failure is not None:
             raise failure
         yield call.reply(finish_reason)

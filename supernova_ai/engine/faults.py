@@ -129,6 +129,8 @@ def _kind(error: Exception) -> type[ProviderError]:
     for theirs, ours in _BY_CLASS:
         if isinstance(error, theirs):
             return ours
+    if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in (error, *_causes(error))):
+        return ProviderTimeout
     status = _status(error) or int(getattr(error, "status_code", None) or 0)
     return _BY_STATUS.get(status, ProviderUnavailable)
 
@@ -148,7 +150,9 @@ def _causes(error: Exception) -> Iterator[BaseException]:
     """Yield what led to the error, nearest first, without the failures of earlier attempts behind it."""
     cause = error.__cause__ or error.__context__
     while cause is not None and not isinstance(cause, SupernovaError):
-        if type(cause).__module__ == litellm.exceptions.__name__:
+        if isinstance(cause, MidStreamFallbackError):
+            pass  # LiteLLM's wrapping of this very failure
+        elif type(cause).__module__ == litellm.exceptions.__name__:
             return
         yield cause
         cause = cause.__cause__ or cause.__context__

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from supernova_ai.log import get_logger
+from supernova_ai.secret import redact
 
 log = get_logger(__name__)
 
@@ -29,11 +30,26 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class _Forward(logging.Handler):
-    """LiteLLM logs tracebacks with the provider's words in them: pass them on as redacted debug events."""
+class _Forward(logging.Filter):
+    """LiteLLM logs tracebacks with the provider's words in them: pass them on as redacted debug events.
 
-    def emit(self, record: logging.LogRecord) -> None:
+    A filter and not a handler, so that no other handler sees them first.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
         log.debug("litellm.log", level=record.levelname, message=record.getMessage())
+        return False
+
+
+class _Redact(logging.Filter):
+    """The OpenAI client logs the answers that are errors, and a refused key may be in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        return True
 
 
 with _environment(_FOR_IMPORT):
@@ -45,8 +61,10 @@ with _environment(_FOR_IMPORT):
 
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
     _logger = logging.getLogger(_name)
-    _logger.handlers = [_Forward()]
+    _logger.addFilter(_Forward())
+    _logger.handlers = [logging.NullHandler()]
     _logger.propagate = False
+logging.getLogger("openai._base_client").addFilter(_Redact())
 
 litellm.suppress_debug_info = True
 litellm.expose_router_debug_in_errors = False

@@ -15,7 +15,10 @@ from supernova_ai.errors import SupernovaError
 _CALL = "supernova_call"
 """Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
 
-_TAKES_OURS = ("anthropic", "ollama_chat")
+_TAKES_OURS = frozenset(
+    {"anthropic", "deepseek", "fireworks_ai", "gemini", "groq"}
+    | {"mistral", "ollama_chat", "openrouter", "together_ai", "xai"}
+)
 """LiteLLM's providers known to work with an HTTP client given to them; some want another kind."""
 
 

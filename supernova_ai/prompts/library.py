@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import yaml
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 
 from supernova_ai.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from jinja2 import Template as Compiled
 
 _BUILT_IN = Path(__file__).with_name("templates")
 
@@ -76,20 +76,18 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _BUILT_IN.glob("*.md")))
 
 
-@cache
-def _environment() -> SandboxedEnvironment:
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
-    )
-    environment.filters["without_markers"] = _without_markers
-    return environment
-
-
 def _without_markers(text: str) -> str:
     """Break up every <<< and >>> in the material, so that it cannot close the markers around it."""
     return re.sub(r"<{3,}|>{3,}", lambda run: " ".join(run[0]), text)
 
 
 @cache
-def _compiled(body: str) -> jinja2.Template:
-    return _environment().from_string(body)
+def _compiled(body: str) -> Compiled:
+    from jinja2 import StrictUndefined  # here: most commands render nothing
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
+    environment.filters["without_markers"] = _without_markers
+    return environment.from_string(body)

@@ -1,0 +1,181 @@
+"""The client: what it takes, what it refuses, and from where it may be called."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import supernova_ai
+from supernova_ai import InvalidRequest, NoProvider, Supernova, SupernovaError, client, errors
+from supernova_ai.testing import StubProvider
+from tests import desk
+
+
+@pytest.fixture
+def default_client(
+    tmp_path: Path, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StubProvider]:
+    """Configure the client behind the module-level functions by a file and the environment, as users do."""
+    file = tmp_path / "supernova.yaml"
+    provider = {
+        "api_base": f"{stub.url}/v1",
+        "models": dict.fromkeys(("economy", "standard", "premium"), "gpt-4o-mini"),
+    }
+    written = {"providers": {"openai": provider}, "routing": {"priority": ["openai"], "retries": 0}}
+    file.write_text(yaml.safe_dump(written))
+    monkeypatch.setenv("SUPERNOVA_CONFIG", str(file))
+    monkeypatch.setenv("OPENAI_API_KEY", desk.key_of("openai"))
+    monkeypatch.setattr(client, "_default", None)
+    yield stub
+    client.default().close()
+
+
+def test_exports_are_what_they_say() -> None:
+    """Every name of ``__all__`` is there, in order, and every error class is among them."""
+    assert supernova_ai.__all__ == sorted(supernova_ai.__all__)
+    assert dir(supernova_ai) == supernova_ai.__all__
+    assert all(getattr(supernova_ai, name) is not None for name in supernova_ai.__all__)
+    ours = {
+        n for n, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, SupernovaError)
+    }
+    assert ours <= set(supernova_ai.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        supernova_ai.nonsense  # noqa: B018
+
+
+async def test_every_documented_argument_is_taken(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """All the arguments of the documentation work together, and reach the provider or the ledger."""
+    reply = await nova.chat(
+        message="What now?",
+        user_id=123,
+        streaming=False,
+        task="chat",
+        tier="standard",
+        session_id="s-1",
+        max_tokens=77,
+        temperature=0.25,
+        timeout=30,
+        max_cost="0.50",
+        model="gpt-4o-mini",
+        metadata={"screen": "portfolio"},
+    )
+    (request,), (row,) = stub.requests, desk.attempts(path)
+    assert (request.body["max_tokens"], request.body["temperature"]) == (77, 0.25)
+    assert "What now?" in request.body["messages"][-1]["content"]
+    assert (row.user, row.session, row.task, row.tier) == ("123", "s-1", "chat", "standard")
+    assert (row.request, row.prompt_name) == (reply.request_id, "chat")
+    assert (reply.cached, reply.quality_score, str(reply)) == (False, None, "Diversify, always.")
+    assert 0 < reply.latency_s < 60
+    assert [attempt.id for attempt in reply.attempts] == [row.id]
+
+
+async def test_analyze_sends_the_text_as_material(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """An analysis uses its own prompt and task, with the text inside."""
+    reply = await nova.analyze(content="Acme rose 8 %.", analysis_type="risk", user_id=1, tier="standard")
+    (row,) = desk.attempts(path)
+    assert (row.task, row.prompt_name) == ("analysis", "analysis-risk")
+    assert "Acme rose 8 %." in stub.requests[0].body["messages"][-1]["content"]
+    assert reply.content == "Diversify, always."
+
+
+NO_USD: list[Any] = [0, -1, "much", float("nan"), float("inf"), []]
+BAD: list[tuple[dict[str, Any], str]] = [
+    *(
+        ({"message": m}, "message must be a text that is not empty")
+        for m in ("", " \n", None, 5, b"hi", ["hi"])
+    ),
+    ({"message": "half a \ud83d"}, "half a character"),
+    ({"tier": "gold"}, "tier 'gold' is not known; choose one of: economy, standard, premium"),
+    ({"tier": ["standard"]}, "tier"),
+    ({"task": "sing"}, "task 'sing' is not configured; choose one of: chat, analysis, summary"),
+    ({"task": ["chat"]}, "task"),
+    *(
+        ({"max_tokens": n}, "max_tokens must be a whole number from 1 to")
+        for n in (0, -1, 1.5, True, "9", 10**9)
+    ),
+    *(({"temperature": t}, "temperature must be a number from 0 to 2") for t in (-1, 3, "hot", float("nan"))),
+    *(({"timeout": t}, "timeout must be a number from") for t in (0, -1, "soon", float("inf"), True)),
+    *(({"max_cost": c}, "max_cost must be") for c in NO_USD),
+    ({"model": "gpt-99"}, "model 'gpt-99' is not configured; choose one of: openai/gpt-4o-mini"),
+    ({"model": 5}, "model 5 is not configured"),
+    *(({"user_id": u}, "user_id must be a text or a whole number") for u in (1.5, True, {"id": 1})),
+    ({"user_id": "\udcff"}, "user_id holds half a character"),
+    ({"session_id": ["s"]}, "session_id must be a text or a whole number"),
+    ({"metadata": "screen"}, "metadata must be a mapping"),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), BAD, ids=lambda value: ascii(value) if isinstance(value, dict) else ""
+)
+async def test_bad_argument_is_named(
+    given: dict[str, Any], words: str, nova: Supernova, stub: StubProvider
+) -> None:
+    """A wrong argument is an InvalidRequest (a ValueError too) that names it; nothing is sent."""
+    with pytest.raises(InvalidRequest) as raised:
+        await nova.chat(**{"message": "What now?"} | given)
+    assert words in str(raised.value)
+    assert isinstance(raised.value, ValueError)
+    with pytest.raises(InvalidRequest, match=re.escape(words)):
+        async with nova.stream(**{"message": "What now?"} | given) as stream:
+            await anext(stream)
+    assert stub.requests == []
+
+
+async def test_unknown_analysis_lists_the_known(nova: Supernova) -> None:
+    """An analysis type that does not exist is refused with those that do."""
+    with pytest.raises(InvalidRequest, match="financial, news, risk, sentiment, summary"):
+        await nova.analyze("Acme rose.", analysis_type="astrological")
+
+
+async def test_switched_off_sends_nothing(open_nova: Callable[..., Supernova], stub: StubProvider) -> None:
+    """With ``enabled: false`` a call is refused and says how to switch it on."""
+    with pytest.raises(NoProvider, match="enabled: true"):
+        await open_nova({"openai": stub.url}, enabled=False).chat("What now?")
+    assert stub.requests == []
+
+
+def test_repeated_runs_and_sixteen_threads_share_one_client(nova: Supernova, stub: StubProvider) -> None:
+    """One client serves several event loops: one after the other, and in many threads at once."""
+    for _ in range(3):
+        assert asyncio.run(nova.chat("What now?")).content == "Diversify, always."
+    contents: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: contents.append(asyncio.run(nova.chat("What now?")).content))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert contents == ["Diversify, always."] * 16
+    assert len(stub.requests) == 19
+
+
+async def test_many_at_once_from_one_loop(nova: Supernova, path: Path) -> None:
+    """Fifty calls at once from a running loop are all answered, each with one attempt of its own."""
+    replies = await asyncio.gather(*(nova.chat("What now?", user_id=n) for n in range(50)))
+    assert len({reply.request_id for reply in replies}) == len(desk.attempts(path)) == 50
+
+
+def test_module_level_functions(default_client: StubProvider) -> None:
+    """chat, analyze and stream work from any loop over the configuration that the environment names."""
+
+    async def read() -> str:
+        async with supernova_ai.stream("What now?", user_id=1) as stream:
+            return "".join([token async for token in stream])
+
+    for _ in range(2):
+        assert asyncio.run(supernova_ai.chat("What now?")).content == "Diversify, always."
+        assert asyncio.run(supernova_ai.analyze("Acme rose.")).tier == "premium"
+        assert asyncio.run(read()) == "Diversify, always."
+    assert client.default() is client.default()
+    assert len(default_client.requests) == 6

@@ -1,0 +1,218 @@
+"""What follows a failed attempt: the next provider, the next key, or the error."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supernova_ai import NoProvider, ProviderUnavailable, RequestRejected, Supernova
+from supernova_ai.keys import Vault
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt, Window
+from supernova_ai.testing import Failure, Hang, Reset, Step, StubProvider, closed_port
+from tests import desk
+
+Open = Callable[..., Supernova]
+Stub = Callable[..., StubProvider]
+Rows = Callable[[], list[Attempt]]
+
+PROVIDERS = ["openai", "anthropic", "ollama", "huggingface"]
+TOXINS: list[Step] = [Failure(500), Failure(529), Failure(429), Failure(401), Failure(404), Reset()]
+BOTH = {"keys": ["primary", "backup"]}
+
+each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("toxin", TOXINS, ids=repr)
+@each_way
+async def test_next_provider_answers(
+    provider: str,
+    toxin: Step,
+    streaming: bool,
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+    window: Callable[..., Window],
+) -> None:
+    """A provider that fails is followed by the next one; each request on the wire is one attempt."""
+    bad, good = stub_provider(toxin), stub_provider("Diversify.")
+    follower = "anthropic" if provider == "openai" else "openai"
+    nova = open_nova({provider: bad.url, follower: good.url})
+    reply = await nova.chat("What now?", streaming=streaming)
+    first, second = attempts()
+    assert (reply.content, reply.provider) == ("Diversify.", follower)
+    assert [(a.provider, a.outcome) for a in reply.attempts] == [
+        (provider, "lost" if toxin == Reset() else "released"),
+        (follower, "settled"),
+    ]
+    assert (first.provider, second.provider) == (provider, follower)
+    assert (len(bad.requests), len(good.requests)) == (1, 1)
+    assert window().held == 0
+    assert window().settled + window().lost == first.cost + second.cost == reply.cost * 10**9
+
+
+@each_way
+async def test_unreachable_and_silent_providers_are_passed_over(
+    streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """A closed port and a provider that never answers each cost one attempt before the third answers."""
+    silent, good = stub_provider(Hang()), stub_provider("Diversify.")
+    with closed_port() as port:
+        nova = open_nova(
+            {
+                "openai": f"http://127.0.0.1:{port}",
+                "anthropic": {"url": silent.url, "timeout": {"total": 0.2, "stream": 0.2}},
+                "huggingface": good.url,
+            }
+        )
+        reply = await nova.chat("What now?", streaming=streaming)
+    assert reply.provider == "huggingface"
+    assert [row.state for row in attempts()] == ["released", "lost", "settled"]
+
+
+async def test_last_reason_is_raised(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """When every provider fails, the error is the last one's, and the request's attempts are found by it."""
+    first, second = stub_provider(Failure(401)), stub_provider(Failure(500))
+    nova = open_nova({"openai": first.url, "anthropic": second.url})
+    with pytest.raises(ProviderUnavailable) as raised:
+        await nova.chat("What now?")
+    assert (raised.value.provider, raised.value.status) == ("anthropic", 500)
+    assert [row.error for row in attempts()] == ["AuthenticationFailed", "ProviderUnavailable"]
+    assert {row.request for row in attempts()} == {raised.value.request_id}
+
+
+@each_way
+async def test_malformed_request_is_not_tried_elsewhere(
+    streaming: bool, open_nova: Open, stub_provider: Stub
+) -> None:
+    """A request that one provider refuses as malformed is not paid for at another."""
+    bad, good = stub_provider(Failure(400)), stub_provider("Diversify.")
+    nova = open_nova({"openai": bad.url, "anthropic": good.url})
+    with pytest.raises(RequestRejected):
+        await nova.chat("What now?", streaming=streaming)
+    assert (len(bad.requests), len(good.requests)) == (1, 0)
+
+
+async def test_cheaper_tier_follows_when_one_is_down(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """When nobody in the asked tier answers, the tiers below it are asked, and the reply says which did."""
+    bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
+    nova = open_nova(
+        {
+            "openai": {"url": bad.url, "models": {"premium": "gpt-5"}},
+            "anthropic": {"url": good.url, "models": {"economy": "claude-haiku-4-5"}},
+        }
+    )
+    reply = await nova.chat("What now?", tier="premium")
+    assert reply.tier == "economy"
+    assert [row.tier for row in attempts()] == ["premium", "economy"]
+
+
+@each_way
+async def test_without_fallback_only_the_first_provider_is_asked(
+    streaming: bool, open_nova: Open, stub_provider: Stub
+) -> None:
+    """With fallback switched off, neither another provider nor another tier is asked."""
+    bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
+    models = {"standard": "gpt-4o-mini", "economy": "gpt-4o"}
+    nova = open_nova(
+        {"openai": {"url": bad.url, "models": models}, "anthropic": good.url}, routing={"fallback": False}
+    )
+    with pytest.raises(ProviderUnavailable):
+        await nova.chat("What now?", streaming=streaming)
+    assert (len(bad.requests), len(good.requests)) == (1, 0)
+
+
+HEADER = {"openai": "authorization", "anthropic": "x-api-key", "huggingface": "authorization"}
+
+
+@pytest.mark.parametrize("provider", HEADER)
+@each_way
+async def test_backup_key_follows_a_refused_one(
+    provider: str,
+    streaming: bool,
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+) -> None:
+    """A refused key is followed by the backup; each attempt carries its own key and no other."""
+    stub = stub_provider("Diversify.", script=[Failure(401)])
+    nova = open_nova({provider: {"url": stub.url, **BOTH}})
+    reply = await nova.chat("What now?", streaming=streaming)
+    assert reply.content == "Diversify."
+    assert [(row.slot, row.state) for row in attempts()] == [("primary", "released"), ("backup", "settled")]
+    primary, backup = desk.key_of(provider, "primary"), desk.key_of(provider, "backup")
+    for request, own, other in zip(stub.requests, (primary, backup), (backup, primary), strict=True):
+        assert request.headers[HEADER[provider]].removeprefix("Bearer ") == own
+        assert other not in repr(request)
+
+
+async def test_other_slots_work_when_one_record_is_corrupt(
+    open_nova: Open, stub_provider: Stub, path: Path, attempts: Rows
+) -> None:
+    """A key record that was tampered with fails alone: the backup slot answers, and the next request too."""
+    stub = stub_provider("Diversify.")
+    nova = open_nova({"openai": {"url": stub.url, **BOTH}})
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE api_key SET sealed = zeroblob(200) WHERE slot = 'primary'")
+    connection.close()
+    for _ in range(2):
+        assert (await nova.chat("What now?")).content == "Diversify."
+    spent = [row for row in attempts() if row.cost]
+    assert [row.slot for row in spent] == ["backup", "backup"]
+    assert {row.error for row in attempts() if not row.cost} == {"KeyCorrupt"}
+    assert len(stub.requests) == 2
+
+
+async def test_missing_key_is_passed_over(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """A slot or provider without a key is passed over without an attempt."""
+    stub, good = stub_provider("Unused."), stub_provider("Diversify.")
+    nova = open_nova(
+        {"openai": stub.url, "anthropic": {"url": good.url, **BOTH}},
+        without=("openai/primary", "anthropic/primary"),
+    )
+    await nova.chat("What now?")
+    assert [(row.provider, row.slot) for row in attempts()] == [("anthropic", "backup")]
+    assert stub.requests == []
+
+
+async def test_no_key_at_all_says_how_to_add_one(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """With no key anywhere the error names each provider's command, and nothing was tried."""
+    url = stub_provider().url
+    nova = open_nova({"openai": url, "anthropic": url}, without=("openai/primary", "anthropic/primary"))
+    with pytest.raises(NoProvider, match=r"supernova keys add openai.*supernova keys add anthropic"):
+        await nova.chat("What now?")
+    assert attempts() == []
+
+
+async def test_key_removed_meanwhile_is_not_used(
+    open_nova: Open, stub_provider: Stub, path: Path, attempts: Rows
+) -> None:
+    """A key that is removed while the client is open is not sent again."""
+    stub = stub_provider("Diversify.")
+    nova = open_nova({"openai": stub.url})
+    await nova.chat("What now?")
+    with Store(path) as store:
+        Vault(store, desk.MASTER).remove("openai", "primary")
+    with pytest.raises(NoProvider):
+        await nova.chat("What now?")
+    assert len(stub.requests) == len(attempts()) == 1
+
+
+async def test_router_is_given_no_key(open_nova: Open, stub_provider: Stub) -> None:
+    """LiteLLM's list of models holds no key, before, during or after a call."""
+    stub = stub_provider("Diversify.", script=[Failure(401)])
+    nova = open_nova({"openai": {"url": stub.url, **BOTH}, "anthropic": stub.url})
+    await nova.chat("What now?")
+    router = nova._engine._router
+    kept = repr(router.model_list) + repr(router.get_model_list()) + repr(vars(router))
+    for provider in ("openai", "anthropic"):
+        for slot in ("primary", "backup"):
+            assert desk.key_of(provider, slot) not in kept

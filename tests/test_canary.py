@@ -1,0 +1,262 @@
+"""One secret, used in everything that uses a key, and then searched for in everything that could show it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import io
+import json
+import logging
+import os
+import pickle
+import re
+import sqlite3
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import yaml
+
+from supernova_ai import Supernova, SupernovaError
+from supernova_ai.cli import main
+from supernova_ai.testing import Answer, Failure, Hang, Reset, Step, StubProvider
+
+CANARY = "Canary7f3a9d5e1b"
+# Two keys have the shape that a redactor would know them by; the third has none.
+KEYS = {"openai": f"sk-{CANARY}", "anthropic": f"sk-ant-{CANARY}", "mistral": f"{CANARY}xyz"}
+MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "mistral": "mistral-small"}
+TELLING = {
+    name: [Failure(status, f"Key {key} is no good") for status in (401, 400, 500)]
+    for name, key in KEYS.items()
+}
+"""Refusals that repeat the key they refuse."""
+
+
+@dataclass
+class Evidence:
+    """All that the run left where somebody may look."""
+
+    folder: Path
+    logs: io.StringIO = field(default_factory=io.StringIO)
+    output: io.BytesIO = field(default_factory=io.BytesIO)
+    errors: list[SupernovaError] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def show(self, value: object) -> None:
+        """Keep every usual way of showing an object."""
+        ways: list[Callable[[Any], object]] = [
+            repr,
+            str,
+            vars,
+            pickle.dumps,
+            copy.deepcopy,
+            lambda it: f"{it:}",
+            lambda it: json.dumps(it, default=vars),
+            lambda it: json.dumps(dataclasses.asdict(it), default=str),
+            lambda it: it.model_dump_json(),
+        ]
+        for way in ways:
+            try:
+                self.shown.append(repr(way(value)))
+            except Exception as error:
+                self.shown.append(repr(error))
+
+    @property
+    def printed(self) -> str:
+        return self.output.getvalue().decode()
+
+    def keep_files(self) -> None:
+        for file in self.folder.rglob("*"):
+            if file.is_file() and file.name != "key.txt":
+                self.files[f"{file.name} {len(self.files)}"] = file.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+    """Do everything that touches a key, once, with everything logged that can be."""
+    found = Evidence(tmp_path_factory.mktemp("canary"))
+    handler = logging.StreamHandler(found.logs)
+    handler.setFormatter(logging.Formatter("%(name)s %(message)s %(args)s"))
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
+        for name in filter(re.compile("(LLM|SUPERNOVA|OPENAI|ANTHROPIC|MISTRAL)_").match, list(os.environ)):
+            patch.delenv(name)
+        patch.chdir(found.folder)
+        patch.setenv("PYTHONASYNCIODEBUG", "1")
+        import supernova_ai.engine  # noqa: F401 - so that LiteLLM's loggers are there
+
+        loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
+        for logger in loggers:
+            patch.setattr(logger, "level", logging.DEBUG)
+            undo.callback(logger.removeHandler, handler)
+            logger.addHandler(handler)
+            logger.manager._clear_cache()  # type: ignore[attr-defined]
+        terminal = io.TextIOWrapper(found.output, write_through=True)
+        with redirect_stdout(terminal), redirect_stderr(terminal):
+            run(found, patch)
+        yield found
+
+
+def run(found: Evidence, patch: pytest.MonkeyPatch) -> None:
+    master = found.folder / "master.key"
+    master.touch(0o600)
+    master.write_text("5a" * 32)
+    patch.setenv("SUPERNOVA_MASTER_KEY_FILE", str(master))
+    with StubProvider("Diversify, always.") as stub:
+        config = configure(found.folder / "usual.yaml", stub.url)
+        for provider, key in KEYS.items():
+            command("keys", "add", provider, "--config", config, given=key)
+        command("keys", "add", "openai", "--config", config, given=f"{KEYS['anthropic']} ")
+        for provider in KEYS:
+            alone = configure(found.folder / f"{provider}.yaml", stub.url, [provider])
+            asyncio.run(use(found, alone, stub, TELLING[provider]), debug=True)
+        asyncio.run(use_together(found, config, stub), debug=True)
+        command("chat", "What now?", "--json", "--config", config)
+        stub.reply = TELLING["openai"][0]
+        command("chat", "What now?", "--config", config)
+        for words in (["keys", "list"], ["keys", "audit"], ["costs"], ["config", "show"]):
+            command(*words, "--json", "--config", config)
+            command(*words, "--config", config)
+    asyncio.run(refuse(found), debug=True)
+    found.keep_files()
+
+
+def configure(file: Path, url: str, priority: list[str] | None = None, **settings: Any) -> str:
+    providers = {
+        name: {
+            "api_base": url if name == "anthropic" else f"{url}/v1",
+            "models": {"standard": model, "economy": None, "premium": None},
+            "keys": ["primary"],
+            "timeout": {"total": 0.3, "stream": 0.3},
+            "prices": {model: {"input": "1", "output": "1"}},
+        }
+        for name, model in MODELS.items()
+    }
+    routing = {"priority": priority or list(MODELS), "retries": 0, "breaker": {"failures": 1000}}
+    written = {"database": str(file.parent / "supernova.db"), "providers": providers, "routing": routing}
+    file.write_text(yaml.safe_dump(written | settings))
+    return str(file)
+
+
+def command(*words: str, given: str = "") -> None:
+    """Run the command as from a terminal."""
+    with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
+        patch.setattr(sys, "argv", ["supernova", *words])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+        main()
+
+
+async def failing(found: Evidence, call: Callable[[], Any]) -> None:
+    try:
+        await call()
+    except SupernovaError as error:
+        found.errors.append(error)
+
+
+async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Failure]) -> None:
+    """Ask one provider: answers, refusals that repeat the key, breaks, silences and desertions."""
+    async with Supernova(config) as nova:
+        steps: list[Step] = [*telling, Reset(), Reset(1), Hang()]
+        for streaming in (False, True):
+            ask = partial(nova.chat, "What now?", streaming=streaming)
+            found.show(await ask())
+            for step in steps:
+                stub.script.append(step)
+                await failing(found, ask)
+        stub.reply = Answer("Diversify, always.", gate=Event())
+        async with nova.stream("What now?") as stream:
+            await anext(stream)
+            found.show(stream)
+        task = asyncio.create_task(nova.chat("What now?"))
+        await asyncio.to_thread(stub.wait_for_requests, len(stub.requests) + 1)
+        task.cancel()
+        await asyncio.wait([task])
+        stub.reply = "Diversify, always."
+
+
+async def use_together(found: Evidence, config: str, stub: StubProvider) -> None:
+    """Ask one after the other, each with its own key, and look at the client from outside and inside."""
+    async with Supernova(config) as nova:
+        stub.script.extend(telling[0] for telling in TELLING.values())
+        await failing(found, partial(nova.chat, "What now?"))
+        found.keep_files()  # with the write-ahead log still there
+        for thing in (nova, nova.config, nova._engine, nova._engine._router, nova._engine._deployments):
+            found.show(thing)
+        found.show(nova._engine._router.model_list)
+        found.show(vars(nova._engine._router))
+
+
+async def refuse(found: Evidence) -> None:
+    """Refusals of ours that come while LiteLLM handles a provider's: a budget, and a corrupt key."""
+    tiny = {"name": "tiny", "limit": "0.0000001", "per": "day", "provider": "anthropic"}
+    with StubProvider(TELLING["openai"][0]) as stub:
+        async with Supernova(configure(found.folder / "tiny.yaml", stub.url, budgets=[tiny])) as nova:
+            for streaming in (False, True):
+                await failing(found, partial(nova.chat, "What now?", streaming=streaming))
+        with sqlite3.connect(found.folder / "supernova.db") as database:
+            database.execute("UPDATE api_key SET sealed = zeroblob(99) WHERE provider = 'anthropic'")
+        database.close()
+        for priority in (["anthropic"], ["openai", "anthropic"]):
+            async with Supernova(configure(found.folder / "corrupt.yaml", stub.url, priority)) as nova:
+                await failing(found, partial(nova.chat, "What now?"))
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and every error it hangs on."""
+    while error is not None:
+        yield error
+        if error.__cause__ is not None:
+            yield from chain(error.__cause__)
+        error = error.__context__
+
+
+def test_run_was_a_real_one(evidence: Evidence) -> None:
+    """The key really went through: requests were answered and refused, and the evidence says so."""
+    kinds = {type(error).__name__ for error in evidence.errors}
+    assert {"AuthenticationFailed", "RequestRejected", "ProviderUnavailable", "ProviderTimeout"} <= kinds
+    assert {"StreamInterrupted", "BudgetExceeded", "KeyCorrupt"} <= kinds
+    assert sum("is no good" in str(error) for error in evidence.errors) > 15
+    assert "litellm.log" in evidence.logs.getvalue()
+    assert "[redacted] is no good" in evidence.printed
+
+
+def test_not_in_logs(evidence: Evidence) -> None:
+    """No logger says the key, at DEBUG, LiteLLM's, its HTTP clients' and asyncio's included."""
+    assert [line for line in evidence.logs.getvalue().splitlines() if CANARY in line] == []
+
+
+def test_not_printed(evidence: Evidence) -> None:
+    """No command prints the key, as text or as JSON, and nothing else does."""
+    assert CANARY not in evidence.printed
+
+
+def test_not_in_files(evidence: Evidence) -> None:
+    """No file holds the key: the database, its write-ahead log, and what lies beside them."""
+    assert any(name.startswith("supernova.db-wal") for name in evidence.files)
+    needles = (CANARY.encode(), CANARY[::-1].encode(), CANARY.encode().hex().encode())
+    assert [name for name, data in evidence.files.items() for needle in needles if needle in data] == []
+
+
+def test_not_shown(evidence: Evidence) -> None:
+    """No object shows the key: replies, streams, the client, its configuration, LiteLLM's list of models."""
+    assert len(evidence.shown) > 100
+    assert [text for text in evidence.shown if CANARY in text] == []
+
+
+def test_not_in_errors(evidence: Evidence) -> None:
+    """No error, nor any it hangs on, says the key: as text, pickled, or in a traceback with locals."""
+    assert len(evidence.errors) > 35
+    for error in evidence.errors:
+        for link in chain(error):
+            formatted = traceback.TracebackException.from_exception(link, capture_locals=True).format()
+            texts = ["".join(formatted), repr(link), str(link), repr(vars(link)), repr(link.args)]
+            assert [text for text in texts if CANARY in text] == []
+        assert CANARY.encode() not in pickle.dumps(error)
