@@ -131,7 +131,7 @@ def _reserve(database: Database, share: Share, amount: int) -> int:
     arguments = (amount, *key, amount, share.limit)
     found = _run(database, reserve, *arguments).fetchone()
     if found is None:
-        # Not tried where there is one already: PostgreSQL would count on its ids at each refusal, to their end.
+        # Not tried where there is one: at each refusal PostgreSQL would use up an id for nothing.
         _run(
             database,
             "INSERT INTO budget_window (budget, subject, period, settled_nano, held_nano, lost_nano) "

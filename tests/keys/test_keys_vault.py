@@ -73,9 +73,7 @@ def test_new_version_supersedes_and_wipes_the_old(vault: Vault, store: Store, pa
     assert vault.reveal("openai", "primary").reveal() == SECOND.reveal()
     rows = store.read(
         lambda database: list(
-            database.execute_sql(
-                "SELECT state, length(sealed) FROM api_key ORDER BY version"
-            )
+            database.execute_sql("SELECT state, length(sealed) FROM api_key ORDER BY version")
         )
     )
     assert rows == [("revoked", 0), ("active", 73 + len(SECOND.reveal()) + 16)]
