@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import dataclasses
 import io
-import json
 import logging
 import os
 import pickle
@@ -16,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -28,11 +24,13 @@ import yaml
 from supernova_ai import Supernova, SupernovaError
 from supernova_ai.cli import main
 from supernova_ai.testing import Answer, Failure, Hang, Reset, Step, StubProvider
+from tests.evidence import Evidence, chain
 
 CANARY = "Canary7f3a9d5e1b"
-# Two keys have the shape that a redactor would know them by; the third has none.
-KEYS = {"openai": f"sk-{CANARY}", "anthropic": f"sk-ant-{CANARY}", "mistral": f"{CANARY}xyz"}
-MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "mistral": "mistral-small"}
+# The first key has no shape that a redactor could know it by. OpenAI comes last: what its client logs of a
+# failure hangs on the failures before.
+KEYS = {"mistral": f"{CANARY}xyz", "anthropic": f"sk-ant-{CANARY}", "openai": f"sk-{CANARY}"}
+MODELS = {"mistral": "mistral-small", "anthropic": "claude-haiku-4-5", "openai": "gpt-4o-mini"}
 TELLING = {
     name: [Failure(status, f"Key {key} is no good") for status in (401, 400, 500)]
     for name, key in KEYS.items()
@@ -40,52 +38,10 @@ TELLING = {
 """Refusals that repeat the key they refuse."""
 
 
-@dataclass
-class Evidence:
-    """All that the run left where somebody may look."""
-
-    folder: Path
-    logs: io.StringIO = field(default_factory=io.StringIO)
-    output: io.BytesIO = field(default_factory=io.BytesIO)
-    errors: list[SupernovaError] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def show(self, value: object) -> None:
-        """Keep every usual way of showing an object."""
-        ways: list[Callable[[Any], object]] = [
-            repr,
-            str,
-            vars,
-            pickle.dumps,
-            copy.deepcopy,
-            lambda it: f"{it:}",
-            lambda it: json.dumps(it, default=vars),
-            lambda it: json.dumps(dataclasses.asdict(it), default=str),
-            lambda it: it.model_dump_json(),
-        ]
-        for way in ways:
-            try:
-                self.shown.append(repr(way(value)))
-            except Exception as error:
-                self.shown.append(repr(error))
-
-    @property
-    def printed(self) -> str:
-        return self.output.getvalue().decode()
-
-    def keep_files(self) -> None:
-        for file in self.folder.rglob("*"):
-            if file.is_file() and file.name != "key.txt":
-                self.files[f"{file.name} {len(self.files)}"] = file.read_bytes()
-
-
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     """Do everything that touches a key, once, with everything logged that can be."""
     found = Evidence(tmp_path_factory.mktemp("canary"))
-    handler = logging.StreamHandler(found.logs)
-    handler.setFormatter(logging.Formatter("%(name)s %(message)s %(args)s"))
     with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
         for name in filter(re.compile("(LLM|SUPERNOVA|OPENAI|ANTHROPIC|MISTRAL)_").match, list(os.environ)):
             patch.delenv(name)
@@ -96,8 +52,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
         loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
         for logger in loggers:
             patch.setattr(logger, "level", logging.DEBUG)
-            undo.callback(logger.removeHandler, handler)
-            logger.addHandler(handler)
+            undo.callback(logger.removeHandler, found.logs)
+            logger.addHandler(found.logs)
             logger.manager._clear_cache()  # type: ignore[attr-defined]
         terminal = io.TextIOWrapper(found.output, write_through=True)
         with redirect_stdout(terminal), redirect_stderr(terminal):
@@ -135,7 +91,6 @@ def configure(file: Path, url: str, priority: list[str] | None = None, **setting
             "api_base": url if name == "anthropic" else f"{url}/v1",
             "models": {"standard": model, "economy": None, "premium": None},
             "keys": ["primary"],
-            "timeout": {"total": 0.3, "stream": 0.3},
             "prices": {model: {"input": "1", "output": "1"}},
         }
         for name, model in MODELS.items()
@@ -170,7 +125,7 @@ async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Fa
             found.show(await ask())
             for step in steps:
                 stub.script.append(step)
-                await failing(found, ask)
+                await failing(found, partial(ask, timeout=0.3) if step == Hang() else ask)
         stub.reply = Answer("Diversify, always.", gate=Event())
         async with nova.stream("What now?") as stream:
             await anext(stream)
@@ -209,28 +164,19 @@ async def refuse(found: Evidence) -> None:
                 await failing(found, partial(nova.chat, "What now?"))
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and every error it hangs on."""
-    while error is not None:
-        yield error
-        if error.__cause__ is not None:
-            yield from chain(error.__cause__)
-        error = error.__context__
-
-
 def test_run_was_a_real_one(evidence: Evidence) -> None:
     """The key really went through: requests were answered and refused, and the evidence says so."""
     kinds = {type(error).__name__ for error in evidence.errors}
     assert {"AuthenticationFailed", "RequestRejected", "ProviderUnavailable", "ProviderTimeout"} <= kinds
     assert {"StreamInterrupted", "BudgetExceeded", "KeyCorrupt"} <= kinds
     assert sum("is no good" in str(error) for error in evidence.errors) > 15
-    assert "litellm.log" in evidence.logs.getvalue()
+    assert any("litellm.log" in line for line in evidence.logs.lines)
     assert "[redacted] is no good" in evidence.printed
 
 
 def test_not_in_logs(evidence: Evidence) -> None:
     """No logger says the key, at DEBUG, LiteLLM's, its HTTP clients' and asyncio's included."""
-    assert [line for line in evidence.logs.getvalue().splitlines() if CANARY in line] == []
+    assert [line for line in evidence.logs.lines if CANARY in line] == []
 
 
 def test_not_printed(evidence: Evidence) -> None:
