@@ -1,19 +1,40 @@
 """For tests: a stub provider, recorded exchanges, and (as a pytest plugin) the fixtures made of them."""
 
-from supernova_ai.testing.answers import Answer, Failure, Hang, Raw, Reset, Step
-from supernova_ai.testing.stub import Received, StubProvider, closed_port
+from supernova_ai.testing.answers import (
+    Answer,
+    Cut,
+    Failure,
+    Flood,
+    Garbled,
+    Hang,
+    Raw,
+    Received,
+    Refusal,
+    Reply,
+    Reset,
+    Step,
+)
+from supernova_ai.testing.stub import StubProvider, closed_port
+from supernova_ai.testing.toxins import TOXINS, Toxin
 from supernova_ai.testing.wire import Exchange, exchanges
 
 __all__ = [
+    "TOXINS",
     "Answer",
+    "Cut",
     "Exchange",
     "Failure",
+    "Flood",
+    "Garbled",
     "Hang",
     "Raw",
     "Received",
+    "Refusal",
+    "Reply",
     "Reset",
     "Step",
     "StubProvider",
+    "Toxin",
     "closed_port",
     "exchanges",
 ]

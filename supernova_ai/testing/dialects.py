@@ -8,11 +8,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from supernova_ai.testing.answers import Body, Completion
-from supernova_ai.types import Usage
+from supernova_ai.testing.answers import Body, Completion, Reason
+from supernova_ai.testing.refusals import (
+    SAID,
+    anthropic_error,
+    anthropic_refusal,
+    ollama_refusal,
+    openai_error,
+    openai_refusal,
+)
 
-_CREATED = 1_795_000_000
-_CREATED_AT = "2026-11-18T10:26:40Z"
+CREATED = 1_795_000_000
+CREATED_AT = "2026-11-18T10:26:40Z"
 
 
 class Dialect(Protocol):
@@ -27,6 +34,8 @@ class Dialect(Protocol):
     def token(self, completion: Completion, text: str) -> str: ...
     def closing(self, completion: Completion, request: Body) -> str: ...
     def error(self, status: int, message: str | None) -> Body: ...
+    def refusal(self, reason: Reason) -> tuple[int, Body]: ...
+    def error_event(self, error: Body) -> str: ...
 
 
 class OpenAI:
@@ -43,8 +52,7 @@ class OpenAI:
     def plain(self, completion: Completion) -> Body:
         message: Body = {"role": "assistant", "content": completion.text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(completion)}
-        usage = self._usage(completion.usage)
-        return self._head(completion, "chat.completion") | {"choices": [choice], "usage": usage}
+        return self._head(completion, "chat.completion") | {"choices": [choice]} | self._usage(completion)
 
     def opening(self, completion: Completion) -> str:
         return self._chunk(completion, {"role": "assistant", "content": "", "refusal": None})
@@ -54,30 +62,39 @@ class OpenAI:
 
     def closing(self, completion: Completion, request: Body) -> str:
         events = self._chunk(completion, {}, finish=_finish(completion))
-        if (request.get("stream_options") or {}).get("include_usage"):
-            usage = {"choices": [], "usage": self._usage(completion.usage)}
-            events += _data(self._head(completion, "chat.completion.chunk") | usage)
+        usage = self._usage(completion)
+        if usage and (request.get("stream_options") or {}).get("include_usage"):
+            events += _data(self._head(completion, "chat.completion.chunk") | {"choices": []} | usage)
         return events + "data: [DONE]\n\n"
 
     def error(self, status: int, message: str | None) -> Body:
-        kind, code, said = _OPENAI_ERRORS.get(status, (_kind(status, "server_error"), None, _SAID))
-        return {"error": {"message": message or said, "type": kind, "param": None, "code": code}}
+        return openai_error(status, message)
+
+    def refusal(self, reason: Reason) -> tuple[int, Body]:
+        return openai_refusal(reason)
+
+    def error_event(self, error: Body) -> str:
+        return _data(error)
 
     def _chunk(self, completion: Completion, delta: Body, finish: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return _data(self._head(completion, "chat.completion.chunk") | {"choices": [choice]})
 
     def _head(self, completion: Completion, kind: str) -> dict[str, Any]:
-        return {"id": "chatcmpl-stub", "object": kind, "created": _CREATED, "model": completion.model}
+        return {"id": "chatcmpl-stub", "object": kind, "created": CREATED, "model": completion.model}
 
-    def _usage(self, usage: Usage) -> Body:
-        return {
+    def _usage(self, completion: Completion) -> dict[str, Any]:
+        usage = completion.usage
+        if usage is None:
+            return {}
+        counts = {
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion,
             "total_tokens": usage.prompt + usage.completion,
             "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": 0},
         }
+        return {"usage": counts}
 
 
 class Anthropic:
@@ -92,15 +109,14 @@ class Anthropic:
         return request.get("max_tokens")
 
     def plain(self, completion: Completion) -> Body:
-        return self._message(completion) | {
+        answer = {
             "content": [{"type": "text", "text": completion.text}],
             "stop_reason": self._stop(completion),
-            "usage": self._final_usage(completion.usage),
         }
+        return self._message(completion) | answer | self._usage(completion)
 
     def opening(self, completion: Completion) -> str:
-        # The first count is of what is there when the stream opens: one token.
-        message = self._message(completion) | {"usage": self._usage(completion.usage, 1)}
+        message = self._message(completion) | self._usage(completion, opening=True)
         block = {"type": "text", "text": ""}
         return (
             _event("message_start", message=message)
@@ -115,14 +131,18 @@ class Anthropic:
         delta = {"stop_reason": self._stop(completion), "stop_sequence": None}
         return (
             _event("content_block_stop", index=0)
-            + _event("message_delta", delta=delta, usage=self._final_usage(completion.usage))
+            + _event("message_delta", delta=delta, **self._usage(completion))
             + _event("message_stop")
         )
 
     def error(self, status: int, message: str | None) -> Body:
-        kind = _ANTHROPIC_ERRORS.get(status, _kind(status, "api_error"))
-        error = {"type": kind, "message": message or _SAID}
-        return {"type": "error", "error": error, "request_id": "req_stub"}
+        return anthropic_error(status, message)
+
+    def refusal(self, reason: Reason) -> tuple[int, Body]:
+        return anthropic_refusal(reason)
+
+    def error_event(self, error: Body) -> str:
+        return f"event: error\n{_data(error)}"
 
     def _message(self, completion: Completion) -> dict[str, Any]:
         return {
@@ -135,17 +155,20 @@ class Anthropic:
             "stop_sequence": None,
         }
 
-    def _usage(self, usage: Usage, output: int) -> dict[str, Any]:
-        return {
+    def _usage(self, completion: Completion, opening: bool = False) -> dict[str, Any]:
+        usage = completion.usage
+        if usage is None:
+            return {}
+        counts: dict[str, Any] = {
             "input_tokens": usage.prompt - usage.cached - usage.cache_write,
             "cache_creation_input_tokens": usage.cache_write,
             "cache_read_input_tokens": usage.cached,
-            "output_tokens": output,
+            # The first count is of what is there when the stream opens: one token.
+            "output_tokens": min(1, usage.completion) if opening else usage.completion,
         }
-
-    def _final_usage(self, usage: Usage) -> Body:
-        details = {"thinking_tokens": usage.reasoning}
-        return self._usage(usage, usage.completion) | {"output_tokens_details": details}
+        if not opening:
+            counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+        return {"usage": counts}
 
     def _stop(self, completion: Completion) -> str:
         return "max_tokens" if completion.cut else "end_turn"
@@ -175,23 +198,29 @@ class Ollama:
         return json.dumps(self._message(completion, "") | self._end(completion)) + "\n"
 
     def error(self, status: int, message: str | None) -> Body:
-        return {"error": message or _SAID}
+        return {"error": message or SAID}
+
+    def refusal(self, reason: Reason) -> tuple[int, Body]:
+        return ollama_refusal(reason)
+
+    def error_event(self, error: Body) -> str:
+        return json.dumps(error) + "\n"
 
     def _message(self, completion: Completion, text: str) -> dict[str, Any]:
         message = {"role": "assistant", "content": text}
-        return {"model": completion.model, "created_at": _CREATED_AT, "message": message, "done": False}
+        return {"model": completion.model, "created_at": CREATED_AT, "message": message, "done": False}
 
     def _end(self, completion: Completion) -> dict[str, Any]:
-        return {
+        end = {
             "done": True,
             "done_reason": _finish(completion),
             "total_duration": 1_000_000,  # nanoseconds, as all durations here
             "load_duration": 0,
-            "prompt_eval_count": completion.usage.prompt,
             "prompt_eval_duration": 500_000,
-            "eval_count": completion.usage.completion,
             "eval_duration": 500_000,
         }
+        usage = completion.usage
+        return end | ({"prompt_eval_count": usage.prompt, "eval_count": usage.completion} if usage else {})
 
 
 def _finish(completion: Completion) -> str:
@@ -205,26 +234,6 @@ def _data(value: Body) -> str:
 def _event(name: str, **fields: Any) -> str:
     return f"event: {name}\n{_data({'type': name, **fields})}"
 
-
-def _kind(status: int, trouble: str) -> str:
-    return trouble if status >= 500 else _INVALID
-
-
-_SAID = "The stub was told to fail."
-_INVALID = "invalid_request_error"
-_OPENAI_ERRORS = {
-    401: (_INVALID, "invalid_api_key", "Incorrect API key provided."),
-    404: (_INVALID, "model_not_found", "The model does not exist or you do not have access to it."),
-    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
-}
-_ANTHROPIC_ERRORS = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    529: "overloaded_error",
-}
 
 DIALECTS: Mapping[str, Dialect] = {
     "/v1/chat/completions": OpenAI(),

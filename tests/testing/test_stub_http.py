@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import socket
+import struct
 import threading
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
-from supernova_ai.testing import Hang, Raw, StubProvider, closed_port
+from supernova_ai.testing import TOXINS, Failure, Flood, Hang, Raw, Step, StubProvider, closed_port
+from tests.testing.hearing import dial
 
 Make = Callable[..., StubProvider]
 
@@ -61,6 +67,133 @@ def test_unknown_paths_are_not_found(stub_provider: Make) -> None:
     assert answer.status_code == 404
     assert "GET /v2/chat" in answer.json()["error"]["message"]
     assert list(stub.script) == ["for a chat"]
+
+
+def hang_up(line: socket.socket) -> None:
+    """Close with a reset, as if the client was killed."""
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the stub's event loop has logged; other threads of the run may log as they like."""
+    return [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+
+
+CHAT = b"""POST /api/chat HTTP/1.1\r\ncontent-length: 31\r\n\r\n{"model": "m", "stream": true }"""
+
+
+def test_clients_may_hang_up_at_any_byte(stub_provider: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that goes in the middle of its request, or of any toxin, disturbs nobody; no log is kept."""
+    stub = stub_provider()
+    for sent in range(len(CHAT)):
+        line = dial(stub)
+        line.sendall(CHAT[:sent])
+        hang_up(line)
+    cases = [(toxin.step, heard) for toxin in TOXINS.values() for heard in (0, 1, 200)]
+    for number, (step, heard) in enumerate(cases, start=1):
+        stub.script.append(step)
+        line = dial(stub)
+        line.sendall(CHAT)
+        stub.wait_for_requests(number)
+        if step != Hang():
+            with suppress(ConnectionResetError):
+                line.recv(heard)
+        hang_up(line)
+    assert httpx.post(f"{stub.url}/api/chat", json={}).status_code == 200
+    stub.close()
+    gc.collect()  # a task's unnoticed failure is logged when it goes
+    assert complaints(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"\x16\x03\x01\r\n\r\n", b"POST /api/chat HTTP/1.1\r\ncontent-length: many\r\n\r\n", b"x" * 100_000],
+    ids=["tls", "length", "endless-head"],
+)
+def test_what_is_not_http_is_hung_up_on(
+    nonsense: bytes, stub_provider: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bytes that are no request end the connection, quietly."""
+    stub = stub_provider()
+    with dial(stub) as line:
+        line.sendall(nonsense)
+        with suppress(ConnectionResetError):  # where bytes were left unread
+            assert line.recv(1) == b""
+    assert (stub.requests, complaints(caplog)) == ([], [])
+
+
+def test_body_that_is_not_json_is_kept_as_text(stub_provider: Make) -> None:
+    """A body that is not JSON is answered as an empty request, and kept as its text."""
+    stub = stub_provider("Diversify.")
+    answer = httpx.post(f"{stub.url}/v1/chat/completions", content=b"not JSON \xff")
+    assert answer.json()["choices"][0]["message"]["content"] == "Diversify."
+    assert stub.requests[0].body == "not JSON \N{REPLACEMENT CHARACTER}"
+
+
+def test_close_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """A stub that is closed in the middle of everything ends its thread, its tasks and every socket."""
+    steps: list[str | Step] = [Flood(), Hang(), Hang(2), TOXINS["slow_drip"].step, "idle"]
+    gc.collect()  # what earlier tests left
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        stub = StubProvider(script=steps)
+        lines = [dial(stub) for _ in steps]
+        for line in lines:
+            line.sendall(CHAT)
+        stub.wait_for_requests(len(steps))
+        with httpx.Client(verify=False) as client:
+            for _ in range(50):  # by then the flood has filled what takes it up
+                client.get(f"{stub.url}/api/version")
+        stub.close()
+        gc.collect()
+        for line in lines:
+            line.close()
+    assert "stub-provider" not in {thread.name for thread in threading.enumerate()}
+    assert [str(warning.message) for warning in warned if warning.category is ResourceWarning] == []
+    assert complaints(caplog) == []
+
+
+PROBES: dict[str, tuple[dict[str, str], set[str]]] = {
+    "/v1/models": ({}, {"object", "data"}),
+    "/v1/models?limit=1": ({"anthropic-version": "2023-06-01"}, {"data", "first_id", "last_id", "has_more"}),
+    "/api/tags": ({}, {"models"}),
+    "/api/version": ({}, {"version"}),
+    "/api/whoami-v2": ({}, {"type", "id", "name", "fullname", "auth"}),
+}
+each_probe = pytest.mark.parametrize(
+    ("path", "headers", "fields"), [(path, headers, fields) for path, (headers, fields) in PROBES.items()]
+)
+
+
+@each_probe
+def test_probes_find_a_healthy_provider(
+    path: str, headers: dict[str, str], fields: set[str], stub_provider: Make
+) -> None:
+    """The free questions are answered in their provider's shape; the chat script and its count stay."""
+    stub = stub_provider(Failure(500), script=["for a chat"])
+    answer = httpx.get(stub.url + path, headers=headers)
+    assert (answer.status_code, set(answer.json())) == (200, fields)
+    assert [request.path for request in stub.requests] == [path]
+    assert (stub.chats, list(stub.script)) == ([], ["for a chat"])
+    with pytest.raises(TimeoutError, match="0 of 1 requests"):
+        stub.wait_for_requests(1, timeout=0)
+
+
+@each_probe
+def test_probes_follow_the_mood(
+    path: str, headers: dict[str, str], fields: set[str], stub_provider: Make
+) -> None:
+    """A probe gets the step it is told, in that provider's shape, until healthy again; chats do not mind."""
+    stub = stub_provider("Diversify.", probe=TOXINS["key_echoed"].step)
+    refused = httpx.get(stub.url + path, headers=headers | {"authorization": "Bearer sk-of-the-test"})
+    assert (refused.status_code, "sk-of-the-test" in refused.text) == (401, True)
+    stub.probe = TOXINS["close_midway"].step
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(stub.url + path, headers=headers)
+    assert httpx.post(f"{stub.url}/api/chat", json={}).status_code == 200
+    stub.probe = "healthy"
+    assert set(httpx.get(stub.url + path, headers=headers).json()) == fields
 
 
 def test_wait_for_requests_gives_up(stub_provider: Make) -> None:

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.testing.hearing import DIALECTS, Dialect
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    return DIALECTS[request.param]
