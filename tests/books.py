@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai.store.tables import Attempt, Latency, Payer, Table, Usage, Window
+from supernova_ai.store.tables import Attempt, Daily, Latency, Payer, Table, Usage, Window
 
 
 def check(database: Database) -> None:
@@ -38,6 +38,7 @@ def _windows(attempts: Iterable[Any]) -> dict[int, list[int]]:
 _KEYS: dict[type[Table], tuple[str, ...]] = {
     Usage: ("hour", "provider", "model", "tier", "task", "prompt", "error"),
     Payer: ("hour", "user", "session"),
+    Daily: ("day", "user"),
     Latency: ("hour", "provider", "model", "what", "bucket"),
 }
 
@@ -51,8 +52,10 @@ def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
         where = (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error or "")
         usage, payer = (Usage, *where), (Payer, hour, row.user or "", row.session or "")
         answered = row.state == "settled" and row.error is None
-        sums[(*payer, "answered")] += answered
-        for who in (usage, payer):
+        daily = (Daily, row.started_ms // 86_400_000, row.user or "")
+        for whose in (payer, daily):
+            sums[(*whose, "answered")] += answered
+        for who in (usage, payer, daily):
             sums[(*who, "attempts")] += 1
             sums[(*who, row.state)] += 1
             sums[(*who, "cost")] += row.cost

@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 
 from peewee import Case, Database, Value, fn
 
-from supernova_ai.ledger.rollups import bucket_ms
+from supernova_ai.ledger.rollups import HOURS, bucket_ms
 from supernova_ai.ledger.spans import Span
-from supernova_ai.store.tables import Latency, Payer, Usage
+from supernova_ai.store.tables import Daily, Latency, Payer, Usage
 
 By = Literal["provider", "model", "tier", "task", "prompt", "error", "user", "session"]
 BYS: tuple[By, ...] = get_args(By)
@@ -112,12 +112,10 @@ def lines(database: Database, span: Span, by: By | None = None, *, limit: int | 
 
 def _groups(database: Database, span: Span, by: By | None, limit: int | None = None) -> dict[Key, _Group]:
     """Return what each group adds up to, dearest first."""
-    table: Any = Payer if by in _PAYERS else Usage
-    answered = Payer.answered if by in _PAYERS else Case(None, [(Usage.error == "", Usage.settled)], 0)
-    columns = [answered if name == "answered" else getattr(table, name) for name in _SUMS]
-    fields = [getattr(table, name) for name in _FIELDS[by]]
-    query = _within(table.select(*fields, *map(fn.SUM, columns)), table, span).group_by(*fields)
-    query = query.order_by(fn.SUM(table.cost).desc(), fn.SUM(table.attempts).desc(), *fields).limit(limit)
+    rows = _rows(span, by)
+    fields = [getattr(rows.c, name) for name in _FIELDS[by]]
+    query = rows.select_from(*fields, *(fn.SUM(getattr(rows.c, name)) for name in _SUMS)).group_by(*fields)
+    query = query.order_by(fn.SUM(rows.c.cost).desc(), fn.SUM(rows.c.attempts).desc(), *fields).limit(limit)
     found: dict[Key, _Group] = {}
     for row in query.tuples().execute(database):
         sums = row[len(fields) :]
@@ -140,6 +138,30 @@ def _groups(database: Database, span: Span, by: By | None, limit: int | None = N
     return found
 
 
+def _rows(span: Span, by: By | None) -> Any:
+    """Return the query of the rollup rows of the span: what they are grouped by, and what to add up.
+
+    Of users, whole days of UTC are read from the daily rollup, and the hours around them from the hourly one.
+    """
+    names = (*_FIELDS[by], *_SUMS)
+    if by not in _PAYERS:
+        answered = Case(None, [(Usage.error == "", Usage.settled)], 0)
+        columns = (answered if name == "answered" else getattr(Usage, name) for name in names)
+        named = (column.alias(name) for name, column in zip(names, columns, strict=True))
+        return _within(Usage.select(*named), Usage, span)
+    payers = Payer.select(*(getattr(Payer, name).alias(name) for name in names))
+    first, after = span.hours
+    start, end = math.ceil(first / HOURS["day"]), after // HOURS["day"]  # the whole days
+    if by == "session" or start >= end:
+        return _within(payers, Payer, span)
+    days = Daily.select(*(getattr(Daily, name).alias(name) for name in names))
+    query: Any = days.where((Daily.day >= start) & (Daily.day < end) & (Daily.attempts > 0))
+    for begin, until in ((first, start * HOURS["day"]), (end * HOURS["day"], after)):
+        if begin < until:
+            query = query.union_all(_between(payers, Payer, begin, until))
+    return query
+
+
 def _line(period: str, key: Key, group: _Group) -> Line:
     rest: list[Any] = [group["sum", name] for name in _SUMS]
     for what in ("answer", "first"):
@@ -150,7 +172,10 @@ def _line(period: str, key: Key, group: _Group) -> Line:
 
 
 def _within(query: Any, table: Any, span: Span) -> Any:
-    first, after = span.hours
+    return _between(query, table, *span.hours)
+
+
+def _between(query: Any, table: Any, first: int, after: int) -> Any:
     # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
     return query.where((table.hour >= first) & (table.hour < after) & (table.attempts > 0))
 

@@ -1,7 +1,8 @@
 """Copy a ledger to another database, of either engine, and prove that the copy has every row.
 
 Keys stay behind: they are sealed for their own store, and open in no other. So do leases: nobody may be at
-work on either database, for money spent on the one would be unknown to the other.
+work on either database, for money spent on the one would be unknown to the other. So do breakers: they are
+of the moment.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from supernova_ai.store.engines import continue_numbers, snapshot
 from supernova_ai.store.tables import (
     Alert,
     Attempt,
+    Daily,
     Journal,
     Key,
     Latency,
     Meta,
+    Pattern,
     Payer,
     Process,
     Table,
@@ -32,7 +35,7 @@ from supernova_ai.store.tables import (
     Window,
 )
 
-COPIED: tuple[type[Table], ...] = (Attempt, Window, Usage, Payer, Latency, Alert, Journal)
+COPIED: tuple[type[Table], ...] = (Attempt, Window, Usage, Payer, Daily, Latency, Pattern, Alert, Journal)
 
 _BEGUN, _DONE = "copy.begun", "copy.done"  # by the id of the store they come from
 _MODULUS = 2**256
@@ -53,7 +56,7 @@ def copy(
     size: int = bulk.PAGE,
     tell: Callable[[str, int], None] = lambda _table, _rows: None,
 ) -> Copied:
-    """Copy every attempt, window, rollup, alert and journal row; after a crash, go on where it stopped.
+    """Copy every row of attempts, windows, rollups, patterns, alerts and journal; after a crash, go on.
 
     Args:
         target: an empty ledger, or one that an interrupted copy of the same source left.

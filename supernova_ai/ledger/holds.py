@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import rollups
+from supernova_ai.ledger import failures, rollups
 from supernova_ai.ledger.budgets import Share
 from supernova_ai.money import to_usd
-from supernova_ai.types import CostBasis, Outcome, Usage
+from supernova_ai.types import CostBasis, Failure, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class End:
     first_token_ms: int | None = None
     error: str | None = None
     response: str | None = None
+    failure: Failure | None = None
 
 
 class Spent(NamedTuple):
@@ -191,7 +192,8 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
         "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
         "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
         "reasoning_tokens = ?, ended_ms = ?, late = late | ?, response_id = COALESCE(?, response_id), "
-        "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), error_class = ? "
+        "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), "
+        "fingerprint = COALESCE(?, fingerprint), error_class = ? "
         f"WHERE id = ? AND state = ? RETURNING {rollups.COLUMNS}",
         end.state,
         end.cost,
@@ -206,6 +208,7 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
         end.response,
         end.latency_ms,
         end.first_token_ms,
+        end.failure.fingerprint if end.failure else None,
         end.error,
         hold.attempt,
         was,
@@ -214,7 +217,10 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
         return None
     if before is not None:
         rollups.add(database, before, times=-1)
-    rollups.add(database, rollups.Ended(*found))
+    ended = rollups.Ended(*found)
+    rollups.add(database, ended)
+    if end.failure:
+        failures.note(database, end.failure, provider=ended.provider, model=ended.model, at_ms=end.ended_ms)
     change: Counter[Outcome] = Counter({was: -hold.amount})
     change[end.state] += end.cost  # a correction is of one state: what it was and what it is add up
     return _move(database, hold.windows, change)

@@ -38,12 +38,20 @@ class Lease:
     Args:
         clock: Unix seconds.
         look: is shown the windows of what this process still held at its end.
+        wait: waits so many seconds for the event, and says whether it came.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float], look: Look) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        look: Look,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._look = look
+        self._wait = wait
         self._pid: int | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
@@ -74,10 +82,12 @@ class Lease:
         self._pid = None
 
     def _beat(self, stop: threading.Event) -> None:
-        while not stop.wait(TERM_S / 3):
+        while not self._wait(stop, TERM_S / 3):
             try:
                 self._store.write(self._renew).result()
             except StoreError as error:
+                if self._store.closed:
+                    return  # without its ledger: the lease runs out, and what is held becomes lost
                 log.warning("ledger.lease.not_renewed", reason=str(error))
 
     def _renew(self, database: Database) -> None:

@@ -43,11 +43,21 @@ class Ledger:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
-        self._budgets = tuple(budgets)
         self._clock = clock or store.now
+        self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
+        self._lease = leases.Lease(store, self._clock, self._look)
+
+    def serve(
+        self,
+        budgets: Sequence[Budget],
+        *,
+        thresholds: Sequence[int] = (),
+        on_alert: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Keep these limits from now on; arguments as for the constructor."""
+        self._budgets = tuple(budgets)
         limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._watch = Watch(limits, thresholds, on_alert)
-        self._lease = leases.Lease(store, self._clock, self._look)
 
     def now_ms(self) -> int:
         """Return the ledger's time: Unix milliseconds."""
@@ -111,6 +121,19 @@ class Ledger:
         future = self._store.write(operation)
         future.add_done_callback(committed)
         return future
+
+    def note_cached(self, entry: Entry) -> Future[bool]:
+        """Write the row of an answer kept from before: nobody was asked, and it costs nothing.
+
+        It has no latency and no tokens: it is none of the provider's.
+        """
+
+        def operation(database: Database) -> bool:
+            hold = self.place(database, entry)
+            end = End("settled", 0, "cached", Usage(), self.now_ms())
+            return holds.end(database, hold, end) is not None
+
+        return self.write(operation)
 
     def sweep(self) -> int:
         """Turn the holds of dead processes into lost ones; return how many there were."""

@@ -26,6 +26,9 @@ from supernova_ai.types import Outcome, Usage
 
 EVENT = "attempt.corrected"
 
+_CERTAIN = ("exact", "cached")
+"""The bases of a cost that no bill can correct."""
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:
@@ -193,7 +196,7 @@ def _row(database: Database, attempt: str, where: Expression | None = None) -> A
 
 
 def _uncertain() -> Expression:
-    return (Attempt.state == "lost") | ((Attempt.state == "settled") & (Attempt.basis != "exact"))
+    return (Attempt.state == "lost") | ((Attempt.state == "settled") & Attempt.basis.not_in(_CERTAIN))
 
 
 def _candidates(
@@ -208,7 +211,7 @@ def _candidates(
         if row.id in ids or row.response in ids or first <= row.started_ms <= last:
             yield Candidate(
                 row.id,
-                row.state == "lost" or row.basis != "exact",
+                row.state == "lost" or row.basis not in _CERTAIN,
                 row.cost,
                 row.model,
                 row.started_ms,

@@ -1,4 +1,4 @@
-"""Rollups: sums by the hour, kept in the transaction that ends an attempt, so that reports need no rows.
+"""Rollups: sums by the hour or day, kept in the transaction that ends an attempt: reports need no rows.
 
 They can always be made again from the rows: ``contributions`` says what one row adds to which sums.
 """
@@ -12,12 +12,20 @@ from typing import Any, NamedTuple
 from peewee import Database
 
 HOUR_MS = 3_600_000
+HOURS = {"hour": 1, "day": 24}
+"""The periods of rollups, and how many hours each has."""
 
 _USAGE = ("hour", "provider", "model", "tier", "task", "prompt", "error")
 _PAYER = ("hour", "user_id", "session_id")
+_DAILY = ("day", "user_id")
 _LATENCY = ("hour", "provider", "model", "what", "bucket")
-TABLES = {"usage_rollup": _USAGE, "payer_rollup": _PAYER, "latency_rollup": _LATENCY}
-"""The columns that make the key of each rollup."""
+TABLES = {
+    "usage_rollup": _USAGE,
+    "payer_rollup": _PAYER,
+    "daily_rollup": _DAILY,
+    "latency_rollup": _LATENCY,
+}
+"""The columns that make the key of each rollup; the first is its period, since the epoch."""
 
 
 class Ended(NamedTuple):
@@ -74,11 +82,9 @@ def contributions(row: Ended) -> Iterator[Sum]:
             "reasoning_tokens": row.reasoning_tokens,
         },
     )
-    yield Sum(
-        "payer_rollup",
-        (hour, row.user_id or "", row.session_id or ""),
-        {"attempts": 1, "answered": int(answered), **ends, "cost_nano": row.cost_nano, **tokens},
-    )
+    paid = {"attempts": 1, "answered": int(answered), **ends, "cost_nano": row.cost_nano, **tokens}
+    yield Sum("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
+    yield Sum("daily_rollup", (hour // HOURS["day"], row.user_id or ""), paid)
     if answered:
         for what, took in (("answer", row.latency_ms), ("first", row.first_token_ms)):
             if took is not None:

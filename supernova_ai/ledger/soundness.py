@@ -24,7 +24,7 @@ _AMOUNTS = (
 )
 _BASES = {
     "held": (None,),
-    "settled": ("exact", "estimated", "bound", "unknown"),
+    "settled": ("exact", "estimated", "bound", "unknown", "cached"),
     "released": (None,),
     "lost": ("bound",),
 }
@@ -79,6 +79,8 @@ def _contradictions(row: Row) -> Iterator[tuple[str, str]]:
         yield f"lost at its whole hold, {show(row['held_nano'])}", f"cost {show(row['cost_nano'])}"
     if state in ("held", "released") and row["cost_nano"] != 0:
         yield f"{state} at no cost", f"cost {show(row['cost_nano'])}"
+    if row["cost_basis"] == "cached" and row["cost_nano"] != 0:
+        yield "kept from before at no cost", f"cost {show(row['cost_nano'])}"
     if (row["ended_ms"] is None) != (state == "held"):
         yield f"{state} {'without' if state == 'held' else 'with'} an end", f"ended_ms {row['ended_ms']}"
     if row["late"] and state != "settled":

@@ -1,7 +1,7 @@
 """Verify the ledger: make every window and rollup again from the attempts, in the table and in archives.
 
-The attempts are read once, hour by hour in the order they were sent, at one moment of the database; only one
-hour's sums are in memory, and those of the windows.
+The attempts are read once, day by day in the order they were sent, at one moment of the database; only one
+day's sums are in memory, and those of the windows.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from supernova_ai.ledger.soundness import Finding, Row
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import Attempt, Latency, Payer, Process, Table, Usage, Window
+from supernova_ai.store.tables import Attempt, Daily, Latency, Payer, Process, Table, Usage, Window
 
 SHOWN = 100
 """How many findings of one kind a report names; it counts them all."""
 
-_ROLLUPS: tuple[type[Table], ...] = (Usage, Payer, Latency)
+_ROLLUPS: tuple[type[Table], ...] = (Usage, Payer, Daily, Latency)
+_DAY_HOURS = rollups.HOURS["day"]
 _STATES = ("settled", "held", "lost")
 _COLUMNS = bulk.columns(Attempt)
 _counted = itemgetter(*rollups.Ended._fields)
@@ -99,6 +100,7 @@ class _Verification:
         self._problems, self._flags = _Findings(), _Findings()
         self._checked: Counter[str] = Counter()
         self._windows: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._unknown: dict[str, set[int]] = {period: set() for period in rollups.HOURS}
         self._processes = {row.id for row in Process.select().execute(database)}
 
     def report(self) -> Report:
@@ -134,29 +136,25 @@ class _Verification:
         return sound, absent
 
     def _attempts(self, sound: list[Manifest], absent: list[Manifest]) -> None:
-        """Read every attempt once; compare each hour's rollups as soon as the hour is over."""
-        unknown = {
-            hour
-            for manifest in absent
-            for hour in range(manifest.first_ms // rollups.HOUR_MS, manifest.last_ms // rollups.HOUR_MS + 1)
-        }
-        stored = {
-            hour
-            for table in _ROLLUPS
-            for (hour,) in bulk.run(
-                self._database,
-                f"SELECT DISTINCT hour FROM {table._meta.table_name}",  # noqa: S608 - a name of ours
-            ).fetchall()
-        }
+        """Read every attempt once; compare each day's rollups as soon as the day is over."""
+        for manifest in absent:
+            for period, hours in rollups.HOURS.items():
+                length = hours * rollups.HOUR_MS
+                self._unknown[period].update(
+                    range(manifest.first_ms // length, manifest.last_ms // length + 1)
+                )
+        stored = set()
+        for name, (period, *_) in rollups.TABLES.items():
+            select = f"SELECT DISTINCT {period} FROM {name}"  # noqa: S608 - names of ours
+            for (number,) in bulk.run(self._database, select).fetchall():
+                stored.add(number * rollups.HOURS[period] // _DAY_HOURS)
         streams = (self._archived(manifest) for manifest in sound)
         merged = heapq.merge(self._present(), *streams, key=itemgetter(0))
-        for hour, rows in groupby(merged, key=lambda item: item[0] // rollups.HOUR_MS):
-            sums = self._sum(row for _, row in rows if row is not None)
-            stored.discard(hour)
-            if hour not in unknown:
-                self._compare_rollups(hour, sums)
-        for hour in sorted(stored - unknown):
-            self._compare_rollups(hour, {})
+        for day, rows in groupby(merged, key=lambda item: item[0] // (_DAY_HOURS * rollups.HOUR_MS)):
+            self._compare_rollups(day, self._sum(row for _, row in rows if row is not None))
+            stored.discard(day)
+        for day in sorted(stored):
+            self._compare_rollups(day, {})
 
     def _present(self) -> Iterator[tuple[int, Row | None]]:
         for page in bulk.pages(self._database, Attempt, order=("started_ms", "id")):
@@ -191,18 +189,26 @@ class _Verification:
                     sums[table, key].update(amounts)
         return dict(sums)
 
-    def _compare_rollups(self, hour: int, expected: Sums) -> None:
-        found = {}
+    def _compare_rollups(self, day: int, expected: Sums) -> None:
+        """Compare the rollups of the day and of its hours, but for those with unreadable attempts."""
+        found: Sums = {}
         for table in _ROLLUPS:
             name, names = table._meta.table_name, bulk.columns(table)
             keys = rollups.TABLES[name]
             place = [names.index(column) for column in keys]
-            select = f"SELECT {', '.join(names)} FROM {name} WHERE hour = ?"  # noqa: S608 - names of ours
-            for row in bulk.run(self._database, select, hour).fetchall():
-                self._checked["rollups"] += 1
+            each = _DAY_HOURS // rollups.HOURS[keys[0]]
+            where = f"{keys[0]} >= ? AND {keys[0]} < ?"
+            select = f"SELECT {', '.join(names)} FROM {name} WHERE {where}"  # noqa: S608 - names of ours
+            for row in bulk.run(self._database, select, day * each, (day + 1) * each).fetchall():
                 amounts = {n: v for n, v in zip(names, row, strict=True) if n not in keys}
                 found[name, tuple(row[i] for i in place)] = amounts
-        for at in sorted(expected.keys() | found.keys(), key=str):
+        known = {
+            (name, key)
+            for name, key in expected.keys() | found.keys()
+            if key[0] not in self._unknown[rollups.TABLES[name][0]]
+        }
+        self._checked["rollups"] += len(known & found.keys())
+        for at in sorted(known, key=str):
             right, wrong = _present_only(expected.get(at, {})), _present_only(found.get(at, {}))
             if right != wrong:
                 what = f"{at[0]} {'/'.join(map(str, at[1]))}"

@@ -65,6 +65,11 @@ class Store:
         except PeeweeException as error:
             raise explain(error) from error
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: whatever is written now raises ``StoreError``."""
+        return self._writer.closed
+
     def close(self) -> None:
         """Write what is queued and close. Calling again does nothing."""
         self._writer.close()

@@ -75,7 +75,7 @@ class Attempt(Table):
     state = TextField(index=True)  # held | settled | released | lost
     held = BigIntegerField(column_name="held_nano")
     cost = BigIntegerField(default=0, column_name="cost_nano")
-    basis = TextField(null=True, column_name="cost_basis")  # exact | estimated | bound
+    basis = TextField(null=True, column_name="cost_basis")  # exact | estimated | bound | unknown | cached
     windows = TextField(default="[]")  # JSON: ids of the budget windows that carry the hold
     prompt = IntegerField(default=0, column_name="prompt_tokens")
     completion = IntegerField(default=0, column_name="completion_tokens")
@@ -94,6 +94,7 @@ class Attempt(Table):
     late = IntegerField(default=0)  # 1: settled after it had been given up as lost
     response = TextField(null=True, column_name="response_id")  # the provider's own id of its answer
     max_tokens = IntegerField(null=True)  # what the answer was bounded to
+    fingerprint = TextField(null=True)  # the failure_pattern it belongs to
 
 
 class Window(Table):
@@ -158,6 +159,25 @@ class Payer(Table):
         primary_key = CompositeKey("hour", "user", "session")
 
 
+class Daily(Table):
+    """Rollup: what one user took and cost in one day of UTC (since the epoch), over all sessions."""
+
+    day = IntegerField()
+    user = TextField(column_name="user_id")
+    attempts = IntegerField()
+    answered = IntegerField()
+    settled = IntegerField()
+    released = IntegerField()
+    lost = IntegerField()
+    cost = BigIntegerField(column_name="cost_nano")
+    prompt_tokens = BigIntegerField()
+    completion_tokens = BigIntegerField()
+
+    class Meta:
+        table_name = "daily_rollup"
+        primary_key = CompositeKey("day", "user")
+
+
 class Latency(Table):
     """Rollup: how many answers (or first tokens) of one hour took how long, in steps of a factor of √2."""
 
@@ -171,6 +191,38 @@ class Latency(Table):
     class Meta:
         table_name = "latency_rollup"
         primary_key = CompositeKey("hour", "provider", "model", "what", "bucket")
+
+
+class Pattern(Table):
+    """One kind of failure at one provider, however often it was seen."""
+
+    fingerprint = TextField(primary_key=True)
+    provider = TextField()
+    model = TextField()  # of the latest
+    error = TextField()
+    status = IntegerField(null=True)
+    message = TextField()  # without secrets, numbers and names
+    first_ms = BigIntegerField()
+    last_ms = BigIntegerField()
+    seen = IntegerField()
+
+    class Meta:
+        table_name = "failure_pattern"
+
+
+class Health(Table):
+    """What is known of a deployment beside its attempts: its breaker, and how the last probe went."""
+
+    deployment = TextField(primary_key=True)  # tier/provider/slot
+    provider = TextField()
+    model = TextField()
+    state = TextField()  # closed | open | half-open
+    since_ms = BigIntegerField()
+    until_ms = BigIntegerField(null=True)
+    failures = IntegerField()
+    error = TextField(null=True)
+    probed_ms = BigIntegerField(null=True)
+    probe = TextField(null=True)  # ok, or the class of the error
 
 
 class Alert(Table):
@@ -214,7 +266,10 @@ TABLES: tuple[type[Table], ...] = (
     Window,
     Usage,
     Payer,
+    Daily,
     Latency,
+    Pattern,
+    Health,
     Alert,
     Journal,
 )

@@ -43,7 +43,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self.closed = False
         _rest_during_forks()
         _writers.add(self)
 
@@ -59,7 +59,7 @@ class Writer:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise StoreError("the store is closed")
             if self._thread is None:
                 # A daemon: a program that forgets to close must still be able to end.
@@ -71,7 +71,7 @@ class Writer:
     def close(self) -> None:
         """Write what is queued, then end the thread. Calling again does nothing."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             self._rest()
 
     def _rest(self) -> None:

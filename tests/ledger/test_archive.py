@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from supernova_ai.ledger import End, Entry, Hold, Ledger, archive, archive_files
 from supernova_ai.ledger.archive_files import Manifest
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import vacuum
-from supernova_ai.store.tables import Attempt, Journal, Latency, Payer, Usage, Window
+from supernova_ai.store.tables import Attempt, Daily, Journal, Latency, Payer, Usage, Window
 from supernova_ai.types import Usage as Tokens
+from tests.forks import run_in_child
 from tests.ledger.keeping import BUDGETS, fill, report, rows, run
 
 NOW = 1_800_000_000_000
@@ -70,12 +71,12 @@ def everything(store: Store, folder: Path) -> list[tuple[Any, ...]]:
 def test_attempts_move_and_everything_still_adds_up(store: Store, folder: Path, put_away: PutAway) -> None:
     """What ended before the cut-off is in files alone; windows and rollups stay and follow from both."""
     before = sorted(rows(store))
-    sums = [rows(store, table) for table in (Window, Usage, Payer, Latency)]
+    sums = [rows(store, table) for table in (Window, Usage, Payer, Daily, Latency)]
     made = put_away(5 * 3_600_000, rows=8)
     assert len(made) > 1
     assert 0 < len(rows(store)) < len(before)
     assert everything(store, folder) == before
-    assert [rows(store, table) for table in (Window, Usage, Payer, Latency)] == sums
+    assert [rows(store, table) for table in (Window, Usage, Payer, Daily, Latency)] == sums
     found = report(store, folder)
     assert found.problems == ()
     assert found.checked["attempts"] + found.checked["archived attempts"] == len(before)
@@ -325,47 +326,38 @@ def test_a_fault_while_restoring_leaves_the_archive(
     assert report(store, folder).problems == ()
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from supernova_ai.ledger import archive
-from supernova_ai.store import Store
-
-path, folder, before_ms, number = sys.argv[1:]
-left = int(number)
-
-def deadly(real):
-    def doing(*given, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), 9)
-        return real(*given, **named)
-    return doing
-
-os.fsync = deadly(os.fsync)
-archive._note = deadly(archive._note)
-with Store(path) as store:
-    archive.archive(store, Path(folder), before_ms=int(before_ms), now_ms=int(before_ms), rows=20)
-"""
-
-
 @pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 def test_a_killed_process_loses_and_doubles_nothing(
-    store: Store, where: str, folder: Path, ledger: Ledger
+    store: Store, where: str, folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed at any sync, or amid the transaction, of two archives in a row: every row is there once."""
     before = sorted(rows(store))
     codes = []
+
+    def put_away(killed_at: int) -> None:
+        left = iter(range(killed_at - 1))
+
+        def deadly(real: Callable[..., Any]) -> Callable[..., Any]:
+            def doing(*given: Any, **named: Any) -> Any:
+                if next(left, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*given, **named)
+
+            return doing
+
+        monkeypatch.setattr(os, "fsync", deadly(os.fsync))
+        monkeypatch.setattr(archive, "_note", deadly(archive._note))
+        now = ledger.now_ms() + 1
+        with Store(where) as there:
+            archive.archive(there, folder, before_ms=now, now_ms=now, rows=20)
+
     for number in range(1, 20):
-        arguments = (where, str(folder), str(ledger.now_ms() + 1), str(number))
-        done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
-        codes.append(done.returncode)
+        codes.append(run_in_child(partial(put_away, number)))
         assert everything(store, folder) == before
         assert report(store, folder).problems == ()
-        if done.returncode == 0:
+        if codes[-1] == 0:
             break
-    assert set(codes) == {-9, 0}
+    assert set(codes) == {-signal.SIGKILL, 0}
     assert rows(store) == set()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from supernova_ai.ledger.copy import COPIED, copy
 from supernova_ai.ledger.reconcile import Correction
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import TABLES, Attempt, Key, Meta, Window
-from tests.conftest import _absence_of_postgres, _schema
+from tests.databases import schema
+from tests.forks import run_in_child
 from tests.ledger.keeping import BUDGETS, fill, report, rows, run, unseen
 
 Open = Callable[[str], Store]
@@ -32,21 +33,12 @@ def open_store() -> Iterator[Open]:
         yield lambda where: opened.enter_context(Store(where))
 
 
-@pytest.fixture
-def schema() -> Iterator[str]:
-    """An empty database on PostgreSQL."""
-    with _schema() as url:
-        yield url
-
-
 @pytest.fixture(params=["to SQLite", "to PostgreSQL"])
-def target(request: pytest.FixtureRequest, open_store: Open, tmp_path: Path) -> Store:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty ledger on either engine, whichever the source is on."""
-    if request.param == "to SQLite":
-        return open_store(str(tmp_path / "target.db"))
-    if absence := _absence_of_postgres():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no PostgreSQL: {absence}")
-    return open_store(request.getfixturevalue("schema"))
+    place = nullcontext(tmp_path / "target.db") if request.param == "to SQLite" else schema()
+    with place as where, Store(where) as target:
+        yield target
 
 
 @pytest.fixture
@@ -140,29 +132,21 @@ def test_an_interrupted_copy_goes_on(source: Store, target: Store, monkeypatch: 
     assert same(source, target)
 
 
-KILLED = """
-import os, sys
-from supernova_ai.ledger.copy import copy
-from supernova_ai.store import Store
-
-batches = int(sys.argv[3])
-
-def tell(table, rows):
-    global batches
-    batches -= 1
-    if batches == 0:
-        os.kill(os.getpid(), 9)
-
-with Store(sys.argv[1]) as source, Store(sys.argv[2]) as target:
-    copy(source, target, size=20, tell=tell)
-"""
-
-
 def test_a_killed_copy_goes_on(source: Store, where: str, target: Store) -> None:
     """Killed after one batch, then after three more, it completes when run again."""
+
+    def die(batches: int) -> None:
+        left = iter(range(batches - 1))
+
+        def tell(_table: str, _rows: int) -> None:
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with Store(where) as source_there, Store(target.where) as target_there:
+            copy(source_there, target_there, size=20, tell=tell)
+
     for batches in (1, 3):
-        killed = [sys.executable, "-c", KILLED, where, target.where, str(batches)]
-        assert subprocess.run(killed, check=False).returncode == -9
+        assert run_in_child(partial(die, batches)) == -signal.SIGKILL
     assert rows(target) != set()
     copy(source, target)
     assert same(source, target)
@@ -250,5 +234,6 @@ def test_a_process_that_begins_during_the_copy(source: Store, target: Store) -> 
 
 def test_what_is_in_a_copy_is_every_table_but_these() -> None:
     """Whoever adds a table decides whether it is copied."""
-    assert {table.__name__ for table in set(TABLES) - set(COPIED)} == {"Meta", "Key", "Audit", "Process"}
+    left = {"Meta", "Key", "Audit", "Process", "Health"}
+    assert {table.__name__ for table in set(TABLES) - set(COPIED)} == left
     assert Attempt in COPIED

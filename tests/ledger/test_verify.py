@@ -74,6 +74,8 @@ def test_pages_lose_and_double_nothing(
         ("UPDATE usage_rollup SET reasoning_tokens = reasoning_tokens + 1", "rollup"),
         ("UPDATE payer_rollup SET user_id = 'eve' WHERE user_id = 'ann'", "rollup"),
         ("UPDATE payer_rollup SET hour = hour + 1000", "rollup"),
+        ("UPDATE daily_rollup SET cost_nano = cost_nano - 1", "rollup"),
+        ("UPDATE daily_rollup SET day = day + 1000", "rollup"),
         ("UPDATE latency_rollup SET attempts = attempts + 1", "rollup"),
         ("DELETE FROM latency_rollup", "rollup"),
         ("UPDATE attempt SET cost_nano = cost_nano + 1 WHERE state = 'settled'", "window"),

@@ -1,0 +1,91 @@
+"""Patterns of failures: the same trouble, whatever ids and numbers the provider put into its words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from peewee import Database, fn
+
+from supernova_ai.secret import redact
+from supernova_ai.store import tables
+from supernova_ai.store.tables import Attempt
+from supernova_ai.types import Failure
+
+LONGEST = 200
+"""Characters kept of a message."""
+
+_LOOKED_AT = 2_000  # a provider in trouble may answer with megabytes
+
+# One mark for all of them: whether a text is an id, a number or a name, its next one may look different.
+_MARK = "<*>"
+_PARTICULAR = re.compile(
+    r"""
+      (?<![\w+.\-]) [A-Za-z][A-Za-z0-9+.\-]* :// [^\s"'`<>]+       # a link
+    | (\[redacted\] | (?<![\w\-]) [\w\-]*) \*{3,} [\w*\-]*         # the ends of a key
+    | (?<!\w) (?P<quote>["'`]) [^\s"'`]+ (?P=quote) (?!\w)         # a quoted name
+    | \b [0-9a-fA-F]{8} (-[0-9a-fA-F]{4}){3} - [0-9a-fA-F]{12} \b  # an id: a UUID,
+    | \b (0x[0-9a-fA-F]+ | [0-9a-fA-F]{16,}) \b                    # hexadecimal,
+    | \b [a-z]{2,9} [_\-] [A-Za-z0-9]{16,} \b                      # with a prefix,
+    | (?<![\w\-]) (?=[\w\-]*\d) (?=[\w\-]*[A-Za-z]) [\w\-]{8,}     # or of letters and digits
+    | (?<![\w.\-]) (\d+ ([.,:]\d+)* (ms|[dhms]))+ \b               # a time, as 6m0s
+    | ((?<!\w)-)? \d+ ([.,:]\d+)*                                  # a number
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One kind of failure: how often since some time, and per hour of it. Times are Unix milliseconds.
+
+    ``seen``, ``first_ms`` and ``last_ms`` are of all times, ``model`` of the latest.
+    """
+
+    fingerprint: str
+    provider: str
+    model: str
+    error: str
+    status: int | None
+    message: str
+    count: int
+    per_hour: float
+    seen: int
+    first_ms: int
+    last_ms: int
+
+
+def fingerprint(provider: str, error: str, status: int | None, message: str) -> Failure:
+    """Return the failure with its message made general, and a fingerprint that the same trouble has again.
+
+    Args:
+        error: the name of our error class.
+        status: the HTTP status, None if there was no answer.
+        message: the provider's words; keys and living secrets in it are removed.
+
+    >>> fingerprint("openai", "RateLimited", 429, "Limit 500, try again in 6m0s (req_7Fy1Zw).").message
+    'Limit <*>, try again in <*> (<*>).'
+    """
+    words = _PARTICULAR.sub(_MARK, redact(message)[:_LOOKED_AT])
+    # Once more: with less space between its words a text may be a secret that it was not.
+    words = redact(" ".join(words.split()))[:LONGEST]
+    told = "\0".join([provider, error, "" if status is None else str(status), words])
+    return Failure(hashlib.sha256(told.encode()).hexdigest()[:12], error, status, words)
+
+
+def patterns(database: Database, *, since_ms: int, now_ms: int) -> list[Pattern]:
+    """Return the kinds of failures of the attempts sent since then, most frequent first."""
+    counts = (
+        Attempt.select(Attempt.fingerprint, fn.COUNT(Attempt.id))
+        .where((Attempt.started_ms >= since_ms) & Attempt.fingerprint.is_null(False))
+        .group_by(Attempt.fingerprint)
+    )
+    counted = dict(counts.tuples().execute(database))
+    kinds = tables.Pattern.select().where(tables.Pattern.fingerprint.in_(list(counted)))
+    hours = (now_ms - since_ms) / 3_600_000
+    found = [
+        Pattern(count=counted[row["fingerprint"]], per_hour=counted[row["fingerprint"]] / hours, **row)
+        for row in kinds.dicts().execute(database)
+    ]
+    return sorted(found, key=lambda row: (-row.count, row.fingerprint))

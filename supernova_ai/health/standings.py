@@ -1,0 +1,208 @@
+"""How each deployment does, from the rows of its latest attempts. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from peewee import Database
+
+from supernova_ai.health.breakers import BreakerState
+from supernova_ai.health.outcomes import BLAMED, NO_KEY, deployment_id, is_answered, is_blamed
+from supernova_ai.store import tables
+from supernova_ai.store.bulk import run
+
+BEFORE = 10_000
+"""Attempts before the window that are looked at for the last success and the last failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds by nearest rank; None where nothing was measured."""
+
+    p50: int | None
+    p95: int | None
+    p99: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one model at one provider with one key slot does. Times are Unix milliseconds.
+
+    ``answered`` are the attempts with a whole answer, and the percentiles theirs. ``errors`` counts error
+    classes; ``failed`` are the attempts whose class counts against the provider. The last success and failure
+    may be older than the window. The breaker is closed where none is known.
+    """
+
+    deployment: str
+    tier: str
+    provider: str
+    model: str
+    slot: str | None
+    attempts: int
+    answered: int
+    failed: int
+    errors: Mapping[str, int]
+    latency: Percentiles
+    first_token: Percentiles
+    last_success_ms: int | None
+    last_failure_ms: int | None
+    last_error: str | None
+    state: BreakerState
+    since_ms: int | None
+    until_ms: int | None
+    probed_ms: int | None
+    probe: str | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """The share of attempts that the provider did not fail, 0 to 1; None without attempts."""
+        return 1 - self.failed / self.attempts if self.attempts else None
+
+
+class Sample(NamedTuple):
+    """One ended attempt: its deployment, its times in milliseconds, and whether it was answered."""
+
+    deployment: str
+    latency_ms: int | None
+    first_token_ms: int | None
+    ok: bool
+
+
+class _Place(NamedTuple):
+    tier: str
+    provider: str
+    model: str
+    slot: str | None
+
+    @property
+    def deployment(self) -> str:
+        return deployment_id(self.tier, self.provider, self.slot)
+
+
+class _Row(NamedTuple):
+    tier: str
+    provider: str
+    model: str
+    slot: str | None
+    state: str
+    error: str | None
+    latency_ms: int | None
+    first_token_ms: int | None
+    ended_ms: int
+
+
+# Plain SQL: a busy hour has many rows. What the cache answered says nothing of the provider.
+_ENDED = """
+SELECT tier, provider, model, key_slot, state, error_class, latency_ms, first_token_ms, ended_ms
+FROM attempt WHERE state <> 'held' AND COALESCE(cost_basis, '') <> 'cached' AND started_ms
+"""
+
+
+@dataclass(slots=True)
+class _Tally:
+    attempts: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    latencies: list[int | None] = field(default_factory=list)
+    first_tokens: list[int | None] = field(default_factory=list)
+    last_success_ms: int | None = None
+    last_failure_ms: int | None = None
+    last_error: str | None = None
+
+    def add(self, row: _Row) -> None:
+        self.attempts += 1
+        if row.error is not None:
+            self.errors[row.error] += 1
+        if is_answered(row.state, row.error):
+            self.latencies.append(row.latency_ms)
+            self.first_tokens.append(row.first_token_ms)
+        self.look(row)
+
+    def look(self, row: _Row) -> None:
+        """Note when it succeeded or failed, nothing else."""
+        if is_answered(row.state, row.error):
+            self.last_success_ms = max(self.last_success_ms or 0, row.ended_ms)
+        elif is_blamed(row.error) and row.ended_ms > (self.last_failure_ms or 0):
+            self.last_failure_ms, self.last_error = row.ended_ms, row.error
+
+
+def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> list[Health]:
+    """Return how each deployment did in the last ``window_s`` seconds, and what its breaker says.
+
+    Those that neither were asked in that time nor have a known breaker or probe are left out. An attempt
+    counts from when it was sent, once it has ended.
+    """
+    since_ms = now_ms - window_s * 1000
+    known = {row.deployment: row for row in tables.Health.select().execute(database)}
+    tallies: defaultdict[tuple[Any, ...], _Tally] = defaultdict(_Tally)  # by what makes a place
+    for row in _rows(database, ">= ?", since_ms):
+        tallies[row[:4]].add(row)
+    asked = {_Place(*place).deployment for place in tallies}
+    tallies |= {_place(row): _Tally() for row in known.values() if row.deployment not in asked}
+    for row in _rows(database, "< ? ORDER BY started_ms DESC LIMIT ?", since_ms, BEFORE):
+        if tally := tallies.get(row[:4]):
+            tally.look(row)
+    found = (_health(_Place(*place), tally, known) for place, tally in tallies.items())
+    return sorted(found, key=lambda health: (health.deployment, health.model))
+
+
+def recent(database: Database, *, since_ms: int, limit: int) -> list[Sample]:
+    """Return the latest attempts sent since then, at most ``limit``, oldest first.
+
+    Those that say nothing of the provider are left out: refused for what they asked, abandoned, or cut off
+    when their process died.
+    """
+    telling = f">= ? AND (error_class IS NULL OR error_class IN ({', '.join('?' * len(BLAMED))}))"
+    rows = _rows(database, f"{telling} ORDER BY started_ms DESC, id DESC LIMIT ?", since_ms, *BLAMED, limit)
+    return [
+        Sample(
+            deployment_id(row.tier, row.provider, row.slot),
+            row.latency_ms,
+            row.first_token_ms,
+            is_answered(row.state, row.error),
+        )
+        for row in rows
+    ][::-1]
+
+
+def _rows(database: Database, condition: str, *arguments: object) -> Iterator[_Row]:
+    """Yield the ended attempts that started when the condition says, in its order."""
+    return map(_Row._make, run(database, _ENDED + condition, *arguments))
+
+
+def _place(row: tables.Health) -> _Place:
+    """Return the place of a deployment that is known by its id."""
+    tier = row.deployment.partition("/")[0]
+    slot = row.deployment.removeprefix(f"{tier}/{row.provider}/")
+    return _Place(tier, row.provider, row.model, None if slot == NO_KEY else slot)
+
+
+def _health(place: _Place, tally: _Tally, states: Mapping[str, tables.Health]) -> Health:
+    known = states.get(place.deployment)
+    return Health(
+        deployment=place.deployment,
+        **place._asdict(),
+        attempts=tally.attempts,
+        answered=len(tally.latencies),
+        failed=sum(count for error, count in tally.errors.items() if is_blamed(error)),
+        errors=dict(sorted(tally.errors.items())),
+        latency=_percentiles(tally.latencies),
+        first_token=_percentiles(tally.first_tokens),
+        last_success_ms=tally.last_success_ms,
+        last_failure_ms=tally.last_failure_ms,
+        last_error=tally.last_error,
+        state=cast(BreakerState, known.state) if known else "closed",
+        since_ms=known.since_ms if known else None,
+        until_ms=known.until_ms if known else None,
+        probed_ms=known.probed_ms if known else None,
+        probe=known.probe if known else None,
+    )
+
+
+def _percentiles(measured: Sequence[int | None]) -> Percentiles:
+    ordered = sorted(value for value in measured if value is not None)
+    if not ordered:
+        return Percentiles(None, None, None)
+    return Percentiles(*(ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 95, 99)))

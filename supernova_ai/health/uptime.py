@@ -1,0 +1,54 @@
+"""Uptime: the share of a provider's attempts that did not fail for its own reasons, from the rollup."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from peewee import Database, fn
+
+from supernova_ai.health.outcomes import is_blamed
+from supernova_ai.store.tables import Usage
+
+_HOUR_MS = 3_600_000
+_HOURS = {"hour": 1, "day": 24}
+
+Per = Literal["hour", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Uptime:
+    """One provider in the hour or day (UTC) that begins at ``start_ms``: attempts, and those it failed."""
+
+    provider: str
+    start_ms: int
+    attempts: int
+    failed: int
+
+    @property
+    def share(self) -> float:
+        """The share of attempts that the provider did not fail, 0 to 1."""
+        return 1 - self.failed / self.attempts
+
+
+def uptime(database: Database, *, since_ms: int, per: Per = "day") -> list[Uptime]:
+    """Return each provider's whole hours or days, from the one that holds ``since_ms``; those with attempts.
+
+    An attempt counts to the time it was sent. Open ones do not count yet.
+    """
+    hours = _HOURS[per]
+    first = since_ms // (hours * _HOUR_MS) * hours
+    query = (
+        Usage.select(Usage.provider, Usage.hour, Usage.error, fn.SUM(Usage.attempts))
+        # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
+        .where((Usage.hour >= first) & (Usage.attempts > 0))
+        .group_by(Usage.provider, Usage.hour, Usage.error)
+    )
+    attempts: Counter[tuple[str, int]] = Counter()
+    failed: Counter[tuple[str, int]] = Counter()
+    for provider, hour, error, count in query.tuples().execute(database):
+        key = (provider, hour // hours * hours * _HOUR_MS)
+        attempts[key] += int(count)
+        failed[key] += int(count) if is_blamed(error) else 0
+    return [Uptime(*key, count, failed[key]) for key, count in sorted(attempts.items())]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pytest
+from peewee import Database
+
+from supernova_ai.ledger import End, holds
+from supernova_ai.store import Store
+from supernova_ai.types import Outcome, Usage
+from tests.entries import entry
+
+NOW = int(datetime(2026, 11, 22, 12, 30, tzinfo=UTC).timestamp() * 1000)
+"""A Sunday, half past noon."""
+
+Put = Callable[..., None]
+
+
+@pytest.fixture
+def put(store: Store) -> Put:
+    """Put ended attempts into the ledger, sent ``ago_s`` before ``NOW``; they are answered unless told."""
+    number = count(1)
+
+    def put_(
+        ago_s: int = 60,
+        *,
+        error: str | None = None,
+        state: Outcome = "settled",
+        latency_ms: int | None = 100,
+        first_token_ms: int | None = None,
+        times: int = 1,
+        basis: Any = "exact",
+        failure: Any = None,
+        **given: Any,
+    ) -> None:
+        started = NOW - ago_s * 1000
+
+        def operation(database: Database) -> None:
+            for _ in range(times):
+                hold = holds.place(database, entry(f"attempt-{next(number):05}", 0, started, **given), ())
+                end = End(
+                    state, 0, basis, Usage(), started + 1000, latency_ms, first_token_ms, error, None, failure
+                )
+                assert holds.end(database, hold, end) is not None
+
+        store.write(operation).result()
+
+    return put_

@@ -1,0 +1,67 @@
+"""What is known of breakers and probes is kept, one row per deployment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from supernova_ai.health import Health, State, deployments, record, record_probe
+from supernova_ai.store import Store
+from tests.health.conftest import NOW, Put
+
+OPENED = State("standard/openai/primary", "openai", "gpt", "open", NOW, NOW + 30_000, 3, "ProviderTimeout")
+
+
+def keep(store: Store, state: State) -> None:
+    store.write(lambda database: record(database, state)).result()
+
+
+def probe(store: Store, result: str, now_ms: int = NOW) -> None:
+    store.write(
+        lambda database: record_probe(
+            database, OPENED.deployment, provider="openai", model="gpt", now_ms=now_ms, result=result
+        )
+    ).result()
+
+
+def only(store: Store) -> Health:
+    (found,) = store.read(lambda database: deployments(database, now_ms=NOW))
+    return found
+
+
+def test_the_latest_state_is_kept(store: Store) -> None:
+    """A breaker that closes again says nothing any more of when it would have."""
+    keep(store, OPENED)
+    assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("open", NOW, NOW + 30_000)
+    keep(store, State(OPENED.deployment, "openai", "gpt", "closed", NOW + 5))
+    assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("closed", NOW + 5, None)
+
+
+def test_probes_and_breakers_leave_each_other_alone(store: Store) -> None:
+    """A probe changes no state, and a state no probe, whichever came first."""
+    probe(store, "ok")
+    assert (only(store).state, only(store).probe, only(store).probed_ms) == ("closed", "ok", NOW)
+    keep(store, OPENED)
+    assert (only(store).state, only(store).probe, only(store).probed_ms) == ("open", "ok", NOW)
+    probe(store, "AuthenticationFailed", NOW + 7)
+    found = only(store)
+    assert (found.state, found.since_ms, found.until_ms) == ("open", NOW, NOW + 30_000)
+    assert (found.probe, found.probed_ms) == ("AuthenticationFailed", NOW + 7)
+
+
+def test_a_deployment_is_known_before_it_is_asked(store: Store) -> None:
+    """A breaker or probe alone makes a deployment seen, with its parts read from its id."""
+    keep(store, OPENED)
+    keep(store, replace(OPENED, deployment="economy/ollama/no-key", provider="ollama", model="llama"))
+    found = store.read(lambda database: deployments(database, now_ms=NOW))
+    assert [(row.tier, row.provider, row.model, row.slot) for row in found] == [
+        ("economy", "ollama", "llama", None),
+        ("standard", "openai", "gpt", "primary"),
+    ]
+    assert {(row.attempts, row.success_rate, row.last_success_ms) for row in found} == {(0, None, None)}
+
+
+def test_a_breaker_belongs_to_the_deployment(store: Store, put: Put) -> None:
+    """After the model was changed in the configuration, the state is shown for what is asked now."""
+    keep(store, OPENED)
+    put(model="gpt-next")
+    assert (only(store).model, only(store).state, only(store).attempts) == ("gpt-next", "open", 1)

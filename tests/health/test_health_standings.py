@@ -1,0 +1,154 @@
+"""How a deployment does is read from its attempts, exactly."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from pathlib import Path
+from typing import Any
+
+from supernova_ai.health import Health, Percentiles, Sample, deployments, recent, standings
+from supernova_ai.ledger import holds
+from supernova_ai.store import Store
+from tests.entries import entry
+from tests.health.conftest import NOW, Put
+
+PRIMARY, BACKUP = "standard/openai/primary", "standard/openai/backup"
+
+
+def look(store: Store, **given: Any) -> dict[str, Health]:
+    found = store.read(lambda database: deployments(database, now_ms=NOW, **given))
+    return {row.deployment: row for row in found}
+
+
+def test_nothing_is_known_of_an_empty_ledger(store: Store) -> None:
+    """Without attempts and breakers there are no deployments."""
+    assert look(store) == {}
+
+
+def test_attempts_are_counted_by_how_they_ended(store: Store, put: Put) -> None:
+    """Answers, and errors by class; what the caller caused does not lower the rate of success."""
+    put(times=5)
+    put(error="RateLimited", state="released", times=2)
+    put(error="ContextTooLong", state="released")
+    put(error="Abandoned", times=2)
+    put(error="ProcessDied", state="lost")
+    (found,) = look(store).values()
+    assert (found.attempts, found.answered, found.failed) == (11, 5, 2)
+    assert found.errors == {"Abandoned": 2, "ContextTooLong": 1, "ProcessDied": 1, "RateLimited": 2}
+    assert found.success_rate == 1 - 2 / 11
+
+
+def test_each_model_tier_and_key_slot_stands_alone(store: Store, put: Put) -> None:
+    """What fails with one key may work with the other."""
+    put()
+    put(key_slot="backup", error="AuthenticationFailed", state="released")
+    put(provider="ollama", model="llama", key_slot=None)
+    put(tier="premium", model="gpt-large")
+    found = look(store)
+    assert {name: (row.slot, row.model, row.success_rate) for name, row in found.items()} == {
+        PRIMARY: ("primary", "gpt", 1),
+        BACKUP: ("backup", "gpt", 0),
+        "standard/ollama/no-key": (None, "llama", 1),
+        "premium/openai/primary": ("primary", "gpt-large", 1),
+    }
+
+
+def test_percentiles_are_of_the_nearest_rank(store: Store, put: Put, seed: int) -> None:
+    """Of 1 to 200 ms they are 100, 190 and 198, in whatever order they came; failures do not matter."""
+    times = list(range(1, 201))
+    random.Random(seed).shuffle(times)
+    for took in times:
+        put(latency_ms=took, first_token_ms=took * 2)
+    put(error="ProviderTimeout", state="lost", latency_ms=60_000, times=50)
+    (found,) = look(store).values()
+    assert found.latency == Percentiles(100, 190, 198)
+    assert found.first_token == Percentiles(200, 380, 396)
+    assert abs(statistics.quantiles(times, n=100)[94] - 190) <= 1  # a definition of others
+
+
+def test_one_answer_is_every_percentile_and_none_is_none(store: Store, put: Put) -> None:
+    """A plain answer has no first token, so nothing is said of it."""
+    put(latency_ms=70)
+    (found,) = look(store).values()
+    assert (found.latency, found.first_token) == (Percentiles(70, 70, 70), Percentiles(None, None, None))
+
+
+def test_only_what_was_sent_in_the_window_counts(store: Store, put: Put) -> None:
+    """The window ends now and begins some seconds before, that very moment included."""
+    put(59)
+    put(60)
+    put(61)
+    put(61, key_slot="backup")
+    assert {name: row.attempts for name, row in look(store, window_s=60).items()} == {PRIMARY: 2}
+    assert {name: row.attempts for name, row in look(store, window_s=61).items()} == {PRIMARY: 3, BACKUP: 1}
+
+
+def test_open_holds_and_answers_of_the_cache_do_not_count(store: Store, put: Put) -> None:
+    """What has not ended says nothing yet, and the cache nothing of the provider."""
+    put(basis="cached", latency_ms=1)
+    wanted = entry("open", 0, NOW - 1000)
+    store.write(lambda database: holds.place(database, wanted, ())).result()
+    assert look(store) == {}
+    assert store.read(lambda database: recent(database, since_ms=0, limit=9)) == []
+
+
+def test_the_last_success_and_failure_may_be_older(store: Store, put: Put, monkeypatch: Any) -> None:
+    """They are looked for in a bounded number of attempts before the window."""
+    put(9_000, error="AuthenticationFailed", state="released")
+    put(8_000)
+    put(7_000, error="RateLimited", state="released")
+    put(6_000, error="Cancelled")  # says nothing
+    put(10, error="ContextTooLong", state="released")
+    (found,) = look(store).values()
+    assert (found.attempts, found.last_success_ms) == (1, NOW - 7_999_000)
+    assert (found.last_failure_ms, found.last_error) == (NOW - 6_999_000, "RateLimited")
+    monkeypatch.setattr(standings, "BEFORE", 2)
+    (found,) = look(store).values()
+    assert (found.last_success_ms, found.last_error) == (None, "RateLimited")
+
+
+def test_recent_attempts_come_oldest_first(store: Store, put: Put) -> None:
+    """The latest ones, as many as wanted, without those that say nothing of the provider."""
+    put(50, latency_ms=1)
+    put(40, latency_ms=2, first_token_ms=1)
+    put(30, error="ContentRefused", state="released")
+    put(20, error="ProviderUnavailable", state="released", latency_ms=None, key_slot=None)
+    put(10, latency_ms=3, key_slot="backup")
+    latest = [
+        Sample(PRIMARY, 2, 1, ok=True),
+        Sample("standard/openai/no-key", None, None, ok=False),
+        Sample(BACKUP, 3, None, ok=True),
+    ]
+    assert store.read(lambda database: recent(database, since_ms=0, limit=3)) == latest
+    since = NOW - 20_000
+    assert store.read(lambda database: recent(database, since_ms=since, limit=9)) == latest[1:]
+
+
+def test_the_window_is_found_by_an_index(path: Path) -> None:
+    """No query scans a ledger of a million attempts: SQLite's plan says so."""
+    asked: list[tuple[Any, ...]] = []
+
+    def plans(database: Any) -> list[str]:
+        execute = database.execute_sql
+
+        def note(*query: Any) -> Any:
+            asked.append(query)
+            return execute(*query)
+
+        database.execute_sql = note
+        try:
+            deployments(database, now_ms=NOW)
+            recent(database, since_ms=NOW, limit=5)
+        finally:
+            del database.execute_sql
+        return [
+            str(execute(f"EXPLAIN QUERY PLAN {statement}", *arguments).fetchall())
+            for statement, *arguments in asked
+            if "FROM attempt" in statement
+        ]
+
+    with Store(path) as store:
+        found = store.read(plans)
+    assert len(found) == 3
+    assert all("USING INDEX attempt_started_ms" in plan for plan in found)
