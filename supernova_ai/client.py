@@ -10,20 +10,22 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from supernova_ai import config as configuration
-from supernova_ai import prompts
-from supernova_ai.config import Config, Loaded
-from supernova_ai.errors import InvalidRequest, NoProvider
+from supernova_ai import health, prompts
+from supernova_ai.complexity import TIER_OF, estimate
+from supernova_ai.config import Budget, Config, Loaded
+from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
 from supernova_ai.ledger import AlertEvent, Courier, Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import decimal
 from supernova_ai.store import Store
-from supernova_ai.types import TIERS, Quote, Reply, Request, Tier
+from supernova_ai.types import PROBE, TIERS, Complexity, OnInterrupt, Probe, Quote, Reply, Request, Tier
 
 if TYPE_CHECKING:
     from supernova_ai.engine import Engine
@@ -34,6 +36,13 @@ OnToken = Callable[[str], object]
 
 MOST_TOKENS = 1_000_000
 """More completion tokens than any model gives; asking for more is a mistake."""
+
+
+_REMEMBERED_MS = 3_600_000
+"""How old the attempts may be that a new client learns from."""
+
+_FIXED = ("database", "redis", "keys", "environment")
+"""What belongs to a client for as long as it lives."""
 
 
 class Supernova:
@@ -57,13 +66,16 @@ class Supernova:
         master: MasterKey | None = None,
         alert_sinks: Sequence[Callable[[AlertEvent], object]] = (),
     ) -> None:
+        self._source = config
         self._master = master
         self._alert_sinks = tuple(alert_sinks)
-        self._loaded = Loaded.of(config) if isinstance(config, Config) else configuration.load(config)
+        self._loaded = _load(config)
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
         self._pid = 0
         self._engine: Engine
+        self._ledger: Ledger
+        self._courier: Courier
 
     @property
     def config(self) -> Config:
@@ -87,9 +99,12 @@ class Supernova:
             user_id: whose budget and history it counts to.
             streaming: let the answer come token by token; None takes it from the configuration.
             on_token: called with each piece of text as it comes; implies ``streaming``.
-            task: chat, analysis, summary or one of your own; it decides the tier.
-            **options: tier, session_id, max_tokens, temperature, timeout (seconds, for everything),
-                max_cost (USD, for everything), model (one configured model and no other), metadata.
+            task: chat, analysis, summary or one of your own; it decides the tier unless an option does.
+            **options: tier (economy, standard or premium; also called quality), complexity (simple, moderate,
+                complex, critical, or auto for an estimate; instead of a tier), session_id, max_tokens,
+                temperature, timeout (seconds, for everything), max_cost (USD, for everything), model (one
+                configured model and no other), cache (False: no answer that was kept from before),
+                on_interrupt (resume or raise, when a stream breaks), metadata.
 
         Raises:
             InvalidRequest: an argument is wrong; nothing was sent.
@@ -139,6 +154,25 @@ class Supernova:
         """Open everything now, LiteLLM's import of some seconds included, and not at the first call."""
         await self._ready()
 
+    async def reload(self, config: Config | str | Path | None = None) -> None:
+        """Take the configuration anew, from where it came or as given; calls under way finish as begun.
+
+        A wrong one changes nothing.
+
+        Raises:
+            ConfigError: it is wrong, or changes what only a new client can take.
+        """
+        await asyncio.to_thread(self._reload, config)
+
+    async def probe(self, *, pay: bool = False) -> list[Probe]:
+        """Ask every provider whether it is well, once with each key, and keep what they say.
+
+        Args:
+            pay: send a request for one token where a provider has nothing that is free.
+        """
+        engine = await self._ready()
+        return await engine.run(engine.probe(pay=pay))
+
     def close(self) -> None:
         """End what is under way, each hold honestly, and release everything. Calling again does nothing."""
         with self._lock:
@@ -159,7 +193,7 @@ class Supernova:
             streaming = self.config.streaming
         if not (streaming or on_token):
             engine = await self._ready()
-            return await engine.run(engine.complete(request))
+            return await engine.complete(request)
         async with Stream(self, request) as tokens:
             async for token in tokens:
                 if on_token is not None:
@@ -167,6 +201,8 @@ class Supernova:
         return tokens.reply
 
     async def _ready(self) -> Engine:
+        if not self.config.enabled:
+            raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
         if not self._is_open():
             await asyncio.to_thread(self._open)
         return self._engine
@@ -180,22 +216,29 @@ class Supernova:
         with self._lock:
             if self._is_open():
                 return
-            if not self.config.enabled:
-                raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
             with ExitStack() as opening:
                 store = opening.enter_context(Store(self._loaded.database))
                 vault = self._vault(store)
-                courier = self._courier(store, vault)
-                opening.callback(courier.close)
-                alerts = self.config.alerts
-                ledger = Ledger(
-                    store, self.config.budgets, thresholds=alerts.thresholds, on_alert=courier.wake
+                self._new_courier = partial(
+                    Courier,
+                    store,
+                    resolve=lambda name: vault.reveal(name, "primary"),
+                    sinks=self._alert_sinks,
                 )
-                opening.callback(ledger.close)
-                ledger.sweep()
-                self._engine = Engine(self.config, self._loaded.version, ledger, self._keys(vault))
+                self._courier = self._new_courier(self.config.budgets, self.config.alerts)
+                opening.callback(lambda: self._courier.close())
+                self._ledger = Ledger(store, ())
+                opening.callback(self._ledger.close)
+                self._keep_limits(self.config)
+                self._ledger.sweep()
+                self._engine = Engine(self.config, self._loaded.version, self._ledger, self._keys(vault))
                 opening.callback(self._engine.close)
-                courier.start()
+                since_ms = self._ledger.now_ms() - _REMEMBERED_MS
+                self._engine.recall(
+                    store.read(lambda database: health.recent(database, since_ms=since_ms, limit=2000)),
+                    store.read(health.states),
+                )
+                self._courier.start()
                 # What a fork brought along stays referenced: collecting it would close the parent's polling.
                 self._inherited = self._opened
                 self._opened = opening.pop_all()
@@ -208,14 +251,27 @@ class Supernova:
             vault.unlock()  # here, on a thread that may wait for the keyring
         return vault
 
-    def _courier(self, store: Store, vault: Vault) -> Courier:
-        return Courier(
-            store,
-            self.config.budgets,
-            self.config.alerts,
-            resolve=lambda name: vault.reveal(name, "primary"),
-            sinks=self._alert_sinks,
-        )
+    def _keep_limits(self, config: Config) -> None:
+        budgets = list(config.budgets)
+        if config.health.probes == "paid":
+            budgets.append(Budget(name=PROBE, limit=config.health.paid_limit, per="day", task=PROBE))
+        self._ledger.serve(budgets, thresholds=config.alerts.thresholds, on_alert=self._courier.wake)
+
+    def _reload(self, given: Config | str | Path | None) -> None:
+        with self._lock:
+            source = self._source if given is None else given
+            loaded = _load(source)
+            fixed = [n for n in _FIXED if getattr(loaded.config, n) != getattr(self.config, n)]
+            if fixed:
+                raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
+            if self._is_open():
+                self._engine.reload(loaded.config, loaded.version)
+                before = self._courier
+                self._courier = self._new_courier(loaded.config.budgets, loaded.config.alerts)
+                self._keep_limits(loaded.config)
+                self._courier.start()
+                before.close()
+            self._source, self._loaded = source, loaded
 
     def _keys(self, vault: Vault) -> KeySource:
         return KeySource(
@@ -233,12 +289,16 @@ class Supernova:
         task: str | None = None,
         user_id: str | int | None = None,
         tier: Tier | None = None,
+        quality: Tier | None = None,
+        complexity: Complexity | None = None,
         session_id: str | int | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
         timeout: float | None = None,
         max_cost: Decimal | float | str | None = None,
+        on_interrupt: OnInterrupt | None = None,
         model: str | None = None,
+        cache: bool = True,
         metadata: Mapping[str, str] | None = None,
     ) -> Request:
         """Check every argument and make the frozen request."""
@@ -256,9 +316,14 @@ class Supernova:
                 f"task {task!r} is not configured; choose one of: {', '.join(tasks)}, "
                 f"or add it under 'routing.tasks'"
             )
-        tier = tier or tasks[task]
-        if tier not in TIERS:
-            raise InvalidRequest(f"tier {tier!r} is not known; choose one of: {', '.join(TIERS)}")
+        if not isinstance(cache, bool):
+            raise InvalidRequest(f"cache must be True or False, not {cache!r:.60}")
+        tier = _one_tier(tier, quality, complexity)
+        reason = "asked for"
+        if complexity is not None:
+            tier, reason = _tier_for(complexity, "\n".join(values.values()))
+        elif tier is None:
+            tier, reason = tasks[task], f"task {task!r}"
         return Request(
             id=uuid.uuid4().hex,
             messages=template.render(values),
@@ -268,12 +333,16 @@ class Supernova:
             user_id=_id("user_id", user_id),
             session_id=_id("session_id", session_id),
             temperature=_within("temperature", temperature, 0, 2),
-            timeout=_within("timeout", timeout, 0.001, 86_400),
+            timeout=_within("timeout", timeout, 0.001, 86_400) or self.config.routing.deadline,
             max_cost=_usd("max_cost", max_cost),
+            on_interrupt=_one_of("on_interrupt", on_interrupt, self.config.routing.on_interrupt),
             model=model,
             metadata=dict(metadata or {}),
             prompt_name=template.name,
             prompt_hash=template.hash,
+            tier_reason=reason,
+            may_degrade=complexity != "critical",
+            cache=cache,
         )
 
 
@@ -344,6 +413,10 @@ async def _close(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) 
         await source.aclose()
 
 
+def _load(source: Config | str | Path | None) -> Loaded:
+    return Loaded.of(source) if isinstance(source, Config) else configuration.load(source)
+
+
 def _check_text(name: str, value: str) -> None:
     if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise InvalidRequest(f"{name} holds half a character (a lone surrogate) and cannot be sent as text")
@@ -356,6 +429,39 @@ def _id(name: str, value: str | int | None) -> str | None:
         raise InvalidRequest(f"{name} must be a text or a whole number, not {value!r:.60}")
     _check_text(name, str(value))
     return str(value)
+
+
+def _one_tier(tier: Tier | None, quality: Tier | None, complexity: Complexity | None) -> Tier | None:
+    """Return the tier that was asked for by either of its names, None if a task or a complexity decides."""
+    for name, value in (("tier", tier), ("quality", quality)):
+        if value is not None and value not in TIERS:
+            raise InvalidRequest(f"{name} {value!r} is not known; choose one of: {', '.join(TIERS)}")
+    if tier and quality and tier != quality:
+        raise InvalidRequest(f"tier {tier!r} and quality {quality!r} are two names of one thing; give one")
+    asked = tier or quality
+    if asked and complexity is not None:
+        raise InvalidRequest(
+            f"complexity {complexity!r} would choose the tier, and {asked!r} is given; give one"
+        )
+    return asked
+
+
+def _tier_for(complexity: Complexity, text: str) -> tuple[Tier, str]:
+    """Return the tier for so hard a question, and why it is that."""
+    if complexity == "auto":
+        found = estimate(text)
+        return TIER_OF[found.complexity], f"complexity auto: {found.complexity} ({found.why})"
+    if complexity not in tuple(TIER_OF):
+        known = ", ".join((*TIER_OF, "auto"))
+        raise InvalidRequest(f"complexity {complexity!r} is not known; choose one of: {known}")
+    return TIER_OF[complexity], f"complexity: {complexity}"
+
+
+def _one_of(name: str, value: OnInterrupt | None, default: OnInterrupt) -> OnInterrupt:
+    known = get_args(OnInterrupt)
+    if value is not None and value not in known:
+        raise InvalidRequest(f"{name} {value!r:.60} is not known; choose one of: {', '.join(known)}")
+    return value or default
 
 
 def _whole(name: str, value: int | None, default: int, most: int) -> int:

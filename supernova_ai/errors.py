@@ -136,8 +136,11 @@ class ExtraMissing(SupernovaError):
 class ProviderError(SupernovaError):
     """A provider was asked and failed.
 
-    ``status`` is the HTTP status if there was an answer; ``request_id`` finds the attempts in the ledger.
+    ``status`` is the HTTP status if there was an answer; ``retry_after`` the seconds it asked to wait, if
+    it did; ``request_id`` finds the attempts in the ledger.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self,

@@ -13,9 +13,18 @@ Tier = Literal["economy", "standard", "premium"]
 TIERS: tuple[Tier, ...] = ("economy", "standard", "premium")
 """Every tier, cheapest first."""
 
-CostBasis = Literal["exact", "estimated", "bound", "unknown"]
+Complexity = Literal["simple", "moderate", "complex", "critical", "auto"]
+"""How hard a question is; auto lets its text tell."""
+
+PROBE = "probe"
+"""The task of probes that cost money."""
+
+OnInterrupt = Literal["resume", "raise"]
+"""What to do when a stream breaks after its first token: go on at another deployment, or raise."""
+
+CostBasis = Literal["exact", "estimated", "bound", "unknown", "cached"]
 """exact: the provider's own usage; estimated: counted from what was received; bound: the hold itself;
-unknown: tokens are known and the model's price is not, which no budget allows."""
+unknown: tokens are known and the model's price is not, which no budget allows; cached: nobody was asked."""
 
 Outcome = Literal["held", "settled", "released", "lost"]
 """The state of a hold. Held is open; settled, released and lost are its three ends."""
@@ -36,8 +45,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: the name of our error class, the HTTP status if there was an answer, the words.
+
+    ``message`` has no secrets, numbers or names in it, so that the same trouble has the same ``fingerprint``.
+    """
+
+    fingerprint: str
+    error: str
+    status: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One call by the user, complete before anything is sent. Timeout in seconds, ``max_cost`` in USD."""
+    """One call by the user, complete before anything is sent. Timeout in seconds, ``max_cost`` in USD.
+
+    ``tier_reason`` says why it is this tier; without ``may_degrade`` no cheaper one may answer. ``cache``
+    says whether an answer kept from before will do.
+    """
 
     id: str
     messages: tuple[Mapping[str, str], ...]
@@ -49,10 +75,14 @@ class Request:
     temperature: float | None = None
     timeout: float | None = None
     max_cost: Decimal | None = None
+    on_interrupt: OnInterrupt = "resume"
     model: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     prompt_name: str | None = None
     prompt_hash: str | None = None
+    tier_reason: str = "asked for"
+    may_degrade: bool = True
+    cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +101,16 @@ class Attempt:
     latency_s: float
     first_token_s: float | None
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a probe of one provider's key found: "ok" or the class of the error, and the seconds it took."""
+
+    provider: str
+    key_slot: str | None
+    result: str
+    latency_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +133,8 @@ class Reply:
     ``cost`` is USD over all attempts and ``cost_basis`` the weakest of theirs; ``latency_s`` and
     ``first_token_s`` count from the call itself, retries included. ``quality_score`` is 0 to 1, or
     None where nothing was checked. ``fitted_to`` is the bound on the answer, in tokens, where a budget had to
-    lower what was asked for.
+    lower what was asked for. ``tier_reason`` says in a few words why this tier answered. A ``cached`` answer
+    was kept from before: nobody was asked, and ``usage`` is what it took then.
     """
 
     content: str
@@ -111,6 +152,7 @@ class Reply:
     fitted_to: int | None = None
     cached: bool = False
     quality_score: float | None = None
+    tier_reason: str = ""
 
     def __str__(self) -> str:
         return self.content

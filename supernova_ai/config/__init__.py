@@ -1,31 +1,39 @@
 """The configuration: what the YAML may say, where it is found, and which source has the last word."""
 
+from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.environment import read_environ
 from supernova_ai.config.load import Loaded, data_folder, load
 from supernova_ai.config.schema import (
     Alerts,
     Breaker,
     Budget,
+    Cache,
     Config,
+    Health,
     Keys,
     Limits,
     Price,
     Provider,
+    Retention,
     Routing,
     Spike,
     Timeout,
 )
 
 __all__ = [
+    "AdviceRules",
     "Alerts",
     "Breaker",
     "Budget",
+    "Cache",
     "Config",
+    "Health",
     "Keys",
     "Limits",
     "Loaded",
     "Price",
     "Provider",
+    "Retention",
     "Routing",
     "Spike",
     "Timeout",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.fields import (
     VAULT,
     Count,
@@ -29,7 +30,7 @@ from supernova_ai.config.fields import (
     private,
 )
 from supernova_ai.secret import HIDDEN
-from supernova_ai.types import Tier
+from supernova_ai.types import OnInterrupt, Tier
 
 
 class _Section(BaseModel):
@@ -37,10 +38,17 @@ class _Section(BaseModel):
 
 
 class Timeout(_Section):
-    """Seconds: ``total`` for a plain call, ``stream`` for the longest silence within a stream."""
+    """Seconds one attempt may take: to connect, to a stream's first token, between two, for a plain call.
 
-    total: Seconds = 60
-    stream: Seconds = 30
+    ``adaptive`` lowers ``first_token`` and ``total`` to what is usual there, but not below ``least``.
+    """
+
+    connect: Seconds = 5
+    first_token: Seconds = 30
+    between_tokens: Seconds = 30
+    total: Seconds = 120
+    adaptive: bool = True
+    least: Seconds = 10
 
 
 class Limits(_Section):
@@ -66,6 +74,7 @@ class Provider(_Section):
     api_base: HttpUrl | None = None
     models: dict[Tier, ModelName] = {}
     keys: tuple[Slot, ...] = ("primary", "backup")
+    slots: Literal["standby", "share"] = "standby"
     timeout: Timeout = Timeout()
     limits: Limits = Limits()
     price: Literal["free"] | None = None
@@ -78,7 +87,7 @@ class Provider(_Section):
 
 
 class Breaker(_Section):
-    """After ``failures`` in a row a deployment rests for ``cooldown`` seconds."""
+    """After ``failures`` in a row a deployment rests for ``cooldown`` seconds, then one request tries it."""
 
     failures: Count = 3
     cooldown: Seconds = 30
@@ -96,7 +105,34 @@ class Routing(_Section):
     max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
     min_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 256
     wait: Annotated[float, Field(strict=True, ge=0, le=60)] = 2
+    deadline: Seconds = 300
+    on_interrupt: OnInterrupt = "resume"
     breaker: Breaker = Breaker()
+
+
+class Health(_Section):
+    """Probes of deployments that rest or were idle for ``idle`` seconds, one in ``every`` seconds at most.
+
+    ``paid`` probes ask for one token where a free one would tell nothing, up to ``paid_limit`` USD a day.
+    """
+
+    probes: Literal["off", "free", "paid"] = "free"
+    every: Seconds = 60
+    idle: Seconds = 900
+    paid_limit: Usd = Decimal("0.05")
+
+
+class Cache(_Section):
+    """Where answers are kept, for how many seconds, and whether one user is given another's."""
+
+    type: Literal["off", "memory", "disk", "redis"] = "off"
+    ttl: Annotated[int, Field(strict=True, ge=1, le=31_536_000)] = 3600
+    shared: bool = False
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _no_is_off(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads off, unquoted, as false
 
 
 class Budget(_Section):
@@ -125,6 +161,12 @@ class Alerts(_Section):
     spike: Spike = Spike()
     # Hidden in repr: an Apprise URL carries its tokens.
     notify: tuple[NotifyUrl, ...] = Field(default=(), repr=False)
+
+
+class Retention(_Section):
+    """After how many days ``supernova ledger archive`` moves attempts into files. None: they are kept."""
+
+    attempts: Count | None = None
 
 
 class Keys(_Section):
@@ -181,9 +223,13 @@ class Config(_Section):
     redis: RedisUrl | None = Field(default=None, repr=False)
     providers: dict[Name, Provider] = Field(default_factory=_default_providers)
     routing: Routing = Routing()
+    health: Health = Health()
+    cache: Cache = Cache()
     budgets: tuple[Budget, ...] = Field(default_factory=_default_budgets)
     alerts: Alerts = Alerts()
+    retention: Retention = Retention()
     keys: Keys = Keys()
+    advice: AdviceRules = AdviceRules()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -247,6 +293,8 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
             value = getattr(budget, scope)
             if value is not None and value not in known:
                 yield ("budgets", i, scope), value, f"must be a known {scope}.{nearest(value, known)}"
+    if config.cache.type == "redis" and config.redis is None:
+        yield ("cache", "type"), "redis", "needs the address of the server: set 'redis' to redis://…"
     steps = config.alerts.thresholds
     if list(steps) != sorted(set(steps)):
         yield ("alerts", "thresholds"), steps, "must ascend, each once, such as [50, 80, 95]"

@@ -6,18 +6,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any, Protocol
 
+from supernova_ai.config import Timeout
 from supernova_ai.engine import faults
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.lite import litellm
-from supernova_ai.errors import SupernovaError
+from supernova_ai.engine.seam import Seam, continuation
+from supernova_ai.errors import ProviderError, SupernovaError
+from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import Attempt, CostBasis, Reply, Request, Usage
+from supernova_ai.types import Attempt, CostBasis, Reply, Request, Tier, Usage
 
 log = get_logger(__name__)
 
@@ -28,13 +31,15 @@ _WEAKEST: tuple[CostBasis, ...] = ("exact", "estimated", "bound", "unknown")
 class Flight:
     """One attempt under way: what was reserved for it and what was received of it.
 
-    ``chunks`` are all that LiteLLM received of a stream; ``ahead`` those the caller has yet to see.
+    ``chunks`` are all that LiteLLM received of a stream, and ``ahead`` those the caller has yet to see;
+    ``text`` is the provider's own, before a resumed answer is joined.
     """
 
     deployment: Deployment
     hold: Hold
     max_tokens: int
     started: float
+    timeout: Timeout = field(default_factory=Timeout)
     key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
     chunks: Sequence[Any] = ()
     ahead: deque[Any] = field(default_factory=deque)
@@ -44,20 +49,40 @@ class Flight:
     end: End | None = None
 
 
+class Observer(Protocol):
+    """Learns from attempts as they go: the breaker, the limits and the rankings."""
+
+    def answering(self, flight: Flight, request: str) -> None:
+        """Take note of an attempt's first token, or of its whole answer."""
+
+    def ended(self, flight: Flight, request: str, error: SupernovaError | None) -> None:
+        """Take note of an attempt that is over; ``error`` is None for an answer and a caller who left."""
+
+
 class Call:
     """The state of one request. It lives on the engine's loop and is used by one task at a time.
 
     Args:
+        observer: told of every attempt.
         timer: seconds, monotonic.
     """
 
-    def __init__(self, request: Request, ledger: Ledger, timer: Callable[[], float]) -> None:
+    def __init__(
+        self, request: Request, ledger: Ledger, observer: Observer, timer: Callable[[], float]
+    ) -> None:
         self.request = request
+        self.asked = request  # as the caller put it; ``request`` asks for the rest once a stream broke
+        self.streaming = False
         self.started = timer()
+        self.limit: asyncio.Timeout | None = None  # of the attempt under way; the Router makes it
         self.flights: list[Flight] = []
         self.error: SupernovaError | None = None
         self.passed_over: dict[str, str] = {}  # why a provider was not asked, for who wonders
+        self.breaks = 0
+        self._shown: list[str] = []
+        self._seam: Seam | None = None
         self._ledger = ledger
+        self._observer = observer
         self._timer = timer
         self._ends: list[Future[bool]] = []
 
@@ -65,10 +90,25 @@ class Call:
         """Note that the hold is taken and the attempt is about to be sent."""
         self.flights.append(Flight(deployment, hold, max_tokens, self._timer()))
 
+    def withdraw(self) -> None:
+        """Give the hold back: the attempt will not be sent after all."""
+        self._ends.append(self._ledger.forgo(self.flights.pop().hold))
+
+    def depart(self, key: Secret | None, timeout: Timeout) -> None:
+        """Note the attempt's key and timeouts; its time runs from now."""
+        flight = self.flights[-1]
+        flight.key, flight.timeout = key, timeout
+        self._allow(timeout.first_token if self.streaming else timeout.total)
+
     @property
     def flight(self) -> Flight | None:
         """The attempt under way, if there is one."""
         return self.flights[-1] if self.flights and self.flights[-1].end is None else None
+
+    @property
+    def shown(self) -> str:
+        """The text that the caller has seen."""
+        return "".join(self._shown)
 
     async def opened(self, stream: Any) -> None:
         """Read the stream up to its first text: if it breaks before, the attempt fails like any other."""
@@ -78,14 +118,30 @@ class Call:
             flight.ahead.append(chunk)
             flight.response = chunk.id
             if any(choice.delta.content for choice in chunk.choices):
-                return
+                break
+            if any(getattr(choice.delta, "reasoning_content", None) for choice in chunk.choices):
+                self._allow(flight.timeout.between_tokens)  # it thinks
+        else:
+            self._check_end(flight)
+        self._observer.answering(flight, self.request.id)
 
-    def received(self, text: str) -> None:
-        """Note a piece of the answer."""
+    def received(self, text: str) -> str:
+        """Note a piece of the answer; return what of it is new to the caller."""
         flight = self.flights[-1]
-        if flight.first_token is None:
+        if self.streaming and flight.first_token is None:
             flight.first_token = self._timer()
         flight.text.append(text)
+        return self._show(self._seam.feed(text) if self._seam else text)
+
+    def resume(self) -> None:
+        """Ask for the rest of an answer that broke."""
+        self.breaks += 1
+        if self._seam:
+            self._show(self._seam.end())
+        left = self.asked.max_tokens - self._count(self.flights[-1].deployment.model, self.shown)
+        messages = continuation(self.asked.messages, self.shown)
+        self.request = replace(self.asked, messages=messages, max_tokens=max(1, left))
+        self._seam = Seam(self.shown)
 
     def answered(self, usage: Usage | None, response: str | None) -> None:
         """End the attempt as settled, at the provider's own usage, or at an estimate where it gave none.
@@ -95,11 +151,18 @@ class Call:
         self.flights[-1].response = response
         self._settle(usage)
 
-    def finished(self) -> str | None:
-        """End the attempt of a stream that came to its end; return its finish reason, None if it had none."""
-        usage, reason = _said(self.flights[-1])
-        self._settle(usage if reason else None)
-        return reason
+    def finished(self) -> tuple[str | None, str]:
+        """End the attempt of a stream that came to its end; return its finish reason and what was held back.
+
+        Raises:
+            litellm.ServiceUnavailableError: it just stopped.
+        """
+        flight = self.flights[-1]
+        self._check_end(flight)
+        rest = self._show(self._seam.end()) if self._seam else ""
+        usage, reason = _said(flight)
+        self._settle(usage)
+        return reason, rest
 
     def failed(self, error: BaseException) -> None:
         """End the attempt under way, if any: by what it received, or by what the error says of its money."""
@@ -107,17 +170,21 @@ class Call:
         if flight is None:
             return
         name = faults.name(error)
+        ours = None
         if isinstance(error, Exception):
-            self.error = faults.translate(error, flight.deployment, request_id=self.request.id)
+            ours = self.error = faults.translate(error, flight.deployment, request_id=self.request.id)
+        if isinstance(error, TimeoutError) and self._timer() - flight.started < flight.timeout.least:
+            ours = None  # the caller's own deadline, too short to say anything of the provider
         log.info(
             "engine.attempt.failed", request=self.request.id, deployment=flight.deployment.id, error=name
         )
         if flight.text:
-            self._settle(None, error=name)
+            self._settle(None, error=name, cause=ours)
         elif isinstance(error, Exception) and faults.spent_nothing(error):
-            self._end(flight, End("released", 0, None, Usage(), self._ledger.now_ms(), error=name))
+            end = End("released", 0, None, Usage(), self._ledger.now_ms(), error=name)
+            self._end(flight, end, cause=ours)
         else:
-            self._end(flight, lost(flight.hold, ended_ms=self._ledger.now_ms(), error=name))
+            self._end(flight, lost(flight.hold, ended_ms=self._ledger.now_ms(), error=name), cause=ours)
 
     def spent(self) -> int:
         """Return what the attempts that have ended cost, in nano-USD."""
@@ -131,24 +198,51 @@ class Call:
         """Return the finished answer, with the story of every attempt."""
         flight = self.flights[-1]
         assert flight.end is not None
-        bases = [f.end.basis for f in self.flights if f.end and f.end.basis]
+        ends = [f.end for f in self.flights if f.end]
+        firsts = [f.first_token for f in self.flights if f.first_token is not None]
         return Reply(
-            content="".join(flight.text),
+            content=self.shown,
             provider=flight.deployment.provider,
             model=flight.deployment.model,
             tier=flight.deployment.tier,
             cost=to_usd(self.spent()),
-            cost_basis=max(bases, key=_WEAKEST.index),
-            usage=flight.end.usage,
+            cost_basis=max((end.basis for end in ends if end.basis), key=_WEAKEST.index),
+            usage=Usage(*map(sum, zip(*(astuple(end.usage) for end in ends), strict=True))),
             latency_s=self._timer() - self.started,
-            first_token_s=None if flight.first_token is None else flight.first_token - self.started,
+            first_token_s=firsts[0] - self.started if firsts else None,
             request_id=self.request.id,
             attempts=tuple(_attempt(f) for f in self.flights),
             finish_reason=finish_reason,
+            tier_reason=self._tier_reason(flight.deployment.tier),
             fitted_to=flight.max_tokens if flight.max_tokens < self.request.max_tokens else None,
         )
 
-    def _settle(self, usage: Usage | None, error: str | None = None) -> None:
+    def _tier_reason(self, tier: Tier) -> str:
+        """Return why this tier answered: why it was asked, and what became of a dearer one."""
+        asked, reason = self.asked.tier, self.asked.tier_reason
+        if tier == asked:
+            return reason
+        failed = any(flight.deployment.tier == asked for flight in self.flights)
+        return f"{reason}; {asked} {'failed' if failed else 'was resting or over budget'}, degraded to {tier}"
+
+    def _allow(self, seconds: float) -> None:
+        """Let the attempt under way take so many seconds more."""
+        if self.limit is not None:
+            self.limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def _show(self, text: str) -> str:
+        if text:
+            self._shown.append(text)
+        return text
+
+    def _check_end(self, flight: Flight) -> None:
+        """Refuse a stream that ended without saying that this is its end."""
+        if _said(flight)[1] is None:
+            raise faults.unavailable("the stream ended before its end", flight.deployment)
+
+    def _settle(
+        self, usage: Usage | None, error: str | None = None, cause: SupernovaError | None = None
+    ) -> None:
         flight = self.flights[-1]
         price = flight.deployment.price
         basis: CostBasis = "exact"
@@ -165,30 +259,40 @@ class Call:
                 held=to_usd(flight.hold.amount),
                 cost=to_usd(cost),
             )
-        self._end(
-            flight,
-            End("settled", cost, basis, usage, self._ledger.now_ms(), error=error, response=flight.response),
-        )
+        ended_ms = self._ledger.now_ms()
+        end = End("settled", cost, basis, usage, ended_ms, error=error, response=flight.response)
+        self._end(flight, end, cause=cause)
 
     def _estimate(self, flight: Flight) -> Usage:
         """Count tokens where the provider did not say: the prompt, and what was received of the answer."""
         model = flight.deployment.model
         thoughts = [getattr(c.delta, "reasoning_content", None) or "" for c in _choices(flight)]
-        received = litellm.token_counter(model=model, text="".join(thoughts + flight.text))
+        received = self._count(model, "".join(thoughts + flight.text))
         said, _ = _said(flight)
         if said is not None:  # some say at the start what the prompt takes
             return replace(said, completion=max(received, said.completion))
         messages = [dict(message) for message in self.request.messages]
         return Usage(prompt=litellm.token_counter(model=model, messages=messages), completion=received)
 
-    def _end(self, flight: Flight, end: End) -> None:
+    def _count(self, model: str, text: str) -> int:
+        return int(litellm.token_counter(model=model, text=text))
+
+    def _end(self, flight: Flight, end: End, cause: SupernovaError | None = None) -> None:
         def since_start(moment: float | None) -> int | None:
             return None if moment is None else round((moment - flight.started) * 1000)
 
+        failure = None
+        if isinstance(cause, ProviderError):
+            kind = type(cause).__name__
+            failure = fingerprint(flight.deployment.provider, kind, cause.status, str(cause))
         flight.end = replace(
-            end, latency_ms=since_start(self._timer()), first_token_ms=since_start(flight.first_token)
+            end,
+            latency_ms=since_start(self._timer()),
+            first_token_ms=since_start(flight.first_token),
+            failure=failure,
         )
         self._ends.append(self._ledger.end(flight.hold, flight.end))
+        self._observer.ended(flight, self.request.id, cause)
 
 
 def usage_of(raw: Any) -> Usage | None:
@@ -197,19 +301,20 @@ def usage_of(raw: Any) -> Usage | None:
         return None
     read = getattr(raw, "prompt_tokens_details", None)
     spoken = getattr(raw, "completion_tokens_details", None)
-    return Usage(
+    usage = Usage(
         prompt=raw.prompt_tokens or 0,
         completion=raw.completion_tokens or 0,
         cached=getattr(read, "cached_tokens", None) or 0,
         cache_write=getattr(raw, "cache_creation_input_tokens", None) or 0,
         reasoning=getattr(spoken, "reasoning_tokens", None) or 0,
     )
+    return usage if min(astuple(usage)) >= 0 else None  # nonsense is as good as nothing
 
 
 def _said(flight: Flight) -> tuple[Usage | None, str | None]:
     """Read what the provider itself said in a stream: its latest usage, and why it finished.
 
-    Where it said neither, the last chunks that LiteLLM gives have a usage it counted and a "stop" it made up.
+    Where it said neither, the chunks that LiteLLM gives have a usage it counted and a "stop" it made up.
     """
     usages = [usage_of(getattr(chunk, "usage", None)) for chunk in flight.chunks]
     reasons = [choice.finish_reason for choice in _choices(flight)]

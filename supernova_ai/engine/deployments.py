@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from supernova_ai.config import Config
+from supernova_ai.config import Config, Limits, Timeout
 from supernova_ai.engine import pricing
 from supernova_ai.engine.pricing import Price
 from supernova_ai.types import TIERS, Tier
@@ -22,7 +22,10 @@ NO_KEY = "no-key"
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model at one provider with one key slot; ``slot`` is None where the provider takes no key."""
+    """One model at one provider with one key slot; ``slot`` is None where the provider takes no key.
+
+    ``shares`` is whether its provider's slots take turns, and ``rank`` its place in the configured order.
+    """
 
     id: str
     tier: Tier
@@ -30,8 +33,9 @@ class Deployment:
     model: str
     slot: str | None
     price: Price | None
-    timeout: float
-    stream_timeout: float
+    timeout: Timeout
+    limits: Limits
+    shares: bool
     rank: int
 
 
@@ -56,34 +60,32 @@ def _each(config: Config) -> Iterator[Deployment]:
                     model=model,
                     slot=slot,
                     price=pricing.find(provider, model, settings),
-                    timeout=settings.timeout.total,
-                    stream_timeout=settings.timeout.stream,
+                    timeout=settings.timeout,
+                    limits=settings.limits,
+                    shares=settings.slots == "share",
                     rank=10 * rank + place,
                 )
 
 
 def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[str, Any]]:
     """Return the Router's model list: a group per tier, and no key anywhere in it."""
-    sizes = {tier: sum(d.tier == tier for d in deployments.values()) for tier in TIERS}
     return [
         {
             "model_name": d.tier,
             "litellm_params": _without_none(
                 model=_litellm_name(d),
-                api_base=config.providers[d.provider].api_base or _API_BASE.get(d.provider),
-                timeout=d.timeout,
-                stream_timeout=d.stream_timeout,
-                # A retry goes to the next deployment that was not tried yet: enough of them to try each.
-                num_retries=max(config.routing.retries, sizes[d.tier] - 1),
+                api_base=api_base(config, d.provider) or _API_BASE.get(d.provider),
                 drop_params=True,
-                rpm=config.providers[d.provider].limits.rpm,
-                tpm=config.providers[d.provider].limits.tpm,
-                max_parallel_requests=config.providers[d.provider].limits.parallel,
             ),
             "model_info": {"id": d.id},
         }
         for d in deployments.values()
     ]
+
+
+def api_base(config: Config, provider: str) -> str | None:
+    """Return the provider's address as configured, None for its usual one."""
+    return config.providers[provider].api_base
 
 
 def unpriced(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:

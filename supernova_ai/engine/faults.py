@@ -6,7 +6,11 @@ import ast
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 import aiohttp
 import httpx
@@ -52,7 +56,14 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
 }
 
 # Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
-_NEVER_SENT = aiohttp.ClientConnectorError | ConnectionRefusedError | socket.gaierror
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError
+    | aiohttp.ConnectionTimeoutError
+    | httpx.ConnectTimeout
+    | httpx.PoolTimeout
+    | ConnectionRefusedError
+    | socket.gaierror
+)
 # What LiteLLM puts around the provider's words.
 _NOISE = re.compile(
     r"^((litellm\.)?(\w+(Error|Exception)|Timeout)( -|:) )+|\.? Handle with `litellm\.\w+`\.| ssl:<[^>]*>"
@@ -81,13 +92,25 @@ def translate(
     kind = _kind(error)
     provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
     words = redact(_words(error))
-    return kind(
+    ours = kind(
         f"{provider} failed ({model}): {words} {_ADVICE.get(kind, '')}".strip(),
         provider=provider,
         model=model,
         status=_status(error),
         request_id=request_id,
     )
+    ours.retry_after = _retry_after(error)
+    return ours
+
+
+def unavailable(words: str, deployment: Deployment) -> Any:
+    """Return an error that LiteLLM's Router treats as the provider's, for an answer that is none."""
+    return litellm.ServiceUnavailableError(words, llm_provider=deployment.provider, model=deployment.model)
+
+
+def timed_out(deployment: Deployment) -> Any:
+    """Return an error that LiteLLM's Router treats as a timeout, for an attempt that took too long."""
+    return litellm.Timeout("no answer in time", llm_provider=deployment.provider, model=deployment.model)
 
 
 def name(error: BaseException) -> str:
@@ -102,11 +125,11 @@ def name(error: BaseException) -> str:
 def spent_nothing(error: Exception) -> bool:
     """Say whether the attempt surely cost nothing: the provider refused it, or was never reached."""
     error = _original(error)
-    if isinstance(error, litellm.Timeout | TimeoutError):
-        return False
     causes = list(_causes(error))
     if any(isinstance(cause, _NEVER_SENT | httpx.HTTPStatusError) for cause in causes):
         return True
+    if isinstance(error, litellm.Timeout | TimeoutError):
+        return False
     if any(isinstance(cause, httpx.TransportError | aiohttp.ClientError | OSError) for cause in causes):
         return False
     # No sign of the wire: a refusal is believed, of anything else nobody knows.
@@ -139,6 +162,18 @@ def _status(error: Exception) -> int | None:
     """Return the HTTP status of the provider's answer, None if it gave none: LiteLLM makes one up then."""
     answers = (cause.response for cause in _causes(error) if isinstance(cause, httpx.HTTPStatusError))
     return next((answer.status_code for answer in answers), None)
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Return the seconds the provider asks to wait: its header is a number, or a date."""
+    answers = [cause.response for cause in (error, *_causes(error)) if hasattr(cause, "response")]
+    for value in (answer.headers.get("retry-after") for answer in answers if answer is not None):
+        if value is not None:
+            with suppress(ValueError):
+                return max(0.0, float(value))
+            with suppress(ValueError):
+                return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    return None
 
 
 def _original(error: Exception) -> Exception:

@@ -54,6 +54,8 @@ class _Redact(logging.Filter):
 
 with _environment(_FOR_IMPORT):
     import litellm
+    from litellm._service_logger import ServiceLogging
+    from litellm.caching import DiskCache, InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
@@ -76,8 +78,12 @@ litellm.disable_hf_tokenizer_download = True
 __all__ = [
     "AsyncHTTPHandler",
     "AsyncOpenAI",
+    "DiskCache",
+    "InMemoryCache",
     "MidStreamFallbackError",
+    "RedisCache",
     "RouterRateLimitError",
     "RouterRateLimitErrorBasic",
+    "ServiceLogging",
     "litellm",
 ]

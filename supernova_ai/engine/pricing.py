@@ -78,6 +78,11 @@ def prompt_bound(messages: Iterable[Mapping[str, str]]) -> int:
     )
 
 
+def expected_prompt(messages: Iterable[Mapping[str, str]]) -> int:
+    """Return about how many tokens the prompt takes: a token is four bytes of English."""
+    return prompt_bound(messages) // 4
+
+
 def find(provider: str, model: str, settings: Provider) -> Price | None:
     """Return the model's price: from YAML, else free if the provider is, else LiteLLM's; None if unknown."""
     own = settings.prices.get(model)

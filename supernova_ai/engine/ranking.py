@@ -1,65 +1,111 @@
-"""How the candidates of an attempt are ranked, best first: one class per ``routing.strategy``."""
+"""How the candidates of an attempt are ranked, best first: one class per ``routing.strategy``.
+
+A strategy orders providers. The key slots of one provider follow each other: they stand by for the first, or
+take turns where ``slots: share`` says so.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
+from supernova_ai.engine import pricing
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.samples import Book
+from supernova_ai.types import Request, Usage
+
+_USUAL_TOKENS = 500
+"""Tokens of an answer as long as none of the deployment is known."""
+
+_EXPLORE = 20
+"""Every so many requests the latency strategy asks one it has not heard of for a while …"""
+
+_STALE_S = 30.0
+"""… which is so many seconds."""
+
+Slots = Sequence[Deployment]
+"""One provider's deployments of a tier, the slot to ask first at the front."""
 
 
 class Priority:
-    """By the configured priority of providers, then by key slot."""
+    """By the configured priority of providers."""
 
-    def rank(self, candidates: Iterable[Deployment]) -> list[Deployment]:
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._turns: dict[str, int] = {}
+        self._next = itertools.count(1)
+
+    def rank(self, candidates: Iterable[Deployment], request: Request) -> list[Deployment]:
         """Return the candidates, best first."""
-        return sorted(candidates, key=lambda d: d.rank)
+        providers: dict[str, list[Deployment]] = {}
+        for deployment in sorted(candidates, key=lambda d: (self._turn(d) if d.shares else 0, d.rank)):
+            providers.setdefault(deployment.provider, []).append(deployment)
+        return [d for slots in self._order(list(providers.values()), request) for d in slots]
 
-    def learn(self, deployment: str, latency_s: float) -> None:
-        """Take note of how long an answered attempt took; only some rankings care."""
+    def took(self, deployment: Deployment) -> None:
+        """Note that the deployment was chosen."""
+        self._turns[deployment.id] = self._turns[_group(deployment)] = next(self._next)
+
+    def _order(self, providers: list[Slots], request: Request) -> list[Slots]:  # noqa: ARG002 - Cost needs it
+        return sorted(providers, key=_rank)
+
+    def _turn(self, deployment: Deployment) -> int:
+        return self._turns.get(deployment.id, 0)
 
 
 class RoundRobin(Priority):
-    """In turn: each ranking starts one further than the last."""
+    """In turn: the one that was not asked for the longest goes first."""
 
-    def __init__(self) -> None:
-        self._turns = itertools.count()
-
-    def rank(self, candidates: Iterable[Deployment]) -> list[Deployment]:
-        """Return the candidates, the one whose turn it is first."""
-        ranked = super().rank(candidates)
-        start = next(self._turns) % len(ranked) if ranked else 0
-        return ranked[start:] + ranked[:start]
+    def _order(self, providers: list[Slots], request: Request) -> list[Slots]:  # noqa: ARG002 - Cost needs it
+        return sorted(providers, key=lambda slots: (self._turns.get(_group(slots[0]), 0), _rank(slots)))
 
 
 class Cost(Priority):
-    """By price for a typical exchange, cheapest first; what has no known price comes last."""
+    """By what the request is expected to cost, cheapest first; what has no known price comes last."""
 
-    def rank(self, candidates: Iterable[Deployment]) -> list[Deployment]:
-        """Return the candidates, cheapest first."""
+    def _order(self, providers: list[Slots], request: Request) -> list[Slots]:
+        prompt = pricing.expected_prompt(request.messages)
 
-        def price(d: Deployment) -> tuple[bool, int, int]:
-            return d.price is None, d.price.bound(1000, 500) if d.price else 0, d.rank
+        def cost(slots: Slots) -> tuple[float, int]:
+            price = slots[0].price
+            usual = self._book.of(slots[0].id).mean_tokens or _USUAL_TOKENS
+            usage = Usage(prompt, min(request.max_tokens, round(usual)))
+            return math.inf if price is None else price.cost(usage), _rank(slots)
 
-        return sorted(candidates, key=price)
+        return sorted(providers, key=cost)
 
 
 class Latency(Priority):
-    """By how long each took of late, quickest first; one not heard of yet goes before them all."""
+    """By the median time of recent answers, quickest first; one not heard of yet goes before them all.
 
-    WEIGHT = 0.3  # of the newest answer in the moving average
+    So that a slow one's recovery is noticed, every twentieth request first asks whoever was not heard of for
+    the longest, if that is half a minute.
+    """
 
-    def __init__(self) -> None:
-        self._average: dict[str, float] = {}
+    def __init__(self, book: Book) -> None:
+        super().__init__(book)
+        self._asked = itertools.count(1)
 
-    def rank(self, candidates: Iterable[Deployment]) -> list[Deployment]:
-        """Return the candidates, quickest first."""
-        return sorted(candidates, key=lambda d: (self._average.get(d.id, 0.0), d.rank))
+    def _order(self, providers: list[Slots], request: Request) -> list[Slots]:  # noqa: ARG002 - Cost needs it
+        ranked = sorted(providers, key=lambda slots: (self._book.of(slots[0].id).latency, _rank(slots)))
+        if next(self._asked) % _EXPLORE == 0:
+            oldest = min(ranked, key=self._heard, default=())
+            if oldest and self._book.clock() - self._heard(oldest) > _STALE_S:
+                ranked.sort(key=lambda slots: slots is not oldest)
+        return ranked
 
-    def learn(self, deployment: str, latency_s: float) -> None:
-        """Move the deployment's average towards its newest latency."""
-        before = self._average.get(deployment, latency_s)
-        self._average[deployment] = before + self.WEIGHT * (latency_s - before)
+    def _heard(self, slots: Slots) -> float:
+        return self._book.of(slots[0].id).heard
+
+
+def _group(deployment: Deployment) -> str:
+    """Return what a provider's deployments of a tier have in common: their ids without the slot."""
+    return deployment.id.rpartition("/")[0]
+
+
+def _rank(slots: Slots) -> int:
+    return min(deployment.rank for deployment in slots)
 
 
 RANKINGS: dict[str, type[Priority]] = {

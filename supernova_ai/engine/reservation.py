@@ -99,7 +99,7 @@ class Reservations:
         short: list[tuple[Deployment, SealedKey | Secret | None]] = []
         for deployment in ranked:
             try:
-                key = self._key(database, deployment)
+                key = self.key(database, deployment)
                 most = call.request.max_tokens
                 return Taken(deployment, key, self._hold(database, call, deployment, most), most)
             except BudgetExceeded as refusal:
@@ -113,7 +113,12 @@ class Reservations:
                 return Taken(deployment, key, self._hold(database, call, deployment, fitted), fitted)
         raise self._refusal(call, refusals, short)
 
-    def _key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
+    def key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
+        """Return where the deployment's key is, None if it takes none; inside an operation of the ledger.
+
+        Raises:
+            KeyNotFound: its slot is empty.
+        """
         if deployment.slot is None:
             return None
         found = self._keys.find(database, deployment.provider, deployment.slot)

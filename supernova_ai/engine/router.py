@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from functools import partial
 from typing import Any
 
 from supernova_ai.config import Config
 from supernova_ai.engine import deployments as fleet
+from supernova_ai.engine import faults
+from supernova_ai.engine.breaker import Circuit
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
-from supernova_ai.engine.lite import AsyncHTTPHandler, AsyncOpenAI, litellm
+from supernova_ai.engine.lite import AsyncOpenAI, litellm
+from supernova_ai.engine.pool import Pool
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import SupernovaError
+from supernova_ai.types import Request
 
 _CALL = "supernova_call"
 """Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
 
 _TAKES_OURS = frozenset(
     {"anthropic", "deepseek", "fireworks_ai", "gemini", "groq"}
-    | {"mistral", "ollama_chat", "openrouter", "together_ai", "xai"}
+    | {"mistral", "ollama_chat", "openai", "openrouter", "together_ai", "xai"}
 )
 """LiteLLM's providers known to work with an HTTP client given to them; some want another kind."""
 
 
-class _SendsOnce(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
-    """LiteLLM's HTTP client without its habit of sending a request again when the connection breaks.
-
-    Each sending may be charged, so each must have a hold of its own: the Router's retry sees to that.
-    """
-
-    async def single_connection_post_request(self, *_: Any, **__: Any) -> Any:
-        """Raise the error that LiteLLM is handling when it calls this to send again."""
-        raise
-
-    def __del__(self) -> None:
-        """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
-
-
 class Router(litellm.Router):  # type: ignore[misc]  # untyped base
-    """Retries, cools down and falls back as LiteLLM does; ``Strategy`` chooses and holds every attempt."""
+    """Retries and falls back as LiteLLM does; ``Strategy`` chooses and holds every attempt."""
 
-    def __init__(self, config: Config, deployments: dict[str, Deployment], strategy: Strategy) -> None:
-        self._cheaper = fleet.cheaper(config, deployments)
-        super().__init__(
-            model_list=fleet.model_list(config, deployments),
-            fallbacks=[{tier: below} for tier, below in self._cheaper.items()],
-            num_retries=config.routing.retries,
-            allowed_fails=config.routing.breaker.failures - 1,
-            cooldown_time=config.routing.breaker.cooldown,
-            redis_url=config.redis,
-        )
-        litellm.register_model(fleet.unpriced(deployments))
-        self._http = _SendsOnce()
-        self._strategy = strategy
+    def __init__(self, config: Config) -> None:
+        super().__init__(disable_cooldowns=True, redis_url=config.redis)
         self._calls: dict[str, Call] = {}
+        self._pools: dict[str, Pool] = {}
+        self._sharing: set[asyncio.Future[None]] = set()  # kept, lest they be collected before they are done
+
+    def serve(self, config: Config, deployments: dict[str, Deployment], strategy: Strategy) -> None:
+        """Serve this configuration from now on; calls under way finish as they began."""
+        self._cheaper = fleet.cheaper(config, deployments)
+        self._strategy = strategy
+        self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
+        litellm.register_model(fleet.unpriced(deployments))
+        self.set_model_list(fleet.model_list(config, deployments))
+        self.fallbacks = [{tier: below} for tier, below in self._cheaper.items()]
 
     async def ask(self, call: Call, *, stream: bool) -> Any:
         """Send the call's request to its tier; returns LiteLLM's response or its stream of chunks."""
@@ -60,8 +53,9 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
         if request.temperature is not None:
             options["temperature"] = request.temperature
-        if request.model is not None:
+        if not _degrades(request):
             options["fallbacks"] = []
+        call.streaming = stream
         self._calls[request.id] = call
         return await self.acompletion(
             model=request.tier,
@@ -72,32 +66,69 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         )
 
     def forget(self, call: Call) -> None:
-        """Drop the call: it is over, and the ranking may learn from it."""
-        if self._calls.pop(call.request.id, None):
-            self._strategy.learn(call)
+        """Drop the call: it is over."""
+        self._calls.pop(call.request.id, None)
+
+    def share(self, deployment: str, circuit: Circuit) -> None:
+        """Tell other machines of a circuit that opened or closed, through LiteLLM's cooldowns in Redis."""
+        if self.cache.redis_cache is None:
+            return
+        shared = self.cooldown_cache
+        if circuit.state == "open":
+            rest_s = math.ceil(circuit.left_s)  # Redis keeps whole seconds
+            tell = partial(shared.add_deployment_to_cooldown, deployment, circuit.error, 0, rest_s)
+        elif circuit.state == "closed":
+            tell = partial(shared.cooldown_store.delete_cache, shared.get_cooldown_cache_key(deployment))
+        else:
+            return
+        sharing = asyncio.ensure_future(asyncio.to_thread(tell))
+        self._sharing.add(sharing)
+        sharing.add_done_callback(self._sharing.discard)
+
+    def _filter_cooldown_deployments(
+        self, healthy_deployments: list[dict[str, Any]], cooldown_deployments: list[str]
+    ) -> list[dict[str, Any]]:
+        """Leave out what other machines found to rest; our own breaker decides on what it knows of."""
+        theirs = [name for name in cooldown_deployments if not self._strategy.rests(name)]
+        offered: list[dict[str, Any]] = super()._filter_cooldown_deployments(healthy_deployments, theirs)
+        return offered
 
     async def async_get_available_deployment(
         self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Choose one attempt's deployment: LiteLLM knows which are healthy, the strategy which to take."""
+        """Choose one attempt's deployment: LiteLLM knows which there are, the strategy which to take."""
         call = self._calls[request_kwargs["metadata"][_CALL]]
-        healthy = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
-        last = call.request.model is not None or not self._cheaper.get(model)
-        return await self._strategy.choose(call, healthy, last=last)
+        offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
+        last = not (_degrades(call.request) and self._cheaper.get(model))
+        return await self._strategy.choose(call, offered, last=last)
+
+    async def _async_get_healthy_deployments(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return those that a retry could go to, and all of the group: what LiteLLM decides retries by."""
+        healthy, every = await super()._async_get_healthy_deployments(*args, **kwargs)
+        return [d for d in healthy if self._strategy.healthy(d["model_info"]["id"])], every
 
     def _get_async_openai_model_client(self, deployment: dict[str, Any], **_: Any) -> Any:
         """Return the client LiteLLM is to use for the attempt; None lets it use its own."""
         params = deployment["litellm_params"]
         kind = params["model"].partition("/")[0]
-        if kind == "openai":
-            # LiteLLM would make one of these and keep it, key and all, for an hour.
-            return AsyncOpenAI(
-                api_key=params["api_key"],
-                base_url=params.get("api_base"),
-                http_client=self._http.client,
-                max_retries=0,
-            )
-        return self._http if kind in _TAKES_OURS else None
+        if kind not in _TAKES_OURS:
+            return None
+        # A pool for each provider: what hangs at one takes no connection from another.
+        provider = deployment["model_info"]["id"].split("/")[1]
+        if provider not in self._pools:
+            self._pools[provider] = Pool(lambda: self._connect[provider])
+        pool = self._pools[provider]
+        if kind != "openai":
+            return pool
+        # LiteLLM would make one of these and keep it, key and all, for an hour.
+        return AsyncOpenAI(
+            api_key=params["api_key"],
+            base_url=params.get("api_base"),
+            http_client=pool.client,
+            max_retries=0,
+        )
 
     async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
         """Hand a stream over once its first text is there: a break before is retried like any failure."""
@@ -112,15 +143,25 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
     async def aclose(self) -> None:
         """Close the connections, and leave LiteLLM's global lists."""
         self.discard()
-        await self._http.close()
+        for pool in self._pools.values():
+            await pool.close()
 
     async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Make one attempt; if it fails, end its hold while the error still carries its causes."""
+        """Make one attempt in its time; if it fails, end its hold while the error still has its causes."""
+        call = self._calls[kwargs["metadata"][_CALL]]
         try:
-            return await super().make_call(original_function, *args, **kwargs)
+            async with asyncio.timeout(None) as call.limit:
+                response = await super().make_call(original_function, *args, **kwargs)
+            if not call.streaming and not (response.choices and response.choices[0].message):
+                raise faults.unavailable("the answer has no content", call.flights[-1].deployment)
+            return response
         except Exception as error:
-            self._calls[kwargs["metadata"][_CALL]].failed(error)
-            raise
+            failure = error
+            if isinstance(error, TimeoutError) and call.flight:
+                failure = faults.timed_out(call.flight.deployment)
+            call.failed(failure)
+            failure.num_retries = self._strategy.retries(call, kwargs["model"])  # type: ignore[attr-defined]
+            raise failure  # noqa: B904 - its causes stay on it
 
     def log_retry(self, kwargs: dict[str, Any], e: Exception) -> dict[str, Any]:
         """End the hold of a stream that broke before its first token: ``make_call`` had returned by then."""
@@ -134,7 +175,12 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         """Never retry a refusal of ours; do try another provider where one does not know its model."""
         if isinstance(error, SupernovaError):
             raise error
-        if isinstance(error, litellm.NotFoundError) and len(healthy_deployments or ()) > 1:
+        if isinstance(error, litellm.NotFoundError) and healthy_deployments:
             return True
         retry: bool = super().should_retry_this_error(error, healthy_deployments, *args, **kwargs)
         return retry
+
+
+def _degrades(request: Request) -> bool:
+    """Say whether a cheaper tier may answer the request."""
+    return request.may_degrade and request.model is None

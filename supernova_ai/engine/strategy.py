@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from supernova_ai.engine.call import Call
+from supernova_ai.config import Config
+from supernova_ai.engine.breaker import Breaker
+from supernova_ai.engine.call import Call, Flight
 from supernova_ai.engine.deployments import NO_KEY, Deployment
-from supernova_ai.engine.ranking import Priority
-from supernova_ai.engine.reservation import Reservations
-from supernova_ai.errors import VaultError
+from supernova_ai.engine.limits import Limits
+from supernova_ai.engine.ranking import RANKINGS
+from supernova_ai.engine.reservation import Reservations, Taken
+from supernova_ai.engine.samples import Book, adapted
+from supernova_ai.errors import NoProvider, ProviderTimeout, RateLimited, SupernovaError, VaultError
 from supernova_ai.keys import KeySource
+
+_LOOK_AGAIN_S = 0.05
+"""How often one who waits for a provider's own limits looks again."""
 
 
 class Strategy:
@@ -18,22 +26,32 @@ class Strategy:
 
     Args:
         deployments: all of them, by id.
-        ranking: of the candidates that were not tried yet.
         reservations: take the hold.
         keys: open the key.
+        breaker: knows which are left in peace.
+        limits: knows which have enough to do.
+        book: of what each took of late.
     """
 
     def __init__(
         self,
+        config: Config,
         deployments: Mapping[str, Deployment],
-        ranking: Priority,
         reservations: Reservations,
         keys: KeySource,
+        breaker: Breaker,
+        limits: Limits,
+        book: Book,
     ) -> None:
+        self._wait = config.routing.wait
+        self._retries = config.routing.retries
         self._deployments = deployments
-        self._ranking = ranking
+        self._ranking = RANKINGS[config.routing.strategy](book)
         self._reservations = reservations
         self._keys = keys
+        self._breaker = breaker
+        self._limits = limits
+        self._book = book
 
     async def choose(self, call: Call, candidates: list[dict[str, Any]], *, last: bool) -> dict[str, Any]:
         """Return the candidate to send to, a copy of the Router's own with key and bounds for this attempt.
@@ -44,35 +62,113 @@ class Strategy:
         Raises:
             BudgetExceeded: no candidate can be borne.
             PriceUnknown: a budget applies and none that is left has a price.
-            NoProvider: none has a key.
+            NoProvider: none has a key, or all are left in peace after failures.
+            RateLimited: the configured limits of all are reached.
             VaultError: of the only candidate left, the key does not open.
         """
         offered = {candidate["model_info"]["id"]: candidate for candidate in candidates}
-        ranked = self._ranked(call, map(self._deployments.__getitem__, offered))
+        fitting = [self._deployments[name] for name in offered if name in self._deployments]
+        fitting = [deployment for deployment in fitting if _fits(call, deployment)]
+        patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
+            ranked = self._ranked(call, await self._open(fitting, patience))
+            if ranked:
+                self._ranking.took(ranked[0])  # before the next await: others rank in the meantime
             taken = await self._reservations.take(call, ranked, may_wait=last)
+            if taken.deployment is not ranked[0]:
+                self._ranking.took(taken.deployment)
+            if not await self._enter(call, taken):
+                continue
             try:
                 key = None if taken.key is None else self._keys.open(taken.key)
             except VaultError as error:  # one record that does not open must not take the others down
                 call.failed(error)
-                ranked.remove(taken.deployment)
-                if not ranked:
+                fitting.remove(taken.deployment)
+                if not fitting:
                     raise
                 continue
-            call.flights[-1].key = key
+            call.depart(key, adapted(taken.deployment.timeout, self._book.of(taken.deployment.id)))
             chosen = offered[taken.deployment.id]
-            bounds = {"max_tokens": taken.max_tokens, "api_key": key.reveal() if key else NO_KEY}
+            bounds = {
+                "max_tokens": taken.max_tokens,
+                "api_key": key.reveal() if key else NO_KEY,
+                "timeout": taken.deployment.timeout.total,
+            }
             return chosen | {"litellm_params": chosen["litellm_params"] | bounds}
 
-    def learn(self, call: Call) -> None:
-        """Let the ranking know how a finished call's attempts went."""
-        for flight in call.flights:
-            if flight.end and flight.end.state == "settled" and flight.end.latency_ms is not None:
-                self._ranking.learn(flight.deployment.id, flight.end.latency_ms / 1000)
+    async def _open(self, candidates: list[Deployment], patience: float) -> list[Deployment]:
+        """Return those that are neither left in peace nor at their limits; wait a little for one."""
+        clock = asyncio.get_running_loop().time
+        while candidates:
+            if not await self._breaker.room([d.id for d in candidates], max(0.0, patience - clock())):
+                raise NoProvider(
+                    "every provider of this tier failed recently and is left in peace for a while; "
+                    "try again later, or lower 'routing.breaker.cooldown'"
+                )
+            admitted = [d for d in candidates if self._breaker.admits(d.id)]
+            bearing = [d for d in admitted if await self._limits.bear(d)]
+            if bearing:
+                return bearing
+            if clock() >= patience:
+                names = ", ".join(sorted({d.provider for d in admitted}))
+                raise RateLimited(f"the configured limits of {names} are reached: raise 'limits', or wait")
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return candidates
+
+    async def _enter(self, call: Call, taken: Taken) -> bool:
+        """Pass the breaker and the limits; give the hold back if another request was quicker."""
+        deployment = taken.deployment
+        if not self._breaker.enter(deployment.id, call.request.id):
+            call.withdraw()
+            return False
+        if not await self._limits.enter(deployment):
+            self._breaker.failed(deployment.id, call.request.id, None)
+            call.withdraw()
+            return False
+        return True
+
+    def retries(self, call: Call, tier: str) -> int:
+        """Return how many attempts may follow a failed one: enough to try each deployment once."""
+        served = [d for d in self._deployments.values() if d.tier == tier and _fits(call, d)]
+        return max(self._retries, len(served) - 1)
+
+    def healthy(self, deployment: str) -> bool:
+        """Say whether the deployment may be asked now."""
+        return self._breaker.admits(deployment)
+
+    def rests(self, deployment: str) -> bool:
+        """Say whether our own breaker has the deployment rest, or on trial."""
+        return self._breaker.circuit(deployment).state != "closed"
+
+    def answering(self, flight: Flight, request: str) -> None:
+        """Take note of an attempt's first token."""
+        self._breaker.answering(flight.deployment.id, request)
+
+    def ended(self, flight: Flight, request: str, error: SupernovaError | None) -> None:
+        """Take note of an attempt that is over."""
+        end, name = flight.end, flight.deployment.id
+        assert end is not None
+        answered = end.state == "settled" and end.error is None
+        if answered:
+            self._breaker.answered(name, request)
+        else:
+            self._breaker.failed(name, request, error)
+        latency_s = (end.latency_ms or 0) / 1000
+        first_s = None if end.first_token_ms is None else end.first_token_ms / 1000
+        if answered:
+            self._book.add(name, latency_s, first_s, end.usage.completion)
+        elif isinstance(error, ProviderTimeout) and error.status is None:
+            self._book.add(name, latency_s, first_s or latency_s)
+        self._limits.leave(flight.deployment, end.usage.prompt + end.usage.completion)
 
     def _ranked(self, call: Call, candidates: Iterable[Deployment]) -> list[Deployment]:
         """Rank the candidates: first those this request has not tried, then the others in the order tried."""
         tried = [flight.deployment.id for flight in call.flights]
-        pinned = [d for d in candidates if call.request.model in (None, d.model, f"{d.provider}/{d.model}")]
-        fresh = self._ranking.rank(d for d in pinned if d.id not in tried)
-        return fresh + sorted((d for d in pinned if d.id in tried), key=lambda d: tried.index(d.id))
+        fresh = self._ranking.rank([d for d in candidates if d.id not in tried], call.request)
+        return fresh + sorted((d for d in candidates if d.id in tried), key=lambda d: tried.index(d.id))
+
+
+def _fits(call: Call, deployment: Deployment) -> bool:
+    """Say whether the deployment is the one that the request pins, if it pins one."""
+    name = f"{deployment.provider}/{deployment.model}"
+    return call.request.model in (None, deployment.model, name)

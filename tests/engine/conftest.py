@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from supernova_ai import Supernova
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Window
 from tests import books, desk
@@ -19,22 +16,10 @@ def _imported() -> None:
     import supernova_ai.engine  # noqa: F401
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "supernova.db"
-
-
-@pytest.fixture
-def open_nova(path: Path) -> Iterator[Callable[..., Supernova]]:
-    """Open a client as ``desk.configure`` is told; after the test its books must add up."""
-    with ExitStack() as opened:
-
-        def open_(*args: Any, **kwargs: Any) -> Supernova:
-            nova = Supernova(desk.configure(path, *args, **kwargs), master=desk.MASTER)
-            opened.callback(nova.close)
-            return nova
-
-        yield open_
+@pytest.fixture(autouse=True)
+def _books_add_up(path: Path) -> Iterator[None]:
+    """Add up the books after each test, when its clients are closed."""
+    yield
     if path.exists():
         with Store(path) as store:
             store.read(books.check)
@@ -48,3 +33,14 @@ def attempts(path: Path) -> Callable[[], list[Attempt]]:
 @pytest.fixture
 def window(path: Path) -> Callable[[], Window]:
     return lambda: desk.window(path)
+
+
+@pytest.fixture
+def balance(path: Path) -> Callable[[], tuple[int, int, int]]:
+    """Read what is settled, held and lost in the daily budget's window, in nano-USD."""
+
+    def read() -> tuple[int, int, int]:
+        window = desk.window(path)
+        return window.settled, window.held, window.lost
+
+    return read

@@ -65,7 +65,10 @@ async def test_unreachable_and_silent_providers_are_passed_over(
         nova = open_nova(
             {
                 "openai": f"http://127.0.0.1:{port}",
-                "anthropic": {"url": silent.url, "timeout": {"total": 0.2, "stream": 0.2}},
+                "anthropic": {
+                    "url": silent.url,
+                    "timeout": {"total": 0.2, "first_token": 0.2, "between_tokens": 0.2},
+                },
                 "huggingface": good.url,
             }
         )

@@ -9,23 +9,19 @@ from threading import Event
 import pytest
 
 from supernova_ai import StreamInterrupted, Supernova
-from supernova_ai.store.tables import Attempt, Window
+from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Raw, StubProvider
 from supernova_ai.types import Usage
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
 Rows = Callable[[], list[Attempt]]
-Find = Callable[..., Window]
-
-
-def balance(window: Window) -> tuple[int, int, int]:
-    return window.settled, window.held, window.lost
+Balance = Callable[[], tuple[int, int, int]]
 
 
 async def read_until_it_breaks(nova: Supernova, stub: StubProvider) -> StreamInterrupted:
     """Read the first word of a stream, end the provider there, and return what reading on raises."""
-    async with nova.stream("What now?") as stream:
+    async with nova.stream("What now?", on_interrupt="raise") as stream:
         assert await anext(stream) == "Buy"
         await asyncio.to_thread(stub.close)
         with pytest.raises(StreamInterrupted) as raised:
@@ -35,7 +31,7 @@ async def read_until_it_breaks(nova: Supernova, stub: StubProvider) -> StreamInt
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
 async def test_broken_stream_is_charged_for_what_came(
-    provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows, window: Find
+    provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
     """A stream that breaks after its first word raises with that word, and is settled at an estimate."""
     stub = stub_provider(Answer("Buy low and sell high.", gate=Event()))
@@ -45,7 +41,7 @@ async def test_broken_stream_is_charged_for_what_came(
     (row,) = attempts()
     assert (row.state, row.basis, row.error) == ("settled", "estimated", "ProviderUnavailable")
     assert (row.prompt > 0, row.completion) == (True, 1)
-    assert balance(window()) == (row.cost, 0, 0)
+    assert balance() == (row.cost, 0, 0)
     assert 0 <= row.cost <= row.held
     assert len(stub.requests) == 1
 
@@ -72,23 +68,25 @@ async def test_prompt_said_at_the_start_is_used(open_nova: Open, stub_provider: 
     stub = stub_provider(Raw(200, "text/event-stream", STARTED + SPOKEN + OVERLOADED))
     nova = open_nova({"anthropic": stub.url})
     with pytest.raises(StreamInterrupted, match="Overloaded"):
-        await nova.chat("What now?", streaming=True)
+        await nova.chat("What now?", streaming=True, on_interrupt="raise")
     (row,) = attempts()
     assert (row.prompt, row.cached, row.basis) == (80, 20, "estimated")
     assert row.completion == 2
 
 
 async def test_stream_that_just_ends_is_not_passed_off_as_finished(
-    open_nova: Open, stub_provider: Stub
+    open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A stream without a finish reason has none in the reply, and its first usage does not count as exact."""
+    """A stream that stops without a finish reason is broken, and its first usage does not count as exact."""
     stub = stub_provider(Raw(200, "text/event-stream", STARTED + SPOKEN))
-    reply = await open_nova({"anthropic": stub.url}).chat("What now?", streaming=True)
-    assert (reply.content, reply.finish_reason, reply.cost_basis) == ("Buy low", None, "estimated")
+    with pytest.raises(StreamInterrupted, match="ended before its end") as raised:
+        await open_nova({"anthropic": stub.url}).chat("What now?", streaming=True, on_interrupt="raise")
+    assert raised.value.partial == "Buy low"
+    assert [(row.state, row.basis) for row in attempts()] == [("settled", "estimated")]
 
 
 async def test_stream_that_fails_before_its_first_word_goes_to_the_next_provider(
-    open_nova: Open, stub_provider: Stub, attempts: Rows, window: Find
+    open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
     """An error inside a stream, before any text, is a failed attempt: the tier's next provider answers."""
     overloaded = stub_provider(Raw(200, "text/event-stream", STARTED + OVERLOADED))
@@ -103,7 +101,7 @@ async def test_stream_that_fails_before_its_first_word_goes_to_the_next_provider
     )
     assert (first.state, first.provider) == ("lost", "anthropic")
     assert (second.state, second.prompt, second.completion) == ("settled", 5, 2)
-    assert balance(window()) == (second.cost, 0, first.held)
+    assert balance() == (second.cost, 0, first.held)
     assert reply.cost_basis == "bound"
 
 

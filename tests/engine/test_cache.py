@@ -1,0 +1,420 @@
+"""The answer cache: what it gives, what it does not keep, and that its failures stay its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from supernova_ai import ConfigError, ExtraMissing, Reply, Supernova, SupernovaError
+from supernova_ai import config as configuration
+from supernova_ai.config import Cache, Config, read_environ
+from supernova_ai.engine import cache as answers
+from supernova_ai.engine.cache import AnswerCache
+from supernova_ai.engine.call import Call, Flight, Observer
+from supernova_ai.engine.lite import InMemoryCache
+from supernova_ai.ledger import Entry, Ledger, reconcile
+from supernova_ai.ledger.verify import verify
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt
+from supernova_ai.testing import Answer, Failure, StubProvider, closed_port
+from supernova_ai.types import Request, Usage
+from tests import desk
+
+REDIS = os.environ.get("SUPERNOVA_TEST_REDIS", "redis://127.0.0.1:6379/0")
+
+Open = Callable[..., Supernova]
+Rows = Callable[[], list[Attempt]]
+MEMORY = {"type": "memory"}
+
+each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+
+
+@cache
+def _absence_of_redis() -> str | None:
+    try:
+        redis.Redis.from_url(REDIS, socket_timeout=5).ping()
+    except redis.RedisError as error:
+        return str(error)
+    return None
+
+
+def settings_of(kind: str) -> dict[str, Any]:
+    """The configuration of a cache. Redis is that of SUPERNOVA_TEST_REDIS, else of this machine."""
+    if kind == "redis" and (absence := _absence_of_redis()):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Redis: {absence}")
+    return {"cache": {"type": kind, "ttl": 60}, "redis": REDIS if kind == "redis" else None}
+
+
+@pytest.fixture
+def question() -> str:
+    """What nobody asked before: a Redis may be shared, and remembers."""
+    return f"What now, {secrets.token_hex(8)}?"
+
+
+@pytest.fixture
+def stub(stub_provider: Callable[..., StubProvider]) -> StubProvider:
+    return stub_provider(Answer("Diversify, always.", usage=Usage(prompt=12, completion=3)))
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk", "redis"])
+@each_way
+async def test_same_request_is_answered_from_the_cache(
+    kind: str, streaming: bool, question: str, open_nova: Open, stub: StubProvider, attempts: Rows
+) -> None:
+    """The second time nobody is asked and nothing is held: the answer is the first one's, at no cost."""
+    nova = open_nova({"openai": stub.url}, **settings_of(kind))
+    first = await nova.chat(question, user_id=7, session_id="s", streaming=streaming)
+    second = await nova.chat(question, user_id=7, session_id="s", streaming=streaming)
+    assert (first.cached, second.cached, len(stub.requests)) == (False, True, 1)
+    assert (second.cost, second.cost_basis, second.attempts) == (Decimal(0), "cached", ())
+    for name in ("content", "provider", "model", "tier", "usage", "finish_reason", "tier_reason"):
+        assert getattr(first, name) == getattr(second, name)
+    assert first.request_id != second.request_id
+    asked, kept = sorted(attempts(), key=lambda row: row.basis == "cached")
+    assert (kept.request, kept.user, kept.session, kept.task) == (second.request_id, "7", "s", "chat")
+    assert (kept.state, kept.basis, kept.cost, kept.held, kept.windows) == ("settled", "cached", 0, 0, "[]")
+    assert (kept.provider, kept.model, kept.tier) == (asked.provider, asked.model, asked.tier)
+    assert (kept.prompt_name, kept.prompt_hash) == (asked.prompt_name, asked.prompt_hash)
+    assert (kept.prompt, kept.completion, kept.latency_ms) == (0, 0, None)  # none of it is the provider's
+
+
+async def test_stream_comes_in_one_piece(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """A plain answer that was kept serves a stream, whole at once, with the reply after it."""
+    nova = open_nova({"openai": stub.url}, cache=MEMORY)
+    await nova.chat(question)
+    async with nova.stream(question) as stream:
+        assert [token async for token in stream] == ["Diversify, always."]
+    assert stream.reply.cached
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"message": "And now?"},
+        {"user_id": 8},
+        {"user_id": None},
+        {"tier": "economy"},
+        {"max_tokens": 99},
+        {"temperature": 0.5},
+        {"model": "gpt-4o-mini"},
+    ],
+    ids=str,
+)
+async def test_what_changes_an_answer_misses(
+    change: dict[str, Any], question: str, open_nova: Open, stub: StubProvider
+) -> None:
+    """Another text, user, tier, length, temperature or pin is another question."""
+    models = {"economy": "gpt-4o-mini", "standard": "gpt-4o-mini"}
+    nova = open_nova({"openai": {"url": stub.url, "models": models}}, cache=MEMORY)
+    usual: dict[str, Any] = {"message": question, "user_id": 7}
+    await nova.chat(**usual)
+    assert not (await nova.chat(**usual | change)).cached
+    assert (await nova.chat(**usual)).cached
+
+
+async def test_what_does_not_change_it_hits(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """The session, the metadata, the timeout and the cap make no other question of it."""
+    nova = open_nova({"openai": stub.url}, cache=MEMORY)
+    await nova.chat(question)
+    again = await nova.chat(question, session_id=1, metadata={"a": "b"}, timeout=9, max_cost="0.000001")
+    assert again.cached
+
+
+async def test_other_models_miss(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """A cache outlives the client, but not the models that were configured."""
+    disk = {"type": "disk"}
+    await open_nova({"openai": stub.url}, cache=disk).chat(question)
+    assert (await open_nova({"openai": stub.url}, cache=disk).chat(question)).cached
+    other = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-4o"}}}, cache=disk)
+    assert not (await other.chat(question)).cached
+
+
+async def test_shared_answers_are_for_every_user(
+    question: str, open_nova: Open, stub: StubProvider, attempts: Rows
+) -> None:
+    """With ``shared: true`` one user is given another's answer, and the row is the asking user's."""
+    nova = open_nova({"openai": stub.url}, cache=MEMORY | {"shared": True})
+    await nova.chat(question, user_id=7)
+    assert (await nova.chat(question, user_id=8)).cached
+    assert {row.user for row in attempts() if row.basis == "cached"} == {"8"}
+
+
+async def test_off_unless_configured(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """Without a word about it nothing is kept."""
+    nova = open_nova({"openai": stub.url})
+    assert not (await nova.chat(question)).cached
+    assert not (await nova.chat(question)).cached
+
+
+async def test_one_call_can_do_without(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """With ``cache=False`` an answer is neither taken from the cache nor put there."""
+    nova = open_nova({"openai": stub.url}, cache=MEMORY)
+    await nova.chat(question, cache=False)
+    assert not (await nova.chat(question)).cached
+    assert not (await nova.chat(question, cache=False)).cached
+    assert (await nova.chat(question)).cached
+
+
+async def test_full_budget_does_not_bear_on_it(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """What is in the cache is given even when no budget could bear asking again."""
+    budgets = [{"name": "daily", "limit": 10, "per": "day"}]
+    disk = {"type": "disk"}
+    await open_nova({"openai": stub.url}, budgets=budgets, cache=disk).chat(question)
+    budgets[0]["limit"] = 0.000001
+    poor = open_nova({"openai": stub.url}, budgets=budgets, cache=disk)
+    assert (await poor.chat(question)).cached
+
+
+@each_way
+async def test_answer_that_is_not_whole_is_not_kept(
+    streaming: bool, question: str, open_nova: Open, stub: StubProvider
+) -> None:
+    """An answer that was cut short, or bounded by a budget, is asked for again."""
+    nova = open_nova({"openai": stub.url}, routing={"min_tokens": 1}, cache=MEMORY)
+    for limit in ({"max_tokens": 1}, {"max_cost": "0.0005"}):
+        first = await nova.chat(question, streaming=streaming, **limit)
+        assert first.fitted_to or first.finish_reason == "length"
+        assert not (await nova.chat(question, streaming=streaming, **limit)).cached
+
+
+async def test_lesser_tier_is_not_kept(
+    question: str, open_nova: Open, stub: StubProvider, stub_provider: Callable[..., StubProvider]
+) -> None:
+    """An answer from a cheaper tier does not stand for what was asked once the dearer is back."""
+    bad = stub_provider("Now I can.", [Failure(500)])
+    providers = {
+        "openai": {"url": bad.url, "models": {"premium": "gpt-4o"}},
+        "anthropic": {"url": stub.url, "models": {"standard": "claude-haiku-4-5"}},
+    }
+    nova = open_nova(providers, cache=MEMORY)
+    assert (await nova.chat(question, tier="premium")).tier == "standard"
+    assert (await nova.chat(question, tier="premium")).content == "Now I can."
+
+
+async def test_abandoned_stream_is_not_kept(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """A stream that was left early is no answer."""
+    nova = open_nova({"openai": stub.url}, cache=MEMORY)
+    async with nova.stream(question) as stream:
+        await anext(stream)
+    assert not (await nova.chat(question)).cached
+
+
+async def test_disk_is_for_its_owner_and_has_no_key(
+    question: str, open_nova: Open, stub: StubProvider
+) -> None:
+    """The folder is in the data folder, for its owner alone; no API key is in it, nor the question."""
+    await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat(question)
+    folder = configuration.data_folder(read_environ()) / "answers"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    content = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    assert b"Diversify, always." in content
+    assert desk.key_of("openai").encode() not in content
+    assert question.encode() not in content
+
+
+async def test_dead_redis_fails_no_call(
+    question: str, open_nova: Open, stub: StubProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With no server at the address, calls are answered as ever, and it is told once."""
+    settings_of("redis")
+    with closed_port() as port:
+        cold = {"cache": {"type": "redis"}, "redis": f"redis://127.0.0.1:{port}/0"}
+        nova = open_nova({"openai": stub.url}, **cold)
+        for _ in range(3):
+            assert (await nova.chat(question)).content == "Diversify, always."
+    assert sum("engine.cache.failed" in record.message for record in caplog.records) == 1
+
+
+async def test_damaged_disk_fails_no_call(
+    question: str, open_nova: Open, stub: StubProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the cache's own file is no database, the client opens without a cache and says so."""
+    folder = configuration.data_folder(read_environ()) / "answers"
+    folder.mkdir(parents=True)
+    (folder / "cache.db").write_text("no database " * 1000)
+    nova = open_nova({"openai": stub.url}, cache={"type": "disk"})
+    assert (await nova.chat(question)).content == "Diversify, always."
+    assert "engine.cache.failed" in caplog.text
+
+
+def test_redis_needs_an_address() -> None:
+    """``type: redis`` without the server's address is an error in the configuration."""
+    with pytest.raises(ConfigError, match="set 'redis' to redis://"):
+        configuration.load(None, overrides={"cache": {"type": "redis"}})
+
+
+def test_off_needs_no_quotes() -> None:
+    """YAML reads an unquoted off as false, and it is off all the same."""
+    assert Config.model_validate({"cache": {"type": False}}).cache == Cache()
+
+
+async def test_missing_driver_says_what_to_install(
+    open_nova: Open, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without diskcache the first call says which extra brings it."""
+    monkeypatch.setattr(answers, "find_spec", lambda name: None)
+    with pytest.raises(ExtraMissing, match=r"pip install 'supernova-ai\[disk-cache\]'"):
+        await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat("What now?")
+
+
+class Nobody(Observer):
+    """Does not care how attempts go: there are none."""
+
+    def answering(self, flight: Flight, request: str) -> None:
+        pass
+
+    def ended(self, flight: Flight, request: str, error: SupernovaError | None) -> None:
+        pass
+
+
+class Bench:
+    """A cache over a store of the test's, with a clock of its own."""
+
+    def __init__(self, store: Any, ledger: Ledger) -> None:
+        self.now = 1000.0
+        self.cache = AnswerCache(store, ledger, lambda: self.now)
+        self.cache.serve(Cache(type="memory", ttl=60), (), ("c", "p"))
+        self._call = Call(REQUEST, ledger, Nobody(), lambda: self.now)
+        self._place = self.cache.place(REQUEST)
+
+    async def ask(self) -> Reply | None:
+        return await self.cache.answer(self._call, self._place)
+
+    async def keep(self) -> None:
+        await self.cache.keep(self._call, self._place, REPLY)
+
+
+REQUEST = Request(
+    id="r", messages=({"role": "user", "content": "?"},), tier="standard", task="chat", max_tokens=9
+)
+REPLY = Reply(
+    content="Diversify.",
+    provider="openai",
+    model="gpt-4o-mini",
+    tier="standard",
+    cost=Decimal(1),
+    cost_basis="exact",
+    usage=Usage(12, 3),
+    latency_s=1,
+    first_token_s=None,
+    request_id="r",
+    attempts=(),
+    finish_reason="stop",
+)
+
+
+class Broken:
+    """A store whose every operation does what the test says."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.asked = 0
+        self._act = act
+
+    async def async_get_cache(self, key: str) -> Any:
+        self.asked += 1
+        result = self._act()
+        return await result if asyncio.iscoroutine(result) else result
+
+    async def async_set_cache(self, key: str, value: str, ttl: int) -> None:
+        await self.async_get_cache(key)
+
+
+def fail() -> None:
+    raise OSError("no space left on device")
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("act", [fail, hang])
+async def test_store_that_fails_rests(
+    act: Callable[[], Any], path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failure, or a wait too long, the store is left alone for a minute; it is told once a minute."""
+    monkeypatch.setattr(answers, "PATIENCE_S", 0.01)
+    with Store(path) as store:
+        broken = Broken(act)
+        bench = Bench(broken, Ledger(store, ()))
+        for _ in range(3):
+            assert await bench.ask() is None
+            await bench.keep()
+        assert broken.asked == 1
+        bench.now += answers.REST_S
+        assert await bench.ask() is None
+        assert broken.asked == 2
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+@pytest.mark.parametrize(
+    "value", ["", "{", '{"content": "Diversify."}', "[]", 5, {"content": 5}, "null"], ids=repr
+)
+async def test_damaged_value_is_no_answer(value: Any, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no whole answer is passed over without showing it in the log; the next answer replaces it."""
+    with Store(path) as store:
+        memory = InMemoryCache()
+        bench = Bench(memory, Ledger(store, ()))
+        await bench.keep()
+        (key,) = memory.cache_dict
+        memory.cache_dict[key] = value
+        assert await bench.ask() is None
+        assert "Diversify." not in caplog.text
+        await bench.keep()
+        kept = await bench.ask()
+        assert kept is not None
+        assert kept.content == "Diversify."
+
+
+async def test_answers_are_kept_for_their_time(path: Path) -> None:
+    """After ``ttl`` seconds an answer is gone."""
+    with Store(path) as store:
+        bench: Bench = Bench(InMemoryCache(clock=lambda: bench.now), Ledger(store, ()))
+        await bench.keep()
+        bench.now += 59
+        assert await bench.ask() is not None
+        bench.now += 2
+        assert await bench.ask() is None
+
+
+def test_row_of_a_hit_adds_up(new_database: Callable[[], str], tmp_path: Path) -> None:
+    """On either engine the row counts as an answered attempt, verifies, and no bill is looked for."""
+    entry = Entry(
+        id="a",
+        request="r",
+        process="",
+        user_id=None,
+        session_id=None,
+        task="chat",
+        tier="standard",
+        provider="openai",
+        model="gpt-4o-mini",
+        key_slot=None,
+        held_nano=0,
+        started_ms=1_000_000,
+        prompt_name=None,
+        prompt_hash=None,
+        config_version="c",
+        price_version="p",
+    )
+    budgets = Config().budgets
+    with Store(new_database()) as store:
+        ledger = Ledger(store, budgets)
+        assert ledger.note_cached(entry).result()
+        assert ledger.note_cached(replace(entry, id="b")).result()
+        report = verify(store, budgets, folder=tmp_path)
+        assert report.ok, report.problems
+        assert report.checked["attempts"] == 2
+        assert store.read(lambda database: list(reconcile.uncertain(database))) == []
+        ledger.close()
