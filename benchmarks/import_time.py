@@ -1,4 +1,6 @@
-"""How long ``import supernova_ai`` takes, beside ``import litellm``: fresh processes, taken in turn.
+"""How long ``import supernova_ai`` and ``supernova costs report`` take to start: fresh processes, in turn.
+
+Beside them stand ``import litellm``, and Python with nothing to do. The report is of an empty ledger.
 
 Run: uv run python benchmarks/import_time.py
 """
@@ -9,9 +11,11 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROUNDS = 3
+REPORT = "import sys; sys.argv = ['supernova', 'costs', 'report']; from supernova_ai.cli import main; main()"
 
 
 def seconds(module: str) -> float:
@@ -23,14 +27,35 @@ def seconds(module: str) -> float:
     )
 
 
-def main() -> None:
-    """Print both medians and their ratio."""
+def whole(code: str, home: str) -> float:
+    """Return how long a fresh interpreter takes to start, run the code and end."""
     started = time.perf_counter()
-    rounds = [(seconds("supernova_ai"), seconds("litellm")) for _ in range(ROUNDS)]
-    ours, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"import supernova_ai  {ours:8.3f} s   (at most 0.150)")
-    print(f"import litellm       {theirs:8.3f} s")
-    print(f"ratio                {ours / theirs:8.1%}     (at most 5 %)")
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"SUPERNOVA_HOME": home},
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print the medians and their ratios."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as home:
+        whole(REPORT, home)  # makes the ledger
+        rounds = [
+            (seconds("supernova_ai"), seconds("litellm"), whole("pass", home), whole(REPORT, home))
+            for _ in range(ROUNDS)
+        ]
+    ours, theirs, bare, report = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(f"import supernova_ai      {ours:8.3f} s   (at most 0.150)")
+    print(f"import litellm           {theirs:8.3f} s")
+    print(f"ratio                    {ours / theirs:8.1%}     (at most 5 %)")
+    print(f"python -c pass           {bare:8.3f} s")
+    print(f"supernova costs report   {report:8.3f} s   (at most 1)")
+    print(f"ratio                    {report / bare:8.1f}")
     print(f"{ROUNDS} rounds in {time.perf_counter() - started:.0f} s")
 
 

@@ -12,10 +12,14 @@ from rich.console import Console
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
-from supernova_ai.types import Reply, Tier
+from supernova_ai.types import Complexity, Reply, Tier
 
 User = Annotated[str | None, typer.Option("--user", help="Whose budget it counts to.")]
 TierName = Annotated[Tier | None, typer.Option("--tier", help="Otherwise the tier of the task.")]
+Hardness = Annotated[
+    Complexity | None,
+    typer.Option("--complexity", help="Instead of a tier; auto estimates it from the text."),
+]
 Model = Annotated[str | None, typer.Option("--model", help="This configured model and no other.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds, for everything.")]
@@ -27,6 +31,7 @@ def chat(
     config: ConfigPath = None,
     user: User = None,
     tier: TierName = None,
+    complexity: Hardness = None,
     task: Annotated[str, typer.Option(help="chat, analysis, summary or one of your own.")] = "chat",
     model: Model = None,
     max_tokens: MaxTokens = None,
@@ -36,7 +41,7 @@ def chat(
 ) -> None:
     """Answer a message, its text to standard output as it comes."""
     text = read_text(None) if message == "-" else message
-    options = _options(user, tier, model, max_tokens, timeout, max_cost) | {"task": task}
+    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost) | {"task": task}
     _show(asyncio.run(_chat(config, text, options, json)), json)
 
 
@@ -46,6 +51,7 @@ def analyze(
     type: Annotated[str, typer.Option(help="financial, sentiment, news, risk or summary.")] = "financial",  # noqa: A002
     user: User = None,
     tier: TierName = None,
+    complexity: Hardness = None,
     model: Model = None,
     max_tokens: MaxTokens = None,
     timeout: Timeout = None,
@@ -54,15 +60,20 @@ def analyze(
 ) -> None:
     """Analyse a text; it is treated as material, never as instructions."""
     text = read_text(None if file == "-" else Path(file))
-    options = _options(user, tier, model, max_tokens, timeout, max_cost) | {"analysis_type": type}
+    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost) | {"analysis_type": type}
     _show(asyncio.run(_analyze(config, text, options, json)), json)
 
 
-def demo() -> None:
+def demo(
+    outage: Annotated[
+        bool, typer.Option("--outage", help="Show a provider going down and coming back instead.")
+    ] = False,
+) -> None:
     """Show everything at work on this machine: a real model, a failover, a refusal, the ledger."""
     from supernova_ai.ops import demo as show_case
+    from supernova_ai.ops import outage as crisis
 
-    show_case.run(console)
+    (crisis if outage else show_case).run(console)
 
 
 async def _chat(config: Path | None, text: str, options: dict[str, Any], json: bool) -> Reply:
@@ -78,6 +89,7 @@ async def _analyze(config: Path | None, text: str, options: dict[str, Any], json
 def _options(
     user: str | None,
     tier: Tier | None,
+    complexity: Complexity | None,
     model: str | None,
     max_tokens: int | None,
     timeout: float | None,
@@ -86,6 +98,7 @@ def _options(
     return {
         "user_id": user,
         "tier": tier,
+        "complexity": complexity,
         "model": model,
         "max_tokens": max_tokens,
         "timeout": timeout,
@@ -102,9 +115,9 @@ def _show(reply: Reply, json: bool) -> None:
         print_json(reply)
         return
     typer.echo()
-    attempts = f"{len(reply.attempts)} attempts" if len(reply.attempts) > 1 else "1 attempt"
+    attempts = "1 attempt" if len(reply.attempts) == 1 else f"{len(reply.attempts)} attempts"
     Console(stderr=True).print(
-        f"{reply.provider}/{reply.model} · {reply.tier} · {attempts} · "
+        f"{reply.provider}/{reply.model} · {reply.tier} ({reply.tier_reason}) · {attempts} · "
         f"{reply.usage.prompt}+{reply.usage.completion} tokens · {show(reply.cost)} ({reply.cost_basis}) · "
         f"{reply.latency_s:.2f} s",
         style="dim",

@@ -17,7 +17,7 @@ import typer
 from peewee import Database
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
+from supernova_ai.cli.options import AsJson, ConfigPath, console, leaves_to_subcommand, print_json
 from supernova_ai.config import Loaded
 from supernova_ai.ledger import Ledger, breakdown, export, reports
 from supernova_ai.ledger.breakdown import By, Line, lines
@@ -60,13 +60,7 @@ def costs(
     json: AsJson = False,
 ) -> None:
     """Show budgets, totals per model and the latest attempts; what dead processes held is counted as lost."""
-    if context.invoked_subcommand:
-        for name in context.params:
-            source = context.get_parameter_source(name)
-            if source and source.name == "COMMANDLINE":
-                raise typer.BadParameter(
-                    f"write --{name} after {context.invoked_subcommand!r}, not before it"
-                )
+    if leaves_to_subcommand(context):
         return
     with _ledger(config) as (loaded, store):
         since_ms = int((store.now() - days * 86_400) * 1000)
@@ -100,6 +94,7 @@ def report(
     config: ConfigPath = None,
     by: Annotated[By | None, typer.Option(help="One line per group, instead of everything together.")] = None,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
+    limit: Annotated[int, typer.Option(min=1, help="How many groups the tables show, dearest first.")] = 20,
     days: Days = 30,
     time_zone: Zone = _UTC,
     json: AsJson = False,
@@ -113,11 +108,15 @@ def report(
     elif not any(line.attempts for line in whole):
         typer.echo(f"no attempts in the last {days} days")
     else:
+        dearest = {line.name for line in whole[:limit]}
+        parts = [line for line in parts if line.name in dearest and line.attempts]
         shown = [(line.name or "-", line.period, line) if by else (line.period, "", line) for line in parts]
-        console.print(tables.lines(f"By {per}", [row for row in shown if row[-1].attempts]))
+        console.print(tables.lines(f"By {per}", shown))
         bars, unnamed = _bars(parts, periods), "-" if by else "everything"
-        rows = [(line.name or unnamed, bars[line.name], line) for line in whole]
+        rows = [(line.name or unnamed, bars[line.name], line) for line in whole[:limit]]
         console.print(tables.lines(whole[0].period, rows))
+        if len(whole) > limit:
+            typer.echo(f"\nand {len(whole) - limit:,} more: see them with --limit {len(whole)}, or --json")
 
 
 @app.command()

@@ -141,12 +141,20 @@ def reconcile_(
 
 @app.command("archive")
 def archive_(
-    days: Annotated[int, typer.Option(min=1, help="Keep the attempts of so many days.")] = 365,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Keep the attempts of so many days; otherwise retention.attempts."),
+    ] = None,
     config: ConfigPath = None,
     folder: Folder = None,
 ) -> None:
     """Move older attempts into compressed files; budgets, reports and open holds keep everything."""
     loaded = configuration.load(config)
+    days = days or loaded.config.retention.attempts
+    if days is None:
+        raise typer.BadParameter(
+            "how long are attempts kept? Give --days, or set 'retention.attempts' in the configuration"
+        )
     place = _archives(folder)
     with Store(loaded.database) as store:
         now_ms = _now_ms(store)

@@ -23,6 +23,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")
 console = Console()
 
 
+def leaves_to_subcommand(context: typer.Context) -> bool:
+    """Say whether a group leaves the work to its subcommand, whose options stand behind its name."""
+    if context.invoked_subcommand is None:
+        return False
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"write --{name} after {context.invoked_subcommand!r}, not before it")
+    return True
+
+
 def print_json(value: Any) -> None:
     """Print the value as JSON: records as objects, amounts of money as strings, times in ISO 8601."""
     typer.echo(json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False))

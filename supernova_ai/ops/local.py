@@ -16,13 +16,14 @@ _HOW = (
 
 
 class LocalModel:
-    """Serve the embedded model on 127.0.0.1 until closed; the system chooses the port.
+    """Serve the embedded model on 127.0.0.1 until closed.
 
     It speaks OpenAI's ``/v1/chat/completions`` and Anthropic's ``/v1/messages``, plain and streamed, and is
     ready when the constructor returns. 135 million parameters: expect real tokens, not good advice.
 
     Args:
         api_keys: keys that are accepted; any other is answered with 401. None accepts every key.
+        port: of 127.0.0.1; 0 lets the system choose.
 
     Raises:
         ExtraMissing: the ``local`` extra is not installed.
@@ -30,7 +31,7 @@ class LocalModel:
 
     name = "smollm2"
 
-    def __init__(self, *, api_keys: Sequence[str] = ()) -> None:
+    def __init__(self, *, api_keys: Sequence[str] = (), port: int = 0) -> None:
         path = _model_file()
         try:
             import xllamacpp
@@ -40,7 +41,7 @@ class LocalModel:
         params.model.path = str(path)
         params.model_alias = {self.name}
         params.hostnames = ["127.0.0.1"]
-        params.port = 0
+        params.port = port
         params.api_keys = list(api_keys)
         params.n_ctx = 4096
         params.n_parallel = 1

@@ -1,23 +1,28 @@
-"""How the ledger, the budgets and the keys look in a terminal."""
+"""How the ledger, the budgets, the keys and the providers' health look in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from supernova_ai.keys import KeyInfo
+from supernova_ai.health import Health, Pattern, Per, Percentiles, Uptime
 from supernova_ai.ledger.breakdown import Line
 from supernova_ai.ledger.forecast import Forecast
 from supernova_ai.ledger.reports import Standing, Total
 from supernova_ai.money import show, to_usd
 from supernova_ai.store.tables import Attempt
+from supernova_ai.types import Probe
+
+if TYPE_CHECKING:  # it imports what encrypts them, which reports need not wait for
+    from supernova_ai.keys import KeyInfo
 
 _COLOURS = {"settled": "green", "released": "yellow", "lost": "red", "held": "cyan"}
+_STATES = {"closed": "green", "open": "red", "half-open": "yellow"}
 
 
 def attempts(rows: Iterable[Attempt], *, title: str = "Attempts, latest last") -> Table:
@@ -130,6 +135,61 @@ def prices(rows: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Table:
+    """Show how each deployment does: its breaker, its times, and what happened last."""
+    table = _table(
+        title,
+        ("Deployment\nmodel", "State", "Last"),
+        ("Success\nattempts", "Answer\np50\np95\np99", "First\np50\np95\np99"),
+    )
+    for row in rows:
+        rate = row.success_rate
+        table.add_row(
+            _cell(row.deployment.replace("/", "/\n", 1), row.model),
+            _cell(row.state, _since(row, now_ms), _STATES[row.state]),
+            Text("\n".join(_last(row, now_ms)) or "-"),
+            _cell("-" if rate is None else f"{rate:.1%}", f"{row.attempts:,}"),
+            _percentiles(row.latency),
+            _percentiles(row.first_token),
+        )
+    return table
+
+
+def probes(rows: Iterable[Probe]) -> Table:
+    """Show what a probe of each key found."""
+    table = _table("Probes", ("Provider", "Key", "Result"), ("Took",))
+    for row in rows:
+        style = "green" if row.result == "ok" else "red"
+        table.add_row(row.provider, row.key_slot or "-", Text(row.result, style), f"{row.latency_s:.2f} s")
+    return table
+
+
+def patterns(rows: Iterable[Pattern], *, now_ms: int) -> Table:
+    """Show kinds of failures: where, what was said, how often and when."""
+    left, right = ("Failure\nmodel, status, fingerprint", "Message"), ("Count\nper hour", "First\nlast seen")
+    table = _table("Failures by their patterns", left, right)
+    for row in rows:
+        status = "no answer" if row.status is None else str(row.status)
+        table.add_row(
+            _cell(row.error, f"{row.provider}/{row.model}\n{status}, {row.fingerprint}"),
+            Text(row.message or "-"),
+            _cell(f"{row.count:,}", f"{row.per_hour:.2g}" if row.per_hour < 10 else f"{row.per_hour:,.0f}"),
+            _cell(_ago(row.first_ms, now_ms), _ago(row.last_ms, now_ms)),
+        )
+    return table
+
+
+def uptimes(rows: Iterable[Uptime], *, per: Per) -> Table:
+    """Show the share of attempts that each provider did not fail."""
+    table = _table("Uptime", ("Provider", f"{per.title()}, UTC"), ("Attempts", "Failed", "Uptime"))
+    for row in rows:
+        start = datetime.fromtimestamp(row.start_ms / 1000, UTC)
+        name = f"{start:%Y-%m-%d}" if per == "day" else f"{start:%Y-%m-%d %H:%M}"
+        cells = (row.provider, name, f"{row.attempts:,}", f"{row.failed:,}", f"{row.share:.2%}")
+        table.add_row(*map(Text, cells))
+    return table
+
+
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(
         title=f"\n{title}",
@@ -154,6 +214,38 @@ def _cell(main: str, below: str | None, style: str = "") -> Text:
 
 def _took(milliseconds: int | None) -> str:
     return "-" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
+
+
+def _percentiles(values: Percentiles) -> Text:
+    return _cell(_took(values.p50), f"{_took(values.p95)}\n{_took(values.p99)}")
+
+
+def _since(row: Health, now_ms: int) -> str | None:
+    if row.until_ms is not None and row.until_ms > now_ms:
+        return f"{_span(row.until_ms - now_ms)} left"
+    return None if row.since_ms is None else f"for {_span(now_ms - row.since_ms)}"
+
+
+def _last(row: Health, now_ms: int) -> Iterator[str]:
+    if row.last_success_ms is not None:
+        yield f"success {_ago(row.last_success_ms, now_ms)}"
+    if row.last_failure_ms is not None:
+        yield f"failure {_ago(row.last_failure_ms, now_ms)}\n{row.last_error}"
+    if row.probed_ms is not None:
+        ago = _ago(row.probed_ms, now_ms)
+        yield f"probe ok {ago}" if row.probe == "ok" else f"probe {ago}\n{row.probe}"
+
+
+def _ago(moment_ms: int, now_ms: int) -> str:
+    return f"{_span(now_ms - moment_ms)} ago"
+
+
+def _span(milliseconds: int) -> str:
+    seconds = max(0, milliseconds) // 1000
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _about(nano: int) -> str:

@@ -114,17 +114,36 @@ def test_only_asking_a_model_imports_litellm(folder: Path) -> None:
         ["costs", "--json"],
     ]
     program = (
+        "import json, sys\n"
+        "from supernova_ai.cli import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['supernova', *command]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as end:\n"
+        "        print(command, end.code, 'litellm' in sys.modules, file=sys.stderr)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)], capture_output=True, text=True, check=True
+    )
+    assert run.stderr.splitlines() == [f"{command} 0 False" for command in commands]
+
+
+def test_a_command_imports_no_other(folder: Path) -> None:
+    """A command brings its own module and no other, nor what encrypts keys where there are none to open."""
+    program = (
         "import sys\n"
         "from supernova_ai.cli import main\n"
-        "sys.argv = ['supernova', *sys.argv[1:]]\n"
+        "sys.argv = ['supernova', 'costs', 'report']\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    print('litellm' in sys.modules, file=sys.stderr)\n"
+        "    print(*sorted(name for name in sys.modules if name.startswith('supernova_ai.cli.')))\n"
+        "    print('cryptography' in sys.modules, 'apprise' in sys.modules)\n"
     )
-    for command in commands:
-        run = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True)
-        assert (command, run.returncode, run.stderr) == (command, 0, "False\n")
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = "supernova_ai.cli.app supernova_ai.cli.costs supernova_ai.cli.options"
+    assert run.stdout.splitlines()[1:] == [modules, "False False"]
 
 
 def test_installed_script(script: str, folder: Path) -> None:

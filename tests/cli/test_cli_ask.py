@@ -37,7 +37,7 @@ def test_chat_prints_the_answer_and_its_cost_apart(
     configure(stub.url)
     result = supernova("chat", "What now?")
     assert (result.code, result.out) == (0, "Buy low, sell high.\n")
-    assert "openai/gpt-6.1-sol · standard · 1 attempt · 2+4 tokens · $" in result.err
+    assert "openai/gpt-6.1-sol · standard (task 'chat') · 1 attempt · 2+4 tokens · $" in result.err
     assert stub.requests[0].body["stream"] is True
 
 
@@ -50,6 +50,18 @@ def test_chat_json(stub_provider: Stub, configure: Configure, supernova: Superno
     (attempt,) = _attempts(supernova)
     assert (attempt["cost"], attempt["request"]) == (reply["cost"], reply["request_id"])
     assert [row["outcome"] for row in reply["attempts"]] == ["settled"]
+
+
+def test_chat_estimates_the_tier(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """With --complexity auto the text decides the tier, and both the line and the JSON say why."""
+    configure(stub_provider("Hold.").url)
+    assert (
+        "economy (complexity auto: simple (4 words, 1 question))"
+        in supernova("chat", "What is a bond?", "--complexity", "auto").err
+    )
+    reply = supernova("chat", "What is a bond?", "--complexity", "critical", "--json").json
+    assert (reply["tier"], reply["tier_reason"]) == ("premium", "complexity: critical")
+    assert supernova("chat", "What now?", "--complexity", "auto", "--tier", "economy").code != 0
 
 
 def test_chat_reads_standard_input(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:

@@ -72,6 +72,18 @@ def test_report_fits_80_columns(supernova: Supernova, spend: Spend) -> None:
     assert "openai/" in grouped.out
 
 
+def test_report_shows_the_dearest_groups(supernova: Supernova, spend: Spend) -> None:
+    """Both tables have the dearest groups alone and say how many there are more; JSON has all."""
+    for nano, user in ((2, "ann"), (9, "bob"), (5, "eve")):
+        spend(0, nano, user=user)
+    asked = ("costs", "report", "--by", "user", "--limit", "2")
+    shown = supernova(*asked).out
+    assert (shown.count("bob"), shown.count("eve"), shown.count("ann")) == (2, 2, 0)
+    assert shown.endswith("and 1 more: see them with --limit 3, or --json\n")
+    assert "more:" not in supernova(*asked[:-1], "3").out
+    assert [line["name"] for line in supernova(*asked, "--json").json["whole"]] == ["bob", "eve", "ann"]
+
+
 def test_report_as_json_is_exact(supernova: Supernova, spend: Spend) -> None:
     """Each day has a line, an empty one too, and the whole adds up to the nano-dollar."""
     spend(2, 1)

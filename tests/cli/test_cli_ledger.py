@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ import pytest
 from peewee import Database
 
 from supernova_ai import config as configuration
-from supernova_ai.cli import app as command
-from supernova_ai.cli import ledger as commands
 from supernova_ai.ledger import End, Entry, Ledger, lost
 from supernova_ai.store import Store, bulk
 from supernova_ai.types import Usage
@@ -20,16 +18,6 @@ from tests.cli.conftest import Supernova
 
 Spend = Callable[..., None]
 DAY = 86_400
-
-
-@pytest.fixture(autouse=True)
-def _wired() -> Iterator[None]:
-    """The command has its part ``ledger``."""
-    known = list(command.app.registered_groups)
-    if not any(group.name == "ledger" for group in known):
-        command.app.add_typer(commands.app, name="ledger")
-    yield
-    command.app.registered_groups[:] = known
 
 
 @pytest.fixture
@@ -144,6 +132,20 @@ def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
     assert [row[0] for row in attempts(where)] == ["new", "old"]
     assert supernova("ledger", "vacuum").out == "vacuumed the database\n"
     assert supernova("ledger", "verify").code == 0
+
+
+def test_retention_says_what_is_archived(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """The days come from the configuration unless given; without either nothing moves, and both are named."""
+    spend("old", nano=5, days_ago=40)
+    spend("new", nano=5)
+    refused = supernova("ledger", "archive")
+    assert refused.code == 2
+    assert "Give --days, or set 'retention.attempts'" in " ".join(refused.err.replace("│", "").split())
+    (folder / "kept.yaml").write_text("retention: {attempts: 30}\n")
+    longer = supernova("ledger", "archive", "--config", "kept.yaml", "--days", "50")
+    assert longer.out == "archived 0 attempts older than 50 days\n"
+    done = supernova("ledger", "archive", "--config", "kept.yaml")
+    assert done.out.splitlines()[-1] == "archived 1 attempts older than 30 days"
 
 
 def test_a_missing_archive_is_told(supernova: Supernova, spend: Spend) -> None:

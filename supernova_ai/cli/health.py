@@ -1,0 +1,139 @@
+"""``supernova health``: how each deployment does now, what fails and how, and who was up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from supernova_ai import config as configuration
+from supernova_ai import health
+from supernova_ai.cli.options import AsJson, ConfigPath, console, leaves_to_subcommand, print_json
+from supernova_ai.client import Supernova
+from supernova_ai.health import Health, Per
+from supernova_ai.ops import tables
+from supernova_ai.store import Store
+from supernova_ai.types import Probe
+
+app = typer.Typer()
+
+_HOUR_MS = 3_600_000
+
+Hours = Annotated[int, typer.Option(min=1, help="How many hours back.")]
+
+
+@app.callback(invoke_without_command=True)
+def health_(
+    context: typer.Context,
+    config: ConfigPath = None,
+    hours: Hours = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Draw it anew each second, until Ctrl-C.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show each deployment's breaker, success, times and last error."""
+    if leaves_to_subcommand(context):
+        return
+    if watch and json:
+        raise typer.BadParameter("--watch draws a table: leave out --json, or --watch")
+    with Store(configuration.load(config).database) as store:
+        if json:
+            rows = _look(store, hours, _now_ms(store))
+            print_json([asdict(row) | {"success_rate": row.success_rate} for row in rows])
+        elif watch:
+            with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+                for _ in ticks():
+                    live.update(_draw(store, hours), refresh=True)
+        else:
+            console.print(_draw(store, hours))
+
+
+@app.command()
+def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -> None:
+    """Show the kinds of failures, most frequent first: ids and numbers in their messages do not matter."""
+    with Store(configuration.load(config).database) as store:
+        now_ms = _now_ms(store)
+        ask = partial(health.patterns, since_ms=now_ms - hours * _HOUR_MS, now_ms=now_ms)
+        found = store.read(ask)
+    if json:
+        print_json(found)
+    elif not found:
+        typer.echo(f"no failures in {_last(hours)}")
+    else:
+        console.print(tables.patterns(found, now_ms=now_ms))
+
+
+@app.command()
+def check(
+    config: ConfigPath = None,
+    pay: Annotated[
+        bool, typer.Option("--pay", help="Ask for one token where a provider has nothing that is free.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Ask every provider now, with each of its keys, whether it is well: it lists models, for nothing."""
+    found = asyncio.run(_check(config, pay))
+    if json:
+        print_json(found)
+    else:
+        console.print(tables.probes(found))
+
+
+@app.command()
+def uptime(
+    config: ConfigPath = None,
+    days: Annotated[int, typer.Option(min=1, help="How many days back, today included.")] = 7,
+    per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
+    json: AsJson = False,
+) -> None:
+    """Show the share of attempts that each provider did not fail, by days or hours of UTC."""
+    with Store(configuration.load(config).database) as store:
+        today = _now_ms(store) // (24 * _HOUR_MS)
+        since_ms = (today - days + 1) * 24 * _HOUR_MS
+        found = store.read(lambda database: health.uptime(database, since_ms=since_ms, per=per))
+    if json:
+        print_json([asdict(row) | {"uptime": row.share} for row in found])
+    elif not found:
+        typer.echo(f"no attempts in the last {days} days")
+    else:
+        console.print(tables.uptimes(found, per=per))
+
+
+async def _check(config: Path | None, pay: bool) -> list[Probe]:
+    async with Supernova(config) as nova:
+        return await nova.probe(pay=pay)
+
+
+def ticks() -> Iterator[None]:
+    """Tick now, and then once a second for ever."""
+    while True:
+        yield
+        time.sleep(1)
+
+
+def _draw(store: Store, hours: int) -> Table | str:
+    now_ms = _now_ms(store)
+    rows = _look(store, hours, now_ms)
+    if not rows:
+        return f"no attempts in {_last(hours)}"
+    return tables.health(f"Health over {_last(hours)}", rows, now_ms=now_ms)
+
+
+def _look(store: Store, hours: int, now_ms: int) -> list[Health]:
+    return store.read(partial(health.deployments, now_ms=now_ms, window_s=hours * 3600))
+
+
+def _last(hours: int) -> str:
+    return "the last hour" if hours == 1 else f"the last {hours} hours"
+
+
+def _now_ms(store: Store) -> int:
+    return int(store.now() * 1000)

@@ -1,0 +1,181 @@
+"""``supernova health``: readable in 80 columns, exact as JSON, and drawn anew while it is watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from peewee import Database
+
+from supernova_ai import config as configuration
+from supernova_ai.cli import health as command
+from supernova_ai.health import State, fingerprint, record
+from supernova_ai.ledger import End, holds
+from supernova_ai.store import Store
+from supernova_ai.types import Usage
+from tests.cli.conftest import Supernova
+from tests.entries import entry
+
+Attempt = Callable[..., None]
+
+
+@pytest.fixture
+def attempt(folder: Any) -> Attempt:
+    """Put an attempt that ended some seconds ago into the configured ledger; with words it failed."""
+
+    def put(words: str | None = None, ago_s: int = 130, **given: Any) -> None:
+        now_ms = int(time.time() * 1000) - ago_s * 1000
+        failure = fingerprint("openai", "ProviderUnavailable", 503, words) if words else None
+        end = (
+            End("released", 0, None, Usage(), now_ms, error=failure.error, failure=failure)
+            if failure
+            else End("settled", 0, "exact", Usage(), now_ms, 1910, 250)
+        )
+
+        def operation(database: Database) -> None:
+            name = f"attempt-{time.monotonic_ns()}"
+            hold = holds.place(database, entry(name, 0, now_ms, **given), ())
+            holds.end(database, hold, end)
+
+        write(operation)
+
+    return put
+
+
+def write(operation: Callable[[Database], object]) -> None:
+    with Store(configuration.load().database) as store:
+        store.write(operation).result()
+
+
+def opened(seconds: int) -> None:
+    """Open the breaker of a deployment that was never asked."""
+    now_ms = int(time.time() * 1000)
+    state = State(
+        "premium/huggingface/primary", "huggingface", "meta-llama/llama-3.1-8b-instruct", "open",
+        now_ms, now_ms + seconds * 1000, 3, "ProviderTimeout",
+    )  # fmt: skip
+    write(lambda database: record(database, state))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no attempts in the last hour\n"),
+        (("--hours", "2"), "no attempts in the last 2 hours\n"),
+        (("errors",), "no failures in the last 24 hours\n"),
+        (("uptime",), "no attempts in the last 7 days\n"),
+    ],
+)
+def test_empty_ledger(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
+    """Before the first attempt there is nothing to show, and that is said; in JSON it is an empty list."""
+    result = supernova("health", *arguments)
+    assert (result.code, result.out) == (0, said)
+    assert supernova("health", *arguments, "--json").json == []
+
+
+def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, attempt: Attempt) -> None:
+    """In 80 columns every line fits, and states, times and errors are whole."""
+    attempt()
+    attempt("overloaded", ago_s=7300)
+    opened(3000)
+    out = supernova("health").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    for whole in ("openai/primary", "gpt", "closed", "success 2 min ago", "failure 2 h ago", "100.0%"):
+        assert whole in out
+    for whole in ("huggingface/primary", "ProviderUnavailable", "1.91 s", "0.25 s", "open", "min left"):
+        assert whole in out
+
+
+def test_json_is_exact(supernova: Supernova, attempt: Attempt) -> None:
+    """Times are in milliseconds, rates are numbers, and errors are counted by class."""
+    attempt()
+    attempt("overloaded")
+    (found,) = supernova("health", "--json").json
+    assert found["deployment"] == "standard/openai/primary"
+    assert (found["attempts"], found["answered"], found["success_rate"]) == (2, 1, 0.5)
+    assert found["errors"] == {"ProviderUnavailable": 1}
+    assert found["latency"] == {"p50": 1910, "p95": 1910, "p99": 1910}
+    assert found["first_token"]["p99"] == 250
+    assert (found["state"], found["until_ms"], found["last_error"]) == ("closed", None, "ProviderUnavailable")
+
+
+def test_hours(supernova: Supernova, attempt: Attempt) -> None:
+    """Older attempts are found when more hours are asked for."""
+    attempt("overloaded", ago_s=7300)
+    for arguments in (["health", "--json"], ["health", "errors", "--json"]):
+        assert supernova(*arguments, "--hours", "2").json == []
+        assert len(supernova(*arguments, "--hours", "3").json) == 1
+
+
+def test_watching_draws_anew_until_interrupted(
+    supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens meanwhile is in the last picture, and Ctrl-C is the ordinary end."""
+
+    def ticks() -> Iterator[None]:
+        yield
+        attempt()
+        yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "ticks", ticks)
+    result = supernova("health", "--watch")
+    assert result.code == 0
+    assert "success 2 min ago" in result.out
+
+
+def test_ticks_come_at_once_and_then_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first picture does not wait."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    ticks = command.ticks()
+    next(ticks)
+    assert slept == []
+    next(ticks)
+    next(ticks)
+    assert slept == [1, 1]
+
+
+def test_errors_are_shown_by_their_patterns(supernova: Supernova, attempt: Attempt) -> None:
+    """The same trouble is one line, with its words as they are, even where they look like markup."""
+    attempt("[/bold] overloaded, retry in 20ms")
+    attempt("[/bold] overloaded, retry in 6m0s")
+    attempt("maintenance")
+    result = supernova("health", "errors")
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert "[/bold]" in result.out
+    first, second = supernova("health", "errors", "--json").json
+    assert (first["message"], first["count"]) == ("[/bold] overloaded, retry in <*>", 2)
+    assert (second["message"], second["status"], second["seen"]) == ("maintenance", 503, 1)
+
+
+def test_uptime_by_provider(supernova: Supernova, attempt: Attempt) -> None:
+    """The share of attempts that each provider did not fail, as a table and as numbers."""
+    attempt(ago_s=0)
+    attempt("overloaded", ago_s=0)
+    attempt(ago_s=0, provider="ollama", key_slot=None)
+    for per in ("day", "hour"):
+        out = supernova("health", "uptime", "--per", per).out
+        assert "50.00%" in out
+        assert "100.00%" in out
+    found = supernova("health", "uptime", "--days", "2", "--json").json
+    assert {(row["provider"], row["failed"]) for row in found} == {("openai", 1), ("ollama", 0)}
+    assert sum(row["attempts"] for row in found) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--watch", "--json"), "--watch draws a table"),
+        (("--hours", "2", "errors"), "write --hours after 'errors'"),
+        (("--hours", "0"), "greater than or equal to 1"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
+    """What does not go together is refused with a word on what does."""
+    result = supernova("health", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert said in " ".join(result.err.replace("│", "").split())
