@@ -1,0 +1,1 @@
+"""Advice: bars, indicators and signals, explained in words whose every figure is checked."""

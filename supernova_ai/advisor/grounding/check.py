@@ -1,0 +1,65 @@
+"""Check a text against facts, claim by claim."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.grounding.dates import date_claims
+from supernova_ai.advisor.grounding.directions import direction_claims
+from supernova_ai.advisor.grounding.figures import figures
+from supernova_ai.advisor.grounding.judge import Judge
+from supernova_ai.advisor.grounding.meaning import Reading
+from supernova_ai.advisor.grounding.mentions import Names
+from supernova_ai.advisor.grounding.report import Claim, Report
+from supernova_ai.advisor.grounding.stance import action_claims
+from supernova_ai.advisor.grounding.tickers import ticker_claims
+
+_NONE: Mapping[str, float] = MappingProxyType({})
+_NOT_FIGURES = re.compile(
+    r"^[ \t>*#-]*\(?\d{1,2}[.)](?=\s)|\[\d{1,2}\]|\b\d+(?:st|nd|rd|th)\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
+    r"|\b(?:[Ff]acts?|[Ss]tep|[Pp]oint|[Nn]o\.) \(?#?\d{1,2}\b(?![.,]\d|\s?%)|\b[Qq][1-4]\b",
+    re.MULTILINE,
+)
+"""List numbers, ordinals and references: they state nothing."""
+
+
+def check(
+    text: str,
+    facts: Iterable[Fact],
+    *,
+    symbol: str | None = None,
+    action: str | None = None,
+    directions: Mapping[str, float] = _NONE,
+) -> Report:
+    """Return every claim of the text, each with the facts it follows from or what is wrong with it.
+
+    Args:
+        symbol: the asset's ticker; every other is a violation.
+        action: buy, sell, hold, reduce or avoid; a text that tells the client otherwise is a violation.
+        directions: what the signals say, by the name the text would use ("trend"); positive is up.
+    """
+    facts = tuple(facts)
+    names = Names.of(facts)
+    mentions = names.mentions(text)
+    claims: list[Claim] = [*date_claims(text, facts), *ticker_claims(text, facts, symbol)]
+    mentions = [
+        m
+        for m in mentions
+        if not any(c.start < m.end and m.start < c.end for c in claims if c.kind == "date")
+    ]
+    claims += names.period_claims(text, mentions)
+    masked = _NOT_FIGURES.sub(lambda match: " " * len(match[0]), text)
+    for claim in claims:
+        masked = masked[: claim.start] + " " * (claim.end - claim.start) + masked[claim.end :]
+    for mention in mentions:
+        masked = masked[: mention.start] + "_" * (mention.end - mention.start) + masked[mention.end :]
+    found = figures(masked)
+    judge = Judge(Reading(text, facts, mentions, found))
+    claims += map(judge.claim, found)
+    claims += direction_claims(text, facts, mentions, found, directions)
+    if action:
+        claims += action_claims(text, action)
+    return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))

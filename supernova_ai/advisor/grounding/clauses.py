@@ -1,0 +1,97 @@
+"""The parts of a text that belong together, and the words in them that say up or down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+")
+_CLAUSE = re.compile(
+    r"[;:,]\s+|\s[–—]\s|\s(?:while|but|although|though|whereas|because|despite|yet|however)\s", re.IGNORECASE
+)
+
+DOWN = (
+    r"fell|falls?|fallen|falling|down|drop(?:s|ped|ping)?|declin(?:e|es|ed|ing)|los(?:t|es?|ing|s|ses)|shed|slid|"
+    r"slips?|slipped|decreas(?:e|es|ed|ing)|shr[aiu]nk|tumbl(?:e|es|ed|ing)|plung(?:e|es|ed|ing)|sank|sunk|lower|"
+    r"off|retreat(?:s|ed|ing)?|dip(?:s|ped|ping)?|eas(?:es|ed)|drawdown|weakened|negative|minus|downward"
+)
+UP = (
+    r"rose|rises?|risen|rising|up|gain(?:s|ed|ing)?|climb(?:s|ed|ing)?|increas(?:e|es|ed|ing)|grew|grown|grows|"
+    r"advanc(?:e|es|ed|ing)|jump(?:s|ed|ing)?|surg(?:e|es|ed|ing)|rall(?:y|ies|ied|ying)|added|adds|higher|"
+    r"strengthened|climbed|positive|plus|upward"
+)
+_ABOVE, _BELOW = r"above|over its|premium", r"below|under|beneath|discount|short of"
+_FILLER = (
+    r"(?:by|of|an?|about|around|roughly|nearly|almost|some|approximately|approx\.?|just|more than|less than|"
+    r"over|only|another|close to|price|move|change|return|the|last|past|previous|in|during|for|"
+    r"\d+[ -](?:bars?|days?|sessions?|closes)|~|:)"
+)
+_BEFORE = re.compile(
+    rf"\b(?:(?P<down>{DOWN})|(?P<up>{UP}))(?:\s+{_FILLER})*[\s:(]*$"
+    rf"|\b(?:(?P<below>negative|minus)|(?P<above>positive|plus)),? (?:at|is|was) (?:about |around )?$",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r"[\s-]*(?:(?:price|net|overall|cumulative|total) )?"
+    rf"(?:(?P<down>{DOWN}|{_BELOW})|(?P<up>{UP}|{_ABOVE}))\b(?! to\b)",
+    re.IGNORECASE,
+)
+_AT = re.compile(
+    rf"\b(?:(?P<down>{DOWN})|(?P<up>{UP}))\s+at(?:\s+(?:about|around|roughly))?\s*$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a text, from ``start`` to ``end``."""
+
+    start: int
+    end: int
+
+
+def sentence(text: str, at: int) -> Span:
+    """Return the sentence that this place is in."""
+    return next(span for span in _split(text, _SENTENCE, 0, len(text)) if at <= span.end)
+
+
+def clause(text: str, at: int) -> Span:
+    """Return the clause that this place is in."""
+    whole = sentence(text, at)
+    return next(span for span in _split(text, _CLAUSE, whole.start, whole.end) if at <= span.end)
+
+
+def sentences(text: str) -> Iterator[Span]:
+    """Yield every sentence."""
+    return _split(text, _SENTENCE, 0, len(text))
+
+
+def _split(text: str, between: re.Pattern[str], start: int, end: int) -> Iterator[Span]:
+    for match in between.finditer(text, start, end):
+        yield Span(start, match.start())
+        start = match.end()
+    yield Span(start, end)
+
+
+def stated_sign(text: str, start: int, end: int, *, percent: bool) -> int:
+    """Return −1 or 1 if words beside the figure say that it is a fall or a rise, else 0."""
+    part = sentence(text, start)
+    before = text[part.start : start]
+    match = _BEFORE.search(before) or (_AT.search(before) if percent else None)
+    if match is None:
+        match = _AFTER.match(text, end, part.end)
+    if match is None:
+        return 0
+    groups = match.groupdict()
+    return -1 if groups.get("down") or groups.get("below") else 1
+
+
+def compared(text: str, end: int) -> bool:
+    """Return whether the figure that ends here is a distance: "3 % above", "$2 lower"."""
+    return _AFTER.match(text, end) is not None
+
+
+def leans_down(text: str, start: int) -> bool:
+    """Return whether the clause around this place speaks of a fall."""
+    part = clause(text, start)
+    return re.search(rf"\b(?:{DOWN}|below|under)\b", text[part.start : part.end], re.IGNORECASE) is not None

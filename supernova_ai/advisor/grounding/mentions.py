@@ -1,0 +1,173 @@
+"""Read where a text names facts, "its 50-day average", and which periods it speaks of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.grounding.figures import SPELT, number
+from supernova_ai.advisor.grounding.report import Claim
+
+_SYNONYMS = {
+    "close": "price|prices|closing price|last price|share price|stock|shares|closed|closes|trades|trading",
+    "sma": "simple moving average|moving average|average|simple average",
+    "ema": "exponential moving average|moving average|average|exponential average",
+    "rsi": "relative strength index|relative strength",
+    "macd": "macd line",
+    "macd histogram": "histogram",
+    "macd signal": "signal line|macd signal line",
+    "adx": "average directional index|directional index|trend strength",
+    "atr": "average true range|true range",
+    "obv": "on-balance volume",
+    "change": "price change|return|performance|move",
+    "momentum": "return|change|performance",
+    "volume": "trading volume",
+    "volume ratio": "volume|relative volume|trading volume",
+    "volatility": "realised volatility|realized volatility|annualised volatility|annualized volatility",
+    "realised volatility": "volatility|realized volatility|annualised volatility|annualized volatility",
+    "drawdown": "current drawdown",
+    "max drawdown": "maximum drawdown|worst drawdown|largest drawdown|deepest drawdown",
+}
+"""What else people call a fact, by its id without the period."""
+
+_OTHER = re.compile(r"\b(?:highest|lowest|previous|prior|earlier|first|opening)\s+$", re.IGNORECASE)
+"""What makes "close" another than the last."""
+
+_NEEDS_PERIOD = {"average", "simple average", "exponential average", "high", "low"}
+_BARS = ["bar", "day", "session", "period", "candle", "close", "trading-day", "trading-session"]
+_COUNTED = (
+    rf"(?P<n>\d+|{SPELT})[\s-]+(?P<unit>(?:trading[ -])?"
+    r"(?:bar|day|session|period|candle|close|week|month|quarter|year|hour|minute))s?\b"
+)
+_PERIOD = re.compile(_COUNTED, re.IGNORECASE)
+_BEFORE = re.compile(
+    _COUNTED + r"(?:[\s-]+(?:simple|exponential|average|wilder|moving))?[\s-]+$", re.IGNORECASE
+)
+_NUMBERS = r"\d+(?:\s*[,/]\s*\d+)*"
+_AFTER = re.compile(
+    rf"\s?\(({_NUMBERS})(?:[- ](?:{'|'.join(_BARS)})s?)?\)|[ -]?({_NUMBERS})(?![\d%]|[.,]\d| ?%)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A place where the text names facts. ``facts`` is empty where none has the period that is named."""
+
+    start: int
+    end: int
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the facts are called, and the periods they speak of."""
+
+    by_name: dict[str, tuple[Fact, ...]]
+    periods: frozenset[tuple[Decimal, str]]
+
+    @classmethod
+    def of(cls, facts: Iterable[Fact]) -> Names:
+        """Gather the names of the facts from their ids and labels."""
+        by_name: dict[str, tuple[Fact, ...]] = {}
+        periods: set[tuple[Decimal, str]] = set()
+        for fact in facts:
+            periods |= periods_of(fact)
+            if fact.unit in ("date", "text"):
+                continue
+            for name in _names_of(fact):
+                by_name[name] = (*by_name.get(name, ()), fact)
+        return cls(by_name, frozenset(periods))
+
+    def mentions(self, text: str) -> list[Mention]:
+        """Return every place where the text names facts, in its order."""
+        if not self.by_name:
+            return []
+        names = "|".join(re.escape(name) for name in sorted(self.by_name, key=len, reverse=True))
+        found = re.finditer(rf"\b(?:{names})(?=\b|\d)(?!-)", text, re.IGNORECASE)
+        return [mention for match in found for mention in self._mention(text, match)]
+
+    def _mention(self, text: str, match: re.Match[str]) -> Iterator[Mention]:
+        facts = self.by_name[match[0].lower()]
+        if _OTHER.search(text, max(0, match.start() - 20), match.start()):
+            return
+        start, end, periods = match.start(), match.end(), None
+        if before := _BEFORE.search(text, max(0, start - 60), start):
+            start, periods = before.start(), [(number(before["n"]), _family(before["unit"]))]
+        elif after := _AFTER.match(text, end):
+            numbers = [Decimal(n) for n in re.findall(r"\d+", after[0])]
+            if all(any((n, "bar") in periods_of(fact) for fact in facts) for n in numbers):
+                end, periods = after.end(), [(n, "bar") for n in numbers]
+        if periods is not None:
+            facts = tuple(fact for fact in facts if periods_of(fact).issuperset(periods))
+        elif match[0].lower() in _NEEDS_PERIOD:
+            return
+        yield Mention(start, end, facts)
+
+    def period_claims(self, text: str, mentions: Sequence[Mention]) -> Iterator[Claim]:
+        """Yield a claim for each span of bars or days, and for each period of a named fact."""
+        for mention in mentions:
+            if re.search(r"\d", text[mention.start : mention.end]) or not mention.facts:
+                sources = ", ".join(fact.id for fact in mention.facts)
+                wrong = "no fact has this period" if not mention.facts else ""
+                yield _claim(text, mention.start, mention.end, sources, wrong)
+        for match in _PERIOD.finditer(text):
+            within = any(mention.start <= match.start() < mention.end for mention in mentions)
+            if within or match["n"].lower() in ("one", "a", "1"):
+                continue
+            known = (number(match["n"]), _family(match["unit"])) in self.periods
+            wrong = "" if known else "no fact speaks of this period"
+            yield _claim(text, match.start(), match.end(), "a period of the facts", wrong)
+
+
+def _claim(text: str, start: int, end: int, source: str, wrong: str) -> Claim:
+    return Claim(
+        text[start:end], start, end, "period", "unsupported" if wrong else "grounded", wrong or source
+    )
+
+
+@lru_cache(maxsize=1024)
+def _names_of(fact: Fact) -> frozenset[str]:
+    stem, label = (
+        _bare(re.sub(r"\b(?:over|of)\b.*|,.*", "", words))
+        for words in (fact.id.replace("_", " "), fact.label)
+    )
+    names = {stem, label}
+    for name in (stem, label, stem.split(" ")[0] if re.search(r"\d", fact.id) else stem):
+        names.update(_SYNONYMS.get(name, name).split("|"))
+    return frozenset(name for name in names if len(name) > 1)
+
+
+def _bare(words: str) -> str:
+    """Return the words in lower case, without periods: "50-day average" is "average"."""
+    words = re.sub(r"\([^)]*\)", "", words.lower())
+    words = re.sub(rf"\b\d+(?:[ -](?:{'|'.join(_BARS)}|week|month)s?)?\b", "", words)
+    return " ".join(words.replace(",", " ").split())
+
+
+def periods_in(text: str) -> set[tuple[Decimal, str]]:
+    """Return the periods that the text speaks of, as numbers of a unit; days and closes are bars."""
+    return {(number(match["n"]), _family(match["unit"])) for match in _PERIOD.finditer(text)}
+
+
+@lru_cache(maxsize=1024)
+def periods_of(fact: Fact) -> frozenset[tuple[Decimal, str]]:
+    """Return the periods in a fact's id, label and source."""
+    periods = {
+        (Decimal(n), "bar") for n in re.findall(r"(?<![.\d-])\d+(?![.\d-])", fact.id.replace("_", " "))
+    }
+    for text in (fact.label, fact.source):
+        text = re.sub(r"\d{4}-\d{2}-\d{2}", "", text)
+        counted = list(_PERIOD.finditer(text))
+        periods |= {(number(match["n"]), _family(match["unit"])) for match in counted}
+        for match in re.finditer(r"(?<![.\d])\d+(?![.\d])", text):
+            if not any(other.start() <= match.start() < other.end() for other in counted):
+                periods.add((Decimal(match[0]), "bar"))
+    return frozenset(periods)
+
+
+def _family(unit: str) -> str:
+    return "bar" if unit.lower().replace(" ", "-") in _BARS else unit.lower()

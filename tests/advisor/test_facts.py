@@ -1,0 +1,60 @@
+"""Facts are shown the same way everywhere."""
+
+from __future__ import annotations
+
+import doctest
+from datetime import date
+
+import pytest
+
+from supernova_ai.advisor import facts
+from supernova_ai.advisor.facts import Fact, Unit, show, table
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1234.5, "price", "$1,234.50"),
+        (187.4561, "price", "$187.46"),
+        (1.08452, "price", "$1.0845"),
+        (0.00001234, "price", "$0.00001234"),
+        (-0.452, "price", "-$0.452"),
+        (0.0, "price", "$0.00"),
+        (12.34, "percent", "12.3 %"),
+        (12.35, "percent", "12.4 %"),
+        (-3.474, "percent", "-3.47 %"),
+        (-0.0, "percent", "0.0 %"),
+        (1234.56, "percent", "1,234.6 %"),
+        (2.045, "ratio", "2.05"),
+        (0.12, "ratio", "0.12"),
+        (1234567, "count", "1,234,567"),
+        (62.31, "count", "62.3"),
+        (-1500.0, "count", "-1,500"),
+        (date(2026, 11, 20), "date", "2026-11-20"),
+        ("AAPL", "text", "AAPL"),
+    ],
+)
+def test_each_unit_has_one_way_to_be_written(value: float | date | str, unit: Unit, text: str) -> None:
+    """Rounded half up; small values keep their significant digits, and nothing is minus zero."""
+    assert show(Fact("x", "X", value, unit, "a test")) == text
+
+
+def test_the_table_numbers_its_facts() -> None:
+    """A line for each fact with its number, id, label, value and source, below a line that names them."""
+    rows = table(
+        [
+            Fact("symbol", "Symbol", "AAPL", "text", "the request"),
+            Fact("close", "Close", 187.4561, "price", "the last close"),
+        ]
+    )
+    assert rows.splitlines() == [
+        "no. id | fact | value | where it comes from",
+        "1. symbol | Symbol | AAPL | the request",
+        "2. close | Close | $187.46 | the last close",
+    ]
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    """They give what they show."""
+    result = doctest.testmod(facts)
+    assert (result.failed, result.attempted) == (0, 2)

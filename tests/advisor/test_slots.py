@@ -1,0 +1,63 @@
+"""In slots mode the figures shown are exactly the facts', and none stands outside a slot."""
+
+from __future__ import annotations
+
+import pytest
+
+from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.slots import check, fill
+from supernova_ai.errors import InvalidRequest
+
+FACTS = (
+    Fact("symbol", "Symbol", "AAPL", "text", "the request"),
+    Fact("close", "Close", 187.4561, "price", "the last close, 2026-11-20"),
+    Fact("change_20", "Change over 20 bars", -3.47, "percent", "the last 20 closes"),
+    Fact("rsi_14", "RSI (14)", 62.31, "count", "RSI over the last 14 closes"),
+    Fact("adx_14", "ADX (14)", 25.1, "count", "ADX over the last 14 bars"),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{{symbol}} closed at {{ close }}.", "AAPL closed at $187.46."),
+        ("It closed at ${{close}}, moved {{change_20}}%.", "It closed at $187.46, moved -3.47 %."),
+        ("It moved −{{change_20}} %.", "It moved -3.47 %."),
+        ("No slot {here} at all.", "No slot {here} at all."),
+    ],
+)
+def test_references_are_filled(text: str, filled: str) -> None:
+    """With or without spaces; a unit or a minus that the fact has already is not written twice."""
+    assert fill(text, FACTS) == filled
+    assert check(text, FACTS, symbol="AAPL").grounded
+
+
+def test_an_unknown_reference_is_refused() -> None:
+    """The error names it and the facts; the report has it as a violation, once."""
+    with pytest.raises(InvalidRequest, match=r"\{\{pe\}\}, which is no fact; the facts are: symbol, close"):
+        fill("The P/E is {{pe}}.", FACTS)
+    report = check("The P/E is {{pe}}.", FACTS)
+    assert [(claim.kind, claim.text, claim.verdict) for claim in report.claims] == [
+        ("slot", "{{pe}}", "unsupported")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "claim"),
+    [
+        ("It closed at $187.46.", "$187.46"),
+        ("The RSI is {{rsi_14}}, up 5 % from 2026-11-20.", "2026-11-20"),
+        ("It fell 3.47 %.", "3.47 %"),
+        ("It is worth twice as much.", "twice"),
+        ("MSFT closed at {{close}}.", "MSFT"),
+    ],
+)
+def test_what_is_written_out_is_a_violation(text: str, claim: str) -> None:
+    """A figure or date even if true; a ticker if it is another's."""
+    assert claim in [found.text for found in check(text, FACTS, symbol="AAPL").violations]
+
+
+def test_what_the_filled_text_says_is_checked_too() -> None:
+    """A slot after another fact's name, a false direction, and the opposite action."""
+    report = check("The RSI is {{adx_14}}. It rose. Sell now.", FACTS, action="buy")
+    assert [claim.kind for claim in report.violations] == ["figure", "direction", "action"]
