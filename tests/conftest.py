@@ -1,17 +1,24 @@
-"""Every test gets a home of its own, and none can reach beyond this machine."""
+"""Every test gets a home of its own, and none can reach beyond this machine.
+
+Whole folders are tested on all cores, unless ``-n`` says otherwise; files that are named, in this process.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
+
+from supernova_ai import Supernova
+from supernova_ai.store import Store
+from tests import desk
+from tests.databases import schema
 
 # LiteLLM reads these when it is imported: no .env is loaded, no price map is fetched.
 os.environ["LITELLM_MODE"] = "PRODUCTION"
@@ -19,9 +26,20 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 pytest_plugins = ["pytester"]
 
-# Read here: the tests themselves do not see the environment's SUPERNOVA_*.
-SERVER = os.environ.get("SUPERNOVA_TEST_POSTGRES", "postgresql://127.0.0.1/test")
-SEED = int(os.environ.get("SUPERNOVA_TEST_SEED") or secrets.randbits(32))
+# Left in the environment too, for the processes that share the tests among them.
+SEED = os.environ["SUPERNOVA_TEST_SEED"] = os.environ.get("SUPERNOVA_TEST_SEED") or str(secrets.randbits(32))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share the tests of a folder among all cores: each worker has its own databases and ports."""
+    plugins = config.pluginmanager
+    # Coverage has begun by now, for one process: with it the command line says -n, as .ci/run does.
+    if not plugins.hasplugin("xdist") or plugins.hasplugin("_cov") or hasattr(config, "workerinput"):
+        return
+    if config.option.numprocesses is None and any(Path(name).is_dir() for name in config.args):
+        # Neighbours stay together, for what they share is made once; who is done early takes over the rest.
+        config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 
 def pytest_report_header() -> str:
@@ -31,7 +49,7 @@ def pytest_report_header() -> str:
 @pytest.fixture
 def seed() -> int:
     """What a test's randomness begins with; another one every run, and named at its top."""
-    return SEED
+    return int(SEED)
 
 
 @pytest.fixture(autouse=True)
@@ -41,36 +59,41 @@ def _isolated(supernova_home: Path, no_real_providers: None) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Make an empty database on either engine, and give its path or URL; all are gone after the test.
-
-    PostgreSQL is that of SUPERNOVA_TEST_POSTGRES, else of this machine; each database is a schema in it.
-    """
+    """Make an empty database on either engine, and give its path or URL; all are gone after the test."""
     with ExitStack() as made:
         if request.param == "sqlite":
             number = count(1)
             yield lambda: str(tmp_path / f"{next(number)}.db")
-        elif absence := _absence_of_postgres():
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no PostgreSQL: {absence}")
         else:
-            yield lambda: made.enter_context(_schema())
+            yield lambda: made.enter_context(schema())
 
 
-@contextmanager
-def _schema() -> Iterator[str]:
-    name = f"supernova_{secrets.token_hex(8)}"
-    with psycopg.connect(SERVER, autocommit=True) as server:
-        server.execute(f"CREATE SCHEMA {name}")
-    try:
-        yield f"{SERVER}{'&' if '?' in SERVER else '?'}options=-csearch_path%3D{name}"
-    finally:
-        with psycopg.connect(SERVER, autocommit=True) as server:
-            server.execute(f"DROP SCHEMA {name} CASCADE")
+@pytest.fixture
+def where(new_database: Callable[[], str]) -> str:
+    """The path or URL of an empty database: every test that uses it runs on both engines."""
+    return new_database()
 
 
-@cache
-def _absence_of_postgres() -> str | None:
-    try:
-        psycopg.connect(SERVER, connect_timeout=5).close()
-    except psycopg.OperationalError as error:
-        return str(error)
-    return None
+@pytest.fixture
+def store(where: str) -> Iterator[Store]:
+    with Store(where) as store:
+        yield store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database's file: for what is about SQLite, or the same on both engines."""
+    return tmp_path / "supernova.db"
+
+
+@pytest.fixture
+def open_nova(path: Path) -> Iterator[Callable[..., Supernova]]:
+    """Open a client over ``path`` as ``desk.configure`` is told; it is closed when the test ends."""
+    with ExitStack() as opened:
+
+        def open_(*args: Any, **kwargs: Any) -> Supernova:
+            nova = Supernova(desk.configure(path, *args, **kwargs), master=desk.MASTER)
+            opened.callback(nova.close)
+            return nova
+
+        yield open_

@@ -131,7 +131,7 @@ async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Fa
             await anext(stream)
             found.show(stream)
         task = asyncio.create_task(nova.chat("What now?"))
-        await asyncio.to_thread(stub.wait_for_requests, len(stub.requests) + 1)
+        await asyncio.to_thread(stub.wait_for_requests, len(stub.chats) + 1)
         task.cancel()
         await asyncio.wait([task])
         stub.reply = "Diversify, always."

@@ -50,11 +50,6 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "supernova.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[Store]:
     with Store(path) as opened:
         yield opened

@@ -15,18 +15,7 @@ from supernova_ai.ledger import Entry, Hold, Ledger
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Window
-
-
-@pytest.fixture
-def where(new_database: Callable[[], str]) -> str:
-    """The path or URL of the store: every test that uses it runs on both engines."""
-    return new_database()
-
-
-@pytest.fixture
-def store(where: str) -> Iterator[Store]:
-    with Store(where) as store:
-        yield store
+from tests.entries import entry
 
 
 @pytest.fixture
@@ -50,29 +39,11 @@ def open_ledger(store: Store, clock: SimpleNamespace) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def make_entry(clock: SimpleNamespace) -> Callable[..., Entry]:
-    """Make an entry for so many USD; the rest is ordinary unless given."""
+    """Make an entry for so many USD; the rest is usual unless given."""
     number = count(1)
 
     def make(usd: str, **given: Any) -> Entry:
-        ordinary: dict[str, Any] = {
-            "id": f"attempt-{next(number)}",
-            "request": "request",
-            "process": "",
-            "user_id": None,
-            "session_id": None,
-            "task": "chat",
-            "tier": "standard",
-            "provider": "openai",
-            "model": "gpt",
-            "key_slot": "primary",
-            "held_nano": to_nano(usd),
-            "started_ms": int(clock.now * 1000),
-            "prompt_name": None,
-            "prompt_hash": None,
-            "config_version": "c",
-            "price_version": "p",
-        }
-        return Entry(**ordinary | given)
+        return entry(f"attempt-{next(number)}", to_nano(usd), int(clock.now * 1000), **given)
 
     return make
 
@@ -82,8 +53,8 @@ def take(make_entry: Callable[..., Entry]) -> Callable[..., Hold]:
     """Take a hold of so many USD."""
 
     def take(ledger: Ledger, usd: str, **given: Any) -> Hold:
-        entry = make_entry(usd, **given)
-        return ledger.write(lambda database: ledger.place(database, entry)).result()
+        wanted = make_entry(usd, **given)
+        return ledger.write(lambda database: ledger.place(database, wanted)).result()
 
     return take
 

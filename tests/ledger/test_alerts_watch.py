@@ -18,13 +18,14 @@ from peewee import Database, OperationalError
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
-from supernova_ai.ledger import End, Entry, Hold, Ledger
+from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.ledger.alerts import AlertEvent, Watch, acknowledge, outbox
 from supernova_ai.ledger.holds import Spent
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Alert, Process
 from supernova_ai.types import Usage
+from tests.entries import entry
 
 Open = Callable[..., Ledger]
 Take = Callable[..., Hold]
@@ -177,31 +178,10 @@ def _cross(where: str, number: int, together: Barrier) -> None:
         ledger = Ledger(store, [DAILY, EACH], thresholds=(50, 80))
         together.wait()
         for step in range(24):
-            entry = _entry(f"{number}-{step}", user=("ann", "bob")[step % 2])
-            hold = ledger.write(lambda database, entry=entry: ledger.place(database, entry)).result()  # type: ignore[misc]
+            one = entry(f"{number}-{step}", to_nano("0.01"), 0, user_id=("ann", "bob")[step % 2])
+            hold = ledger.write(lambda database, one=one: ledger.place(database, one)).result()  # type: ignore[misc]
             settle(ledger, hold, "0.01")
         ledger.close()
-
-
-def _entry(name: str, user: str) -> Entry:
-    return Entry(
-        id=name,
-        request=name,
-        process="",
-        user_id=user,
-        session_id=None,
-        task="chat",
-        tier="standard",
-        provider="openai",
-        model="gpt",
-        key_slot=None,
-        held_nano=to_nano("0.01"),
-        started_ms=0,
-        prompt_name=None,
-        prompt_hash=None,
-        config_version="c",
-        price_version="p",
-    )
 
 
 def test_four_processes_that_cross_at_once_record_one(where: str, store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -21,9 +20,10 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Process, Window
 from supernova_ai.types import Usage
+from tests.forks import FORK, run_in_child
+from tests.ledger.keeping import run, unseen
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
-FORK = multiprocessing.get_context("fork")
 
 OpenLedger = Callable[..., Ledger]
 Take = Callable[..., Hold]
@@ -205,13 +205,32 @@ def test_a_lease_is_renewed_while_its_process_lives(
     ledger.close()
 
 
+def test_renewal_outlives_a_failure_but_not_its_store(
+    store: Store, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A renewal that fails is told and tried again; once the store is closed renewing ends, with no word."""
+    meanwhile = iter(
+        [
+            lambda: run(store, "ALTER TABLE process RENAME TO elsewhere"),
+            lambda: run(store, "ALTER TABLE elsewhere RENAME TO process"),
+            store.close,
+        ]
+    )
+
+    def wait(stop: threading.Event, seconds: float) -> bool:
+        next(meanwhile)()
+        return stop.is_set()
+
+    leases.Lease(store, lambda: clock.now, unseen, wait)._beat(threading.Event())
+    (told,) = (record for record in caplog.records if record.name == leases.__name__)
+    assert told.getMessage().startswith("ledger.lease.not_renewed reason=the database could not be used")
+    assert len(processes(store)) == 1
+
+
 def test_a_forked_child_has_a_lease_of_its_own(store: Store, ledger: Ledger, take: Take) -> None:
     """A child's holds are its own: when it is gone they are swept, and the parent's stay."""
 
-    child = FORK.Process(target=lambda: take(ledger, "0.2", id="child"))
-    child.start()
-    child.join()
-    assert child.exitcode == 0
+    assert run_in_child(lambda: take(ledger, "0.2", id="child")) == 0
     assert states(store) == {"mine": HELD, "child": HELD}
     assert len(processes(store)) == 2
     assert ledger.sweep() == 1

@@ -26,12 +26,13 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Hold, Ledger, leases, lost
+from supernova_ai.ledger import End, Hold, Ledger, leases, lost
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Process, Window
 from supernova_ai.types import Outcome, Usage
 from tests import books
+from tests.entries import entry
 
 BUDGETS = (
     Budget(name="all-day", limit=Decimal(10), per="day"),
@@ -120,25 +121,15 @@ class LedgerMachine(RuleBasedStateMachine):
         amount = to_nano(Decimal(cents) / 100)
         bearing = list(keys(provider, user, task, self.now)) if amount else []
         full = [key for key in bearing if self.model[key].used + amount > to_nano(self.limits[key[0]])]
-        entry = Entry(
-            id=f"attempt-{len(self.all)}-{self.now}-{cents}",
-            request="r",
-            process="",
-            user_id=user,
-            session_id=None,
-            task=task,
-            tier="standard",
+        wanted = entry(
+            f"attempt-{len(self.all)}-{self.now}-{cents}",
+            amount,
+            self.ledger.now_ms(),
             provider=provider,
-            model="m",
-            key_slot=None,
-            held_nano=amount,
-            started_ms=self.ledger.now_ms(),
-            prompt_name=None,
-            prompt_hash=None,
-            config_version="c",
-            price_version="p",
+            user_id=user,
+            task=task,
         )
-        placing = self.ledger.write(lambda database: self.ledger.place(database, entry))
+        placing = self.ledger.write(lambda database: self.ledger.place(database, wanted))
         if full:
             first = self.model[full[0]]
             with pytest.raises(BudgetExceeded) as caught:

@@ -1,42 +1,20 @@
-"""What the proofs have in common: attempts without providers, and processes that are cheap to start."""
+"""What the proofs have in common: attempts without providers, and what must be true after each."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from peewee import Database, SqliteDatabase
 
-from supernova_ai.ledger import End, Entry, Hold, Ledger
+from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.ledger.verify import verify
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt
 from supernova_ai.types import Usage
 from tests import books
-
-FORK = multiprocessing.get_context("fork")
-
-
-def entry(name: str, amount: int, now_ms: int, **given: Any) -> Entry:
-    """An attempt that may cost so many nano-USD; the rest is ordinary unless given."""
-    ordinary: dict[str, Any] = {
-        "request": "request",
-        "process": "",
-        "user_id": None,
-        "session_id": None,
-        "task": "chat",
-        "tier": "standard",
-        "provider": "openai",
-        "model": "gpt",
-        "key_slot": "primary",
-        "prompt_name": None,
-        "prompt_hash": None,
-        "config_version": "c",
-        "price_version": "p",
-    }
-    return Entry(id=name, held_nano=amount, started_ms=now_ms, **ordinary | given)
+from tests.entries import entry
 
 
 def placing(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Database], Hold]:

@@ -19,7 +19,8 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Window
 from supernova_ai.types import Usage
-from tests.proofs.calls import FORK, attempts, check, placing, settled
+from tests.forks import FORK
+from tests.proofs.calls import attempts, check, placing, settled
 
 PROCESSES, TASKS = 4, 50
 BUDGETS = (

@@ -16,7 +16,8 @@ from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
-from tests.proofs.calls import FORK, attempts, check, placing, settled
+from tests.forks import run_in_child
+from tests.proofs.calls import attempts, check, placing, settled
 
 BUDGETS = (Budget(name="all", limit=Decimal(1000), per="day"),)
 ROOM = 2**20
@@ -87,7 +88,4 @@ def test_a_limit_on_file_sizes_is_like_a_full_disk(tmp_path: Path) -> None:
                 make_room=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard)),
             )
 
-    process = FORK.Process(target=limited)
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    assert run_in_child(limited) == 0

@@ -17,7 +17,8 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.ledger.leases import TERM_S
 from supernova_ai.store import Store
-from tests.proofs.calls import FORK, attempts, check, placing, settled
+from tests.forks import FORK
+from tests.proofs.calls import attempts, check, placing, settled
 
 WRITERS = 4
 BUDGETS = (

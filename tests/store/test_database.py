@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from peewee import Database
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Meta
+from tests.forks import FORK
 
 NOBODY = 65534
 
@@ -193,9 +193,8 @@ def test_what_an_operation_raises_itself_comes_through(store: Store) -> None:
 
 def test_many_processes_may_open_a_fresh_database_at_once(where: str) -> None:
     """Each opens, one of them makes the tables, all agree on the identity and can write."""
-    context = multiprocessing.get_context("fork")
     count = 4
-    together, found = context.Barrier(count), context.SimpleQueue()
+    together, found = FORK.Barrier(count), FORK.SimpleQueue()
 
     def opening(number: int, together: Barrier) -> None:
         together.wait()
@@ -203,7 +202,7 @@ def test_many_processes_may_open_a_fresh_database_at_once(where: str) -> None:
             put(f"row-{number}", store)
             found.put(store.id)
 
-    processes = [context.Process(target=opening, args=(i, together)) for i in range(count)]
+    processes = [FORK.Process(target=opening, args=(i, together)) for i in range(count)]
     for process in processes:
         process.start()
     for process in processes:

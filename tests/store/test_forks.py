@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
-from peewee import Database
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Meta
-
-
-def insert(name: str) -> Callable[[Database], str]:
-    """An operation that adds a row and returns its name."""
-
-    def operation(database: Database) -> str:
-        Meta.insert(name=name, value="x").execute(database)
-        return name
-
-    return operation
-
-
-def names(store: Store) -> set[str]:
-    """Read what is committed, over another connection than the writer's."""
-    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))} - {
-        "store"
-    }
-
-
-def run_in_child(work: Callable[[], None]) -> int | None:
-    """Fork, do the work there, and return the exit code."""
-    process = multiprocessing.get_context("fork").Process(target=work)
-    process.start()
-    process.join()
-    return process.exitcode
+from tests.forks import FORK, run_in_child
+from tests.store.rows import insert, names
 
 
 def test_a_forked_child_writes_through_the_same_store(store: Store) -> None:
@@ -91,8 +65,7 @@ def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store) -> 
 def test_a_child_outlives_its_parents_store(store: Store) -> None:
     """Closing the parent's store takes nothing from a child that still has the database open."""
     store.write(insert("parent")).result()
-    context = multiprocessing.get_context("fork")
-    open_in_child, closed_in_parent = context.Event(), context.Event()
+    open_in_child, closed_in_parent = FORK.Event(), FORK.Event()
 
     def child() -> None:
         store.write(insert("early")).result()
@@ -100,7 +73,7 @@ def test_a_child_outlives_its_parents_store(store: Store) -> None:
         closed_in_parent.wait()
         store.write(insert("late")).result()
 
-    process = context.Process(target=child)
+    process = FORK.Process(target=child)
     process.start()
     open_in_child.wait()
     store.close()

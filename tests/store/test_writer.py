@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -16,25 +16,7 @@ from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Meta
 from supernova_ai.store.writer import BATCH
-
-Insert = Callable[[Database], str]
-
-
-def insert(name: str) -> Insert:
-    """An operation that adds a row and returns its name."""
-
-    def operation(database: Database) -> str:
-        Meta.insert(name=name, value="x").execute(database)
-        return name
-
-    return operation
-
-
-def names(store: Store) -> set[str]:
-    """Read what is committed, over another connection than the writer's."""
-    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))} - {
-        "store"
-    }
+from tests.store.rows import insert, names
 
 
 @contextlib.contextmanager

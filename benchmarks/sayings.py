@@ -1,0 +1,426 @@
+"""Statements about an asset whose truth is known: made true, or made false on purpose.
+
+Rendering and rounding are of its own, so that what is proved with them is not proved with the checker's.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from fractions import Fraction
+
+from supernova_ai.advisor.facts import Fact
+
+_TICKERS = ["AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "GOOG", "META", "JPM", "XOM", "KO", "PFE", "INTC"]
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
+_MONTHS += ["November", "December"]
+_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+_ONES += ["twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+Say = Callable[[random.Random, "Case"], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One asset on one day, with numbers as its facts have them."""
+
+    symbol: str
+    day: date
+    close: float
+    sma_20: float
+    sma_50: float
+    change_20: float
+    change_63: float
+    rsi: float
+    adx: float
+    macd: float
+    volume: int
+    volume_ratio: float
+    volatility: float
+    drawdown: float
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Return the table that the checker is given."""
+        to = f"to {self.day.isoformat()}"
+        return (
+            Fact("symbol", "Symbol", self.symbol, "text", "the request"),
+            Fact("last_date", "Last bar", self.day, "date", "the bars"),
+            Fact("close", "Close", self.close, "price", f"the last close, {self.day.isoformat()}"),
+            Fact("sma_20", "20-day average", self.sma_20, "price", f"mean of the last 20 closes {to}"),
+            Fact("sma_50", "50-day average", self.sma_50, "price", f"mean of the last 50 closes {to}"),
+            Fact("change_20", "Change over 20 bars", self.change_20, "percent", f"the last 20 closes {to}"),
+            Fact("change_63", "Change over 63 bars", self.change_63, "percent", f"the last 63 closes {to}"),
+            Fact("rsi_14", "RSI (14)", self.rsi, "count", f"RSI over the last 14 closes {to}"),
+            Fact("adx_14", "ADX (14)", self.adx, "count", f"ADX over the last 14 bars {to}"),
+            Fact("macd_histogram", "MACD histogram", self.macd, "count", f"MACD (12, 26, 9) {to}"),
+            Fact("volume", "Volume", self.volume, "count", "the last bar"),
+            Fact(
+                "volume_ratio", "Volume over its 20-day mean", self.volume_ratio, "ratio", "the last 20 bars"
+            ),
+            Fact("volatility_20", "Realised volatility", self.volatility, "percent", f"annualised {to}"),
+            Fact("drawdown", "Drawdown", self.drawdown, "percent", "from the highest close"),
+            *self._unsaid(),
+        )
+
+    def _unsaid(self) -> Iterator[Fact]:
+        """Yield what no text speaks of: more numbers that a wrong one could be taken for."""
+        chance = random.Random(self.close)
+        for name in (
+            "EMA (12)",
+            "EMA (26)",
+            "SMA (200)",
+            "Upper Bollinger band",
+            "Lower Bollinger band",
+            "20-bar high",
+        ):
+            yield Fact(_id(name), name, self.close * chance.uniform(0.75, 1.25), "price", "the closes")
+        for name in ("+DI (14)", "-DI (14)", "Risk score"):
+            yield Fact(_id(name), name, chance.uniform(5, 95), "count", "the bars")
+        for name in (
+            "Change over the last bar",
+            "Change over 10 bars",
+            "Bollinger band width",
+            "Deepest drawdown",
+        ):
+            yield Fact(_id(name), name, chance.uniform(-9, 9), "percent", "the bars")
+        for name in ("Score", "Confidence", "Bollinger %b"):
+            yield Fact(_id(name), name, chance.uniform(0, 1), "ratio", "the signals")
+
+
+def _id(label: str) -> str:
+    return "_".join(re.findall(r"[a-z0-9]+", label.lower()))
+
+
+def draw(chance: random.Random) -> Case:
+    """Draw a case; no two of its figures are so alike that a wrong one would be true of another."""
+    close = round(chance.choice((1, 10, 100)) * chance.uniform(2.1, 9.7), chance.choice((2, 4)))
+    change = [chance.choice((-1, 1)) * chance.uniform(low, low + 8) for low in (1.2, 10.5)]
+    return Case(
+        symbol=chance.choice(_TICKERS),
+        day=date(2025, 1, 1) + timedelta(chance.randrange(700)),
+        close=close,
+        sma_20=close * (1 + chance.choice((-1, 1)) * chance.uniform(0.012, 0.06)),
+        sma_50=close * (1 + chance.choice((-1, 1)) * chance.uniform(0.07, 0.2)),
+        change_20=change[0],
+        change_63=change[1],
+        rsi=chance.choice((chance.uniform(12, 28), chance.uniform(32, 68), chance.uniform(72, 88))),
+        adx=chance.uniform(11, 48),
+        macd=chance.choice((-1, 1)) * chance.uniform(0.11, 4.9),
+        volume=chance.randrange(15, 99_000) * 1_000 + chance.randrange(1_000),
+        volume_ratio=chance.uniform(0.4, 3.4),
+        volatility=chance.uniform(20, 95),
+        drawdown=-chance.uniform(0.6, 40),
+    )
+
+
+def fixed(number: float, places: int) -> str:
+    """Write a number rounded half up, by whole numbers alone."""
+    whole = (abs(Fraction(str(number))) * 10**places + Fraction(1, 2)).__floor__()
+    digits = str(whole).rjust(places + 1, "0")
+    return digits[: len(digits) - places] + ("." + digits[len(digits) - places :] if places else "")
+
+
+def grouped(digits: str, mark: str = ",") -> str:
+    """Put a mark between thousands."""
+    whole, dot, rest = digits.partition(".")
+    parts: list[str] = []
+    while len(whole) > 3:
+        whole, parts = whole[:-3], [whole[-3:], *parts]
+    return mark.join([whole, *parts]) + dot + rest
+
+
+def in_words(number: int) -> str:
+    """Write a whole number below a hundred in words."""
+    if number < 20:
+        return _ONES[number]
+    return _TENS[number // 10] + (f"-{_ONES[number % 10]}" if number % 10 else "")
+
+
+def money(chance: random.Random, number: float) -> str:
+    """Write a price in one of the ways people do."""
+    digits = grouped(fixed(number, 2 if number >= 10 else chance.choice((2, 3))))
+    return chance.choice((f"${digits}", f"{digits} dollars", f"USD {digits}", digits, f"US${digits}"))
+
+
+def percent(chance: random.Random, number: float) -> str:
+    """Write the size of a percentage in one of the ways people do."""
+    ways = [
+        f"{fixed(number, 1)} %",
+        f"{fixed(number, 1)}%",
+        f"{fixed(number, 2)} percent",
+        f"{fixed(number, 0)} %",
+    ]
+    if abs(number) > 12.6:
+        ways.append(f"{in_words(int(fixed(number, 0)))} percent")
+    return chance.choice(ways)
+
+
+def count(chance: random.Random, number: int) -> str:
+    """Write a number of shares in one of the ways people do."""
+    ways = [grouped(str(number)), str(number), grouped(str(number), "\u202f"), f"{fixed(number / 1e3, 1)}k"]
+    if number > 10**6:
+        ways += [f"{fixed(number / 1e6, 2)} million", f"{fixed(number / 1e6, 1)}m"]
+    return chance.choice(ways)
+
+
+def index(chance: random.Random, number: float) -> str:
+    """Write a number without a unit."""
+    return fixed(number, chance.choice((0, 1, 1, 2)))
+
+
+def moved(number: float, up: str, down: str) -> str:
+    """Choose the words for a rise or a fall."""
+    return up if number > 0 else down
+
+
+def side(number: float, other: float) -> str:
+    """Choose the word for where a number is of another."""
+    return moved(number - other, "above", "below")
+
+
+def signed(number: float, places: int) -> str:
+    """Write a number with a minus where it has one."""
+    return ("-" if number < 0 else "") + fixed(number, places)
+
+
+RIGHT: dict[str, tuple[Say, ...]] = {
+    "a level": (
+        lambda r, c: f"{c.symbol} closed at {money(r, c.close)}.",
+        lambda r, c: f"The last price is {money(r, c.close)}.",
+        lambda r, c: f"At {money(r, c.close)}, {c.symbol} is worth a look.",
+        lambda r, c: f"Its 50-day average stands at {money(r, c.sma_50)}.",
+        lambda r, c: f"The 20-day moving average is {money(r, c.sma_20)}.",
+        lambda r, c: f"The RSI (14) is {index(r, c.rsi)}.",
+        lambda r, c: f"With the 14-day RSI at {index(r, c.rsi)}, the picture is clear.",
+        lambda r, c: f"The ADX of {index(r, c.adx)} tells of the strength of the trend.",
+        lambda _, c: f"The MACD histogram is {signed(c.macd, 2)}.",
+        lambda _, c: f"The MACD histogram is {moved(c.macd, 'positive', 'negative')} at {signed(c.macd, 2)}.",
+    ),
+    "a change": (
+        lambda r, c: (
+            f"The price {moved(c.change_20, 'rose', 'fell')} {percent(r, c.change_20)} over the last 20 bars."
+        ),
+        lambda r, c: (
+            f"Over the last 63 bars it {moved(c.change_63, 'gained', 'lost')} {percent(r, c.change_63)}."
+        ),
+        lambda _, c: f"The 20-bar change is {moved(c.change_20, '+', '-')}{fixed(c.change_20, 1)} %.",
+        lambda r, c: f"It is {moved(c.change_63, 'up', 'down')} {percent(r, c.change_63)} over 63 days.",
+        lambda r, c: (
+            f"We saw a {moved(c.change_63, 'rise', 'decline')} of {percent(r, c.change_63)} in 63 sessions."
+        ),
+        lambda _, c: (
+            f"It moved {moved(c.change_63, '+', '-')}{fixed(c.change_63, 1)} % over the last 63 bars."
+        ),
+        lambda r, c: (
+            f"A {percent(r, c.change_20)} {moved(c.change_20, 'gain', 'drop')} over 20 bars are behind it."
+        ),
+        lambda _, c: f"The change over 20 bars is {moved(c.change_20, '', '−')}{fixed(c.change_20, 2)}%.",
+    ),
+    "scaled": (
+        lambda r, c: f"Volume was {count(r, c.volume)}.",
+        lambda r, c: f"Some {count(r, c.volume)} shares changed hands.",
+        lambda _, c: f"Volume is {fixed(c.volume_ratio, 1)}x its 20-day mean.",
+        lambda _, c: f"Volume is {fixed(c.volume_ratio, 2)} times its 20-day mean.",
+        lambda r, c: f"Realised volatility is {percent(r, c.volatility)} a year.",
+        lambda _, c: f"Realised volatility is {fixed(c.volatility / 100, 2)} a year.",
+        lambda _, c: f"As a fraction, volatility comes to {fixed(c.volatility / 100, 3)}.",
+        lambda r, c: f"The drawdown is {percent(r, c.drawdown)}.",
+        lambda r, c: f"It trades {percent(r, c.drawdown)} below its high, the drawdown to bear.",
+        lambda _, c: f"The drawdown is -{fixed(c.drawdown, 1)} %.",
+    ),
+    "derived": (
+        lambda _, c: (
+            f"That is {fixed((c.close / c.sma_50 - 1) * 100, 1)} % {side(c.close, c.sma_50)} "
+            "its 50-day average."
+        ),
+        lambda _, c: (
+            f"The price is ${fixed(c.close - c.sma_20, 2)} {side(c.close, c.sma_20)} the 20-day average."
+        ),
+        lambda _, c: f"The gap between the close and the 50-day average is ${fixed(c.close - c.sma_50, 2)}.",
+        lambda _, c: (
+            f"The mean of the 20-day average and the 50-day average is $"
+            f"{fixed((c.sma_20 + c.sma_50) / 2, 2)}."
+        ),
+        lambda _, c: (
+            f"From {signed(c.change_20, 2)} % to {signed(c.change_63, 2)} % is a difference of "
+            f"{fixed(c.change_63 - c.change_20, 1)} percentage points."
+        ),
+    ),
+    "a comparison": (
+        lambda _, c: f"The price is {side(c.close, c.sma_50)} its 50-day average.",
+        lambda _, c: f"The 20-day average is {side(c.sma_20, c.sma_50)} the 50-day average.",
+        lambda _, c: f"The RSI is {'above 70' if c.rsi > 70 else 'below 70'}.",
+        lambda _, c: f"The asset is {'overbought' if c.rsi > 70 else 'not overbought'}.",
+        lambda _, c: f"The price is not {side(c.sma_20, c.close)} its 20-day average.",
+    ),
+    "a date": (
+        lambda _, c: f"As of {c.day.isoformat()}, {c.symbol} is in focus.",
+        lambda _, c: f"The data end on {c.day.day} {_MONTHS[c.day.month - 1]} {c.day.year}.",
+        lambda _, c: f"The data end on {_MONTHS[c.day.month - 1]} {c.day.day}, {c.day.year}.",
+        lambda _, c: f"By {_MONTHS[c.day.month - 1][:3]} {c.day.day} the case was made.",
+        lambda _, c: f"In {_MONTHS[c.day.month - 1]} {c.day.year} the case was made.",
+    ),
+    "advice": (
+        lambda _, c: f"We recommend buying {c.symbol}.",
+        lambda *_: "The action is buy.",
+        lambda *_: "Do not sell on one weak day. If the picture changes, consider selling.",
+        lambda *_: "Three things speak for it, and one against.",
+    ),
+}
+
+
+def _altered_digits(r: random.Random, c: Case) -> str:
+    """Return a sentence with one digit of its figure changed, beyond any rounding."""
+    while True:
+        true = r.choice([*RIGHT["a level"], *RIGHT["a change"], *RIGHT["scaled"]])(r, c)
+        digits = [match.start() for match in re.finditer(r"(?<![-(\d])\d|(?<=\d[.,])\d|(?<=\d)\d", true)]
+        place = r.choice(digits or [0])
+        false = true[:place] + r.choice("123456789") + true[place + 1 :]
+        if (
+            digits
+            and not re.match(r"[^ ]*(?:-day|-bar| bars| days| sessions|\))", true[place:])
+            and _apart(false, true)
+        ):
+            return false
+
+
+def _apart(false: str, true: str) -> bool:
+    """Return whether the sentences differ by more than one unit of the last place shown."""
+    figures = [re.findall(r"\d[\d,\u202f]*\.?\d*", text) for text in (false, true)]
+    for ours, theirs in zip(*figures, strict=False):
+        step = 10.0 ** -len(ours.partition(".")[2])
+        if abs(float(re.sub(r"[,\u202f]", "", ours)) - float(re.sub(r"[,\u202f]", "", theirs))) > 1.01 * step:
+            return True
+    return False
+
+
+def _swapped_sign(r: random.Random, c: Case) -> str:
+    wrong = replace(c, change_20=-c.change_20, change_63=-c.change_63, macd=-c.macd)
+    return r.choice([*RIGHT["a change"], *RIGHT["a level"][-2:]])(r, wrong)
+
+
+def _wrong_unit(r: random.Random, c: Case) -> str:
+    return r.choice(
+        (
+            f"The RSI is {fixed(c.rsi, 1)} %.",
+            f"The RSI is ${fixed(c.rsi, 1)}.",
+            f"Realised volatility is ${fixed(c.volatility, 1)}.",
+            f"Realised volatility is {fixed(c.volatility, 1)}x.",
+            f"{c.symbol} closed at {fixed(c.close, 2)} %.",
+            f"{c.symbol} closed at €{fixed(c.close, 2)}.",
+            f"{c.symbol} closed at ${fixed(c.close, 2)}k.",
+            f"Volume was ${c.volume}.",
+            f"Volume was {fixed(c.volume / 1e3, 1)} million.",
+            f"It {moved(c.change_63, 'rose', 'fell')} ${fixed(c.change_63, 1)} over 63 bars.",
+            f"It {moved(c.change_63, 'rose', 'fell')} {fixed(c.change_63, 1)} basis points over 63 bars.",
+        )
+    )
+
+
+def _swapped_ticker(r: random.Random, c: Case) -> str:
+    other = r.choice([ticker for ticker in _TICKERS if ticker != c.symbol])
+    say = r.choice((RIGHT["a level"][0], RIGHT["a level"][2], RIGHT["a date"][0], RIGHT["advice"][0]))
+    return r.choice((say(r, replace(c, symbol=other)), f"Holders of ${other} know this."))
+
+
+def _stale_date(r: random.Random, c: Case) -> str:
+    return r.choice(RIGHT["a date"])(r, replace(c, day=c.day - timedelta(r.randrange(32, 330))))
+
+
+def _invented(r: random.Random, c: Case) -> str:
+    price, share = c.close * r.uniform(1.3, 1.9), r.uniform(41, 94)
+    return r.choice(
+        (
+            f"Analysts see a price target of ${fixed(price, 2)}.",
+            f"Support lies at ${fixed(c.close * r.uniform(0.4, 0.7), 2)}.",
+            f"Revenue grew {fixed(share, 1)} % last quarter.",
+            f"The P/E ratio is {fixed(share, 1)}.",
+            f"There is a {fixed(share, 0)} % chance of a rally.",
+            f"Earnings per share came to ${fixed(price / 20, 2)}.",
+            f"The stock is held by {fixed(share, 1)} million people.",
+            f"The beta is {fixed(share / 50, 2)}.",
+            f"Upside of {fixed(share, 1)} % is likely.",
+            f"The dividend yields {in_words(int(share))} percent.",
+        )
+    )
+
+
+def _swapped_label(r: random.Random, c: Case) -> str:
+    return r.choice(
+        (
+            f"The RSI is {fixed(c.adx, 1)}." if fixed(c.adx, 0) != fixed(c.rsi, 0) else "The RSI is 99.2.",
+            f"The 50-day average is ${fixed(c.sma_20, 2)}.",
+            f"{c.symbol} closed at ${fixed(c.sma_50, 2)}.",
+            f"The price {moved(c.change_63, 'rose', 'fell')} {fixed(c.change_63, 1)} % over 20 bars.",
+            f"Over the last 63 bars it {moved(c.change_20, 'rose', 'fell')} {fixed(c.change_20, 1)} %.",
+            f"The 33-day RSI is {fixed(c.rsi, 1)}.",
+            f"The 200-day average is ${fixed(c.sma_50, 2)}.",
+        )
+    )
+
+
+def _false_direction(r: random.Random, c: Case) -> str:
+    return r.choice(
+        (
+            f"The price is {side(c.sma_50, c.close)} its 50-day average.",
+            f"The 20-day average is {side(c.sma_50, c.sma_20)} the 50-day average.",
+            f"The asset is {'not overbought' if c.rsi > 70 else 'overbought'}.",
+            f"Over the last 20 bars the price {moved(c.change_20, 'fell', 'rose')}.",
+            f"The MACD histogram is {moved(c.macd, 'negative', 'positive')}.",
+        )
+    )
+
+
+def _opposed_action(r: random.Random, c: Case) -> str:
+    return r.choice(
+        (
+            f"We recommend selling {c.symbol}.",
+            "The action is sell.",
+            f"Sell {c.symbol} now.",
+            "Investors should exit.",
+            "Do not buy.",
+        )
+    )
+
+
+def _false_sum(r: random.Random, c: Case) -> str:
+    off = r.uniform(1.5, 9)
+    above = (c.close / c.sma_50 - 1) * 100
+    flipped = moved(above, "below", "above")
+    return r.choice(
+        (
+            f"That is {fixed(abs(above) + off, 1)} % {moved(above, 'above', 'below')} its 50-day average.",
+            f"That is {fixed(above, 1)} % {flipped} its 50-day average.",
+            f"The gap between the close and the 50-day average is ${fixed((c.close - c.sma_50) * 1.13, 2)}.",
+        )
+    )
+
+
+WRONG: dict[str, Say] = {
+    "altered digits": _altered_digits,
+    "swapped signs": _swapped_sign,
+    "wrong units": _wrong_unit,
+    "swapped tickers": _swapped_ticker,
+    "stale dates": _stale_date,
+    "invented figures": _invented,
+    "swapped labels": _swapped_label,
+    "false directions": _false_direction,
+    "opposed actions": _opposed_action,
+    "false arithmetic": _false_sum,
+}
+
+
+def texts(chance: random.Random, case: Case) -> Iterator[tuple[str, str, str]]:
+    """Yield for one case each kind, the text, and the false sentence in it or nothing."""
+    sayings = [say for group in RIGHT.values() for say in group]
+    for kind, group in RIGHT.items():
+        yield kind, " ".join(say(chance, case) for say in (chance.choice(group), chance.choice(sayings))), ""
+    for kind, say in WRONG.items():
+        false = say(chance, case)
+        parts = [chance.choice(sayings)(chance, case), false]
+        chance.shuffle(parts)
+        yield kind, " ".join(parts), false

@@ -1,0 +1,27 @@
+"""Rows to write and to find again, for tests of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peewee import Database
+
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Meta
+
+
+def insert(name: str) -> Callable[[Database], str]:
+    """An operation that adds a row and returns its name."""
+
+    def operation(database: Database) -> str:
+        Meta.insert(name=name, value="x").execute(database)
+        return name
+
+    return operation
+
+
+def names(store: Store) -> set[str]:
+    """Read what is committed, over another connection than the writer's."""
+    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))} - {
+        "store"
+    }
