@@ -1,0 +1,143 @@
+"""A configuration that changes while a client is at work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from supernova_ai import BudgetExceeded, ConfigError, NoProvider, Supernova
+from supernova_ai.config import Config
+from supernova_ai.testing import Answer, Failure, StubProvider
+
+Open = Callable[..., Supernova]
+Stub = Callable[..., StubProvider]
+
+
+def changed(nova: Supernova, **settings: Any) -> Config:
+    """The client's configuration with other settings."""
+    plain = nova.config.model_dump() | {"database": nova.config.database}
+    return Config.model_validate({**plain, **settings})
+
+
+async def test_reload_serves_the_new_priority(open_nova: Open, stub_provider: Stub) -> None:
+    """After a reload the new configuration decides who is asked, and the rows name its version."""
+    url = stub_provider("Diversify.").url
+    nova = open_nova({"openai": url, "anthropic": url})
+    assert (await nova.chat("What now?")).provider == "openai"
+    routing = nova.config.routing.model_dump() | {"priority": ["anthropic", "openai"]}
+    await nova.reload(changed(nova, routing=routing))
+    assert (await nova.chat("What now?")).provider == "anthropic"
+
+
+async def test_call_under_way_finishes_as_begun(open_nova: Open, stub_provider: Stub) -> None:
+    """A reload that removes a provider does not disturb the stream that it is giving."""
+    gate = Event()
+    leaving = stub_provider(Answer("Buy low and sell high.", gate=gate))
+    nova = open_nova({"openai": leaving.url, "anthropic": stub_provider("Diversify.").url})
+    async with nova.stream("What now?") as stream:
+        assert await anext(stream) == "Buy"
+        routing = nova.config.routing.model_dump() | {"priority": ["anthropic"]}
+        await nova.reload(changed(nova, routing=routing))
+        gate.set()
+        rest = [token async for token in stream]
+    assert "Buy" + "".join(rest) == "Buy low and sell high."
+    assert stream.reply.provider == "openai"
+    assert (await nova.chat("What now?")).provider == "anthropic"
+
+
+async def test_reload_changes_the_budgets(open_nova: Open, stub_provider: Stub) -> None:
+    """A lower limit holds from the next call on, and what was spent before counts."""
+    nova = open_nova({"openai": stub_provider("Diversify.").url})
+    await nova.chat("What now?")
+    await nova.reload(changed(nova, budgets=[{"name": "daily", "limit": "0.0000001", "per": "day"}]))
+    with pytest.raises(BudgetExceeded) as raised:
+        await nova.chat("What now?")
+    assert raised.value.spent > 0
+
+
+async def test_switching_off_and_on(open_nova: Open, stub_provider: Stub) -> None:
+    """A reload can switch calls off, and on again."""
+    nova = open_nova({"openai": stub_provider("Diversify.").url})
+    await nova.chat("What now?")
+    await nova.reload(changed(nova, enabled=False))
+    with pytest.raises(NoProvider, match="switched off"):
+        await nova.chat("What now?")
+    await nova.reload(changed(nova, enabled=True))
+    assert (await nova.chat("What now?")).content == "Diversify."
+
+
+async def test_circuits_survive_a_reload(open_nova: Open, stub_provider: Stub) -> None:
+    """A provider that rests goes on resting when the configuration changes."""
+    bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
+    routing = {"breaker": {"failures": 1, "cooldown": 600}}
+    nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing=routing)
+    await nova.chat("What now?")
+    await nova.reload(changed(nova, streaming=True))
+    await nova.chat("What now?")
+    assert (len(bad.chats), len(good.chats)) == (1, 2)
+
+
+async def test_wrong_file_changes_nothing(tmp_path: Path, stub_provider: Stub) -> None:
+    """A file that became wrong is refused with its problems, and the client goes on as before."""
+    path = tmp_path / "supernova.yaml"
+    models = "models: {standard: gpt-4o-mini}, keys: []"
+    good = (
+        f"database: {tmp_path / 'supernova.db'}\n"
+        f"providers: {{openai: {{api_base: '{stub_provider('Diversify.').url}/v1', {models}}}}}\n"
+        "routing: {priority: [openai]}\n"
+    )
+    path.write_text(good)
+    async with Supernova(path) as nova:
+        await nova.chat("What now?")
+        path.write_text(good.replace("priority: [openai]", "priority: [opnai]"))
+        with pytest.raises(ConfigError, match="openai"):
+            await nova.reload()
+        assert (await nova.chat("What now?")).content == "Diversify."
+        path.write_text(good + "streaming: true\n")
+        await nova.reload()
+        assert nova.config.streaming
+
+
+async def test_database_is_fixed(open_nova: Open, stub_provider: Stub, tmp_path: Path) -> None:
+    """What belongs to a client for its life is refused by name."""
+    nova = open_nova({"openai": stub_provider("Diversify.").url})
+    with pytest.raises(ConfigError, match="database cannot change while a client runs"):
+        await nova.reload(changed(nova, database=str(tmp_path / "other.db")))
+
+
+async def test_reloads_leave_nothing_behind(open_nova: Open, stub_provider: Stub) -> None:
+    """Many reloads under traffic leave no callback of LiteLLM's and no failed call."""
+    from supernova_ai.engine.lite import litellm
+
+    def callbacks() -> int:
+        return sum(len(known) for known in (litellm.callbacks, litellm.success_callback))
+
+    nova = open_nova({"openai": stub_provider("Diversify.").url})
+    await nova.chat("What now?")
+    before = callbacks()
+
+    async def talk() -> None:
+        for _ in range(10):
+            await nova.chat("What now?")
+
+    talks = [asyncio.create_task(talk()) for _ in range(4)]
+    for turn in range(30):
+        await nova.reload(changed(nova, streaming=bool(turn % 2)))
+    await asyncio.gather(*talks)
+    assert callbacks() == before
+
+
+async def test_reload_before_the_first_call(open_nova: Open, stub_provider: Stub) -> None:
+    """A client that has not been used yet takes a new configuration too."""
+    bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
+    nova = open_nova({"openai": bad.url})
+    providers = nova.config.model_dump()["providers"]
+    providers["openai"]["api_base"] = f"{good.url}/v1"
+    await nova.reload(changed(nova, providers=providers))
+    assert (await nova.chat("What now?")).content == "Diversify."
+    assert bad.requests == []
