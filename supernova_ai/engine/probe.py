@@ -67,6 +67,7 @@ class Prober:
         self._find_key = find_key
         self._ask = ask
         self._tell = tell
+        self._begun = book.clock()
         self._random = random.Random()  # noqa: S311 - a schedule is no secret
 
     def serve(self, config: Config, deployments: Iterable[Deployment]) -> None:
@@ -99,7 +100,8 @@ class Prober:
         return [
             d
             for d in self._deployments
-            if self._breaker.circuit(d.id).state != "closed" or self._book.of(d.id).heard < idle_since
+            if self._breaker.circuit(d.id).state != "closed"
+            or max(self._begun, self._book.of(d.id).heard) < idle_since
         ]
 
     async def _probe(self, served: list[Deployment], pay: bool) -> Probe | None:

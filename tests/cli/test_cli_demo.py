@@ -43,3 +43,17 @@ def test_demo_without_the_extra_says_how_to_get_it(
     result = supernova("demo")
     assert result.code == 1
     assert "uv sync --extra local" in result.err
+
+
+def test_demo_of_an_outage(script: str, tmp_path: Path, supernova_home: Path) -> None:
+    """A provider goes down in mid-answer: the text goes on, the breaker opens, and closes when it is back."""
+    run = subprocess.run([script, "demo", "--outage"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    shown = " ".join(run.stdout.split())
+    assert re.search(r"✂ .*— openai \(\w+\) → huggingface \(answered\)", shown)
+    down, back = shown.split("It is back;")
+    assert " open " in down
+    assert " open " not in back
+    assert "— openai (answered)" in back
+    assert "sk-" not in shown
+    assert not supernova_home.exists()
