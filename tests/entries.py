@@ -25,4 +25,5 @@ _USUAL: dict[str, Any] = {
 
 def entry(name: str, amount: int, now_ms: int, **given: Any) -> Entry:
     """An attempt that may cost so many nano-USD; the rest is usual unless given."""
-    return Entry(**{"id": name, "held_nano": amount, "started_ms": now_ms} | _USUAL | given)
+    own: dict[str, Any] = {"id": name, "held_nano": amount, "started_ms": now_ms}
+    return Entry(**_USUAL | own | given)

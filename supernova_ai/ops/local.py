@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,35 @@ class LocalModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class LocalProcess:
+    """The same model in a process of its own, which can be killed like any server.
+
+    Args:
+        api_keys: as for ``LocalModel``.
+        port: as for ``LocalModel``.
+    """
+
+    def __init__(self, *, api_keys: Sequence[str] = (), port: int = 0) -> None:
+        _model_file()  # here, where what is missing can be said
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(list(api_keys), port, theirs), daemon=True)
+        self._process.start()
+        self.url: str = mine.recv()
+
+    def kill(self) -> None:
+        """End it at once, in the middle of whatever it does. Calling again does nothing."""
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(api_keys: list[str], port: int, said: Connection) -> None:
+    """Serve until killed."""
+    with LocalModel(api_keys=api_keys, port=port) as model:
+        said.send(model.url)
+        threading.Event().wait()
 
 
 def _model_file() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from supernova_ai import health
 from supernova_ai.client import Supernova
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.ops import tables
-from supernova_ai.ops.local import LocalModel
+from supernova_ai.ops.local import LocalModel, LocalProcess
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.types import Reply
@@ -38,8 +39,8 @@ def run(console: Console) -> None:
         tempfile.TemporaryDirectory(prefix="supernova-demo-") as folder,
         LocalModel(api_keys=list(keys.values())) as second,
     ):
-        first = LocalModel(api_keys=list(keys.values()))
-        path = _write_config(Path(folder), first, second)
+        first = LocalProcess(api_keys=list(keys.values()))
+        path = _write_config(Path(folder), {"openai": first.url, "huggingface": second.url})
         master = MasterKey.of(secrets.token_bytes(32))
         with Store(path.with_name(_DATABASE)) as store:
             vault = Vault(store, master)
@@ -54,11 +55,13 @@ def run(console: Console) -> None:
 class _Crisis:
     """The play in four acts."""
 
-    def __init__(self, path: Path, master: MasterKey, key: str, model: LocalModel, console: Console) -> None:
+    def __init__(
+        self, path: Path, master: MasterKey, key: str, model: LocalProcess, console: Console
+    ) -> None:
         self._path = path
         self._master = master
         self._key = key
-        self._model: LocalModel = model
+        self._model = model
         self._port = int(urlsplit(model.url).port or 0)
         self._console = console
 
@@ -72,14 +75,14 @@ class _Crisis:
             for _ in range(3):
                 await self._ask(nova, "It is down: the second answers.")
             self._show_health()
-            self._model = LocalModel(api_keys=[self._key], port=self._port)
+            self._model = LocalProcess(api_keys=[self._key], port=self._port)
             self._console.print(
                 f"[dim]It is back; its breaker lets a request try after {_COOLDOWN_S} s …[/]\n"
             )
             await asyncio.sleep(_COOLDOWN_S)
             await self._ask(nova, "One request tries it, and the breaker closes.")
             self._show_health()
-        self._model.close()
+        self._model.kill()
 
     async def _ask(self, nova: Supernova, title: str, *, kill: bool = False) -> None:
         self._console.print(f"[bold cyan]{title}[/]")
@@ -89,7 +92,7 @@ class _Crisis:
                 self._console.print(token, end="", markup=False, highlight=False, soft_wrap=True)
                 count += 1
                 if kill and count == 10:
-                    self._model.close()
+                    self._model.kill()
                     self._console.print("[bold red] ✂ [/]", end="")
         self._console.print(_footer(tokens.reply))
         await asyncio.sleep(_PAUSE_S)
@@ -101,24 +104,21 @@ class _Crisis:
         self._console.print(tables.health("Health", rows, now_ms=now_ms))
 
 
-def _write_config(folder: Path, first: LocalModel, second: LocalModel) -> Path:
-    def provider(model: LocalModel) -> dict[str, object]:
-        prices = {model.name: {"input": 0.15, "output": 0.60}}
-        models = {"standard": model.name}
+def _write_config(folder: Path, urls: Mapping[str, str]) -> Path:
+    def provider(url: str) -> dict[str, object]:
         return {
-            "api_base": f"{model.url}/v1",
-            "models": models,
+            "api_base": f"{url}/v1",
+            "models": {"standard": LocalModel.name},
             "keys": ["primary"],
-            "prices": prices,
-            "timeout": {"first_token": 5, "between_tokens": 2},
+            "prices": {LocalModel.name: {"input": 0.15, "output": 0.60}},
         }
 
     path = folder / "demo.yaml"
     config = {
         "database": str(folder / _DATABASE),
-        "providers": {"openai": provider(first), "huggingface": provider(second)},
+        "providers": {name: provider(url) for name, url in urls.items()},
         "routing": {
-            "priority": ["openai", "huggingface"],
+            "priority": list(urls),
             "breaker": {"failures": 2, "cooldown": _COOLDOWN_S},
         },
     }

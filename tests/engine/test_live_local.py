@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from supernova_ai import AuthenticationFailed, ContextTooLong, Supernova
-from supernova_ai.ops.local import LocalModel
+from supernova_ai.ops.local import LocalModel, LocalProcess
 from supernova_ai.store.tables import Attempt
 
 Open = Callable[..., Supernova]
@@ -80,3 +80,25 @@ async def test_real_context_is_exceeded(
     with pytest.raises(ContextTooLong):
         await nova.chat("bonds and shares " * 2000, max_tokens=5)
     assert [(row.state, row.error) for row in attempts()] == [("released", "ContextTooLong")]
+
+
+async def test_real_stream_goes_on_when_its_server_is_killed(
+    open_nova: Open, local_model: LocalModel, attempts: Rows
+) -> None:
+    """A real server killed in mid-stream: the text goes on at the second one, and both are charged."""
+    doomed = LocalProcess()
+    try:
+        nova = open_nova({"openai": local(doomed.url), "huggingface": local(local_model.url)})
+        async with nova.stream("What is a bond, and who buys them?", max_tokens=60) as stream:
+            pieces = [await anext(stream) for _ in range(5)]
+            doomed.kill()
+            pieces += [piece async for piece in stream]
+    finally:
+        doomed.kill()
+    assert stream.reply.content == "".join(pieces)
+    assert len(pieces) > 5
+    first, second = attempts()
+    assert (first.provider, first.state, first.basis) == ("openai", "settled", "estimated")
+    assert (second.provider, second.state, second.basis) == ("huggingface", "settled", "exact")
+    assert 0 < first.cost < first.held
+    assert first.completion + second.completion <= 61
