@@ -199,6 +199,23 @@ def test_a_text_that_claims_nothing_is_grounded() -> None:
         assert check(text, FACTS).share == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "about " + "1" * 5000,
+        "1e99 1e-99 0e0 0.0 %",
+        "1 " * 300,
+        "RSI (" * 500,
+        "2026-99-99 1/0 0:0",
+        "is at of " * 500,
+    ],
+    ids=["digits", "exponents", "list", "brackets", "zeros", "words"],
+)
+def test_degenerate_text_is_judged_too(text: str) -> None:
+    """What a model may babble is neither an error nor a wait, and each claim is in its place."""
+    assert all(text[claim.start : claim.end] == claim.text for claim in check(text, FACTS).claims)
+
+
 def test_the_evaluation_meets_its_targets_on_a_few_tables() -> None:
     """The whole of it is benchmarks/grounding.py; here are other tables than there."""
     seen, missed, examples = measure(40, seed=2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+")
 _CLAUSE = re.compile(
@@ -41,6 +41,9 @@ _AT = re.compile(
     rf"\b(?:(?P<down>{DOWN})|(?P<up>{UP}))\s+at(?:\s+(?:about|around|roughly))?\s*$", re.IGNORECASE
 )
 
+NEAR = 150
+"""How far from a figure, in characters, the words are looked for that belong to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -61,22 +64,24 @@ def clause(text: str, at: int) -> Span:
     return next(span for span in _split(text, _CLAUSE, whole.start, whole.end) if at <= span.end)
 
 
-def sentences(text: str) -> Iterator[Span]:
-    """Yield every sentence."""
+def sentences(text: str) -> tuple[Span, ...]:
+    """Return every sentence."""
     return _split(text, _SENTENCE, 0, len(text))
 
 
-def _split(text: str, between: re.Pattern[str], start: int, end: int) -> Iterator[Span]:
+@lru_cache(maxsize=64)
+def _split(text: str, between: re.Pattern[str], start: int, end: int) -> tuple[Span, ...]:
+    spans: list[Span] = []
     for match in between.finditer(text, start, end):
-        yield Span(start, match.start())
+        spans.append(Span(start, match.start()))
         start = match.end()
-    yield Span(start, end)
+    return (*spans, Span(start, end))
 
 
 def stated_sign(text: str, start: int, end: int, *, percent: bool) -> int:
     """Return −1 or 1 if words beside the figure say that it is a fall or a rise, else 0."""
     part = sentence(text, start)
-    before = text[part.start : start]
+    before = text[max(part.start, start - NEAR) : start]
     match = _BEFORE.search(before) or (_AT.search(before) if percent else None)
     if match is None:
         match = _AFTER.match(text, end, part.end)
@@ -94,4 +99,5 @@ def compared(text: str, end: int) -> bool:
 def leans_down(text: str, start: int) -> bool:
     """Return whether the clause around this place speaks of a fall."""
     part = clause(text, start)
-    return re.search(rf"\b(?:{DOWN}|below|under)\b", text[part.start : part.end], re.IGNORECASE) is not None
+    near = text[max(part.start, start - NEAR) : min(part.end, start + NEAR)]
+    return re.search(rf"\b(?:{DOWN}|below|under)\b", near, re.IGNORECASE) is not None

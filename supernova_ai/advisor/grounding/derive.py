@@ -78,7 +78,7 @@ def direct(figure: Figure, facts: Iterable[Fact]) -> Iterator[Value]:
     factors = _DIRECT[figure.measure]
     for fact in numeric(facts):
         factor = factors.get(fact.unit)
-        if factor is None or (factor != 1 and figure.digits < 2 and figure.step):
+        if factor is None or (factor != 1 and figure.digits < 2):
             continue  # 0.1 is near every percentage from 5 to 15
         for number in values(fact):
             yield Value(number * factor, f"{fact.id}, {fact.source}", (fact,))

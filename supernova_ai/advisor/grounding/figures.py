@@ -27,7 +27,7 @@ class Figure:
     @property
     def digits(self) -> int:
         """How many significant digits are shown."""
-        return len(str(int(abs(self.value) / self.step))) if self.step else 1
+        return max(1, (self.value / self.step).adjusted() + 1)
 
 
 _ONES = (
@@ -48,7 +48,7 @@ SPELT = rf"\b(?:{'|'.join(_VALUES)}|a (?:{'|'.join(_SCALES)}))\b(?:(?:[ -]|,? an
 _DECIMAL = rf"(?: point(?: (?:{_WORD}))+| and a half)?"
 _NUMBER = (
     r"(?:\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d+,\d{1,2}(?![\d,])"  # 1.234,50 and 12,3
-    r"|(?:\d{1,3}(?:[,'’\u00a0\u202f\u2009 ]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)"
+    r"|(?:\d{1,3}(?:[,'’\u00a0\u202f\u2009 ]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d\d?(?!\d))?|\.\d+)"
 )
 _UNIT = (
     r"(?:\s*-?(?P<unit>%[ -]points?|%|percentage[ -]points?|percent\b|per cent\b|pp\b|basis[ -]points?|bps?\b"
@@ -62,7 +62,9 @@ _DIGITS = re.compile(
     r"(?P<scale>\s?(?:thousand|million|billion|trillion|mn|bn)\b|[kKmMbBT]\b)?" + _UNIT
 )
 _WORDS = re.compile(rf"(?P<sign>\b(?:minus|negative) )?(?P<number>{SPELT}{_DECIMAL}){_UNIT}", re.IGNORECASE)
-_RATIO = re.compile(r"(?<![\w.:])(\d+(?:\.\d+)?)(?: ?: ?|[ -]to[ -])(\d+(?:\.\d+)?)(?![\d:]|\.\d| ?%)")
+_RATIO = re.compile(
+    r"(?<![\w.:])(\d{1,9}(?:\.\d{1,9})?)(?: ?: ?|[ -]to[ -])(\d{1,9}(?:\.\d{1,9})?)(?![\d:]|\.\d| ?%)"
+)
 _MULTIPLES: dict[str, int | Decimal] = {
     r"twice|doubled?|doubles|doubling|twofold": 2,
     r"thrice|tripled?|triples|tripling|threefold": 3,
@@ -169,7 +171,8 @@ def _value(written: str) -> tuple[Decimal, Decimal]:
         written = written.replace(".", "").replace(",", ".")
     elif re.fullmatch(r"\d+,\d{1,2}", written):
         written = written.replace(",", ".")
-    value = Decimal(re.sub(r"[^\d.eE+-]", "", written))
+    # Nobody writes more than two dozen digits, and arithmetic with thousands of them fails.
+    value = Decimal(re.sub(r"[^\d.eE+-]", "", written[:24]).rstrip("eE+-"))
     return value, Decimal(1).scaleb(int(value.as_tuple().exponent))
 
 

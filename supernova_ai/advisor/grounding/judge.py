@@ -29,6 +29,9 @@ _BOUND = re.compile(
     re.IGNORECASE,
 )
 
+_MANY = 20
+"""Figures in a sentence beyond which it is a list, from which nothing is derived."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -136,12 +139,12 @@ class Judge:
         part = sentence(self.read.text, figure.start)
         text = self.read.text[part.start : part.end]
         named = [fact for m in self.read.mentions if part.start <= m.start < part.end for fact in m.facts]
-        stated = [
-            other
-            for other in self.read.figures
-            if part.start <= other.start < part.end and other is not figure
-        ]
-        named += [value.facts[0] for other in stated for value in self._direct(other, 0)]
+        stated = [other for other in self.read.figures if part.start <= other.start < part.end]
+        if len(stated) > _MANY:
+            return None
+        for other in stated:
+            if other is not figure:
+                named += [value.facts[0] for value in self._direct(other, 0)]
         named = list(dict.fromkeys(named))
         than = self._than(part.start, part.end)
         opposite: Value | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supernova_ai.advisor.facts import Fact
-from supernova_ai.advisor.grounding.clauses import compared, sentence
+from supernova_ai.advisor.grounding.clauses import NEAR, compared, sentence
 from supernova_ai.advisor.grounding.derive import numeric
 from supernova_ai.advisor.grounding.figures import Figure
 from supernova_ai.advisor.grounding.mentions import Mention, periods_in, periods_of
@@ -94,7 +94,7 @@ class Reading:
 
     def compares(self, at: int) -> bool:
         """Return whether what begins here is compared with: it comes after "above" or "from"."""
-        return THAN.search(self.text, sentence(self.text, at).start, at) is not None
+        return THAN.search(self.text, max(sentence(self.text, at).start, at - NEAR), at) is not None
 
     def _before(self, figure: Figure) -> list[Mention]:
         """Return the names that stand before the figure in its sentence."""
