@@ -75,7 +75,7 @@ def bill(side: str) -> tuple[int, Decimal]:
         subprocess.run([sys.executable, __file__, side, provider.url], check=True)
         bodies = [request.body for request in provider.requests]
     usages = [complete(Answer(TEXT), body, body["max_tokens"]).usage for body in bodies]
-    return len(usages), sum((u.prompt * INPUT + u.completion * OUTPUT for u in usages), Decimal(0))
+    return len(usages), sum((u.prompt * INPUT + u.completion * OUTPUT for u in usages if u), Decimal(0))
 
 
 def main() -> None:
