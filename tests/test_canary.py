@@ -95,7 +95,8 @@ def configure(file: Path, url: str, priority: list[str] | None = None, **setting
         }
         for name, model in MODELS.items()
     }
-    routing = {"priority": priority or list(MODELS), "retries": 0, "breaker": {"failures": 1000}}
+    breaker = {"failures": 1000, "cooldown": 0.001}
+    routing = {"priority": priority or list(MODELS), "retries": 0, "breaker": breaker}
     written = {"database": str(file.parent / "supernova.db"), "providers": providers, "routing": routing}
     file.write_text(yaml.safe_dump(written | settings))
     return str(file)
@@ -121,7 +122,7 @@ async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Fa
     async with Supernova(config) as nova:
         steps: list[Step] = [*telling, Reset(), Reset(1), Hang()]
         for streaming in (False, True):
-            ask = partial(nova.chat, "What now?", streaming=streaming)
+            ask = partial(nova.chat, "What now?", streaming=streaming, on_interrupt="raise")
             found.show(await ask())
             for step in steps:
                 stub.script.append(step)

@@ -83,6 +83,13 @@ class Breaker:
         state = self._states.get(deployment)
         return state is None or state.until is None or (self._is_due(state) and state.trial is None)
 
+    def admits_within(self, deployment: str, patience: float) -> bool:
+        """Say whether it admits a request now or may so within ``patience`` seconds."""
+        state = self._states.get(deployment)
+        if state is None or state.until is None or state.trial is not None:
+            return True
+        return state.until <= self._clock() + patience
+
     def enter(self, deployment: str, request: str) -> bool:
         """Let a request through if one may; at a half-open circuit it becomes the trial."""
         if not self.admits(deployment):

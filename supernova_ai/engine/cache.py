@@ -103,6 +103,7 @@ class AnswerCache:
             "pinned": request.model,
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
+            "attachments": [hashlib.sha256(one.data).hexdigest() for one in request.attachments],
             "prompt": request.prompt_hash,
             "user": "shared" if self._settings.shared else [request.user_id],
             "package": self._package,

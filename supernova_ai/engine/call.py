@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Protocol
 
 from supernova_ai.config import Timeout
-from supernova_ai.engine import faults
+from supernova_ai.engine import faults, pricing
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.seam import Seam, continuation
@@ -23,6 +23,9 @@ from supernova_ai.secret import Secret
 from supernova_ai.types import Attempt, CostBasis, Reply, Request, Tier, Usage
 
 log = get_logger(__name__)
+
+_CREDIBLE, _LEEWAY = 2, 1000
+"""A provider's numbers are believed up to so many times what was to be expected, and so many tokens more."""
 
 _WEAKEST: tuple[CostBasis, ...] = ("exact", "estimated", "bound", "unknown")
 
@@ -246,6 +249,15 @@ class Call:
         flight = self.flights[-1]
         price = flight.deployment.price
         basis: CostBasis = "exact"
+        if usage is not None and not self._is_credible(usage, flight):
+            log.warning(
+                "engine.usage.incredible",
+                attempt=flight.hold.attempt,
+                deployment=flight.deployment.id,
+                prompt=usage.prompt,
+                completion=usage.completion,
+            )
+            usage = None
         if usage is None:
             usage, basis = self._estimate(flight), "estimated"
         if price is None:
@@ -263,16 +275,26 @@ class Call:
         end = End("settled", cost, basis, usage, ended_ms, error=error, response=flight.response)
         self._end(flight, end, cause=cause)
 
+    def _is_credible(self, usage: Usage, flight: Flight) -> bool:
+        """Say whether the provider's numbers can be true: one that counts wrongly must not empty a budget."""
+        received = len("".join(flight.text).encode())
+        most_read = _CREDIBLE * pricing.bound(self.request, flight.deployment.model) + _LEEWAY
+        most_said = _CREDIBLE * max(flight.max_tokens, received) + _LEEWAY
+        read = max(usage.prompt, usage.cached + usage.cache_write)
+        return read <= most_read and max(usage.completion, usage.reasoning) <= most_said
+
     def _estimate(self, flight: Flight) -> Usage:
         """Count tokens where the provider did not say: the prompt, and what was received of the answer."""
         model = flight.deployment.model
         thoughts = [getattr(c.delta, "reasoning_content", None) or "" for c in _choices(flight)]
         received = self._count(model, "".join(thoughts + flight.text))
         said, _ = _said(flight)
-        if said is not None:  # some say at the start what the prompt takes
+        # Some say at the start what the prompt takes.
+        if said is not None and self._is_credible(said, flight):
             return replace(said, completion=max(received, said.completion))
         messages = [dict(message) for message in self.request.messages]
-        return Usage(prompt=litellm.token_counter(model=model, messages=messages), completion=received)
+        read = litellm.token_counter(model=model, messages=messages) + pricing.attached(self.request, model)
+        return Usage(prompt=read, completion=received)
 
     def _count(self, model: str, text: str) -> int:
         return int(litellm.token_counter(model=model, text=text))

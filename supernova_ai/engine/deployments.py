@@ -9,7 +9,7 @@ from typing import Any
 from supernova_ai.config import Config, Limits, Timeout
 from supernova_ai.engine import pricing
 from supernova_ai.engine.pricing import Price
-from supernova_ai.types import TIERS, Tier
+from supernova_ai.types import TIERS, Kind, Request, Tier
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
 # blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
@@ -24,7 +24,8 @@ NO_KEY = "no-key"
 class Deployment:
     """One model at one provider with one key slot; ``slot`` is None where the provider takes no key.
 
-    ``shares`` is whether its provider's slots take turns, and ``rank`` its place in the configured order.
+    ``shares`` is whether its provider's slots take turns, ``rank`` its place in the configured order, and
+    ``takes`` what may be attached.
     """
 
     id: str
@@ -37,6 +38,12 @@ class Deployment:
     limits: Limits
     shares: bool
     rank: int
+    takes: frozenset[Kind] = frozenset()
+
+    def fits(self, request: Request) -> bool:
+        """Say whether it is what the request pins, if it pins one, and can read what is attached."""
+        pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
+        return pinned and self.takes >= {one.kind for one in request.attachments}
 
 
 def build(config: Config) -> dict[str, Deployment]:
@@ -64,6 +71,7 @@ def _each(config: Config) -> Iterator[Deployment]:
                     limits=settings.limits,
                     shares=settings.slots == "share",
                     rank=10 * rank + place,
+                    takes=pricing.takes(provider, model),
                 )
 
 

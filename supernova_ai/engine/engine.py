@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
+from decimal import Decimal
 from importlib.util import find_spec
 
 from supernova_ai import health
@@ -39,9 +40,11 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import PROBE, Probe, Quote, Reply, Request
+from supernova_ai.types import PROBE, Kind, Probe, Quote, Reply, Request
 
 log = get_logger(__name__)
+
+_READS: dict[Kind, str] = {"image": "images", "pdf": "PDF documents"}
 
 
 class Engine:
@@ -160,19 +163,13 @@ class Engine:
 
     def quote(self, request: Request) -> Quote:
         """Return what the request could cost at each deployment of its tier, and its budgets' headroom."""
-        request = self._pinned(request)
-        prompt = pricing.prompt_bound(request.messages)
-        served = [d for d in self._deployments.values() if d.tier == request.tier]
+        request = self._checked(request)
+        served = [d for d in self._deployments.values() if d.tier == request.tier and d.fits(request)]
         room = self._ledger.headrooms({d.provider for d in served}, user=request.user_id, task=request.task)
         return Quote(
             tier=request.tier,
             max_tokens=request.max_tokens,
-            worst_case={
-                f"{d.provider}/{d.model}": to_usd(d.price.bound(prompt, request.max_tokens))
-                if d.price
-                else None
-                for d in served
-            },
+            worst_case={f"{d.provider}/{d.model}": _worst(d, request) for d in served},
             headroom={budget: to_usd(left) for budget, left in room.items()},
         )
 
@@ -235,6 +232,8 @@ class Engine:
                     if not silence.expired():
                         raise
                     raise faults.timed_out(flight.deployment) from None
+                except Exception as error:
+                    raise faults.in_stream(error, flight.deployment)  # noqa: B904 - it has its cause
                 for choice in chunk.choices:
                     if (text := choice.delta.content) and (new := call.received(text)):
                         yield new
@@ -314,7 +313,23 @@ class Engine:
         await self._complete(call)
 
     def _call(self, request: Request) -> Call:
-        return Call(self._pinned(request), self._ledger, self._strategy, self._timer)
+        return Call(self._checked(request), self._ledger, self._strategy, self._timer)
+
+    def _checked(self, request: Request) -> Request:
+        """Refuse what nobody can read; put a request that names a model into the tier that has it."""
+        request = self._pinned(request)
+        tiers: list[str] = [request.tier]
+        if request.may_degrade and request.model is None:
+            tiers += fleet.cheaper(self._served[0], self._deployments).get(request.tier, [])
+        asked = [d for d in self._deployments.values() if d.tier in tiers]
+        if request.attachments and asked and not any(d.fits(request) for d in asked):
+            kinds = " and ".join(sorted({_READS[one.kind] for one in request.attachments}))
+            names = ", ".join(sorted({f"{d.provider}/{d.model}" for d in asked}))
+            raise InvalidRequest(
+                f"no model for this request can read {kinds}, as far as LiteLLM knows: not {names}. "
+                f"Ask for another tier or model, or leave the attachments out"
+            )
+        return request
 
     def _pinned(self, request: Request) -> Request:
         """Put a request that names a model into the tier that has it."""
@@ -353,3 +368,10 @@ class Engine:
                 ours.add_note(f"not asked: {reason}")
         ours.__context__ = None
         return ours.with_traceback(None)
+
+
+def _worst(deployment: Deployment, request: Request) -> Decimal | None:
+    """Return the most the request can cost there, in USD; None where no price is known."""
+    if deployment.price is None:
+        return None
+    return to_usd(deployment.price.bound(pricing.bound(request, deployment.model), request.max_tokens))

@@ -55,6 +55,12 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     429: RateLimited,
 }
 
+# … and what only the words say: LiteLLM takes these for requests that were malformed.
+_BY_WORDS: tuple[tuple[str, type[ProviderError]], ...] = (
+    ("exceeds the available context size", ContextTooLong),
+    ("credit balance is too low", ProviderUnavailable),
+)
+
 # Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
 _NEVER_SENT = (
     aiohttp.ClientConnectorError
@@ -64,9 +70,14 @@ _NEVER_SENT = (
     | ConnectionRefusedError
     | socket.gaierror
 )
+_HANDLER = "litellm-httpx-handler"
+"""Whose errors LiteLLM's HTTP client raises, before what called it puts its own around them."""
+
 # What LiteLLM puts around the provider's words.
 _NOISE = re.compile(
     r"^((litellm\.)?(\w+(Error|Exception)|Timeout)( -|:) )+|\.? Handle with `litellm\.\w+`\.| ssl:<[^>]*>"
+    r"|^'message', Got unexpected response from Ollama: |\nTraceback \(.*",
+    re.DOTALL,
 )
 
 _ADVICE = {
@@ -103,6 +114,21 @@ def translate(
     return ours
 
 
+def is_callers(error: Exception) -> bool:
+    """Say whether the request itself was refused, so that every provider would; one may read more, though."""
+    kind = _kind(_original(error))
+    return issubclass(kind, RequestRejected) and kind is not ContextTooLong
+
+
+def in_stream(error: Exception, deployment: Deployment) -> Exception:
+    """Return the error of a stream that had begun: LiteLLM makes a refusal of what it could not read."""
+    if _kind(_original(error)) is not RequestRejected:
+        return error
+    ours: Exception = unavailable(_words(_original(error)), deployment)
+    ours.__cause__ = error
+    return ours
+
+
 def unavailable(words: str, deployment: Deployment) -> Any:
     """Return an error that LiteLLM's Router treats as the provider's, for an answer that is none."""
     return litellm.ServiceUnavailableError(words, llm_provider=deployment.provider, model=deployment.model)
@@ -111,6 +137,11 @@ def unavailable(words: str, deployment: Deployment) -> Any:
 def timed_out(deployment: Deployment) -> Any:
     """Return an error that LiteLLM's Router treats as a timeout, for an attempt that took too long."""
     return litellm.Timeout("no answer in time", llm_provider=deployment.provider, model=deployment.model)
+
+
+def seal(error: Exception) -> None:
+    """Mark the error as what ended an attempt: what led to it is no cause of a later one's failure."""
+    error.sealed = True  # type: ignore[attr-defined]
 
 
 def name(error: BaseException) -> str:
@@ -138,12 +169,16 @@ def spent_nothing(error: Exception) -> bool:
 
 def _words(error: Exception) -> str:
     """Return what the provider said, without LiteLLM's wrapping and the provider's JSON around it."""
-    words = _NOISE.sub("", str(getattr(error, "message", None) or error)).strip()
+    return _unwrap(_NOISE.sub("", str(getattr(error, "message", None) or error)).strip())
+
+
+def _unwrap(words: str) -> str:
+    """Return what an error's body says, which may be a body in turn: a server tells what another told it."""
     try:
-        # LiteLLM shows the answer to a request for a stream as bytes.
-        body = ast.literal_eval(words) if words.startswith(("b'", 'b"')) else words
-        said = json.loads(body)["error"]
-        return str(said if isinstance(said, str) else said["message"])
+        # LiteLLM shows the answer to a request for a stream as bytes, and an event as a dict.
+        body = ast.literal_eval(words) if words.startswith(("b'", 'b"', "{'")) else words
+        said = (body if isinstance(body, dict) else json.loads(body))["error"]
+        return _unwrap(str(said if isinstance(said, str) else said["message"]))
     except (ValueError, SyntaxError, KeyError, TypeError):
         return words
 
@@ -151,6 +186,9 @@ def _words(error: Exception) -> str:
 def _kind(error: Exception) -> type[ProviderError]:
     for theirs, ours in _BY_CLASS:
         if isinstance(error, theirs):
+            return ours
+    for words, ours in _BY_WORDS:
+        if words in str(error):
             return ours
     if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in (error, *_causes(error))):
         return ProviderTimeout
@@ -184,8 +222,8 @@ def _original(error: Exception) -> Exception:
 def _causes(error: Exception) -> Iterator[BaseException]:
     """Yield what led to the error, nearest first, without the failures of earlier attempts behind it."""
     cause = error.__cause__ or error.__context__
-    while cause is not None and not isinstance(cause, SupernovaError):
-        if isinstance(cause, MidStreamFallbackError):
+    while not (cause is None or isinstance(cause, SupernovaError) or hasattr(cause, "sealed")):
+        if isinstance(cause, MidStreamFallbackError) or getattr(cause, "llm_provider", "") == _HANDLER:
             pass  # LiteLLM's wrapping of this very failure
         elif type(cause).__module__ == litellm.exceptions.__name__:
             return

@@ -42,23 +42,35 @@ class Limits:
         )
 
     async def enter(self, deployment: Deployment) -> bool:
-        """Count a request if the limits bear it, and say whether they do; ``leave`` is to follow then."""
+        """Count a request if the limits bear it, and say so; ``leave`` or ``forgo`` is to follow then."""
         limits, name = deployment.limits, deployment.id
         if limits.parallel is not None and self._under_way[name] >= limits.parallel:
             return False
         self._under_way[name] += 1  # before the first await: another may come in between
-        if limits.rpm is None or await self._count(name, "rpm", 1) <= limits.rpm:
-            return True
-        self._under_way[name] -= 1
-        return False
+        entered = False
+        try:
+            entered = limits.rpm is None or await self._count(name, "rpm", 1) <= limits.rpm
+        finally:
+            if not entered:
+                self._under_way[name] -= 1
+        return entered
+
+    def forgo(self, deployment: Deployment) -> None:
+        """Note that a request that was counted will not be sent."""
+        self._under_way[deployment.id] -= 1
+        if deployment.limits.rpm is not None:
+            self._count_later(deployment.id, "rpm", -1)
 
     def leave(self, deployment: Deployment, tokens: int) -> None:
         """Note that a request is over, and the tokens it took."""
         self._under_way[deployment.id] -= 1
         if deployment.limits.tpm is not None and tokens:
-            counting = asyncio.ensure_future(self._count(deployment.id, "tpm", tokens))
-            self._counting.add(counting)
-            counting.add_done_callback(self._counting.discard)
+            self._count_later(deployment.id, "tpm", tokens)
+
+    def _count_later(self, name: str, what: str, more: int) -> None:
+        counting = asyncio.ensure_future(self._count(name, what, more))
+        self._counting.add(counting)
+        counting.add_done_callback(self._counting.discard)
 
     async def _count(self, name: str, what: str, more: int) -> int:
         """Add to this minute's count and return it."""

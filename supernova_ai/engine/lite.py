@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,10 @@ from supernova_ai.secret import redact
 log = get_logger(__name__)
 
 _FOR_IMPORT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+_BYTES = re.compile(r"[A-Za-z0-9+/]{256,}={0,2}")
+"""An attachment, as it is sent: not for any log."""
 
 
 @contextmanager
@@ -37,15 +42,16 @@ class _Forward(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        log.debug("litellm.log", level=record.levelname, message=record.getMessage())
+        message = _BYTES.sub("[bytes]", record.getMessage())
+        log.debug("litellm.log", level=record.levelname, message=message)
         return False
 
 
 class _Redact(logging.Filter):
-    """The OpenAI client logs the answers that are errors, and a refused key may be in them."""
+    """The OpenAI client logs what it sends, and the answers that are errors: a refused key may be in them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), ()
+        record.msg, record.args = _BYTES.sub("[bytes]", redact(record.getMessage())), ()
         if record.exc_info:
             record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
             record.exc_info = None
@@ -54,6 +60,7 @@ class _Redact(logging.Filter):
 
 with _environment(_FOR_IMPORT):
     import litellm
+    import openai.resources  # noqa: F401 - else at the first call, on the loop
     from litellm._service_logger import ServiceLogging
     from litellm.caching import DiskCache, InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError

@@ -17,10 +17,22 @@ from supernova_ai.config import Config, Provider
 from supernova_ai.engine.lite import litellm
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import NANO
-from supernova_ai.types import Usage
+from supernova_ai.types import Kind, Request, Usage
 
 MESSAGE_ALLOWANCE = 32
 """Tokens a provider may add to a message for its role and separators."""
+
+
+IMAGE_TOKENS = 5_000
+"""Tokens an image can take, by the providers' documentation of November 2026: Anthropic scales it down to
+4,784 at most, OpenAI (detail "high") to 2,500 patches, or to 1,536 patches at up to 2.46 tokens each, or to
+8 tiles of 170 and 85."""
+
+_DEAR_IMAGES = {"gpt-4o-mini": 2_833 + 8 * 5_667}
+"""Models that count images otherwise, by the beginning of their names: OpenAI's tiles, at this one's rate."""
+
+PAGE_TOKENS = 3_000
+"""Tokens of text on a page of a PDF, beside its image: Anthropic's documentation names 1,500 to 3,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +90,21 @@ def prompt_bound(messages: Iterable[Mapping[str, str]]) -> int:
     )
 
 
-def expected_prompt(messages: Iterable[Mapping[str, str]]) -> int:
+def bound(request: Request, model: str) -> int:
+    """Return a number of tokens the prompt does not exceed: proven for text, documented for attachments."""
+    return prompt_bound(request.messages) + attached(request, model)
+
+
+def attached(request: Request, model: str) -> int:
+    """Return how many tokens the attachments can take, as far as the providers' documentation is true."""
+    image = next((n for name, n in _DEAR_IMAGES.items() if model.startswith(name)), IMAGE_TOKENS)
+    pages = (one.pages for one in request.attachments)
+    return sum(image if many is None else many * (image + PAGE_TOKENS) for many in pages)
+
+
+def expected_prompt(request: Request, model: str) -> int:
     """Return about how many tokens the prompt takes: a token is four bytes of English."""
-    return prompt_bound(messages) // 4
+    return prompt_bound(request.messages) // 4 + attached(request, model)
 
 
 def find(provider: str, model: str, settings: Provider) -> Price | None:
@@ -92,10 +116,22 @@ def find(provider: str, model: str, settings: Provider) -> Price | None:
         return Price((Rates(0, *per_token),))
     if settings.price == "free":
         return FREE
+    entry = _entry(provider, model)
+    return _from_map(entry) if entry else None
+
+
+def takes(provider: str, model: str) -> frozenset[Kind]:
+    """Return which attachments the model can read, as far as LiteLLM's map knows."""
+    entry = _entry(provider, model) or {}
+    known: dict[Kind, str] = {"image": "supports_vision", "pdf": "supports_pdf_input"}
+    return frozenset(kind for kind, name in known.items() if entry.get(name))
+
+
+def _entry(provider: str, model: str) -> Mapping[str, Any] | None:
     for name in (f"{provider}/{model}", model):
-        entry = litellm.model_cost.get(name)
+        entry: Mapping[str, Any] | None = litellm.model_cost.get(name)
         if entry and entry.get("litellm_provider") == provider:
-            return _from_map(entry)
+            return entry
     return None
 
 

@@ -65,10 +65,9 @@ class Cost(Priority):
     """By what the request is expected to cost, cheapest first; what has no known price comes last."""
 
     def _order(self, providers: list[Slots], request: Request) -> list[Slots]:
-        prompt = pricing.expected_prompt(request.messages)
-
         def cost(slots: Slots) -> tuple[float, int]:
             price = slots[0].price
+            prompt = pricing.expected_prompt(request, slots[0].model)
             usual = self._book.of(slots[0].id).mean_tokens or _USUAL_TOKENS
             usage = Usage(prompt, min(request.max_tokens, round(usual)))
             return math.inf if price is None else price.cost(usage), _rank(slots)

@@ -134,7 +134,7 @@ class Reservations:
         request = call.request
         amount = 0
         if deployment.price is not None:
-            amount = self._bound(call, deployment.price, max_tokens)
+            amount = self._bound(call, deployment, deployment.price, max_tokens)
             self._check_cap(call, amount)
         elif request.max_cost is not None or self._ledger.is_bounded(
             provider=deployment.provider, user=request.user_id, task=request.task
@@ -185,7 +185,7 @@ class Reservations:
         )
         if request.max_cost is not None:
             room = min(room, to_nano(request.max_cost) - call.spent())
-        most = price.fit(pricing.prompt_bound(request.messages), room) if price else 0
+        most = price.fit(pricing.bound(request, deployment.model), room) if price else 0
         return most if self._least(call) <= most < request.max_tokens else None
 
     def _refusal(
@@ -202,15 +202,13 @@ class Reservations:
             else:
                 continue
             if isinstance(refusal, BudgetExceeded):
-                least = min(self._bound(call, d.price, self._least(call)) for d, _ in short if d.price)
+                least = min(self._bound(call, d, d.price, self._least(call)) for d, _ in short if d.price)
                 refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
             return refusal
-        if refusals:
-            return NoProvider("; ".join(dict.fromkeys(map(str, refusals))))
-        return NoProvider("no configured provider has a model for this tier; check 'providers' and 'routing'")
+        return NoProvider("; ".join(dict.fromkeys(map(str, refusals))))
 
     def _least(self, call: Call) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)
 
-    def _bound(self, call: Call, price: Price, max_tokens: int) -> int:
-        return price.bound(pricing.prompt_bound(call.request.messages), max_tokens)
+    def _bound(self, call: Call, deployment: Deployment, price: Price, max_tokens: int) -> int:
+        return price.bound(pricing.bound(call.request, deployment.model), max_tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,14 @@ from supernova_ai.engine.breaker import Circuit
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.lite import AsyncOpenAI, litellm
+from supernova_ai.engine.parts import with_parts
 from supernova_ai.engine.pool import Pool
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import SupernovaError
+from supernova_ai.log import get_logger
 from supernova_ai.types import Request
+
+log = get_logger(__name__)
 
 _CALL = "supernova_call"
 """Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
@@ -59,7 +64,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self._calls[request.id] = call
         return await self.acompletion(
             model=request.tier,
-            messages=[dict(message) for message in request.messages],
+            messages=with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),
             stream=stream,
             metadata={_CALL: request.id},
             **options,
@@ -81,7 +86,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             tell = partial(shared.cooldown_store.delete_cache, shared.get_cooldown_cache_key(deployment))
         else:
             return
-        sharing = asyncio.ensure_future(asyncio.to_thread(tell))
+        sharing = asyncio.ensure_future(_try(tell))
         self._sharing.add(sharing)
         sharing.add_done_callback(self._sharing.discard)
 
@@ -132,11 +137,14 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
 
     async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
         """Hand a stream over once its first text is there: a break before is retried like any failure."""
+        call = self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]]
         try:
-            await self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]].opened(model_response)
-        except BaseException:
+            await call.opened(model_response)
+        except BaseException as error:
             await model_response.aclose()
             await kwargs["deployment_slot"].aclose()
+            if isinstance(error, Exception):
+                raise faults.in_stream(error, call.flights[-1].deployment)  # noqa: B904 - it has its cause
             raise
         return await super()._acompletion_streaming_iterator(model_response=model_response, **kwargs)
 
@@ -160,6 +168,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             if isinstance(error, TimeoutError) and call.flight:
                 failure = faults.timed_out(call.flight.deployment)
             call.failed(failure)
+            faults.seal(failure)
             failure.num_retries = self._strategy.retries(call, kwargs["model"])  # type: ignore[attr-defined]
             raise failure  # noqa: B904 - its causes stay on it
 
@@ -170,15 +179,23 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         return updated
 
     def should_retry_this_error(
-        self, error: Exception, healthy_deployments: list[Any] | None = None, *args: Any, **kwargs: Any
+        self, error: Exception, healthy_deployments: list[Any] | None = None, *_: Any, **__: Any
     ) -> bool:
-        """Never retry a refusal of ours; do try another provider where one does not know its model."""
-        if isinstance(error, SupernovaError):
+        """Retry where somebody may do better; never a refusal of ours, or of the request itself.
+
+        LiteLLM would go by the error's status, and makes one up where there was none.
+        """
+        if isinstance(error, SupernovaError) or not healthy_deployments or faults.is_callers(error):
             raise error
-        if isinstance(error, litellm.NotFoundError) and healthy_deployments:
-            return True
-        retry: bool = super().should_retry_this_error(error, healthy_deployments, *args, **kwargs)
-        return retry
+        return True
+
+
+async def _try(tell: Callable[[], None]) -> None:
+    """Tell Redis, on a thread: it may be slow, or away."""
+    try:
+        await asyncio.to_thread(tell)
+    except Exception as error:  # of a driver that may not be installed
+        log.warning("engine.circuit.not_shared", reason=str(error))
 
 
 def _degrades(request: Request) -> bool:

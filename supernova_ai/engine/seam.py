@@ -15,6 +15,12 @@ _LEAST = 8
 _LOOK_BACK = 400
 """Characters at the end of what was said in which a repetition may begin."""
 
+_AFTER_WORDS = tuple(",;:.!?)%")
+"""Marks that close a word, so that a space comes before the next one …"""
+
+_IN_NUMBERS = tuple(",.")
+"""… but not before a digit, where they may be a number's own."""
+
 
 def continuation(messages: tuple[Mapping[str, str], ...], said: str) -> tuple[Mapping[str, str], ...]:
     """Return the messages that ask for the rest of an answer."""
@@ -59,5 +65,7 @@ class Seam:
 
 
 def _run_together(before: str, after: str) -> bool:
-    """Say whether two characters would make one word of two; a number may go on in the middle."""
-    return before.isalnum() and after.isalnum() and not (before.isdigit() and after.isdigit())
+    """Say whether a space is missing between two characters; a number may go on in the middle."""
+    if after.isdigit() and (before.isdigit() or before in _IN_NUMBERS):
+        return False
+    return after.isalnum() and (before.isalnum() or before in _AFTER_WORDS)

@@ -14,7 +14,15 @@ from supernova_ai.engine.limits import Limits
 from supernova_ai.engine.ranking import RANKINGS
 from supernova_ai.engine.reservation import Reservations, Taken
 from supernova_ai.engine.samples import Book, adapted
-from supernova_ai.errors import NoProvider, ProviderTimeout, RateLimited, SupernovaError, VaultError
+from supernova_ai.errors import (
+    ContextTooLong,
+    NoProvider,
+    ProviderTimeout,
+    RateLimited,
+    RequestRejected,
+    SupernovaError,
+    VaultError,
+)
 from supernova_ai.keys import KeySource
 
 _LOOK_AGAIN_S = 0.05
@@ -60,6 +68,7 @@ class Strategy:
             last: no cheaper tier follows, so it is worth waiting for room.
 
         Raises:
+            RequestRejected: it was the request that was refused; if for its length, by everyone.
             BudgetExceeded: no candidate can be borne.
             PriceUnknown: a budget applies and none that is left has a price.
             NoProvider: none has a key, or all are left in peace after failures.
@@ -68,16 +77,19 @@ class Strategy:
         """
         offered = {candidate["model_info"]["id"]: candidate for candidate in candidates}
         fitting = [self._deployments[name] for name in offered if name in self._deployments]
-        fitting = [deployment for deployment in fitting if _fits(call, deployment)]
+        fitting = [deployment for deployment in fitting if deployment.fits(call.request)]
+        if not fitting:
+            raise NoProvider(
+                "no configured provider has a model for this tier; check 'providers' and 'routing'"
+            )
+        if isinstance(call.error, RequestRejected):
+            fitting = _roomier(call, fitting) if isinstance(call.error, ContextTooLong) else []
+            if not fitting:
+                raise call.error
         patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
-            ranked = self._ranked(call, await self._open(fitting, patience))
-            if ranked:
-                self._ranking.took(ranked[0])  # before the next await: others rank in the meantime
-            taken = await self._reservations.take(call, ranked, may_wait=last)
-            if taken.deployment is not ranked[0]:
-                self._ranking.took(taken.deployment)
-            if not await self._enter(call, taken):
+            taken = await self._take(call, await self._open(fitting, patience), last=last)
+            if taken is None:
                 continue
             try:
                 key = None if taken.key is None else self._keys.open(taken.key)
@@ -99,7 +111,7 @@ class Strategy:
     async def _open(self, candidates: list[Deployment], patience: float) -> list[Deployment]:
         """Return those that are neither left in peace nor at their limits; wait a little for one."""
         clock = asyncio.get_running_loop().time
-        while candidates:
+        while True:
             if not await self._breaker.room([d.id for d in candidates], max(0.0, patience - clock())):
                 raise NoProvider(
                     "every provider of this tier failed recently and is left in peace for a while; "
@@ -113,28 +125,56 @@ class Strategy:
                 names = ", ".join(sorted({d.provider for d in admitted}))
                 raise RateLimited(f"the configured limits of {names} are reached: raise 'limits', or wait")
             await asyncio.sleep(_LOOK_AGAIN_S)
-        return candidates
 
-    async def _enter(self, call: Call, taken: Taken) -> bool:
-        """Pass the breaker and the limits; give the hold back if another request was quicker."""
-        deployment = taken.deployment
-        if not self._breaker.enter(deployment.id, call.request.id):
-            call.withdraw()
-            return False
+    async def _take(self, call: Call, candidates: list[Deployment], *, last: bool) -> Taken | None:
+        """Take a hold for the best candidate that can be borne; None if other requests were quicker.
+
+        The best is entered before the hold: of many who wait for one place, only one is to hold money.
+        """
+        ranked = self._ranked(call, candidates)
+        best = ranked[0]
+        self._ranking.took(best)  # before the first await: others rank in the meantime
+        if not await self._enter(call, best):
+            return None
+        taken = None
+        try:
+            taken = await self._reservations.take(call, ranked, may_wait=last)
+        finally:
+            if taken is None or taken.deployment is not best:
+                self._leave(call, best)
+        if taken.deployment is best:
+            return taken
+        self._ranking.took(taken.deployment)
+        entered = False
+        try:
+            entered = await self._enter(call, taken.deployment)
+        finally:
+            if not entered:
+                call.withdraw()
+        return taken if entered else None
+
+    async def _enter(self, call: Call, deployment: Deployment) -> bool:
+        """Pass the limits and the breaker, if both let the request through."""
         if not await self._limits.enter(deployment):
-            self._breaker.failed(deployment.id, call.request.id, None)
-            call.withdraw()
+            return False
+        if not self._breaker.enter(deployment.id, call.request.id):
+            self._limits.forgo(deployment)
             return False
         return True
 
+    def _leave(self, call: Call, deployment: Deployment) -> None:
+        """Undo having entered: the request will not be sent there, and another may try it."""
+        self._breaker.failed(deployment.id, call.request.id, None)
+        self._limits.forgo(deployment)
+
     def retries(self, call: Call, tier: str) -> int:
         """Return how many attempts may follow a failed one: enough to try each deployment once."""
-        served = [d for d in self._deployments.values() if d.tier == tier and _fits(call, d)]
+        served = [d for d in self._deployments.values() if d.tier == tier and d.fits(call.request)]
         return max(self._retries, len(served) - 1)
 
     def healthy(self, deployment: str) -> bool:
-        """Say whether the deployment may be asked now."""
-        return self._breaker.admits(deployment)
+        """Say whether the deployment may be asked now, or so soon that a request waits for it."""
+        return self._breaker.admits_within(deployment, self._wait)
 
     def rests(self, deployment: str) -> bool:
         """Say whether our own breaker has the deployment rest, or on trial."""
@@ -168,7 +208,8 @@ class Strategy:
         return fresh + sorted((d for d in candidates if d.id in tried), key=lambda d: tried.index(d.id))
 
 
-def _fits(call: Call, deployment: Deployment) -> bool:
-    """Say whether the deployment is the one that the request pins, if it pins one."""
-    name = f"{deployment.provider}/{deployment.model}"
-    return call.request.model in (None, deployment.model, name)
+def _roomier(call: Call, candidates: Iterable[Deployment]) -> list[Deployment]:
+    """Return the candidates for which the request was not too long."""
+    ends = [(flight.deployment.id, flight.end) for flight in call.flights]
+    small = {name for name, end in ends if end and end.error == ContextTooLong.__name__}
+    return [d for d in candidates if d.id not in small]

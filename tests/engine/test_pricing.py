@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from supernova_ai.config import Provider
 from supernova_ai.engine import pricing
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.pricing import Price
-from supernova_ai.types import Usage
+from supernova_ai.types import Attachment, Request, Usage
 
 MAP = Path(litellm.__file__).with_name("model_prices_and_context_window_backup.json")
 PRICES: dict[str, dict[str, Any]] = json.loads(MAP.read_text(), parse_float=Fraction)
@@ -180,3 +181,30 @@ def test_prompt_bound_holds_for_awkward_texts() -> None:
     for piece in ("👩‍👩‍👧‍👦", "\u0301", "\x00", "<|endoftext|>", "ﷺ", "\U000e0041", " \n", "漢"):
         messages = [{"role": "user", "content": piece * 200}]
         assert litellm.token_counter(model="gpt-4o", messages=messages) <= pricing.prompt_bound(messages)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "kinds"),
+    [
+        ("openai", "gpt-4o-mini", {"image", "pdf"}),
+        ("anthropic", "claude-haiku-4-5", {"image", "pdf"}),
+        ("openai", "gpt-3.5-turbo", set()),
+        ("anthropic", "gpt-4o-mini", set()),
+        ("ollama", "never-heard-of", set()),
+    ],
+)
+def test_what_a_model_takes_is_what_the_map_says(provider: str, model: str, kinds: set[str]) -> None:
+    """A model that LiteLLM's map does not have at that provider takes no attachments."""
+    assert pricing.takes(provider, model) == kinds
+
+
+def test_attachments_are_in_the_bound() -> None:
+    """Images and pages come on top of the text, by the model's own rule where it has one."""
+    image, document = Attachment("image/png", b""), Attachment("application/pdf", b"", pages=3)
+    request = Request("r", ({"role": "user", "content": "Hi"},), "standard", "chat", 10)
+    plain = pricing.bound(request, "gpt-4.1")
+    assert plain == pricing.prompt_bound(request.messages)
+    both = replace(request, attachments=(image, document))
+    assert pricing.bound(both, "gpt-4.1") == plain + 5_000 + 3 * 8_000
+    dear = 2_833 + 8 * 5_667
+    assert pricing.bound(both, "gpt-4o-mini-2024-07-18") == plain + dear + 3 * (dear + 3_000)

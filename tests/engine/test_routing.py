@@ -17,9 +17,6 @@ from supernova_ai import (
     ProviderUnavailable,
     Supernova,
 )
-from supernova_ai.config import Config
-from supernova_ai.engine import deployments
-from supernova_ai.engine.ranking import Latency
 from supernova_ai.store.tables import Attempt, Window
 from supernova_ai.testing import Failure, Reset, StubProvider
 
@@ -69,21 +66,6 @@ async def test_latency_tries_each_before_it_compares(
     for _ in range(2):
         await nova.chat("What now?")
     assert [row.provider for row in attempts()] == ["openai", "anthropic"]
-
-
-def test_latency_ranks_by_what_was_learnt() -> None:
-    """By latency the quickest of late goes first; one slow answer among quick ones does not change that."""
-    first, second, *_ = deployments.build(Config()).values()
-    ranking = Latency()
-    for _ in range(5):
-        ranking.learn(first.id, 0.9)
-        ranking.learn(second.id, 0.2)
-    assert ranking.rank([first, second]) == [second, first]
-    ranking.learn(second.id, 1.0)
-    assert ranking.rank([first, second]) == [second, first]
-    for _ in range(9):
-        ranking.learn(second.id, 3.0)
-    assert ranking.rank([first, second]) == [first, second]
 
 
 async def test_breaker_rests_a_failing_provider(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:

@@ -1,0 +1,171 @@
+"""Every toxin, by every provider, plain and streamed: what the caller gets, what it costs, what it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supernova_ai import Reply, Supernova, SupernovaError, errors
+from supernova_ai.testing import TOXINS, StubProvider
+from tests import desk
+from tests.leaks import leaving_nothing
+from tests.telling import rest_of, telling
+
+PROVIDERS = ("openai", "anthropic", "ollama", "huggingface")
+TEXT = "Buy 1 share, wait 2 years, pay 3 fees, mind 4 risks, and sleep 5 nights."
+
+QUICK = {"first_token": 0.3, "between_tokens": 0.15, "total": 0.3}
+SILENT = {"hang_before_headers", "hang_after_headers", "hang_midway", "slow_drip"}
+DEADLINE = 20.0
+MOST_MEMORY = 100 * 2**20
+
+# What is no toxin to us, or not the one the catalogue says.
+TOO_LONG = {"flood", "endless_flood"}
+SERVES_ELSEWHERE = {"http_413", "context_too_long"}  # another may read more
+LOST_LINE = ("garbled", "ollama", True)  # LiteLLM skips a line it cannot read
+UNREADABLE = ("usage_missing", "anthropic", False)  # LiteLLM cannot read an answer without usage
+
+CASES = [
+    pytest.param(name, provider, streaming, id=f"{name}-{provider}-{'streamed' if streaming else 'plain'}")
+    for name, provider, streaming in product(TOXINS, PROVIDERS, (False, True))
+    if streaming or not TOXINS[name].streams_only
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a case must end: with TEXT from ``by``, or with the error; ``kept`` of the toxic text is shown."""
+
+    by: str
+    error: str | None = None
+    kept: bool = False
+    text: str = TEXT
+
+
+def expected(name: str, provider: str, streaming: bool) -> Outcome:
+    toxin = TOXINS[name]
+    other = "anthropic" if provider == "openai" else "openai"
+    refuses = name == "http_400" or (provider == "ollama" and name == "credit_spent")
+    if refuses or name == "content_refused":
+        said = name == "content_refused" and provider != "ollama"  # which has no such refusal of its own
+        return Outcome(provider, error="ContentRefused" if said else "RequestRejected")
+    if (name, provider, streaming) == LOST_LINE:
+        return Outcome(provider, text=TEXT.replace("share, ", "", 1))
+    if toxin.intact and name not in TOO_LONG and (name, provider, streaming) != UNREADABLE:
+        return Outcome(provider)
+    return Outcome(other, kept=streaming and toxin.after_content and name not in TOO_LONG)
+
+
+def tasks_of(nova: Supernova) -> set[str]:
+    """The names of the coroutines that run on the client's loop."""
+    loop = nova._engine._background._loop
+    return {task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)}  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Ask everyone once, for LiteLLM imports a lot on first use; return what runs on when all is quiet."""
+    with StubProvider(TEXT) as stub:
+        config = desk.configure(
+            tmp_path_factory.mktemp("idle") / "idle.db",
+            dict.fromkeys(PROVIDERS, stub.url),
+            routing={"strategy": "round_robin"},
+        )
+        nova = Supernova(config, master=desk.MASTER)
+        for _, streaming in product(PROVIDERS, (False, True)):
+            asyncio.run(ask(nova, streaming))
+        asyncio.run(settle(nova, {"Prober.run", "LoggingWorker._worker_loop"}))
+        left = tasks_of(nova)
+        nova.close()
+    return left
+
+
+async def ask(nova: Supernova, streaming: bool) -> Reply:
+    async with asyncio.timeout(DEADLINE * 1.5):  # no hang, whatever happens
+        return await nova.chat("What now?", user_id="ann", streaming=streaming, timeout=DEADLINE)
+
+
+async def settle(nova: Supernova, idle: set[str]) -> None:
+    """Wait a little for what LiteLLM does once an answer is there."""
+    for _ in range(200):
+        if tasks_of(nova) <= idle:
+            return
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("name", "provider", "streaming"), CASES)
+def test_matrix(
+    name: str,
+    provider: str,
+    streaming: bool,
+    idle: set[str],
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    attempts: Callable[[], list[Any]],
+    balance: Callable[[], tuple[int, int, int]],
+) -> None:
+    """A right answer or the right error in time; money, keys, memory, tasks, threads and files in order."""
+    caplog.set_level(logging.DEBUG)
+    want = expected(name, provider, streaming)
+    other = "anthropic" if provider == "openai" else "openai"
+    answer, error = None, None
+    with (
+        leaving_nothing(MOST_MEMORY),
+        StubProvider(telling(TOXINS[name].step, TEXT)) as bad,
+        StubProvider(lambda request: rest_of(TEXT, request)) as good,
+    ):
+        toxic = {"url": bad.url, "timeout": QUICK if name in SILENT else {}}
+        nova = Supernova(desk.configure(path, {provider: toxic, other: good.url}), master=desk.MASTER)
+        try:
+            answer = asyncio.run(ask(nova, streaming))
+        except SupernovaError as failure:
+            error = failure
+        asyncio.run(settle(nova, idle))
+        assert tasks_of(nova) <= idle
+        nova.close()
+        asked = len(bad.chats) + len(good.chats)
+
+    rows = attempts()
+    if want.error is None:
+        assert answer is not None, error
+        assert (answer.content, answer.provider, answer.finish_reason) == (want.text, want.by, "stop")
+        assert answer.cost * 10**9 == sum(row.cost for row in rows)
+        assert [a.id for a in answer.attempts] == [row.id for row in rows]
+        assert [row.error for row in rows][-1] is None
+    else:
+        assert type(error) is getattr(errors, want.error)
+    assert [row.provider for row in rows] == ([provider] if want.by == provider else [provider, other])
+    assert len(rows) == asked
+
+    if rows[0].error is not None:
+        kind = TOXINS[name].kind or rows[0].error
+        assert issubclass(getattr(errors, rows[0].error), getattr(errors, kind))
+        refused = name.startswith("http") or name in (
+            "context_too_long",
+            "content_refused",
+            "credit_spent",
+            "key_echoed",
+        )
+        assert rows[0].state == ("released" if refused else "settled" if want.kept else "lost")
+    for row in rows:
+        assert 0 <= row.cost <= row.held
+        assert row.cost == {"released": 0, "lost": row.held}.get(row.state, row.cost)
+    assert balance() == (
+        sum(row.cost for row in rows if row.state == "settled"),
+        0,
+        sum(row.cost for row in rows if row.state == "lost"),
+    )
+
+    shown = caplog.text + "".join(capfd.readouterr()) + repr(error) + str(error) + repr(answer)
+    kept = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.is_file())
+    for key in (desk.key_of(provider), desk.key_of(other)):
+        assert key not in shown
+        assert key.encode() not in kept
