@@ -1,5 +1,8 @@
 """Prompt templates, and the library that finds them."""
 
-from supernova_ai.prompts.library import Template, get, names
+from supernova_ai.prompts.check import faults
+from supernova_ai.prompts.library import Library
+from supernova_ai.prompts.template import Contract, Template, Variable
+from supernova_ai.prompts.written import as_file
 
-__all__ = ["Template", "get", "names"]
+__all__ = ["Contract", "Library", "Template", "Variable", "as_file", "faults"]

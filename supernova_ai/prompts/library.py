@@ -1,93 +1,99 @@
-"""Prompt templates: data files with a header, rendered strictly in a sandbox."""
+"""The library: the built-in templates, and the user's own over them."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
 
-import yaml
-
-from supernova_ai.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from jinja2 import Template as Compiled
+from supernova_ai.errors import ConfigError, InvalidRequest
+from supernova_ai.prompts import header
+from supernova_ai.prompts.files import Malformed, Part, merge, read
+from supernova_ai.prompts.template import Template
 
 _BUILT_IN = Path(__file__).with_name("templates")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A template and its header. ``hash`` is of the whole file, so a ledger row says which text was used."""
+class Library:
+    """The templates by name. It never changes; make a new one to read the files again.
 
-    name: str
-    version: int
-    task: str
-    variables: tuple[str, ...]
-    system: str | None
-    body: str
-    hash: str
-
-    def render(self, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
-        """Return the messages for these values.
-
-        Raises:
-            InvalidRequest: variables are missing; the message lists all of them.
-        """
-        missing = [name for name in self.variables if name not in values]
-        if missing:
-            raise InvalidRequest(f"prompt {self.name!r} needs {', '.join(missing)}")
-        text = _compiled(self.body).render(values)
-        system = ({"role": "system", "content": self.system},) if self.system else ()
-        return (*system, {"role": "user", "content": text})
-
-
-@cache
-def get(name: str) -> Template:
-    """Return the template of that name.
+    Args:
+        folders: where the user's own are, the strongest first; one that does not exist is empty. A file there
+            stands in for a built-in one of the same name, wherever that is used.
 
     Raises:
-        InvalidRequest: there is none; the message lists those there are.
+        ConfigError: files are wrong; the message lists every problem with file and line.
     """
-    path = _BUILT_IN / f"{name}.md"
-    if name not in names():
-        raise InvalidRequest(f"there is no prompt {name!r}; choose one of: {', '.join(names())}")
-    text = path.read_text(encoding="utf-8")
-    _, header, body = text.split("---\n", 2)
-    fields = yaml.safe_load(header)
-    return Template(
-        name=fields["name"],
-        version=fields["version"],
-        task=fields["task"],
-        variables=tuple(fields["variables"]),
-        system=fields.get("system"),
-        body=body.strip(),
-        hash=hashlib.sha256(text.encode()).hexdigest()[:16],
-    )
+
+    __slots__ = ("_templates",)
+
+    def __init__(self, folders: Iterable[Path] = ()) -> None:
+        own = tuple(folder for folder in folders if any(folder.glob("*.md")))
+        self._templates = _load((*own, _BUILT_IN)) if own else _built_in()
+
+    def get(self, name: str) -> Template:
+        """Return the template of that name.
+
+        Raises:
+            InvalidRequest: there is none; the message lists those there are.
+        """
+        if name not in self._templates:
+            raise InvalidRequest(f"there is no prompt {name!r}; choose one of: {', '.join(self.names())}")
+        return self._templates[name]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all templates, in order."""
+        return tuple(self._templates)
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """Return the names of all templates."""
-    return tuple(sorted(path.stem for path in _BUILT_IN.glob("*.md")))
+def _built_in() -> Mapping[str, Template]:
+    return _load((_BUILT_IN,))
 
 
-def _without_markers(text: str) -> str:
-    """Break up every <<< and >>> in the material, so that it cannot close the markers around it."""
-    return re.sub(r"<{3,}|>{3,}", lambda run: " ".join(run[0]), text)
+def _load(folders: Sequence[Path]) -> Mapping[str, Template]:
+    problems: list[str] = []
+    files: dict[str, list[Part]] = {}  # of each name, the strongest first
+    for folder in folders:
+        for path in sorted(folder.glob("*.md")):
+            try:
+                part = read(path)
+            except Malformed as error:
+                problems.append(str(error))
+            else:
+                files.setdefault(path.stem, []).append(part)
+    templates: dict[str, Template] = {}
+    for name in sorted(files):
+        if name.startswith("_"):
+            continue  # only there to be extended
+        try:
+            part = _whole(name, files)
+        except Malformed as error:
+            problems.append(str(error))
+            continue
+        source = "built-in" if part.path.parent == _BUILT_IN else str(part.path)
+        if template := header.build(name, part, source=source, problems=problems):
+            templates[name] = template
+    if problems:
+        listed = list(dict.fromkeys(problems))  # one of a base is found in all that extend it
+        count = "1 problem" if len(listed) == 1 else f"{len(listed)} problems"
+        raise ConfigError("\n  ".join([f"the prompts cannot be used, {count}:", *listed]))
+    return MappingProxyType(templates)
 
 
-@cache
-def _compiled(body: str) -> Compiled:
-    from jinja2 import StrictUndefined  # here: most commands render nothing
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
-    )
-    environment.filters["without_markers"] = _without_markers
-    return environment.from_string(body)
+def _whole(
+    name: str, files: Mapping[str, Sequence[Part]], rank: int = 0, under: tuple[Part, ...] = ()
+) -> Part:
+    """Return the file of that name, laid over what it extends; its own name means the next weaker one."""
+    part = files[name][rank]
+    base = part.fields.get("extends")
+    if base is None:
+        return part
+    place = part.place(("extends",))
+    below = rank + 1 if base == name else 0
+    if not isinstance(base, str) or below >= len(files.get(base, ())):
+        raise Malformed(f"{place}: extends is {base!r}: there is no such template to extend")
+    if part in under:
+        raise Malformed(f"{place}: extends is {base!r}, which extends this in turn")
+    return merge(_whole(base, files, below, (*under, part)), part)

@@ -1,0 +1,140 @@
+"""``supernova prompts``: which templates there are, what they say, and whether they are right."""
+
+from __future__ import annotations
+
+import json as notation
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from supernova_ai import config as configuration
+from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
+from supernova_ai.prompts import Library, Template, as_file, faults
+
+app = typer.Typer(help="Prompt templates, built-in and your own.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Of `supernova prompts list`.")]
+
+
+@app.command("list")
+def list_(config: ConfigPath = None, json: AsJson = False) -> None:
+    """List the templates: the task each is for, and where it comes from."""
+    templates = _all(_library(config))
+    if json:
+        print_json(
+            [
+                {name: getattr(t, name) for name in ("name", "version", "task", "tier", "source", "hash")}
+                for t in templates
+            ]
+        )
+        return
+    table = Table(box=None)
+    for heading in ("Name", "Version", "Task", "Hash"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Source", overflow="fold")
+    for t in templates:
+        task = f"{t.task}, {t.tier}" if t.tier else t.task
+        table.add_row(t.name, str(t.version), task, t.hash, escape(t.source))
+    console.print(table)
+
+
+@app.command()
+def show(name: Name, config: ConfigPath = None, json: AsJson = False) -> None:
+    """Show a template as one file, what it extends merged in: to read, or to save and change."""
+    template = _library(config).get(name)
+    if json:
+        print_json(template)
+    else:
+        typer.echo(as_file(template), nl=False)
+
+
+@app.command()
+def render(
+    name: Name,
+    var: Annotated[
+        list[str] | None, typer.Option("--var", help="NAME=VALUE; again for each, and each item of a list.")
+    ] = None,
+    vars: Annotated[Path | None, typer.Option("--vars", help="A JSON file with an object of values.")] = None,  # noqa: A002
+    example: Annotated[
+        bool, typer.Option("--example", help="Take what is not given from the template's example.")
+    ] = False,
+    config: ConfigPath = None,
+    json: AsJson = False,
+) -> None:
+    """Print the messages that would be sent for these values; nothing is sent."""
+    template = _library(config).get(name)
+    values = dict(template.example) if example else {}
+    messages = template.render(values | _from_file(vars) | _from_options(template, var or []))
+    if json:
+        print_json(messages)
+        return
+    for message in messages:
+        console.rule(message["role"], align="left")
+        typer.echo(message["content"])
+
+
+@app.command("test")
+def try_out(config: ConfigPath = None, json: AsJson = False) -> None:
+    """Check every template and try it out with its example; exits with 1 if one is wrong, 3 if unreadable."""
+    loaded = configuration.load(config)
+    templates = _all(Library(loaded.prompts))
+    found = {t.name: faults(t, loaded.config.routing.tasks) for t in templates}
+    if json:
+        print_json(found)
+    for t in [] if json else templates:
+        verdict = (
+            f"[red]wrong[/] {t.name} ({escape(t.source)})" if found[t.name] else f"[green]ok[/] {t.name}"
+        )
+        console.print(verdict, highlight=False, soft_wrap=True)
+        for fault in found[t.name]:
+            console.print(f"  {fault}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(int(any(found.values())))
+
+
+def _library(config: Path | None) -> Library:
+    return Library(configuration.load(config).prompts)
+
+
+def _all(library: Library) -> list[Template]:
+    return [library.get(name) for name in library.names()]
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        values = notation.loads(read_text(path))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise typer.BadParameter(f'{path} must hold an object of values, such as {{"message": "…"}}')
+    return values
+
+
+def _from_options(template: Template, given: list[str]) -> dict[str, Any]:
+    """Read each ``name=value`` as the variable's type wants it; what cannot be is left to ``render``."""
+    types = {variable.name: variable.type for variable in template.variables}
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--var {text!r} must be NAME=VALUE")
+        match types.get(name):
+            case "list":
+                values.setdefault(name, []).append(value)
+            case "number":
+                values[name] = _number(value)
+            case _:
+                values[name] = value
+    return values
+
+
+def _number(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text

@@ -1,0 +1,172 @@
+"""What the header of a template may say, and what is wrong with one, by file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from supernova_ai.prompts.files import Part
+from supernova_ai.prompts.template import Contract, Kind, Template, Variable, environment
+from supernova_ai.types import Tier
+
+_Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_Words = Annotated[str, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Variable(_Section):
+    type: Kind = "text"
+    untrusted: Annotated[bool, Field(strict=True)] = False
+    choices: tuple[_Words, ...] = ()
+    default: Any = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> _Variable:
+        if self.untrusted and self.type in ("number", "date"):
+            raise ValueError(f"a {self.type} is checked, and needs no fence: remove 'untrusted'")
+        if self.choices and self.type != "text":
+            raise ValueError("only a text has choices")
+        return self
+
+
+class _Output(_Section):
+    sections: Annotated[tuple[_Words, ...], Field(min_length=1)] | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+
+
+class _Header(_Section):
+    name: str
+    version: Annotated[int, Field(strict=True, ge=1)]
+    task: _Words
+    tier: Tier | None = None
+    variables: dict[_Identifier, _Variable] = {}
+    output: _Output = _Output()
+    disclaimer: _Words | None = None
+    example: dict[str, Any] = {}
+    system: str | None = None
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _one_contract(cls, value: object) -> object:
+        if value == "plain":
+            return {}
+        if isinstance(value, dict) and list(value) in (["sections"], ["schema"]):
+            return value
+        raise ValueError("must be plain, {sections: [names]} or {schema: {…}}")
+
+
+def build(name: str, part: Part, *, source: str, problems: list[str]) -> Template | None:
+    """Return the template of a file, or None with what is wrong added to the problems, a line each."""
+    try:
+        header = _Header.model_validate(part.fields)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            loc = tuple(step for step in detail["loc"] if step != "[key]")
+            problems.append(f"{part.place(loc)}: {_dotted(loc)}{_remedy(detail, loc)}")
+        return None
+    template = Template(
+        name=header.name,
+        version=header.version,
+        task=header.task,
+        tier=header.tier,
+        variables=tuple(_variable(key, given) for key, given in header.variables.items()),
+        system=header.system and header.system.strip(),
+        body=part.body,
+        contract=_contract(header.output),
+        disclaimer=header.disclaimer and header.disclaimer.strip(),
+        example=MappingProxyType(header.example),
+        hash=sha256("\0".join(part.texts).encode()).hexdigest()[:16],
+        source=source,
+    )
+    found = [f"{place}: {what}" for place, what in _disagreements(name, template, part)]
+    problems += found
+    return None if found else template
+
+
+def _variable(name: str, given: _Variable) -> Variable:
+    default = tuple(given.default) if isinstance(given.default, list) else given.default
+    required = "default" not in given.model_fields_set
+    return Variable(name, given.type, given.untrusted, given.choices, required, default)
+
+
+def _contract(output: _Output) -> Contract:
+    if output.sections:
+        return Contract("sections", output.sections)
+    return Contract() if output.json_schema is None else Contract("json", schema=output.json_schema)
+
+
+def _disagreements(name: str, template: Template, part: Part) -> Iterator[tuple[str, str]]:
+    if template.name != name:
+        yield part.place(("name",)), f"name is {template.name!r}: must be {name!r}, as the file is called"
+    variables = {variable.name: variable for variable in template.variables}
+    for variable in template.variables:
+        fault = None if variable.default is None else variable.fault(variable.default)
+        if fault:
+            yield (
+                part.place(("variables", variable.name, "default")),
+                f"the default of {variable.name} {fault}",
+            )
+    for key, value in template.example.items():
+        at = part.place(("example", key))
+        if key not in variables:
+            yield at, f"example.{key} is none of the variables"
+        elif value is not None and (fault := variables[key].fault(value)):
+            yield at, f"example.{key} {fault}"
+    if not template.body:
+        yield f"{part.path}:1", "there is no text after the header"
+    path, line = part.first
+    for at_line, what in _in_text(template.body, variables):
+        yield f"{path}:{line + at_line}", what
+    safe = {name: variable for name, variable in variables.items() if not variable.untrusted}
+    for _, what in _in_text(template.system or "", safe):
+        yield part.place(("system",)), f"system: {what}"
+
+
+def _in_text(text: str, variables: Mapping[str, Variable]) -> Iterator[tuple[int, str]]:
+    """Yield the line and what is wrong there, where a text is not Jinja or uses other names than these."""
+    from jinja2 import TemplateSyntaxError, meta, nodes
+
+    try:
+        tree = environment().parse(text)
+        environment().compile(tree, raw=True)  # knows its filters
+    except TemplateSyntaxError as error:
+        yield error.lineno, f"not valid Jinja: {error.message}"
+        return
+    for node in tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
+        yield node.lineno, "a text has no other files: use 'extends' in the header"
+    for word in sorted(meta.find_undeclared_variables(tree) - set(variables)):
+        near = get_close_matches(word, variables, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == word)
+        yield line, f"{word} is used, and is not declared as a variable that may stand here.{hint}"
+
+
+def _dotted(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(step) for step in loc) or "the header"
+
+
+def _remedy(detail: Any, loc: tuple[str | int, ...]) -> str:
+    match detail["type"]:
+        case "missing":
+            return " is missing"
+        case "extra_forbidden":
+            near = get_close_matches(
+                str(loc[-1]), [*_Header.model_fields, *_Variable.model_fields, "extends"], 1
+            )
+            return f": there is no such field.{f' Did you mean {near[0]!r}?' if near else ''}"
+        case "value_error":
+            return f": {detail['ctx']['error']}"
+        case "string_pattern_mismatch":
+            return ": must be a name of small letters, digits and '_'"
+        case "tuple_type":
+            return ": must be a list, such as [one, two]"
+    return f" is {detail['input']!r:.60}: {re.sub('^Input should be', 'must be', detail['msg'])}"

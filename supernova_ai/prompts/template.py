@@ -1,0 +1,172 @@
+"""A prompt template: what it needs, what it says, and what the answer must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from functools import cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+from supernova_ai.errors import ConfigError, InvalidRequest
+from supernova_ai.prompts.fence import fence
+from supernova_ai.types import Tier
+
+if TYPE_CHECKING:
+    from jinja2 import Template as Compiled
+    from jinja2.sandbox import SandboxedEnvironment
+
+Kind = Literal["text", "number", "date", "facts", "list"]
+"""What a variable holds: ``facts`` is a numbered table, ``list`` a list of texts."""
+
+_NEEDS: Mapping[Kind, str] = {
+    "text": "a text",
+    "number": "a finite number",
+    "date": "a date, such as 2026-11-22",
+    "facts": "a numbered table of facts, such as '1. close | Close | $136.36 | the last bar'",
+    "list": "a list of texts",
+}
+_FACT = re.compile(r"^\d+\. \S", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """What a template must, or may, be given. An untrusted one is fenced wherever it is put."""
+
+    name: str
+    type: Kind = "text"
+    untrusted: bool = False
+    choices: tuple[str, ...] = ()
+    required: bool = True
+    default: Any = None
+
+    def fault(self, value: object) -> str | None:
+        """Return what the value should have been, None if it is right."""
+        if self.choices and value not in self.choices:
+            return f"must be one of {', '.join(self.choices)}, not {value!r:.60}"
+        if not _is(self.type, value):
+            return f"must be {_NEEDS[self.type]}, not {value!r:.60}"
+        return None
+
+    def written(self, value: Any) -> Any:
+        """Return the value as the template gets it."""
+        if value is None or value in ("", [], ()):
+            return value  # so that {% if … %} sees that there is nothing
+        if isinstance(value, date):
+            value = value.isoformat()[:10]
+        if not self.untrusted:
+            return value
+        return fence(self.name, value if isinstance(value, str) else "\n".join(f"- {item}" for item in value))
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an answer must be: plain text, text with these sections, or JSON of this schema."""
+
+    kind: Literal["plain", "sections", "json"] = "plain"
+    sections: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template and its header.
+
+    ``hash`` is of all the files it is made of, so a ledger row says which text was used. ``source`` is the
+    file, or "built-in". ``disclaimer`` is shown after an answer, and never given to a model.
+    """
+
+    name: str
+    version: int
+    task: str
+    variables: tuple[Variable, ...]
+    system: str | None
+    body: str
+    hash: str
+    tier: Tier | None = None
+    contract: Contract = Contract()
+    disclaimer: str | None = None
+    example: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "built-in"
+
+    def render(self, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+        """Return the messages for these values.
+
+        Raises:
+            InvalidRequest: values are missing, wrong or unknown; the message lists all of them.
+            ConfigError: the template itself fails.
+        """
+        if faults := list(self._faults(values)):
+            raise InvalidRequest(f"prompt {self.name!r} cannot be rendered: {'; '.join(faults)}")
+        given = {name: value for name, value in values.items() if value is not None}
+        written = {v.name: v.written(given.get(v.name, v.default)) for v in self.variables}
+        system = ({"role": "system", "content": self._text(self.system, written)},) if self.system else ()
+        return (*system, {"role": "user", "content": self._text(self.body, written)})
+
+    def _faults(self, values: Mapping[str, Any]) -> Iterator[str]:
+        for variable in self.variables:
+            value = values.get(variable.name)
+            if value is None:
+                if variable.required:
+                    yield f"{variable.name} is missing"
+            elif fault := variable.fault(value):
+                yield f"{variable.name} {fault}"
+        known = [variable.name for variable in self.variables]
+        for name in values:
+            if name not in known:
+                near = get_close_matches(str(name), known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+                yield f"{name} is none of its variables: {hint}"
+
+    def _text(self, text: str, written: Mapping[str, Any]) -> str:
+        try:
+            return _compiled(text).render(written)
+        except Exception as error:  # an expression in it can fail in any way
+            raise ConfigError(f"prompt {self.name!r} ({self.source}) fails when rendered: {error}") from error
+
+
+def _is(kind: Kind, value: object) -> bool:
+    match kind:
+        case "text":
+            return isinstance(value, str)
+        case "number":
+            return (
+                isinstance(value, int | float | Decimal) and not isinstance(value, bool) and isfinite(value)
+            )
+        case "date":
+            return isinstance(value, date) or (isinstance(value, str) and _is_day(value))
+        case "facts":
+            return isinstance(value, str) and _FACT.search(value) is not None
+        case "list":
+            return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+@cache
+def _compiled(text: str) -> Compiled:
+    return environment().from_string(text)
+
+
+@cache
+def environment() -> SandboxedEnvironment:
+    """Return what templates are read and rendered with: strict, and in a sandbox without files."""
+    from jinja2 import StrictUndefined  # here: most commands render nothing
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

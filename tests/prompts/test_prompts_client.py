@@ -1,0 +1,74 @@
+"""The client and the user's own templates: beside the YAML they are found, used, recorded and read anew."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from supernova_ai import ConfigError, InvalidRequest, Supernova
+from supernova_ai.prompts import Library
+from supernova_ai.testing import StubProvider
+from tests import desk
+from tests.prompts.conftest import Write
+
+
+@pytest.fixture
+def stub(stub_provider: Callable[..., StubProvider]) -> StubProvider:
+    return stub_provider("Diversify, always.")
+
+
+@pytest.fixture
+async def nova(
+    tmp_path: Path, path: Path, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Supernova]:
+    """A client over a YAML file that stands beside the folder of templates."""
+    models = dict.fromkeys(("economy", "standard", "premium"), "gpt-4o-mini")
+    written = {
+        "database": str(path),
+        "providers": {"openai": {"api_base": f"{stub.url}/v1", "models": models}},
+        "routing": {"priority": ["openai"]},
+    }
+    (tmp_path / "supernova.yaml").write_text(yaml.safe_dump(written))
+    monkeypatch.setenv("OPENAI_API_KEY", desk.key_of("openai"))
+    async with Supernova(tmp_path / "supernova.yaml") as nova:
+        yield nova
+
+
+async def test_own_templates_are_used_and_recorded(
+    write: Write, folder: Path, nova: Supernova, stub: StubProvider, path: Path
+) -> None:
+    """An analysis of one's own is asked by name, in its tier, and the ledger has the hash of its text."""
+    write("analysis-esg", "variables: {content: {untrusted: true}}\ntier: economy\n", "Judge:\n{{ content }}")
+    with pytest.raises(InvalidRequest, match=r"one of: financial, news, risk, sentiment, summary$"):
+        await nova.analyze("Solar.", analysis_type="esg")  # made before the file was
+    await nova.reload()
+    reply = await nova.analyze("Solar.", analysis_type="esg")
+    (row,) = desk.attempts(path)
+    assert stub.requests[0].body["messages"][-1]["content"].startswith("Judge:\n<<<CONTENT")
+    assert (row.prompt_name, row.prompt_hash) == ("analysis-esg", Library([folder]).get("analysis-esg").hash)
+    assert (reply.tier, reply.tier_reason) == ("economy", "prompt 'analysis-esg'")
+    with pytest.raises(InvalidRequest, match="choose one of: esg, financial, news"):
+        await nova.analyze("Solar.", analysis_type="nonsense")
+
+
+async def test_wrong_template_changes_nothing_when_read_anew(
+    write: Write, nova: Supernova, stub: StubProvider
+) -> None:
+    """A reload with a wrong template is refused, and the client goes on with those it has."""
+    write("chat", "variables: {message: text}\n", "{{ mesage }}")
+    with pytest.raises(ConfigError, match=r"chat\.md:7: mesage is used"):
+        await nova.reload()
+    await nova.chat("Hello?")
+    assert stub.requests[0].body["messages"] == [{"role": "user", "content": "Hello?"}]
+
+
+async def test_wrong_template_is_told_when_the_client_is_made(write: Write, tmp_path: Path) -> None:
+    """A client is not made with a wrong template beside its YAML; without a file it needs none."""
+    write("chat", "tier: gold\n")
+    (tmp_path / "other.yaml").write_text("streaming: true\n")
+    with pytest.raises(ConfigError, match="the prompts cannot be used"):
+        Supernova(tmp_path / "other.yaml")
+    Supernova(desk.configure(tmp_path / "x.db", {})).close()

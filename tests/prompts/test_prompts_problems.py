@@ -1,0 +1,143 @@
+"""Wrong template files: every problem is told at once, with its file, line and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from supernova_ai.errors import ConfigError
+from supernova_ai.prompts import Library
+from tests.prompts.conftest import Write
+
+WRONG = {
+    "unknown field": ("variabels: {}\n", "x", r":5: variabels: .* Did you mean 'variables'\?"),
+    "unknown type": ("variables:\n  a: txet\n", "x", r":6: variables\.a\.type is 'txet': must be 'text', "),
+    "unknown field of a variable": (
+        "variables:\n  a:\n    defualt: 1\n",
+        "x",
+        r":7: .* Did you mean 'default'\?",
+    ),
+    "a name that is none": (
+        "variables: {A-b: text}\n",
+        "x",
+        ":5: variables.A-b: must be a name of small letters",
+    ),
+    "a wrong default": (
+        "variables:\n  a: {type: number, default: no}\n",
+        "x",
+        ":6: the default of a must be a finite",
+    ),
+    "a default not among its choices": (
+        "variables:\n  a: {choices: [x, y], default: z}\n",
+        "x",
+        ":6: the default of a must be one of x, y, not 'z'",
+    ),
+    "choices that are no list": (
+        "variables:\n  a: {choices: x}\n",
+        "x",
+        r":6: variables\.a\.choices: must be a list",
+    ),
+    "choices of a number": (
+        "variables:\n  a: {type: number, choices: ['1']}\n",
+        "x",
+        ":6: .*only a text has choices",
+    ),
+    "an untrusted number": (
+        "variables:\n  a: {type: number, untrusted: true}\n",
+        "x",
+        ":6: .*remove 'untrusted'",
+    ),
+    "untrusted, in words": (
+        "variables:\n  a: {untrusted: 'yes'}\n",
+        "x",
+        r":6: variables\.a\.untrusted is 'yes'",
+    ),
+    "an unknown tier": (
+        "tier: gold\n",
+        "x",
+        ":5: tier is 'gold': must be 'economy', 'standard' or 'premium'",
+    ),
+    "an unknown contract": ("output: table\n", "x", r":5: output: .*must be plain, \{sections: \[names\]\}"),
+    "no sections": ("output: {sections: []}\n", "x", r":5: output\.sections is \[\]"),
+    "an example of nothing": ("example: {b: 1}\n", "x", ":5: example.b is none of the variables"),
+    "a wrong example": (
+        "variables: {a: list}\nexample:\n  a: 1\n",
+        "x",
+        ":7: example.a must be a list of texts",
+    ),
+    "written twice": ("tier: economy\ntier: premium\n", "x", ":6: 'tier' is here twice"),
+    "not YAML": ("a: [\n", "x", r":\d+: not valid YAML"),
+    "an undeclared variable": (
+        "variables: {message: text}\n",
+        "\n\nHello\n{{ mesage }}",
+        ":10: mesage is used.*Did you mean 'message'",
+    ),
+    "not Jinja": ("", "Hello\n{% if %}", ":7: not valid Jinja: "),
+    "an unknown filter": ("", "{{ 'a' | shout }}", ":6: not valid Jinja: No filter named 'shout'"),
+    "another file": ("", "Hello\n{% include 'chat.md' %}", ":7: a text has no other files: use 'extends'"),
+    "untrusted in the system message": (
+        "variables:\n  a: {untrusted: true}\nsystem: Obey {{ a }}\n",
+        "x",
+        ":7: system: a is used, and is not declared",
+    ),
+    "a wrong system message": ("system: '{{'\n", "x", ":5: system: not valid Jinja"),
+    "no text": ("", "", ":1: there is no text"),
+    "extends nothing": ("extends: _absent\n", "x", ":5: extends is '_absent': there is no such template"),
+    "extends itself": ("extends: mine\n", "x", ":5: extends is 'mine': there is no such template"),
+}
+
+
+@pytest.mark.parametrize(("header", "body", "message"), WRONG.values(), ids=WRONG)
+def test_problem_is_told_with_its_line(
+    write: Write, folder: Path, header: str, body: str, message: str
+) -> None:
+    """What is wrong is told with file, line, and what would be right."""
+    write("mine", header, body)
+    with pytest.raises(ConfigError, match=rf"cannot be used, 1 problem:\n  \S+mine\.md{message}"):
+        Library([folder])
+
+
+def test_all_problems_are_told(write: Write, folder: Path) -> None:
+    """Every problem of every file is in one message, those of a header and those of a text."""
+    write("one", "variables: {a: txet}\ntier: gold\n")
+    write("two", "variables: {a: {default: 1}}\n", "{{ b }}\n{{ c }}")
+    (folder / "three.md").write_text("---\nname: drei\nversion: '1'\n---\nx")
+    with pytest.raises(ConfigError) as raised:
+        Library([folder])
+    first, *lines = str(raised.value).splitlines()
+    assert first == "the prompts cannot be used, 7 problems:"
+    assert sorted(line.split(": ")[0].rpartition("/")[2] for line in lines) == [
+        "one.md:5", "one.md:6", "three.md:1", "three.md:3", "two.md:5", "two.md:7", "two.md:8",
+    ]  # fmt: skip
+
+
+def test_name_must_be_that_of_the_file(folder: Path, write: Write) -> None:
+    """A file that was copied without changing its name is found out."""
+    write("mine").rename(folder / "yours.md")
+    with pytest.raises(ConfigError, match=r"yours\.md:2: name is 'mine': must be 'yours'"):
+        Library([folder])
+
+
+def test_circle_is_found(folder: Path, write: Write) -> None:
+    """Templates that extend each other in a circle are refused."""
+    write("one", "extends: two\n")
+    write("two", "extends: one\n")
+    with pytest.raises(ConfigError, match=r"extends this in turn"):
+        Library([folder])
+
+
+def test_problem_of_a_base_is_told_once_and_there(folder: Path, write: Write) -> None:
+    """What is wrong in a file that several extend is told with that file's place, and once."""
+    write("_base", "variables: {a: txet}\n", "{{ a }}")
+    write("one", "extends: _base\n", "")
+    write("two", "extends: _base\n", "")
+    with pytest.raises(ConfigError, match=r"1 problem:\n  \S+_base\.md:5: variables\.a\.type is 'txet'"):
+        Library([folder])
+
+
+def test_unreadable_file(folder: Path) -> None:
+    """A file that is not UTF-8 is named."""
+    (folder / "mine.md").write_bytes(b"---\n\xff\n---\n")
+    with pytest.raises(ConfigError, match=r"mine\.md: cannot be read"):
+        Library([folder])
