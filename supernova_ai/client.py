@@ -6,26 +6,27 @@ import asyncio
 import atexit
 import os
 import threading
-import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
+from supernova_ai import arguments, health
 from supernova_ai import config as configuration
-from supernova_ai import health, prompts
-from supernova_ai.complexity import TIER_OF, estimate
+from supernova_ai.attachments import Given, load
 from supernova_ai.config import Budget, Config, Loaded
 from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider
+from supernova_ai.judgement import assessed
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
 from supernova_ai.ledger import AlertEvent, Courier, Ledger
 from supernova_ai.log import get_logger
-from supernova_ai.money import decimal
+from supernova_ai.prompts import Library, Template
+from supernova_ai.sessions import Sessions, Turn, Whose, forget
 from supernova_ai.store import Store
-from supernova_ai.types import PROBE, TIERS, Complexity, OnInterrupt, Probe, Quote, Reply, Request, Tier
+from supernova_ai.streams import Stream
+from supernova_ai.types import PROBE, Probe, Quote, Reply, Request
 
 if TYPE_CHECKING:
     from supernova_ai.engine import Engine
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 OnToken = Callable[[str], object]
-
-MOST_TOKENS = 1_000_000
-"""More completion tokens than any model gives; asking for more is a mistake."""
-
 
 _REMEMBERED_MS = 3_600_000
 """How old the attempts may be that a new client learns from."""
@@ -70,10 +67,13 @@ class Supernova:
         self._master = master
         self._alert_sinks = tuple(alert_sinks)
         self._loaded = _load(config)
+        self._library = Library(self._loaded.prompts)
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
+        self._store: Store | None = None
         self._pid = 0
         self._engine: Engine
+        self._sessions: Sessions
         self._ledger: Ledger
         self._courier: Courier
 
@@ -81,6 +81,11 @@ class Supernova:
     def config(self) -> Config:
         """The configuration in force."""
         return self._loaded.config
+
+    @property
+    def config_version(self) -> str:
+        """The name of the configuration's content, as it is kept with every attempt."""
+        return self._loaded.version
 
     async def chat(
         self,
@@ -90,6 +95,7 @@ class Supernova:
         streaming: bool | None = None,
         on_token: OnToken | None = None,
         task: str = "chat",
+        attachments: Sequence[Given] = (),
         **options: Any,
     ) -> Reply:
         """Answer a message.
@@ -100,6 +106,7 @@ class Supernova:
             streaming: let the answer come token by token; None takes it from the configuration.
             on_token: called with each piece of text as it comes; implies ``streaming``.
             task: chat, analysis, summary or one of your own; it decides the tier unless an option does.
+            attachments: images and PDF documents: the bytes, or paths.
             **options: tier (economy, standard or premium; also called quality), complexity (simple, moderate,
                 complex, critical, or auto for an estimate; instead of a tier), session_id, max_tokens,
                 temperature, timeout (seconds, for everything), max_cost (USD, for everything), model (one
@@ -112,7 +119,7 @@ class Supernova:
             ProviderError: every deployment failed; the last one's reason.
         """
         request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
-        return await self._answer(request, streaming, on_token)
+        return await self._answer(self._turn(request, message, attachments), streaming, on_token)
 
     async def analyze(
         self,
@@ -122,33 +129,83 @@ class Supernova:
         user_id: str | int | None = None,
         streaming: bool | None = None,
         on_token: OnToken | None = None,
+        attachments: Sequence[Given] = (),
         **options: Any,
     ) -> Reply:
         """Analyse a text: financial, sentiment, news, risk or summary. Otherwise as ``chat``.
 
-        The text is treated as material, never as instructions.
+        The text is treated as material, never as instructions. The reply has a ``quality_score``, and that of
+        a sentiment analysis the ``sentiment``.
         """
         prompt = f"analysis-{analysis_type}"
-        if prompt not in prompts.names():
-            known = ", ".join(name.removeprefix("analysis-") for name in prompts.names() if "-" in name)
+        names = self._library.names()
+        if prompt not in names:
+            kinds = (name.partition("analysis-")[2] for name in names)
+            known = ", ".join(kind for kind in kinds if kind)
             raise InvalidRequest(f"analysis_type {analysis_type!r} is not known; choose one of: {known}")
         request = self._request(prompt, {"content": content}, user_id=user_id, **options)
-        return await self._answer(request, streaming, on_token)
+        reply = await self._answer(self._turn(request, None, attachments), streaming, on_token)
+        return assessed(
+            reply, self._library.get(prompt).contract.sections, sentiment=analysis_type == "sentiment"
+        )
+
+    async def ask(
+        self, prompt: str, values: Mapping[str, Any], *, user_id: str | int | None = None, **options: Any
+    ) -> Reply:
+        """Answer a prompt of the library, filled in with these values. Otherwise as ``chat``.
+
+        A value that is None is as if not given.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        request = self._request(prompt, given, user_id=user_id, **options)
+        return await self._answer(self._turn(request), streaming=False, on_token=None)
 
     def stream(
-        self, message: str, *, user_id: str | int | None = None, task: str = "chat", **options: Any
+        self,
+        message: str,
+        *,
+        user_id: str | int | None = None,
+        task: str = "chat",
+        attachments: Sequence[Given] = (),
+        **options: Any,
     ) -> Stream:
         """Return the answer as a stream: ``async with`` it, ``async for`` its text. Otherwise as ``chat``."""
         request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
-        return Stream(self, request)
+        return Stream(self._ready, self._turn(request, message, attachments))
 
     async def quote(
-        self, message: str, *, user_id: str | int | None = None, task: str = "chat", **options: Any
+        self,
+        message: str,
+        *,
+        user_id: str | int | None = None,
+        task: str = "chat",
+        attachments: Sequence[Given] = (),
+        **options: Any,
     ) -> Quote:
         """Return what ``chat`` with these arguments could cost at most, and what the budgets still bear."""
         request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
         engine = await self._ready()
-        return await asyncio.to_thread(engine.quote, request)
+        async with self._turn(request, message, attachments, pay=False) as turn:
+            return await asyncio.to_thread(engine.quote, turn.request)
+
+    async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
+        """Delete what is kept of one user's session; return how many exchanges and summaries that was."""
+        store = await asyncio.to_thread(self.store)
+        whose = Whose("" if user_id is None else str(user_id), str(session_id))
+        return await asyncio.wrap_future(store.write(lambda database: forget(database, whose)))
+
+    def template(self, prompt: str) -> Template:
+        """Return the prompt of that name, the user's own where there is one."""
+        return self._library.get(prompt)
+
+    def store(self) -> Store:
+        """Return the open database, for records that need no model and so no LiteLLM.
+
+        Raises:
+            StoreError: it cannot be opened; the message says what to do.
+        """
+        with self._lock:
+            return self._open_store()
 
     async def warm_up(self) -> None:
         """Open everything now, LiteLLM's import of some seconds included, and not at the first call."""
@@ -176,11 +233,13 @@ class Supernova:
     def close(self) -> None:
         """End what is under way, each hold honestly, and release everything. Calling again does nothing."""
         with self._lock:
-            if not self._is_open():
-                return
-            opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.close()
+            opened = self._opened if self._is_open() else None
+            store, self._store = self._store, None
+            if opened is not None:
+                self._opened = None
+        for each in (opened, store):
+            if each is not None:
+                each.close()
 
     async def __aenter__(self) -> Supernova:
         return self
@@ -188,17 +247,45 @@ class Supernova:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    async def _answer(self, request: Request, streaming: bool | None, on_token: OnToken | None) -> Reply:
+    async def _answer(
+        self, taking: AbstractAsyncContextManager[Turn], streaming: bool | None, on_token: OnToken | None
+    ) -> Reply:
         if streaming is None:
             streaming = self.config.streaming
         if not (streaming or on_token):
             engine = await self._ready()
-            return await engine.complete(request)
-        async with Stream(self, request) as tokens:
+            async with taking as turn:
+                reply = await engine.complete(turn.request)
+                await turn.keep(reply)
+                return reply
+        async with Stream(self._ready, taking) as tokens:
             async for token in tokens:
                 if on_token is not None:
                     on_token(token)
         return tokens.reply
+
+    @asynccontextmanager
+    async def _turn(
+        self,
+        request: Request,
+        message: str | None = None,
+        attachments: Sequence[Given] = (),
+        *,
+        pay: bool = True,
+    ) -> AsyncIterator[Turn]:
+        """Give the request with what is attached, and what was said before in its session if that is kept."""
+        if attachments:
+            loaded = await asyncio.to_thread(load, attachments, self.config.attachments)
+            request = replace(request, attachments=loaded)
+        await self._ready()
+        if message is None or request.session_id is None or not self.config.sessions.history:
+            yield Turn(request)
+            return
+        # The caller's cap is on this request alone: no other is made for it.
+        may_pay = pay and request.max_cost is None
+        summary = self._library.get("summary")
+        async with self._sessions.turn(request, message, self.config, summary, pay=may_pay) as turn:
+            yield turn
 
     async def _ready(self) -> Engine:
         if not self.config.enabled:
@@ -217,7 +304,7 @@ class Supernova:
             if self._is_open():
                 return
             with ExitStack() as opening:
-                store = opening.enter_context(Store(self._loaded.database))
+                store = self._open_store()
                 vault = self._vault(store)
                 self._new_courier = partial(
                     Courier,
@@ -233,6 +320,8 @@ class Supernova:
                 self._ledger.sweep()
                 self._engine = Engine(self.config, self._loaded.version, self._ledger, self._keys(vault))
                 opening.callback(self._engine.close)
+                self._sessions = Sessions(store, vault, self._engine.complete)
+                self._sessions.prune(self.config)
                 since_ms = self._ledger.now_ms() - _REMEMBERED_MS
                 self._engine.recall(
                     store.read(lambda database: health.recent(database, since_ms=since_ms, limit=2000)),
@@ -243,6 +332,11 @@ class Supernova:
                 self._inherited = self._opened
                 self._opened = opening.pop_all()
                 self._pid = os.getpid()
+
+    def _open_store(self) -> Store:
+        if self._store is None:
+            self._store = Store(self._loaded.database)
+        return self._store
 
     def _vault(self, store: Store) -> Vault:
         environ = configuration.read_environ()
@@ -261,6 +355,7 @@ class Supernova:
         with self._lock:
             source = self._source if given is None else given
             loaded = _load(source)
+            library = Library(loaded.prompts)
             fixed = [n for n in _FIXED if getattr(loaded.config, n) != getattr(self.config, n)]
             if fixed:
                 raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
@@ -271,7 +366,7 @@ class Supernova:
                 self._keep_limits(loaded.config)
                 self._courier.start()
                 before.close()
-            self._source, self._loaded = source, loaded
+            self._source, self._loaded, self._library = source, loaded, library
 
     def _keys(self, vault: Vault) -> KeySource:
         return KeySource(
@@ -281,215 +376,12 @@ class Supernova:
             environment_name=self.config.environment,
         )
 
-    def _request(
-        self,
-        prompt: str,
-        values: Mapping[str, str],
-        *,
-        task: str | None = None,
-        user_id: str | int | None = None,
-        tier: Tier | None = None,
-        quality: Tier | None = None,
-        complexity: Complexity | None = None,
-        session_id: str | int | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        timeout: float | None = None,
-        max_cost: Decimal | float | str | None = None,
-        on_interrupt: OnInterrupt | None = None,
-        model: str | None = None,
-        cache: bool = True,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Request:
-        """Check every argument and make the frozen request."""
-        for name, value in values.items():
-            if not isinstance(value, str) or not value.strip():
-                raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
-            _check_text(name, value)
-        if metadata is not None and not isinstance(metadata, Mapping):
-            raise InvalidRequest(f"metadata must be a mapping of names to texts, not {metadata!r:.60}")
-        template = prompts.get(prompt)
-        task = task or template.task
-        tasks = self.config.routing.tasks
-        if task not in tuple(tasks):
-            raise InvalidRequest(
-                f"task {task!r} is not configured; choose one of: {', '.join(tasks)}, "
-                f"or add it under 'routing.tasks'"
-            )
-        if not isinstance(cache, bool):
-            raise InvalidRequest(f"cache must be True or False, not {cache!r:.60}")
-        tier = _one_tier(tier, quality, complexity)
-        reason = "asked for"
-        if complexity is not None:
-            tier, reason = _tier_for(complexity, "\n".join(values.values()))
-        elif tier is None:
-            tier, reason = tasks[task], f"task {task!r}"
-        return Request(
-            id=uuid.uuid4().hex,
-            messages=template.render(values),
-            tier=tier,
-            task=task,
-            max_tokens=_whole("max_tokens", max_tokens, self.config.routing.max_tokens, MOST_TOKENS),
-            user_id=_id("user_id", user_id),
-            session_id=_id("session_id", session_id),
-            temperature=_within("temperature", temperature, 0, 2),
-            timeout=_within("timeout", timeout, 0.001, 86_400) or self.config.routing.deadline,
-            max_cost=_usd("max_cost", max_cost),
-            on_interrupt=_one_of("on_interrupt", on_interrupt, self.config.routing.on_interrupt),
-            model=model,
-            metadata=dict(metadata or {}),
-            prompt_name=template.name,
-            prompt_hash=template.hash,
-            tier_reason=reason,
-            may_degrade=complexity != "critical",
-            cache=cache,
-        )
-
-
-class Stream:
-    """An answer as it comes. After the end, ``reply`` is the finished answer.
-
-    Leaving early ends the provider call, and charges what was received.
-    """
-
-    def __init__(self, client: Supernova, request: Request) -> None:
-        self._client = client
-        self._request = request
-        self._source: AsyncGenerator[str | Reply, None] | None = None
-        self._turn = asyncio.Lock()  # used on the engine's loop, where a cancelled step takes a while to end
-        self._reply: Reply | None = None
-
-    @property
-    def reply(self) -> Reply:
-        """The finished answer.
-
-        Raises:
-            InvalidRequest: the stream has not come to its end.
-        """
-        if self._reply is None:
-            raise InvalidRequest("the stream has no reply before its end; read it to the end first")
-        return self._reply
-
-    async def __aenter__(self) -> Stream:
-        self._engine = await self._client._ready()
-        self._source = self._engine.stream(self._request)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """End the provider call if it is still going. Calling again does nothing."""
-        if self._source is not None:
-            source, self._source = self._source, None
-            with suppress(NoProvider):  # the client was closed, and that ended it
-                await self._engine.run(_close(source, self._turn))
-
-    def __aiter__(self) -> Stream:
-        return self
-
-    async def __anext__(self) -> str:
-        if self._source is None:
-            if self._reply is not None:
-                raise StopAsyncIteration
-            raise InvalidRequest("open the stream first: async with stream(…) as s")
-        piece = await self._engine.run(_next(self._source, self._turn))
-        if isinstance(piece, Reply):
-            self._reply = piece
-            await self.aclose()
-            raise StopAsyncIteration
-        return piece
-
-
-async def _next(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) -> str | Reply:
-    async with turn:
-        return await anext(source)
-
-
-async def _close(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) -> None:
-    async with turn:
-        await source.aclose()
+    def _request(self, prompt: str, values: Mapping[str, Any], **options: Any) -> Request:
+        return arguments.build(self.config.routing, self._library.get(prompt), values, **options)
 
 
 def _load(source: Config | str | Path | None) -> Loaded:
     return Loaded.of(source) if isinstance(source, Config) else configuration.load(source)
-
-
-def _check_text(name: str, value: str) -> None:
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InvalidRequest(f"{name} holds half a character (a lone surrogate) and cannot be sent as text")
-
-
-def _id(name: str, value: str | int | None) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise InvalidRequest(f"{name} must be a text or a whole number, not {value!r:.60}")
-    _check_text(name, str(value))
-    return str(value)
-
-
-def _one_tier(tier: Tier | None, quality: Tier | None, complexity: Complexity | None) -> Tier | None:
-    """Return the tier that was asked for by either of its names, None if a task or a complexity decides."""
-    for name, value in (("tier", tier), ("quality", quality)):
-        if value is not None and value not in TIERS:
-            raise InvalidRequest(f"{name} {value!r} is not known; choose one of: {', '.join(TIERS)}")
-    if tier and quality and tier != quality:
-        raise InvalidRequest(f"tier {tier!r} and quality {quality!r} are two names of one thing; give one")
-    asked = tier or quality
-    if asked and complexity is not None:
-        raise InvalidRequest(
-            f"complexity {complexity!r} would choose the tier, and {asked!r} is given; give one"
-        )
-    return asked
-
-
-def _tier_for(complexity: Complexity, text: str) -> tuple[Tier, str]:
-    """Return the tier for so hard a question, and why it is that."""
-    if complexity == "auto":
-        found = estimate(text)
-        return TIER_OF[found.complexity], f"complexity auto: {found.complexity} ({found.why})"
-    if complexity not in tuple(TIER_OF):
-        known = ", ".join((*TIER_OF, "auto"))
-        raise InvalidRequest(f"complexity {complexity!r} is not known; choose one of: {known}")
-    return TIER_OF[complexity], f"complexity: {complexity}"
-
-
-def _one_of(name: str, value: OnInterrupt | None, default: OnInterrupt) -> OnInterrupt:
-    known = get_args(OnInterrupt)
-    if value is not None and value not in known:
-        raise InvalidRequest(f"{name} {value!r:.60} is not known; choose one of: {', '.join(known)}")
-    return value or default
-
-
-def _whole(name: str, value: int | None, default: int, most: int) -> int:
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise InvalidRequest(f"{name} must be a whole number from 1 to {most}, not {value!r}")
-    return value
-
-
-def _within(name: str, value: float | None, least: float, most: float) -> float | None:
-    if value is not None and not (
-        isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-    ):
-        raise InvalidRequest(f"{name} must be a number from {least:g} to {most:g}, not {value!r}")
-    return value
-
-
-def _usd(name: str, value: Decimal | float | str | None) -> Decimal | None:
-    if value is None:
-        return None
-    try:
-        usd = decimal(value)
-    except ValueError as error:
-        raise InvalidRequest(f"{name} must be an amount of USD: {error}") from None
-    if usd <= 0:
-        raise InvalidRequest(f"{name} must be more than 0 USD, not {value!r}")
-    return usd
 
 
 _default: Supernova | None = None

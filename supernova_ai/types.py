@@ -26,6 +26,9 @@ CostBasis = Literal["exact", "estimated", "bound", "unknown", "cached"]
 """exact: the provider's own usage; estimated: counted from what was received; bound: the hold itself;
 unknown: tokens are known and the model's price is not, which no budget allows; cached: nobody was asked."""
 
+Kind = Literal["image", "pdf"]
+"""What an attachment is."""
+
 Outcome = Literal["held", "settled", "released", "lost"]
 """The state of a hold. Held is open; settled, released and lost are its three ends."""
 
@@ -58,11 +61,25 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """An image, or a PDF document of so many pages, that goes along with a request."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+    pages: int | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What a model must be able to read."""
+        return "image" if self.pages is None else "pdf"
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call by the user, complete before anything is sent. Timeout in seconds, ``max_cost`` in USD.
 
     ``tier_reason`` says why it is this tier; without ``may_degrade`` no cheaper one may answer. ``cache``
-    says whether an answer kept from before will do.
+    says whether an answer kept from before will do. Attachments belong to the last of ``messages``.
     """
 
     id: str
@@ -83,6 +100,7 @@ class Request:
     tier_reason: str = "asked for"
     may_degrade: bool = True
     cache: bool = True
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +152,8 @@ class Reply:
     ``first_token_s`` count from the call itself, retries included. ``quality_score`` is 0 to 1, or
     None where nothing was checked. ``fitted_to`` is the bound on the answer, in tokens, where a budget had to
     lower what was asked for. ``tier_reason`` says in a few words why this tier answered. A ``cached`` answer
-    was kept from before: nobody was asked, and ``usage`` is what it took then.
+    was kept from before: nobody was asked, and ``usage`` is what it took then. ``sentiment``, from -1 to 1,
+    is what a sentiment analysis found, or else ``no_sentiment`` says why there is none.
     """
 
     content: str
@@ -153,6 +172,8 @@ class Reply:
     cached: bool = False
     quality_score: float | None = None
     tier_reason: str = ""
+    sentiment: float | None = None
+    no_sentiment: str | None = None
 
     def __str__(self) -> str:
         return self.content

@@ -5,6 +5,7 @@ from supernova_ai.config.environment import read_environ
 from supernova_ai.config.load import Loaded, data_folder, load
 from supernova_ai.config.schema import (
     Alerts,
+    Attachments,
     Breaker,
     Budget,
     Cache,
@@ -16,6 +17,7 @@ from supernova_ai.config.schema import (
     Provider,
     Retention,
     Routing,
+    Sessions,
     Spike,
     Timeout,
 )
@@ -23,6 +25,7 @@ from supernova_ai.config.schema import (
 __all__ = [
     "AdviceRules",
     "Alerts",
+    "Attachments",
     "Breaker",
     "Budget",
     "Cache",
@@ -35,6 +38,7 @@ __all__ = [
     "Provider",
     "Retention",
     "Routing",
+    "Sessions",
     "Spike",
     "Timeout",
     "data_folder",

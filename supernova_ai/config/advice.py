@@ -27,12 +27,16 @@ _Below = Annotated[float, Field(strict=True, ge=-1, lt=0)]
 class AdviceRules(BaseModel):
     """How signals become an action. A pair is the value for risk score 0 and that for 100; between, a line.
 
+    ``mode`` is how a model's words are kept to the facts: "verify" checks its figures, in "slots" it writes
+    none. Without ``keep_bars`` a record keeps the hash of the bars, and cannot be replayed.
     ``volatile`` is the annualised volatility (0.45: 45 %) from which an asset class counts as volatile, and
     ``avoid`` how many times that a client bears. ``rsi`` is where oversold ends and overbought begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    mode: Literal["verify", "slots"] = "verify"
+    keep_bars: Annotated[bool, Field(strict=True)] = True
     min_bars: Annotated[int, Field(strict=True, ge=30)] = 30
     sentiment: _Share = 0.25
     buy: tuple[_Above, _Above] = (0.4, 0.15)

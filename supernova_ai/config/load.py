@@ -31,7 +31,8 @@ class Loaded:
     """A checked configuration, and where it came from.
 
     ``version`` names its content (12 hex digits); ``sources`` go from the strongest to the weakest;
-    ``database`` is a path or URL; ``origins`` maps each dotted setting to the place that had the last word.
+    ``database`` is a path or URL; ``origins`` maps each dotted setting to the place that had the last word;
+    ``prompts`` are the folders of the user's own templates, whether they exist or not.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Loaded:
     sources: tuple[str, ...]
     database: str = field(repr=False)  # a URL may carry a password
     origins: Mapping[str, str] = field(repr=False)
+    prompts: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, config: Config, *, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -96,7 +98,8 @@ def load(
     named = sorted((node.place for node in variables.values()), key=lambda place: place.startswith(".env"))
     files = [str(file) for file in (overlay, base) if file]
     sources = (*(["arguments"] if overrides else []), *named, *files, _BUILT_IN)
-    return _loaded(config, merged, sources, dict(places(tree)))
+    prompts = (base.parent / "prompts",) if base else ()
+    return _loaded(config, merged, sources, dict(places(tree)), prompts)
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:
@@ -151,7 +154,11 @@ def _validate(tree: Node, problems: list[str]) -> Config:
 
 
 def _loaded(
-    config: Config, environ: Mapping[str, str], sources: tuple[str, ...], origins: Mapping[str, str]
+    config: Config,
+    environ: Mapping[str, str],
+    sources: tuple[str, ...],
+    origins: Mapping[str, str],
+    prompts: tuple[Path, ...] = (),
 ) -> Loaded:
     # What is shown is hashed: the hash of a password could confirm a guess at it.
     canonical = json.dumps(config.shown(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -161,4 +168,5 @@ def _loaded(
         sources=sources,
         database=config.database or str(data_folder(environ) / "supernova.db"),
         origins=origins,
+        prompts=prompts,
     )

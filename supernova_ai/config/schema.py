@@ -164,9 +164,27 @@ class Alerts(_Section):
 
 
 class Retention(_Section):
-    """After how many days ``supernova ledger archive`` moves attempts into files. None: they are kept."""
+    """Days after which ``supernova ledger archive`` moves attempts into files and ``supernova advice prune``
+    deletes records of advice. None: they are kept.
+    """
 
     attempts: Count | None = None
+    advice: Count | None = 2190
+
+
+class Sessions(_Section):
+    """Whether what was said in a session goes along with the next call; how many tokens, how many days."""
+
+    history: bool = False
+    tokens: Annotated[int, Field(strict=True, ge=1000, le=1_000_000)] = 4000
+    keep_days: Count = 30
+
+
+class Attachments(_Section):
+    """Whether a file may be named by its address, and the megabytes that the files of one call may have."""
+
+    urls: bool = False
+    max_mb: Annotated[int, Field(strict=True, ge=1, le=30)] = 10
 
 
 class Keys(_Section):
@@ -228,6 +246,8 @@ class Config(_Section):
     budgets: tuple[Budget, ...] = Field(default_factory=_default_budgets)
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
+    sessions: Sessions = Sessions()
+    attachments: Attachments = Attachments()
     keys: Keys = Keys()
     advice: AdviceRules = AdviceRules()
 

@@ -51,6 +51,7 @@ class MasterKey:
     wrapping: AESGCM = field(repr=False)
     audit: hmac.HMAC = field(repr=False)
     fingerprint: hmac.HMAC = field(repr=False)
+    sessions: AESGCM = field(repr=False)
 
     @classmethod
     def of(cls, master: bytes) -> MasterKey:
@@ -68,6 +69,7 @@ class MasterKey:
             wrapping=AESGCM(derive(master, "wrapping")),
             audit=hmac.new(derive(master, "audit"), digestmod="sha256"),
             fingerprint=hmac.new(derive(master, "fingerprint"), digestmod="sha256"),
+            sessions=AESGCM(derive(master, "sessions")),
         )
 
 

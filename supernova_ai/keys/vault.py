@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peewee import Database
 
 from supernova_ai.errors import InvalidRequest, KeyNotFound
@@ -148,6 +149,22 @@ class Vault:
             MasterKeyError: there is no master key, or it is not this store's.
         """
         return unseal(self._master().wrapping, sealed.place, sealed.record)
+
+    def session_cipher(self) -> AESGCM:
+        """Return what conversations are sealed with; from then on the store takes no other master key.
+
+        Raises:
+            MasterKeyError: there is no master key, or it is not this store's.
+        """
+        master = self._master()
+
+        def claim(database: Database) -> None:
+            records.lock(database)
+            self._claim(database, master)
+
+        if self._store.read(records.sealed_with) is None:
+            self._store.write(claim).result()
+        return master.sessions
 
     def verify_audit(self) -> AuditReport:
         """Check the audit chain.

@@ -257,6 +257,52 @@ class Journal(Table):
     reason = TextField()
 
 
+class Advice(Table):
+    """Advice as it was given; each row's hash covers the row before it."""
+
+    number = IntegerField(primary_key=True)
+    id = TextField(unique=True)
+    created_ms = BigIntegerField()
+    user = TextField(null=True, index=True, column_name="user_token")  # of UserToken, never the user's id
+    symbol = TextField()
+    action = TextField()
+    content = TextField()  # canonical JSON: all that was computed, said and asked
+    bars = TextField(null=True)  # compressed; their hash is in the content, so that they can go
+    news = TextField(null=True)  # likewise
+    hash = TextField()
+
+
+class Link(Table):
+    """Where the chain of advice ends ("head"), and up to where its rows are gone by age ("pruned")."""
+
+    name = TextField(primary_key=True)
+    number = IntegerField()
+    hash = TextField()
+
+    class Meta:
+        table_name = "advice_chain"
+
+
+class UserToken(Table):
+    """By which token a user is known in advice; without this row nobody can tell whose it was."""
+
+    user = TextField(primary_key=True, column_name="user_id")
+    token = TextField(unique=True)
+
+
+class SessionTurn(Table):
+    """One exchange of a conversation, or the summary of those before it, sealed for its place."""
+
+    user = TextField(column_name="user_id")  # "" where the call named none
+    session = TextField(column_name="session_id")
+    number = IntegerField()
+    at_ms = BigIntegerField(index=True)
+    sealed = BlobField()
+
+    class Meta:
+        primary_key = CompositeKey("user", "session", "number")
+
+
 TABLES: tuple[type[Table], ...] = (
     Meta,
     Key,
@@ -272,4 +318,8 @@ TABLES: tuple[type[Table], ...] = (
     Health,
     Alert,
     Journal,
+    Advice,
+    Link,
+    UserToken,
+    SessionTurn,
 )

@@ -1,0 +1,202 @@
+"""Attachments: what is read, how its kind is told, and what is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.client import HTTPException
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfWriter
+
+from supernova_ai import InvalidRequest
+from supernova_ai.attachments import addresses, load
+from supernova_ai.config import Attachments
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+USUAL = Attachments()
+URLS = Attachments(urls=True)
+
+
+def pdf(pages: int = 1, password: str | None = None) -> bytes:
+    writer, file = PdfWriter(), BytesIO()
+    for _ in range(pages):
+        writer.add_blank_page(100, 100)
+    if password:
+        writer.encrypt(password)
+    writer.write(file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "pages"),
+    [
+        (PNG, "image/png", None),
+        (b"\xff\xd8\xff\xe0rest", "image/jpeg", None),
+        (b"GIF89a rest", "image/gif", None),
+        (b"RIFF\x10\0\0\0WEBPrest", "image/webp", None),
+        (pdf(), "application/pdf", 1),
+        (pdf(3), "application/pdf", 3),
+    ],
+)
+def test_the_kind_is_told_by_the_first_bytes(
+    data: bytes, media_type: str, pages: int | None, tmp_path: Path
+) -> None:
+    """Bytes, a path and a path as text give the same, whatever the file is called."""
+    file = tmp_path / "misnamed.txt"
+    file.write_bytes(data)
+    for given in (data, file, str(file)):
+        (found,) = load([given], USUAL)
+        assert (found.media_type, found.data, found.pages) == (media_type, data, pages)
+        assert found.kind == ("image" if pages is None else "pdf")
+
+
+def test_nothing_shows_the_bytes() -> None:
+    """The bytes are in no repr, so in no log and no traceback either."""
+    (found,) = load([PNG + b"my face"], USUAL)
+    assert "face" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (PNG, "attachments must be a list, not bytes"),
+        ("chart.png", "attachments must be a list, not str"),
+        (5, "attachments must be a list"),
+        ([5], "attachment 1 must be bytes, a path or an address, not int"),
+        ([PNG, b""], "attachment 2 is neither a PNG"),
+        ([b"MZ\x90\0 a program"], "attachment 1 is neither a PNG, JPEG, WebP or GIF image nor a PDF"),
+        ([b"<svg/>"], "neither"),
+        (["/nowhere/chart.png"], "attachment 1 (/nowhere/chart.png) cannot be read: "),
+        (["/"], "cannot be read"),
+        (["half\0name"], "cannot be read"),
+        ([b"%PDF-1.7 nonsense"], "attachment 1 is a damaged PDF"),
+        ([pdf(1, "secret")], "attachment 1 is an encrypted PDF"),
+        ([pdf(0)], "attachment 1 is a PDF without pages"),
+        ([PNG] * 21, "21 attachments are too many"),
+        (["https://example.org/chart.png"], "set 'attachments.urls: true'"),
+        (["file:///etc/passwd"], "set 'attachments.urls: true'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_refused_is_named(given: Any, words: str) -> None:
+    """A refusal says which attachment it is about, and what would be right."""
+    with pytest.raises(InvalidRequest) as raised:
+        load(given, USUAL)
+    assert words in str(raised.value)
+
+
+def test_the_size_of_all_together_is_bounded(tmp_path: Path) -> None:
+    """More megabytes than configured are refused, and a huge file is not even read to its end."""
+    half = PNG + bytes(600_000)
+    assert len(load([half], Attachments(max_mb=1))) == 1
+    with pytest.raises(InvalidRequest, match=r"attachment 2 makes the attachments larger than 1 MB together"):
+        load([half, half], Attachments(max_mb=1))
+    huge = tmp_path / "huge.png"
+    with huge.open("wb") as file:
+        file.truncate(10**12)  # sparse: it takes no room on the disk
+    with pytest.raises(InvalidRequest, match="larger than 1 MB"):
+        load([huge], Attachments(max_mb=1))
+
+
+class Connection:
+    """Stands in for an HTTPS connection: to which address it leads, and what is answered there."""
+
+    peer, status, body, failure = "93.184.216.34", 200, PNG, None
+    asked: list[str]
+
+    def __init__(self, host: str, port: int | None, timeout: float) -> None:
+        self.host, self.port, self.timeout = host, port, timeout
+
+    def connect(self) -> None:
+        if self.failure:
+            raise self.failure
+        self.sock = self
+
+    def getpeername(self) -> tuple[str, int]:
+        return self.peer, 443
+
+    def request(self, method: str, path: str, headers: dict[str, str]) -> None:
+        type(self).asked.append(f"{method} {self.host}{path}")
+
+    def getresponse(self) -> Connection:
+        return self
+
+    def read(self, most: int) -> bytes:
+        return self.body[:most]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Set what is at every address; give the list of what is asked there."""
+
+    def set_(**given: Any) -> list[str]:
+        kind = type("Set", (Connection,), given | {"asked": []})
+        monkeypatch.setattr(addresses, "HTTPSConnection", kind)
+        return kind.asked  # type: ignore[attr-defined, no-any-return]
+
+    return set_
+
+
+def test_an_address_is_fetched_where_that_is_allowed(web: Callable[..., list[str]]) -> None:
+    """With ``attachments.urls`` the file is fetched here, once, and no further than its size may be."""
+    asked = web()
+    (found,) = load(["https://example.org/a chart.png?x=1 2#here"], URLS)
+    assert (found.data, asked) == (PNG, ["GET example.org/a%20chart.png?x=1%202"])
+    web(body=PNG + bytes(2_000_000))
+    with pytest.raises(InvalidRequest, match="larger than 1 MB"):
+        load(["https://example.org/"], Attachments(urls=True, max_mb=1))
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "127.0.0.1",
+        "10.0.0.8",
+        "192.168.1.1",
+        "169.254.169.254",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+        "0.0.0.0",
+        "100.64.0.1",
+        "224.0.0.1",
+    ],
+)
+def test_no_address_leads_into_this_network(peer: str, web: Callable[..., list[str]]) -> None:
+    """What counts is the address that was reached, not the name: nothing is asked of a private one."""
+    asked = web(peer=peer)
+    with pytest.raises(InvalidRequest, match="not a public address"):
+        load(["https://harmless.example/chart.png"], URLS)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("address", "given", "words"),
+    [
+        ("http://example.org/", {}, "must be at an https:// address"),
+        ("file:///etc/passwd", {}, "must be at an https:// address"),
+        ("https://", {}, "must be at an https:// address"),
+        ("https://example.org:port/", {}, "no valid address"),
+        ("https://example.org/", {"status": 302}, "example.org answered 302"),
+        ("https://example.org/", {"status": 404}, "answered 404"),
+        ("https://example.org/", {"failure": TimeoutError("timed out")}, "cannot be fetched"),
+        ("https://example.org/", {"failure": HTTPException("odd")}, "cannot be fetched"),
+        ("https://example.org/", {"body": b"<html>"}, "neither a PNG"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_fetched_is_named(
+    address: str, given: dict[str, Any], words: str, web: Callable[..., list[str]]
+) -> None:
+    """No redirection is followed, and whatever goes wrong is the caller's to know."""
+    web(**given)
+    with pytest.raises(InvalidRequest, match="attachment 1") as raised:
+        load([address], URLS)
+    assert words in str(raised.value)

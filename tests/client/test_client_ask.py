@@ -1,0 +1,59 @@
+"""Any prompt of the library can be asked, and the store opened without a model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supernova_ai import InvalidRequest, StoreError, Supernova
+from supernova_ai.testing import StubProvider
+from tests import desk
+
+
+async def test_a_prompt_is_asked_by_name(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """Its values are checked, None is as if not given, and the attempt names the prompt and its hash."""
+    template = nova.template("summary")
+    values = dict(template.example) | {"unheard_of": None}
+    reply = await nova.ask("summary", values, user_id="ann", tier="standard")
+    assert reply.content == "Diversify, always."
+    (row,) = desk.attempts(path)
+    assert (row.prompt_name, row.prompt_hash, row.user) == ("summary", template.hash, "ann")
+    with pytest.raises(InvalidRequest, match="there is no prompt 'poem'"):
+        await nova.ask("poem", {})
+    with pytest.raises(InvalidRequest, match="unheard_of is none of its variables"):
+        await nova.ask("summary", dict(template.example) | {"unheard_of": "x"})
+    assert len(stub.chats) == 1
+
+
+async def test_the_store_is_one_with_that_of_calls(nova: Supernova) -> None:
+    """What is opened for records serves calls too, and ends with the client."""
+    store = nova.store()
+    await nova.chat("What now?", tier="standard")
+    assert nova.store() is store
+    nova.close()
+    assert store.closed
+    nova.close()
+
+
+def test_the_store_needs_no_litellm(tmp_path: Path) -> None:
+    """Records are kept where LiteLLM is not even imported; closing without a call works."""
+    program = (
+        "import sys; from supernova_ai import Supernova\n"
+        f"nova = Supernova({str(tmp_path / 'supernova.yaml')!r})\n"
+        "nova.store().read(lambda database: None); nova.close()\n"
+        "sys.exit('litellm' in sys.modules)"
+    )
+    (tmp_path / "supernova.yaml").write_text(f"database: {tmp_path / 'nova.db'}\n")
+    assert subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False).returncode == 0
+
+
+def test_a_store_that_cannot_be_opened_says_so(nova: Supernova) -> None:
+    """At every call, and the client can be closed."""
+    broken = Supernova(nova.config.model_copy(update={"database": "/dev/null/x/nova.db"}))
+    for _ in range(2):
+        with pytest.raises(StoreError, match="/dev/null"):
+            broken.store()
+    broken.close()

@@ -1,0 +1,189 @@
+"""Attachments through the client: who is asked, what is sent, what is held, and where nothing is kept."""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64encode
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supernova_ai import BudgetExceeded, InvalidRequest, Supernova
+from supernova_ai.testing import Answer, Failure, StubProvider
+from supernova_ai.types import Usage
+from tests import desk
+from tests.attachments.test_attachments import PNG, pdf
+
+Open = Callable[..., Supernova]
+
+SECRET = PNG + b"a face that nobody else may see" * 20
+ENCODED = b64encode(SECRET).decode()
+
+
+async def test_openai_gets_parts(nova: Supernova, stub: StubProvider) -> None:
+    """Images and documents come before the text, in OpenAI's form, of a plain call and of a streamed one."""
+    document = pdf()
+    await nova.chat("What is this?", attachments=[SECRET, document])
+    await nova.chat("What is this?", attachments=[SECRET, document], streaming=True)
+    async with nova.stream("What is this?", attachments=[SECRET, document]) as stream:
+        async for _ in stream:
+            pass
+    for request in stub.chats:
+        image, file, text = request.body["messages"][-1]["content"]
+        assert image["image_url"] == {"url": f"data:image/png;base64,{ENCODED}", "detail": "high"}
+        assert file["file"]["filename"] == "document-2.pdf"
+        assert file["file"]["file_data"] == f"data:application/pdf;base64,{b64encode(document).decode()}"
+        assert text == {"type": "text", "text": "What is this?"}
+    assert len(stub.chats) == 3
+
+
+async def test_anthropic_gets_blocks(open_nova: Open, stub: StubProvider) -> None:
+    """For Anthropic they become an image block and a document block."""
+    nova = open_nova({"anthropic": stub.url})
+    await nova.chat("What is this?", attachments=[SECRET, pdf()])
+    image, document, text = stub.chats[0].body["messages"][-1]["content"]
+    assert image["source"] == {"type": "base64", "media_type": "image/png", "data": ENCODED}
+    assert (document["type"], document["source"]["media_type"]) == ("document", "application/pdf")
+    assert text["text"] == "What is this?"
+
+
+async def test_an_analysis_takes_them_too(nova: Supernova, stub: StubProvider) -> None:
+    """The text to analyse stays in its fence, with the attachment before it."""
+    await nova.analyze("Acme rose.", attachments=[SECRET], tier="standard")
+    image, text = stub.chats[0].body["messages"][-1]["content"]
+    assert image["type"] == "image_url"
+    assert "Acme rose." in text["text"]
+
+
+async def test_who_cannot_read_it_is_passed_over(
+    open_nova: Open, stub_provider: Any, stub: StubProvider
+) -> None:
+    """Providers whose model reads no images are not asked, though they come first."""
+    blind = stub_provider("I see nothing.")
+    nova = open_nova({"ollama": blind.url, "openai": stub.url})
+    assert (await nova.chat("What is this?", attachments=[SECRET])).provider == "openai"
+    assert (await nova.chat("And now?")).provider == "ollama"
+    assert (len(blind.chats), len(stub.chats)) == (1, 1)
+
+
+async def test_a_cheaper_tier_that_can_read_it_answers(open_nova: Open, stub: StubProvider) -> None:
+    """Where no model of the tier reads it and one of a cheaper tier does, that one answers."""
+    models = {"premium": "gpt-3.5-turbo", "standard": "gpt-4o-mini"}
+    nova = open_nova({"openai": {"url": stub.url, "models": models}})
+    assert (await nova.chat("What is this?", tier="premium", attachments=[SECRET])).tier == "standard"
+    refused: list[dict[str, Any]] = [{"complexity": "critical"}, {"model": "gpt-3.5-turbo"}]
+    for given in refused:
+        with pytest.raises(InvalidRequest, match=r"not openai/gpt-3\.5-turbo"):
+            await nova.chat("What is this?", attachments=[SECRET], **given)
+
+
+@pytest.mark.parametrize(("attached", "kinds"), [(SECRET, "images"), (pdf(), "PDF documents")])
+async def test_nobody_can_read_it(
+    open_nova: Open, stub: StubProvider, path: Path, attached: bytes, kinds: str
+) -> None:
+    """Where no model can read it the call is refused with their names, and nothing is sent or held."""
+    nova = open_nova({"ollama": stub.url})
+    with pytest.raises(InvalidRequest, match=f"can read {kinds}.*not ollama/llama3.1"):
+        await nova.chat("What is this?", attachments=[attached])
+    with pytest.raises(InvalidRequest, match=kinds):
+        await nova.quote("What is this?", attachments=[attached])
+    assert (stub.chats, desk.attempts(path)) == ([], [])
+
+
+async def test_they_are_in_the_hold(open_nova: Open, stub: StubProvider, path: Path) -> None:
+    """An image is held at its documented most, a document by its pages, and a quote says the same."""
+    nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-4.1"}}})
+    per_token = Decimal("0.000002")
+    costs = []
+    for attached in ([], [SECRET], [SECRET, SECRET], [pdf(3)]):
+        await nova.chat("What is this?", attachments=attached)
+        quote = await nova.quote("What is this?", attachments=attached)
+        costs.append(Decimal(desk.attempts(path)[-1].held) / 10**9)
+        assert quote.worst_case["openai/gpt-4.1"] == costs[-1]
+    plain, *more = costs
+    assert [cost - plain for cost in more] == [per_token * n for n in (5_000, 10_000, 24_000)]
+
+
+async def test_a_model_that_counts_images_dearly(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """gpt-4o-mini takes 48,169 tokens for an image: its hold has them, and its usage is believed."""
+    stub.script.append(Answer("A face.", usage=Usage(prompt=48_180, completion=3)))
+    reply = await nova.chat("What is this?", attachments=[SECRET])
+    (row,) = desk.attempts(path)
+    assert reply.cost_basis == "exact"
+    assert row.cost <= row.held
+
+
+async def test_a_cap_refuses_what_is_attached(nova: Supernova, stub: StubProvider) -> None:
+    """A cap that the question alone would keep refuses it with an image."""
+    await nova.chat("What is this?", max_cost="0.004")
+    with pytest.raises(BudgetExceeded):
+        await nova.chat("What is this?", max_cost="0.004", attachments=[SECRET])
+    assert len(stub.chats) == 1
+
+
+async def test_an_estimate_counts_them(open_nova: Open, stub: StubProvider, path: Path) -> None:
+    """Where the provider gives no usage, what is attached is counted too."""
+    nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-4.1"}}})
+    stub.script.append(Answer("A face.", usage="missing"))
+    reply = await nova.chat("What is this?", attachments=[SECRET])
+    assert reply.cost_basis == "estimated"
+    assert 5_000 < reply.usage.prompt < 5_100
+
+
+async def test_a_resumed_stream_sends_them_again(
+    open_nova: Open, stub: StubProvider, stub_provider: Any
+) -> None:
+    """Who goes on with a broken answer gets the attachment with the question that it belongs to."""
+    broken = stub_provider(Failure(500, after_tokens=2, text="The chart shows that"))
+    nova = open_nova({"openai": broken.url, "anthropic": stub.url})
+    await nova.chat("What is this?", attachments=[SECRET], streaming=True)
+    question, said, go_on = stub.chats[0].body["messages"]
+    assert question["content"][0]["source"]["data"] == ENCODED
+    assert "source" not in str(said) + str(go_on)
+
+
+async def test_they_belong_to_this_message_only(open_nova: Open, stub: StubProvider) -> None:
+    """In a session the text goes along with what is said next, and the attachment does not."""
+    nova = open_nova({"openai": stub.url}, sessions={"history": True})
+    await nova.chat("What is this?", session_id="s", attachments=[SECRET])
+    await nova.chat("And this?", session_id="s", attachments=[pdf()])
+    first, _, last = stub.chats[1].body["messages"]
+    assert first["content"] == "What is this?"
+    assert [part["type"] for part in last["content"]] == ["file", "text"]
+
+
+async def test_another_image_is_another_question(open_nova: Open, stub: StubProvider) -> None:
+    """An answer that was kept is for the same attachments only."""
+    nova = open_nova({"openai": stub.url}, cache={"type": "memory"})
+    cached = [
+        (await nova.chat("What is this?", attachments=attached)).cached
+        for attached in ([SECRET], [SECRET], [PNG], [], [SECRET])
+    ]
+    assert cached == [False, True, False, False, True]
+
+
+async def test_nothing_keeps_the_bytes(
+    nova: Supernova, stub: StubProvider, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the database nor any log, LiteLLM's own at its most talkative included, has the bytes."""
+    caplog.set_level(logging.DEBUG)
+    await nova.chat("What is this?", attachments=[SECRET])
+    nova.close()
+    for file in path.parent.glob(f"{path.name}*"):
+        assert SECRET[8:] not in file.read_bytes()
+        assert ENCODED.encode()[:200] not in file.read_bytes()
+    assert ENCODED[:100] not in caplog.text
+    assert "nobody else" not in caplog.text
+
+
+async def test_what_is_wrong_is_refused_first(nova: Supernova, stub: StubProvider) -> None:
+    """An attachment that cannot be read is an InvalidRequest, and nothing is sent."""
+    with pytest.raises(InvalidRequest, match="attachment 1"):
+        await nova.chat("What is this?", attachments=["/nowhere.png"])
+    with pytest.raises(InvalidRequest, match="attachment 1"):
+        async with nova.stream("What is this?", attachments=["/nowhere.png"]):
+            pass
+    assert stub.chats == []
