@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from supernova_ai.client import Stream, Supernova, analyze, chat, stream
+    from supernova_ai.advisor.advise import aadvise, advise
+    from supernova_ai.advisor.details import Advice
+    from supernova_ai.client import Supernova, analyze, chat, stream
     from supernova_ai.config import Config
     from supernova_ai.errors import (
         AuthenticationFailed,
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
         SupernovaError,
         VaultError,
     )
+    from supernova_ai.streams import Stream
     from supernova_ai.types import Attempt, Quote, Reply, Usage
 
 __all__ = [
+    "Advice",
     "Attempt",
     "AuthenticationFailed",
     "BudgetExceeded",
@@ -72,15 +76,20 @@ __all__ = [
     "SupernovaError",
     "Usage",
     "VaultError",
+    "aadvise",
+    "advise",
     "analyze",
     "chat",
     "stream",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Stream", "Supernova", "analyze", "chat", "stream"), "client"),
+    **dict.fromkeys(("Supernova", "analyze", "chat", "stream"), "client"),
     **dict.fromkeys(("Attempt", "Quote", "Reply", "Usage"), "types"),
+    **dict.fromkeys(("aadvise", "advise"), "advisor.advise"),
+    "Advice": "advisor.details",
     "Config": "config",
+    "Stream": "streams",
 }
 
 

@@ -44,6 +44,7 @@ def check(
     symbol: str | None = None,
     action: str | None = None,
     directions: Mapping[str, float] | None = None,
+    rsi: tuple[float, float] = (30, 70),
 ) -> Report:
     """Return the claims of the filled text; a figure or date outside a slot does not hold, even a true one.
 
@@ -52,7 +53,9 @@ def check(
     """
     facts = tuple(facts)
     filled, slots = _fill(text, facts)
-    report = grounding.check(filled, facts, symbol=symbol, action=action, directions=directions or {})
+    report = grounding.check(
+        filled, facts, symbol=symbol, action=action, directions=directions or {}, rsi=rsi
+    )
     unknown = [slot for slot in slots if slot.verdict != "grounded"]
     claims = [_outside(claim, slots) for claim in report.claims if not _in(claim, unknown)]
     covered = [slot for slot in slots if not _in(slot, claims)]

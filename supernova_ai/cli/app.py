@@ -40,15 +40,19 @@ EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
 _HOMES = {
     "chat": "ask:chat",
     "analyze": "ask:analyze",
+    "advise": "advise:advise",
+    "advice": "advise:app",
     "demo": "ask:demo",
     "version": "config:version",
     "costs": "costs:app",
     "health": "health:app",
     "keys": "keys:app",
     "ledger": "ledger:app",
+    "privacy": "privacy:app",
     "alerts": "alerts:app",
     "config": "config:app",
     "prices": "prices:app",
+    "prompts": "prompts:app",
 }
 """Each command, in the order of the help: its module in this package, and the function or app in it."""
 

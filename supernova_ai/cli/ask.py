@@ -24,6 +24,8 @@ Model = Annotated[str | None, typer.Option("--model", help="This configured mode
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds, for everything.")]
 MaxCost = Annotated[str | None, typer.Option("--max-cost", help="USD, for everything.")]
+Session = Annotated[str | None, typer.Option("--session", help="Which conversation it belongs to.")]
+Attach = Annotated[list[str] | None, typer.Option("--attach", help="An image or a PDF; may be repeated.")]
 
 
 def chat(
@@ -37,11 +39,14 @@ def chat(
     max_tokens: MaxTokens = None,
     timeout: Timeout = None,
     max_cost: MaxCost = None,
+    session: Session = None,
+    attach: Attach = None,
     json: AsJson = False,
 ) -> None:
     """Answer a message, its text to standard output as it comes."""
     text = read_text(None) if message == "-" else message
-    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost) | {"task": task}
+    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost)
+    options |= {"task": task, "session_id": session, "attachments": attach or []}
     _show(asyncio.run(_chat(config, text, options, json)), json)
 
 
@@ -56,11 +61,13 @@ def analyze(
     max_tokens: MaxTokens = None,
     timeout: Timeout = None,
     max_cost: MaxCost = None,
+    attach: Attach = None,
     json: AsJson = False,
 ) -> None:
     """Analyse a text; it is treated as material, never as instructions."""
     text = read_text(None if file == "-" else Path(file))
-    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost) | {"analysis_type": type}
+    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost)
+    options |= {"analysis_type": type, "attachments": attach or []}
     _show(asyncio.run(_analyze(config, text, options, json)), json)
 
 

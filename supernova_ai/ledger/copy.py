@@ -1,8 +1,8 @@
 """Copy a ledger to another database, of either engine, and prove that the copy has every row.
 
-Keys stay behind: they are sealed for their own store, and open in no other. So do leases: nobody may be at
-work on either database, for money spent on the one would be unknown to the other. So do breakers: they are
-of the moment.
+Keys and conversations stay behind: they are sealed for their own store, and open in no other. So do leases:
+nobody may be at work on either database, for money spent on the one would be unknown to the other. So do
+breakers: they are of the moment.
 """
 
 from __future__ import annotations
@@ -20,22 +20,38 @@ from supernova_ai.ledger import leases
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import continue_numbers, snapshot
 from supernova_ai.store.tables import (
+    Advice,
     Alert,
     Attempt,
     Daily,
     Journal,
     Key,
     Latency,
+    Link,
     Meta,
     Pattern,
     Payer,
     Process,
     Table,
     Usage,
+    UserToken,
     Window,
 )
 
-COPIED: tuple[type[Table], ...] = (Attempt, Window, Usage, Payer, Daily, Latency, Pattern, Alert, Journal)
+COPIED: tuple[type[Table], ...] = (
+    Attempt,
+    Window,
+    Usage,
+    Payer,
+    Daily,
+    Latency,
+    Pattern,
+    Alert,
+    Journal,
+    Advice,
+    Link,
+    UserToken,
+)
 
 _BEGUN, _DONE = "copy.begun", "copy.done"  # by the id of the store they come from
 _MODULUS = 2**256
@@ -56,7 +72,7 @@ def copy(
     size: int = bulk.PAGE,
     tell: Callable[[str, int], None] = lambda _table, _rows: None,
 ) -> Copied:
-    """Copy every row of attempts, windows, rollups, patterns, alerts and journal; after a crash, go on.
+    """Copy every row but of what stays behind; after a crash, go on.
 
     Args:
         target: an empty ledger, or one that an interrupted copy of the same source left.

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from supernova_ai.secret import redact
 # Named headers only, so that no key, cookie or fact about the machine is kept by oversight.
 _REQUEST_HEADERS = {"content-type", "anthropic-version"}
 _RESPONSE_HEADERS = {"content-type", "retry-after"}
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{256,}={0,2}")
 _MATCH = ("method", "scheme", "host", "port", "path", "query", "body")
 
 
@@ -112,7 +114,7 @@ def _clean_request(request: Any) -> Any:
     if is_loopback(parts.hostname or ""):
         request.uri = parts._replace(netloc="loopback").geturl()
     request.headers = _only(request.headers, _REQUEST_HEADERS)
-    request.body = _redacted(request.body)
+    request.body = _redacted(_without_bytes(request.body))
     return request
 
 
@@ -124,6 +126,13 @@ def _clean_response(response: dict[str, Any]) -> dict[str, Any]:
 
 def _only(headers: Any, names: set[str]) -> dict[str, Any]:
     return {name.lower(): value for name, value in headers.items() if name.lower() in names}
+
+
+def _without_bytes(body: Any) -> Any:
+    # Of what is attached a hash will do: the tape is to say whether it is the same, and not to show it.
+    if not isinstance(body, bytes):
+        return body
+    return _BASE64.sub(lambda run: b"sha256:" + sha256(run[0]).hexdigest().encode(), body)
 
 
 def _redacted(body: Any) -> Any:

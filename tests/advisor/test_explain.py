@@ -173,7 +173,7 @@ def test_the_example_of_the_docs_gives_what_it_shows(
     """docs/advice.md shows what its example prints."""
     root = Path(__file__).parents[2]
     page = (root / "docs" / "advice.md").read_text(encoding="utf-8")
-    example, shown = re.findall(r"^```(?:python|text)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    *_, example, shown = re.findall(r"^```(?:python|text)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(root)
     exec(compile(example, "docs/advice.md", "exec"), {})
     assert capsys.readouterr().out == shown

@@ -109,7 +109,7 @@ def test_analyze(
     source, stdin = ("-", text) if piped else ("news.txt", "")
     result = supernova("analyze", source, "--type", "risk", stdin=stdin)
     assert (result.code, result.out) == (0, "Some risk.\n")
-    assert "<<<TEXT\nRates may rise.\nTEXT>>>" in stub.requests[0].body["messages"][-1]["content"]
+    assert "Rates may rise.\nCONTENT>>>" in stub.requests[0].body["messages"][-1]["content"]
     assert _attempts(supernova)[0]["prompt_name"] == "analysis-risk"
 
 
@@ -224,3 +224,31 @@ def test_killed_stream_shows_as_lost(
     assert float(attempt["held"]) > 0
     assert costs["budgets"][0]["lost"] == attempt["held"]
     assert "lost" in supernova("costs").out
+
+
+def test_chat_and_analyze_take_attachments(
+    stub_provider: Stub, configure: Configure, supernova: Supernova, tmp_path: Path
+) -> None:
+    """Each --attach goes along, and one that cannot be read is a mistake of usage."""
+    stub = stub_provider("A chart.")
+    configure(stub.url)
+    chart, report = tmp_path / "chart.png", tmp_path / "report.txt"
+    chart.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
+    report.write_text("Acme rose.")
+    assert supernova("chat", "What is this?", "--attach", str(chart), "--attach", str(chart)).code == 0
+    assert supernova("analyze", str(report), "--attach", str(chart)).code == 0
+    sent = [request.body["messages"][-1]["content"] for request in stub.chats]
+    assert [[part["type"] for part in parts] for parts in sent] == [
+        ["image_url", "image_url", "text"],
+        ["image_url", "text"],
+    ]
+    refused = supernova("chat", "What is this?", "--attach", str(report))
+    assert (refused.code, len(stub.chats)) == (2, 2)
+    assert "neither a PNG" in refused.err
+
+
+def test_chat_names_its_session(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """With --session the ledger has the conversation's name."""
+    configure(stub_provider("Hold.").url)
+    assert supernova("chat", "What now?", "--session", "talk").code == 0
+    assert [row["session"] for row in _attempts(supernova)] == ["talk"]

@@ -178,3 +178,16 @@ def test_unicode_survives(path: Path) -> None:
 def test_paths(test: str, name: str) -> None:
     """A cassette lies at cassettes/<module>/<test>.yaml, in characters every file system takes."""
     assert cassette_path(Path("/r"), "test_m", test) == Path("/r/cassettes/test_m", f"{name}.yaml")
+
+
+def test_an_attachment_is_kept_as_its_hash(path: Path) -> None:
+    """The bytes of an attachment are not on the tape; another attachment is still another request."""
+    images = [{"url": "data:image/png;base64," + letter * 400 + "=="} for letter in "ab"]
+    with Cassette(path, recording=True) as cassette:
+        answered(cassette, "Hi.", images[0])
+    assert "a" * 64 not in path.read_text()
+    assert "sha256:" in path.read_text()
+    with Cassette(path, recording=False) as cassette:
+        answered(cassette, "", images[0])
+        with pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException):
+            answered(cassette, "", images[1])

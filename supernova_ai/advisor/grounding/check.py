@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding.dates import date_claims
-from supernova_ai.advisor.grounding.directions import direction_claims
+from supernova_ai.advisor.grounding.directions import USUAL_RSI, direction_claims
 from supernova_ai.advisor.grounding.figures import figures
 from supernova_ai.advisor.grounding.judge import Judge
 from supernova_ai.advisor.grounding.meaning import Reading
@@ -33,6 +33,7 @@ def check(
     symbol: str | None = None,
     action: str | None = None,
     directions: Mapping[str, float] = _NONE,
+    rsi: tuple[float, float] = USUAL_RSI,
 ) -> Report:
     """Return every claim of the text, each with the facts it follows from or what is wrong with it.
 
@@ -40,6 +41,7 @@ def check(
         symbol: the asset's ticker; every other is a violation.
         action: buy, sell, hold, reduce or avoid; a text that tells the client otherwise is a violation.
         directions: what the signals say, by the name the text would use ("trend"); positive is up.
+        rsi: below the first it is oversold, above the second overbought.
     """
     facts = tuple(facts)
     names = Names.of(facts)
@@ -59,7 +61,7 @@ def check(
     found = figures(masked)
     judge = Judge(Reading(text, facts, mentions, found))
     claims += map(judge.claim, found)
-    claims += direction_claims(text, facts, mentions, found, directions)
+    claims += direction_claims(text, facts, mentions, found, directions, rsi)
     if action:
         claims += action_claims(text, action)
     return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))

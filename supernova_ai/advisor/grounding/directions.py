@@ -14,8 +14,8 @@ from supernova_ai.advisor.grounding.figures import Figure
 from supernova_ai.advisor.grounding.mentions import Mention, periods_in, periods_of
 from supernova_ai.advisor.grounding.report import Claim
 
-OVERBOUGHT, OVERSOLD = 70, 30
-"""The RSI beyond which an asset is called so."""
+USUAL_RSI = (30.0, 70.0)
+"""Below the first an asset is called oversold, above the second overbought."""
 
 _THAN = re.compile(
     r"\b(?:(?P<up>above|higher than|exceeds?|exceeding|ahead of)"
@@ -50,6 +50,7 @@ def direction_claims(
     mentions: Sequence[Mention],
     figures: Sequence[Figure],
     directions: Mapping[str, float],
+    rsi: tuple[float, float],
 ) -> Iterator[Claim]:
     """Yield a claim for each stated direction; one that is conditional or only near is none.
 
@@ -63,7 +64,7 @@ def direction_claims(
     for match in _EXTREME.finditer(text):
         part = clause(text, match.start())
         indices = [values(fact)[0] for fact in numeric(facts) if fact.id.startswith("rsi")]
-        so = [value > OVERBOUGHT if match["up"] else value < OVERSOLD for value in indices]
+        so = [value > rsi[1] if match["up"] else value < rsi[0] for value in indices]
         if not _UNSURE.search(text, part.start, match.start()):
             yield _claim(text, match, part.start, [1 if extreme else -1 for extreme in so], 1, "the RSI")
     for match in _MOTION.finditer(text):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from supernova_ai.advisor import quality
+from supernova_ai import quality
 from supernova_ai.advisor.grounding import Claim, Report
-from supernova_ai.advisor.quality import assess, score
+from supernova_ai.quality import assess, score
 
 LOREM = (
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et "

@@ -1,0 +1,69 @@
+"""Advice over HTTP, with FastAPI.
+
+Run: uv run --with fastapi --with uvicorn uvicorn examples.endpoint:app
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from pydantic import BaseModel
+
+from supernova_ai import InvalidRequest, Supernova, aadvise
+from supernova_ai.config.advice import AssetClass
+
+
+class Question(BaseModel):
+    """What to advise on, and for whom. Each bar has a time, open, high, low, close and volume."""
+
+    symbol: str
+    bars: list[dict[str, Any]]
+    asset_class: AssetClass = "stock"
+    risk_score: float = 50
+    sentiment_hint: float = 0.0
+    user_id: str | None = None
+
+
+class Answer(BaseModel):
+    """The advice, whose words it is in, and the id of its record. The cost is USD."""
+
+    action: str
+    confidence: float
+    rationale: str
+    risk_notes: list[str]
+    source: str
+    cost: str
+    record_id: str | None
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Keep one client for as long as the server runs."""
+    async with Supernova() as app.state.nova:
+        yield
+
+
+app = FastAPI(title="Advice", lifespan=lifespan)
+
+
+@app.post("/advice")
+async def advice(question: Question, request: Request) -> Answer:
+    """Advise; what is wrong with the question is a 422 that says so."""
+    try:
+        action, confidence, details, rationale, risk_notes = await aadvise(
+            client=request.app.state.nova, **question.model_dump()
+        )
+    except InvalidRequest as error:
+        raise HTTPException(422, str(error)) from error
+    return Answer(
+        action=action,
+        confidence=confidence,
+        rationale=rationale,
+        risk_notes=list(risk_notes),
+        source=details["source"],
+        cost=str(details["cost"]),
+        record_id=details["record_id"],
+    )

@@ -1,0 +1,202 @@
+"""Records of advice: a chain that shows every change, can lose its oldest, and can be computed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from supernova_ai.advisor import rationale, records
+from supernova_ai.advisor.ensemble import assess
+from supernova_ai.advisor.records import Draft, digest
+from supernova_ai.advisor.replay import Replay, bars_text, computed, replay
+from supernova_ai.config import AdviceRules
+from supernova_ai.errors import InvalidRequest
+from supernova_ai.store import Store, bulk
+from supernova_ai.store.tables import Advice, Journal, Link, UserToken
+from tests.advisor.sample import GOOD, SAMPLE, SEED
+
+DAY_MS = 86_400_000
+RULES = AdviceRules()
+SECTIONS = ("Summary", "Why", "What speaks against it", "Risk")
+
+
+def draft(number: int, *, user: str | None = "ann", written: str | None = None, **given: Any) -> Draft:
+    """The record of the seed example, with the model's text if one is given."""
+    found = assess(SAMPLE, **SEED)
+    said = rationale.deterministic(found, RULES, "explain is False")
+    if written is not None:
+        read = rationale.examine(written, found, RULES, SECTIONS)
+        said = rationale.Rationale(read.text, "model", "", read.report, read.quality, written)
+    content = {
+        "inputs": {"bars": digest(bars_text(SAMPLE)), "news": digest("Sales rose.")},
+        "computed": computed(
+            SAMPLE,
+            found,
+            said,
+            sentiment_hint=SEED["sentiment_hint"],
+            greeks={},
+            rules=RULES,
+            sections=SECTIONS,
+        ),
+        "why": said.why,
+        "disclaimers": [],
+        "attempts": [],
+    }
+    bars = bars_text(SAMPLE)
+    kept = {"symbol": "AAPL", "action": "buy", "content": content, "bars": bars, "news": "Sales rose."}
+    return Draft(f"record-{number}", number * DAY_MS, user, **kept | given)
+
+
+def keep(store: Store, *drafts: Draft) -> None:
+    for each in drafts:
+        store.write(partial(records.append, draft=each)).result()
+
+
+def problem(store: Store) -> str | None:
+    return store.read(records.verify).problem
+
+
+def run(store: Store, statement: str, *arguments: Any) -> None:
+    store.write(lambda database: bulk.run(database, statement, *arguments)).result()
+
+
+def test_records_are_kept_in_order(store: Store) -> None:
+    """Newest first, of one user or symbol if asked; a record is found by the beginning of its id."""
+    keep(store, draft(1), draft(2, user="bob"), draft(3, symbol="MSFT"), draft(4, user=None))
+    read = store.read
+    assert [row.id for row in read(records.latest)] == ["record-4", "record-3", "record-2", "record-1"]
+    assert [row.id for row in read(lambda d: records.latest(d, user="ann"))] == ["record-3", "record-1"]
+    assert [row.id for row in read(lambda d: records.latest(d, symbol="MSFT"))] == ["record-3"]
+    assert [row.id for row in read(lambda d: records.latest(d, limit=1))] == ["record-4"]
+    assert read(lambda d: records.find(d, "record-2")).symbol == "AAPL"
+    for wrong, message in (("record-9", "no record"), ("record", "several records")):
+        with pytest.raises(InvalidRequest, match=message):
+            read(partial(records.find, id_=wrong))
+
+
+def test_a_user_is_known_by_a_token_alone(store: Store) -> None:
+    """The same for all of a user's records, and another for each user; the id is in no record."""
+    keep(store, draft(1, user="ann@home"), draft(2, user="ann@home"), draft(3, user="bob"))
+    rows = store.read(lambda d: list(Advice.select().order_by(Advice.number).execute(d)))
+    assert rows[0].user == rows[1].user != rows[2].user
+    assert all("ann@home" not in f"{row.user}{row.content}" for row in rows)
+
+
+def test_an_untouched_chain_is_right(store: Store) -> None:
+    """Empty or not; its head names the last record."""
+    assert store.read(records.verify) == records.ChainReport(0, "empty")
+    keep(store, draft(1), draft(2))
+    report = store.read(records.verify)
+    ((last,),) = store.read(
+        lambda d: list(Advice.select(Advice.hash).where(Advice.number == 2).tuples().execute(d))
+    )
+    assert (report.ok, report.rows, report.head) == (True, 2, f"2:{last}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE advice SET action = 'sell' WHERE number = 2", "record 2 was altered"),
+        ("UPDATE advice SET content = '{}' WHERE number = 1", "record 1 was altered"),
+        ("UPDATE advice SET user_token = NULL WHERE number = 3", "record 3 was altered"),
+        ("UPDATE advice SET created_ms = 0 WHERE number = 2", "record 2 was altered"),
+        ("DELETE FROM advice WHERE number = 2", "record 2 is missing"),
+        ("DELETE FROM advice WHERE number = 1", "record 1 is missing"),
+        ("DELETE FROM advice WHERE number = 3", "1 records at the end are missing"),
+        ("UPDATE advice SET bars = 'eJwDAAAAAAE=' WHERE number = 2", "the bars of record 2 were altered"),
+        ("UPDATE advice SET bars = 'damaged' WHERE number = 2", "the bars of record 2 were altered"),
+        ("UPDATE advice SET news = 'damaged' WHERE number = 3", "the news of record 3 were altered"),
+        ("DELETE FROM advice_chain", "the record of its end was altered"),
+        ("UPDATE advice_chain SET hash = 'x'", "the record of its end was altered"),
+    ],
+)
+def test_a_change_is_found(statement: str, found: str, store: Store) -> None:
+    """Whatever is altered, deleted or cut off behind our back is named."""
+    keep(store, draft(1), draft(2), draft(3))
+    assert problem(store) is None
+    run(store, statement)
+    assert (problem(store) or "").startswith(found)
+
+
+def test_bars_and_news_may_go(store: Store) -> None:
+    """Without them the chain still verifies."""
+    keep(store, draft(1), draft(2))
+    run(store, "UPDATE advice SET bars = NULL, news = NULL WHERE number = 1")
+    assert problem(store) is None
+
+
+def test_the_oldest_are_pruned(store: Store) -> None:
+    """The chain goes on from the last of them, which the journal names; users without a record go too."""
+    keep(store, draft(1), draft(2), draft(3, user="bob"), draft(4, user="bob"))
+    assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 2
+    assert [row.id for row in store.read(records.latest)] == ["record-4", "record-3"]
+    assert problem(store) is None
+    ((event, after),) = store.read(
+        lambda d: list(Journal.select(Journal.event, Journal.after).tuples().execute(d))
+    )
+    links = {
+        row.name: f"{row.number}:{row.hash}" for row in store.read(lambda d: list(Link.select().execute(d)))
+    }
+    assert (event, after) == ("advice.pruned", links["pruned"])
+    assert store.read(lambda d: [row.user for row in UserToken.select().execute(d)]) == ["bob"]
+    assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
+    keep(store, draft(5))
+    run(store, "DELETE FROM advice WHERE number = 3")
+    assert problem(store) == "record 3 is missing"
+
+
+def test_all_may_be_pruned(store: Store) -> None:
+    """The next record follows the last that is gone; one older than its neighbours goes only with them."""
+    keep(store, draft(5), draft(1))
+    assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
+    assert records.prune(store, before_ms=6 * DAY_MS, now_ms=9) == 2
+    assert problem(store) is None
+    keep(store, draft(7))
+    assert [row.number for row in store.read(records.latest)] == [3]
+    assert problem(store) is None
+
+
+@pytest.mark.parametrize("written", [None, GOOD], ids=["deterministic", "model"])
+def test_a_record_replays(written: str | None, store: Store) -> None:
+    """Computed again from what it kept, everything is the same to the last digit."""
+    keep(store, draft(1, written=written))
+    record = store.read(lambda d: records.find(d, "record-1"))
+    assert replay(record) == Replay("record-1", ())
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda then: then["assessment"].update(action="sell"), "assessment.action: 'sell' then, 'buy' now"),
+        (
+            lambda then: then["assessment"]["indicators"].update(rsi_14=1.5),
+            "indicators.rsi_14: 1.5 then, 68.",
+        ),
+        (lambda then: then["rules"].update(buy=[0.9, 0.9]), "assessment.action: 'buy' then, 'hold' now"),
+        (lambda then: then.update(text="Buy."), "text: 'Buy.' then, 'Buy AAPL, with"),
+        (lambda then: then["risk_notes"].pop(), "risk_notes: 3 entries then, 4 entries now"),
+    ],
+)
+def test_a_replay_says_what_differs(
+    change: Callable[[dict[str, Any]], object], difference: str, store: Store
+) -> None:
+    """Each value by its name, as it was then and as it is now."""
+    keep(store, draft(1))
+    record = store.read(lambda d: records.find(d, "record-1"))
+    content = json.loads(record.content)
+    change(content["computed"])
+    record.content = json.dumps(content)
+    found = replay(record)
+    assert not found.agrees
+    assert any(difference in each for each in found.differences), found.differences
+
+
+def test_a_replay_of_other_bars_is_refused(store: Store) -> None:
+    """Bars that are not those of the hash are not computed with."""
+    keep(store, draft(1, bars="[]"))
+    with pytest.raises(InvalidRequest, match="the bars of record record-1 were altered"):
+        replay(store.read(lambda d: records.find(d, "record-1")))

@@ -1,0 +1,121 @@
+"""Advice from the command line, its records, and what is known of a user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supernova_ai.testing import StubProvider
+from tests.advisor.sample import CSV, GOOD
+from tests.cli.conftest import KEY, Supernova
+
+SEED = ("--symbol", "AAPL", "--bars", str(CSV), "--risk", "75", "--sentiment", "0.3")
+
+
+@pytest.fixture
+def given(supernova: Supernova) -> str:
+    """The id of a record of advice, for ann, without a model."""
+    result = supernova("advise", *SEED, "--no-llm", "--user", "ann", "--json")
+    return str(result.json["details"]["record_id"])
+
+
+def test_advise_prints_what_a_person_wants_to_read(supernova: Supernova) -> None:
+    """What to do and how surely, the signals, why, the risk, the disclaimer and the cost, in 80 columns."""
+    result = supernova("advise", *SEED, "--no-llm")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0].startswith(" BUY  AAPL  as of 2026-11-20   confidence ██████████████░░░░░░ 0.70")
+    assert max(map(len, lines)) <= 80
+    text = " ".join(result.out.split())
+    for part in (
+        "momentum ↑ up 0.71 the price rose by 16.1 % over 63 bars",
+        "Buy AAPL, with a confidence of 0.696",
+        "• For a bold client (risk score 75): a full position.",
+        "General information, not personal investment advice",
+        "words without a model (no model was asked: explain is False) · 0 requests, $0.00 · record",
+    ):
+        assert part in text
+
+
+def test_advise_with_a_model(
+    supernova: Supernova,
+    configure: Callable[..., Path],
+    stub_provider: Callable[..., StubProvider],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The model's words under its headings, who wrote them, and what they cost; the news is sent along."""
+    stub = stub_provider(GOOD)
+    configure(stub.url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    news = tmp_path / "news.txt"
+    news.write_text("Sales rose.")
+    result = supernova("advise", *SEED, "--news", str(news), "--max-cost", "0.5")
+    assert result.code == 0
+    text = " ".join(result.out.split())
+    assert "What speaks against it" in text
+    assert "words by openai/gpt-6-astra · 1 request, $0.0" in text
+    assert "Sales rose." in json.dumps(stub.chats[0].json["messages"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--symbol", "AAPL", "--bars", "none.csv"), "none.csv cannot be read"),
+        ((*SEED[:4], "--risk", "101"), "risk_score is 101"),
+        ((*SEED, "--max-cost", "much"), "max_cost must be an amount"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments: tuple[str, ...], message: str, supernova: Supernova) -> None:
+    """With a message that says which, and what would be right."""
+    result = supernova("advise", *arguments, "--no-llm")
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_records_are_listed_and_shown(given: str, supernova: Supernova) -> None:
+    """By the beginning of their id; what is shown is as it was given."""
+    listed = supernova("advice", "list").out
+    assert given[:8] in listed
+    assert "deterministic" in listed
+    shown, again = supernova("advice", "show", given[:8]).out, supernova("advise", *SEED, "--no-llm").out
+    assert shown.rpartition("record")[0] == again.rpartition("record")[0]
+    assert (
+        supernova("advice", "show", given, "--json")
+        .json["content"]["computed"]["as_of"]
+        .startswith("2026-11-20")
+    )
+    assert [row["id"] for row in supernova("advice", "list", "--user", "ann", "--json").json] == [given]
+    assert supernova("advice", "list", "--symbol", "MSFT").out == "no advice was recorded\n"
+    assert supernova("advice", "show", "ffff-none").code == 2
+
+
+def test_a_record_is_replayed_and_the_chain_verified(given: str, supernova: Supernova) -> None:
+    """Both say that all is right and exit with 0, as text and as JSON."""
+    assert supernova("advice", "replay", given).out == "it comes out the same, to the last digit\n"
+    assert supernova("advice", "replay", given, "--json").json["agrees"] is True
+    verified = supernova("advice", "verify")
+    assert (verified.code, verified.out.splitlines()[1]) == (0, "every record is as it was written")
+    assert supernova("advice", "verify", "--json").json["rows"] == 1
+
+
+def test_young_records_are_not_pruned(given: str, supernova: Supernova) -> None:
+    """By default six years are kept."""
+    assert supernova("advice", "prune").out == "deleted 0 records of advice older than 2190 days\n"
+    assert supernova("advice", "prune", "--days", "1").out.startswith("deleted 0 records")
+
+
+def test_a_user_is_exported_and_erased(given: str, supernova: Supernova) -> None:
+    """Erasing asks first; afterwards nothing is known of the user, and the chain still verifies."""
+    exported = supernova("privacy", "export", "--user", "ann").json
+    assert [row["id"] for row in exported["advice"]] == [given]
+    assert supernova("privacy", "erase", "--user", "ann", stdin="n\n").code == 1
+    done = supernova("privacy", "erase", "--user", "ann", "--yes")
+    assert done.code == 0
+    assert "nothing says who that was" in done.out
+    assert supernova("privacy", "export", "--user", "ann").code == 2
+    assert supernova("advice", "verify").code == 0
+    assert supernova("ledger", "verify").code == 0

@@ -1,0 +1,112 @@
+"""The examples run as they are, with a model and without."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import runpy
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from examples import endpoint, nightly
+from supernova_ai import client
+from supernova_ai.advisor import records
+from supernova_ai.store import Store
+from supernova_ai.testing import StubProvider
+from tests.advisor.sample import CSV, GOOD
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def without_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLM_ENABLED", "false")
+
+
+@pytest.fixture
+def with_model(
+    stub_provider: Callable[..., StubProvider], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> StubProvider:
+    """OpenAI's default models, at a stub."""
+    stub = stub_provider(GOOD)
+    models = "{economy: gpt-6-luna, standard: gpt-6.1-sol, premium: gpt-6-astra}"
+    (tmp_path / "supernova.yaml").write_text(
+        f'providers: {{openai: {{api_base: "{stub.url}/v1", models: {models}}}}}\n'
+        "routing: {priority: [openai], retries: 0}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUPERNOVA_CONFIG", "supernova.yaml")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+    return stub
+
+
+@pytest.fixture
+def _default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(client, "_default", None)
+    yield
+    client.default().close()
+
+
+@pytest.mark.usefixtures("without_model", "_default_client")
+def test_the_notebook_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the advice, each signal and claim, and that no model wrote it."""
+    runpy.run_path(str(EXAMPLES / "advise.py"))
+    out = capsys.readouterr().out
+    assert out.startswith("buy (confidence 0.70)\n\nBuy AAPL, with a confidence of 0.696")
+    assert "momentum +0.71  the price rose by 16.1 % over 63 bars" in out
+    assert "deterministic NoProvider: LLM calls are switched off" in out
+
+
+@pytest.mark.usefixtures("with_model", "_default_client")
+def test_the_notebook_with_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same advice in the model's words, and what they cost."""
+    runpy.run_path(str(EXAMPLES / "advise.py"))
+    out = capsys.readouterr().out
+    assert out.startswith("buy (confidence 0.70)\n\n## Summary\nBuy AAPL.")
+    assert "\nmodel \n$0.0" in out
+
+
+@pytest.mark.usefixtures("with_model")
+async def test_the_endpoint() -> None:
+    """It answers with advice, in the model's words, and says what is wrong with a question."""
+    bars = list(csv.DictReader(CSV.open()))
+    question = {"symbol": "AAPL", "bars": bars, "risk_score": 75, "sentiment_hint": 0.3}
+    inside = httpx.ASGITransport(endpoint.app)
+    async with (
+        endpoint.lifespan(endpoint.app),
+        httpx.AsyncClient(transport=inside, base_url="http://advice") as http,
+    ):
+        answer = await http.post("/advice", json=question)
+        refused = await http.post("/advice", json=question | {"bars": bars[:5]})
+    assert answer.status_code == 200
+    found = answer.json()
+    assert (found["action"], found["source"]) == ("buy", "model")
+    assert float(found["cost"]) > 0
+    assert (refused.status_code, "too few" in refused.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("mode", ["without_model", "with_model"])
+def test_the_nightly_batch(
+    mode: str,
+    request: pytest.FixtureRequest,
+    supernova_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All fifty get advice and a record, and no more is spent than the budget bears."""
+    request.getfixturevalue(mode)
+    monkeypatch.setattr(nightly, "LIMIT", Decimal("0.10"))
+    asyncio.run(nightly.main())
+    out = capsys.readouterr().out
+    assert "50/50" in out
+    assert "deterministic" in out
+    cost = Decimal(out.split("Cost: $")[1].split()[0])
+    assert cost <= nightly.LIMIT
+    assert (cost > 0) == (mode == "with_model")
+    with Store(supernova_home / "supernova.db") as store:
+        assert store.read(records.verify).rows == 50
