@@ -323,7 +323,7 @@ class Supernova:
                 self._sessions = Sessions(store, vault, self._engine.complete)
                 self._sessions.prune(self.config)
                 since_ms = self._ledger.now_ms() - _REMEMBERED_MS
-                self._engine.recall(
+                self._engine.vitals.recall(
                     store.read(lambda database: health.recent(database, since_ms=since_ms, limit=2000)),
                     store.read(health.states),
                 )

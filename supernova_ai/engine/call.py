@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, replace
 from typing import Any, Protocol
 
 from supernova_ai.config import Timeout
 from supernova_ai.engine import faults, pricing
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.seam import Seam, continuation
 from supernova_ai.errors import ProviderError, SupernovaError
@@ -20,36 +20,11 @@ from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import Attempt, CostBasis, Reply, Request, Tier, Usage
+from supernova_ai.types import CostBasis, Reply, Request, Tier, Usage
 
 log = get_logger(__name__)
 
-_CREDIBLE, _LEEWAY = 2, 1000
-"""A provider's numbers are believed up to so many times what was to be expected, and so many tokens more."""
-
 _WEAKEST: tuple[CostBasis, ...] = ("exact", "estimated", "bound", "unknown")
-
-
-@dataclass(slots=True)
-class Flight:
-    """One attempt under way: what was reserved for it and what was received of it.
-
-    ``chunks`` are all that LiteLLM received of a stream, and ``ahead`` those the caller has yet to see;
-    ``text`` is the provider's own, before a resumed answer is joined.
-    """
-
-    deployment: Deployment
-    hold: Hold
-    max_tokens: int
-    started: float
-    timeout: Timeout = field(default_factory=Timeout)
-    key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
-    chunks: Sequence[Any] = ()
-    ahead: deque[Any] = field(default_factory=deque)
-    text: list[str] = field(default_factory=list)
-    first_token: float | None = None
-    response: str | None = None
-    end: End | None = None
 
 
 class Observer(Protocol):
@@ -163,7 +138,7 @@ class Call:
         flight = self.flights[-1]
         self._check_end(flight)
         rest = self._show(self._seam.end()) if self._seam else ""
-        usage, reason = _said(flight)
+        usage, reason = flight.usage, flight.finish_reason
         self._settle(usage)
         return reason, rest
 
@@ -214,7 +189,7 @@ class Call:
             latency_s=self._timer() - self.started,
             first_token_s=firsts[0] - self.started if firsts else None,
             request_id=self.request.id,
-            attempts=tuple(_attempt(f) for f in self.flights),
+            attempts=tuple(f.report() for f in self.flights),
             finish_reason=finish_reason,
             tier_reason=self._tier_reason(flight.deployment.tier),
             fitted_to=flight.max_tokens if flight.max_tokens < self.request.max_tokens else None,
@@ -240,7 +215,7 @@ class Call:
 
     def _check_end(self, flight: Flight) -> None:
         """Refuse a stream that ended without saying that this is its end."""
-        if _said(flight)[1] is None:
+        if flight.finish_reason is None:
             raise faults.unavailable("the stream ended before its end", flight.deployment)
 
     def _settle(
@@ -249,7 +224,7 @@ class Call:
         flight = self.flights[-1]
         price = flight.deployment.price
         basis: CostBasis = "exact"
-        if usage is not None and not self._is_credible(usage, flight):
+        if usage is not None and not flight.can_be(usage, self.request):
             log.warning(
                 "engine.usage.incredible",
                 attempt=flight.hold.attempt,
@@ -275,22 +250,13 @@ class Call:
         end = End("settled", cost, basis, usage, ended_ms, error=error, response=flight.response)
         self._end(flight, end, cause=cause)
 
-    def _is_credible(self, usage: Usage, flight: Flight) -> bool:
-        """Say whether the provider's numbers can be true: one that counts wrongly must not empty a budget."""
-        received = len("".join(flight.text).encode())
-        most_read = _CREDIBLE * pricing.bound(self.request, flight.deployment.model) + _LEEWAY
-        most_said = _CREDIBLE * max(flight.max_tokens, received) + _LEEWAY
-        read = max(usage.prompt, usage.cached + usage.cache_write)
-        return read <= most_read and max(usage.completion, usage.reasoning) <= most_said
-
     def _estimate(self, flight: Flight) -> Usage:
         """Count tokens where the provider did not say: the prompt, and what was received of the answer."""
         model = flight.deployment.model
-        thoughts = [getattr(c.delta, "reasoning_content", None) or "" for c in _choices(flight)]
-        received = self._count(model, "".join(thoughts + flight.text))
-        said, _ = _said(flight)
+        received = self._count(model, flight.thoughts + "".join(flight.text))
+        said = flight.usage
         # Some say at the start what the prompt takes.
-        if said is not None and self._is_credible(said, flight):
+        if said is not None and flight.can_be(said, self.request):
             return replace(said, completion=max(received, said.completion))
         messages = [dict(message) for message in self.request.messages]
         read = litellm.token_counter(model=model, messages=messages) + pricing.attached(self.request, model)
@@ -315,55 +281,3 @@ class Call:
         )
         self._ends.append(self._ledger.end(flight.hold, flight.end))
         self._observer.ended(flight, self.request.id, cause)
-
-
-def usage_of(raw: Any) -> Usage | None:
-    """Read LiteLLM's usage: its prompt tokens include the cached, its completion tokens the reasoning."""
-    if raw is None or not getattr(raw, "total_tokens", None):
-        return None
-    read = getattr(raw, "prompt_tokens_details", None)
-    spoken = getattr(raw, "completion_tokens_details", None)
-    usage = Usage(
-        prompt=raw.prompt_tokens or 0,
-        completion=raw.completion_tokens or 0,
-        cached=getattr(read, "cached_tokens", None) or 0,
-        cache_write=getattr(raw, "cache_creation_input_tokens", None) or 0,
-        reasoning=getattr(spoken, "reasoning_tokens", None) or 0,
-    )
-    return usage if min(astuple(usage)) >= 0 else None  # nonsense is as good as nothing
-
-
-def _said(flight: Flight) -> tuple[Usage | None, str | None]:
-    """Read what the provider itself said in a stream: its latest usage, and why it finished.
-
-    Where it said neither, the chunks that LiteLLM gives have a usage it counted and a "stop" it made up.
-    """
-    usages = [usage_of(getattr(chunk, "usage", None)) for chunk in flight.chunks]
-    reasons = [choice.finish_reason for choice in _choices(flight)]
-    return (
-        next((usage for usage in reversed(usages) if usage), None),
-        next((reason for reason in reversed(reasons) if reason), None),
-    )
-
-
-def _choices(flight: Flight) -> Iterator[Any]:
-    return (choice for chunk in flight.chunks for choice in chunk.choices)
-
-
-def _attempt(flight: Flight) -> Attempt:
-    end = flight.end
-    assert end is not None
-    return Attempt(
-        id=flight.hold.attempt,
-        provider=flight.deployment.provider,
-        model=flight.deployment.model,
-        tier=flight.deployment.tier,
-        key_slot=flight.deployment.slot,
-        outcome=end.state,
-        cost=to_usd(end.cost),
-        cost_basis=end.basis,
-        usage=end.usage,
-        latency_s=(end.latency_ms or 0) / 1000,
-        first_token_s=None if end.first_token_ms is None else end.first_token_ms / 1000,
-        error=end.error,
-    )

@@ -5,46 +5,40 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from decimal import Decimal
 from importlib.util import find_spec
 
-from supernova_ai import health
 from supernova_ai.config import Config
 from supernova_ai.engine import cache, faults, pricing
 from supernova_ai.engine import deployments as fleet
-from supernova_ai.engine.breaker import Breaker, Circuit
-from supernova_ai.engine.call import Call, usage_of
+from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.flight import usage_of
 from supernova_ai.engine.limits import Limits
 from supernova_ai.engine.loop import Background
-from supernova_ai.engine.probe import Prober
+from supernova_ai.engine.placing import placed
 from supernova_ai.engine.reservation import Reservations
 from supernova_ai.engine.router import Router
-from supernova_ai.engine.samples import Book
 from supernova_ai.engine.strategy import Strategy
+from supernova_ai.engine.vitals import Vitals
 from supernova_ai.errors import (
     ExtraMissing,
-    InvalidRequest,
     NoProvider,
     ProviderError,
     ProviderTimeout,
     StreamInterrupted,
     SupernovaError,
 )
-from supernova_ai.health import Sample, State
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import PROBE, Kind, Probe, Quote, Reply, Request
+from supernova_ai.types import PROBE, Probe, Quote, Reply, Request
 
 log = get_logger(__name__)
-
-_READS: dict[Kind, str] = {"image": "images", "pdf": "PDF documents"}
 
 
 class Engine:
@@ -71,7 +65,6 @@ class Engine:
         self._ledger = ledger
         self._keys = keys
         self._timer = timer
-        self._book = Book()
         self._cache = cache.build(config, ledger, timer)
         self._background = Background()
         self.run = self._background.run
@@ -79,11 +72,11 @@ class Engine:
 
     async def _open(self, config: Config, version: str) -> None:
         self._router = Router(config)
-        self._breaker = Breaker(config.routing.breaker, self._changed)
         self._limits = Limits(self._router.cache)
-        self._prober = Prober(self._breaker, self._book, self._key, self._ask, self._probed)
+        self.vitals = Vitals(
+            config, self._ledger, share=self._router.share, find_key=self._key, ask=self._ask
+        )
         await self.serve(config, version)
-        self._probing = asyncio.create_task(self._prober.run())
 
     async def serve(self, config: Config, version: str) -> None:
         """Serve this configuration from now on; to be run on the loop. Calls under way finish as begun."""
@@ -91,17 +84,16 @@ class Engine:
         self._served = (config, version)
         self._deployments = fleet.build(config)
         self._cache.serve(config.cache, self._deployments.values(), versions)
-        self._breaker.settings = config.routing.breaker
-        self._prober.serve(config, self._deployments.values())
+        self.vitals.serve(config, self._deployments)
         self._reservations = Reservations(self._ledger, self._keys, config.routing, versions)
         self._strategy = Strategy(
             config,
             self._deployments,
             self._reservations,
             self._keys,
-            self._breaker,
+            self.vitals.breaker,
             self._limits,
-            self._book,
+            self.vitals.book,
         )
         self._router.serve(config, self._deployments, self._strategy)
 
@@ -113,17 +105,6 @@ class Engine:
         except Exception:
             self._background.submit(self.serve(*before)).result()
             raise
-
-    def recall(self, samples: Iterable[Sample], states: Iterable[State]) -> None:
-        """Begin with what was known of the deployments before: how long they took, and which are open."""
-        for sample in samples:
-            if sample.ok and sample.latency_ms is not None:
-                first = None if sample.first_token_ms is None else sample.first_token_ms / 1000
-                self._book.recall(sample.deployment, sample.latency_ms / 1000, first)
-        for state in states:
-            left = (state.until_ms or 0) - self._ledger.now_ms()
-            if state.state == "open" and left > 0:
-                self._breaker.restore(state.deployment, state.error, left / 1000)
 
     async def complete(self, request: Request) -> Reply:
         """Answer the request in one piece; to be awaited on the caller's own loop.
@@ -159,11 +140,11 @@ class Engine:
 
     async def probe(self, *, pay: bool = False) -> list[Probe]:
         """Probe every deployment now; to be run on the loop. See ``Prober``."""
-        return await self._prober.probe(pay=pay)
+        return await self.vitals.prober.probe(pay=pay)
 
     def quote(self, request: Request) -> Quote:
         """Return what the request could cost at each deployment of its tier, and its budgets' headroom."""
-        request = self._checked(request)
+        request = self._placed(request)
         served = [d for d in self._deployments.values() if d.tier == request.tier and d.fits(request)]
         room = self._ledger.headrooms({d.provider for d in served}, user=request.user_id, task=request.task)
         return Quote(
@@ -257,39 +238,6 @@ class Engine:
         await self._router.aclose()
         await self._cache.aclose()
 
-    def _changed(self, deployment: str, circuit: Circuit) -> None:
-        """Let the store and other machines know of a circuit that opened, half-opened or closed."""
-        provider = deployment.split("/")[1]
-        known = self._deployments.get(deployment)
-        now_ms = self._ledger.now_ms()
-        log.info("engine.circuit.changed", deployment=deployment, **circuit._asdict())
-        self._router.share(deployment, circuit)
-        state = State(
-            deployment=deployment,
-            provider=provider,
-            model=known.model if known else "",
-            state=circuit.state,
-            since_ms=now_ms,
-            until_ms=now_ms + round(circuit.left_s * 1000) if circuit.left_s else None,
-            failures=circuit.failures,
-            error=circuit.error,
-        )
-        self._ledger.write(lambda database: health.record(database, state))
-
-    def _probed(self, deployment: Deployment, found: Probe) -> None:
-        """Let the store know what a probe found."""
-        now_ms = self._ledger.now_ms()
-        self._ledger.write(
-            lambda database: health.record_probe(
-                database,
-                deployment.id,
-                provider=deployment.provider,
-                model=deployment.model,
-                now_ms=now_ms,
-                result=found.result,
-            )
-        )
-
     async def _key(self, deployment: Deployment) -> Secret | None:
         """Open the deployment's key for a probe."""
         found = await asyncio.wrap_future(
@@ -310,38 +258,16 @@ class Engine:
             cache=False,
         )
         call = self._call(request)
-        await self._complete(call)
+        try:
+            await self._complete(call)
+        finally:
+            await call.closed()
+
+    def _placed(self, request: Request) -> Request:
+        return placed(request, self._served[0], self._deployments)
 
     def _call(self, request: Request) -> Call:
-        return Call(self._checked(request), self._ledger, self._strategy, self._timer)
-
-    def _checked(self, request: Request) -> Request:
-        """Refuse what nobody can read; put a request that names a model into the tier that has it."""
-        request = self._pinned(request)
-        tiers: list[str] = [request.tier]
-        if request.may_degrade and request.model is None:
-            tiers += fleet.cheaper(self._served[0], self._deployments).get(request.tier, [])
-        asked = [d for d in self._deployments.values() if d.tier in tiers]
-        if request.attachments and asked and not any(d.fits(request) for d in asked):
-            kinds = " and ".join(sorted({_READS[one.kind] for one in request.attachments}))
-            names = ", ".join(sorted({f"{d.provider}/{d.model}" for d in asked}))
-            raise InvalidRequest(
-                f"no model for this request can read {kinds}, as far as LiteLLM knows: not {names}. "
-                f"Ask for another tier or model, or leave the attachments out"
-            )
-        return request
-
-    def _pinned(self, request: Request) -> Request:
-        """Put a request that names a model into the tier that has it."""
-        if request.model is None:
-            return request
-        names = {f"{d.provider}/{d.model}": d.tier for d in self._deployments.values()}
-        for name, tier in names.items():
-            if request.model in (name, name.partition("/")[2]):
-                return replace(request, tier=tier, tier_reason=f"model {request.model!r} was asked for")
-        raise InvalidRequest(
-            f"model {request.model!r} is not configured; choose one of: {', '.join(sorted(names))}"
-        )
+        return Call(self._placed(request), self._ledger, self._strategy, self._timer)
 
     def _failed(self, call: Call, error: BaseException) -> Exception:
         """End the hold of the attempt under way, and return the error to raise in its place.

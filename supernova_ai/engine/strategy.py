@@ -8,8 +8,9 @@ from typing import Any
 
 from supernova_ai.config import Config
 from supernova_ai.engine.breaker import Breaker
-from supernova_ai.engine.call import Call, Flight
+from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import NO_KEY, Deployment
+from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.limits import Limits
 from supernova_ai.engine.ranking import RANKINGS
 from supernova_ai.engine.reservation import Reservations, Taken

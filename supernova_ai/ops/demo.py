@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import tempfile
+from math import exp
 from pathlib import Path
 
 from rich.console import Console
 
+from supernova_ai.advisor.advise import aadvise
+from supernova_ai.advisor.page import View, page
 from supernova_ai.client import Supernova
 from supernova_ai.config import Config
 from supernova_ai.errors import BudgetExceeded
@@ -29,7 +33,7 @@ _PARAGRAPH = (
 
 
 def run(console: Console) -> None:
-    """Show one answer, one analysis and one refusal, and what the ledger says of them.
+    """Show an answer, an analysis, a refusal and advice, and what the ledger says of them.
 
     Raises:
         ExtraMissing: the ``local`` extra is not installed; the message says how to get it.
@@ -77,6 +81,24 @@ async def _talk(config: Config, master: MasterKey, console: Console) -> None:
             await nova.chat(_QUESTION, user_id="thrifty", max_tokens=80)
         except BudgetExceeded as refusal:
             console.print(f"[yellow]refused, nothing was sent:[/] {refusal}", highlight=False)
+
+        console.print("\n[bold cyan]advise[/] on a year of made-up prices, for a bold client")
+        # So small a model writes nothing that would pass the check of its figures: it is not asked.
+        advice = await aadvise(_bars(), symbol="ACME", risk_score=75, explain=False, client=nova)
+        console.print(page(View.of(advice)))
+
+
+def _bars() -> list[list[float]]:
+    """Make a year of daily bars up, always the same: a walk that drifts upwards."""
+    chance = random.Random(7)  # noqa: S311 - prices, not secrets
+    day_ms, close, bars = 86_400_000, 100.0, []
+    for day in range(260):
+        start, close = close, close * exp(chance.gauss(0.0012, 0.012))
+        high, low = max(start, close) * 1.004, min(start, close) * 0.996
+        bars.append(
+            [1_735_689_600_000 + day * day_ms, start, high, low, close, 1e6 * chance.uniform(0.7, 1.4)]
+        )
+    return bars
 
 
 def _config(folder: Path, model: LocalModel) -> Config:

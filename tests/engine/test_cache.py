@@ -22,7 +22,8 @@ from supernova_ai import config as configuration
 from supernova_ai.config import Cache, Config, read_environ
 from supernova_ai.engine import cache as answers
 from supernova_ai.engine.cache import AnswerCache
-from supernova_ai.engine.call import Call, Flight, Observer
+from supernova_ai.engine.call import Call, Observer
+from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import InMemoryCache
 from supernova_ai.ledger import Entry, Ledger, reconcile
 from supernova_ai.ledger.verify import verify

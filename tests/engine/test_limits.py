@@ -185,7 +185,7 @@ async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open,
     for streaming in (False, True):
         with pytest.raises(Exception, match="openai failed"):
             await nova.chat("What now?", streaming=streaming)
-        nova._engine._breaker.half_open("standard/openai/primary")
+        nova._engine.vitals.breaker.half_open("standard/openai/primary")
     assert (await nova.chat("What now?")).content == "Diversify."
     assert nova._engine._limits._under_way == {"standard/openai/primary": 0}
 
@@ -263,7 +263,7 @@ async def test_machines_share_what_is_open(open_nova: Open, stub_provider: Stub,
         assert (await second.chat("What now?")).provider == "xai"
         assert len(bad.requests) == 1
         bad.reply = "Diversify."
-        first._engine._breaker.half_open("standard/mistral/primary")
+        first._engine.vitals.breaker.half_open("standard/mistral/primary")
         assert (await first.chat("What now?")).provider == "mistral"
         await until(lambda: not server.exists("deployment:standard/mistral/primary:cooldown"))
 
@@ -299,7 +299,7 @@ async def test_dead_redis_stops_nobody(open_nova: Open, stub_provider: Stub) -> 
         with pytest.raises(RateLimited):
             await nova.chat("What now?")
         bad.reply = "Back."
-        nova._engine._breaker.half_open("standard/openai/primary")
+        nova._engine.vitals.breaker.half_open("standard/openai/primary")
         assert (await nova.chat("What now?")).provider == "openai"
         nova.close()
     assert (len(bad.requests), len(good.requests)) == (2, 3)

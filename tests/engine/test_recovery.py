@@ -41,12 +41,12 @@ class Clock:
 async def on_clock(nova: Supernova) -> Clock:
     """Open the client, and give it a breaker whose time passes when told."""
     await nova.warm_up()
-    clock = nova._engine._breaker._clock = Clock()
+    clock = nova._engine.vitals.breaker._clock = Clock()
     return clock
 
 
 def circuit(nova: Supernova, deployment: str = FIRST) -> Circuit:
-    found: Circuit = nova._engine._breaker.circuit(deployment)
+    found: Circuit = nova._engine.vitals.breaker.circuit(deployment)
     return found
 
 

@@ -125,7 +125,7 @@ SHORT: dict[str, Any] = {"connect": 0.1, "first_token": 0.2, "between_tokens": 0
 
 
 def taken(nova: Supernova) -> Samples:
-    samples: Samples = nova._engine._book.of(HERE)
+    samples: Samples = nova._engine.vitals.book.of(HERE)
     return samples
 
 
@@ -156,7 +156,7 @@ async def test_next_attempt_has_the_adapted_timeout(open_nova: Open, stub_provid
     )
     await nova.warm_up()
     for _ in range(ENOUGH):
-        nova._engine._book.add(HERE, 0.05, 0.05)
+        nova._engine.vitals.book.add(HERE, 0.05, 0.05)
     for streaming in (False, True):
         reply = await nova.chat("What now?", streaming=streaming)
         assert [(a.provider, a.error) for a in reply.attempts] == [

@@ -1,0 +1,96 @@
+"""How the deployments do: breaker, samples and probes of this process, and what the store keeps of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from supernova_ai import health
+from supernova_ai.config import Config
+from supernova_ai.engine.breaker import Breaker, Circuit
+from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.probe import Ask, FindKey, Prober
+from supernova_ai.engine.samples import Book
+from supernova_ai.health import Sample, State
+from supernova_ai.ledger import Ledger
+from supernova_ai.log import get_logger
+from supernova_ai.types import Probe
+
+log = get_logger(__name__)
+
+
+class Vitals:
+    """The breaker, the book of samples and the prober. They live on the engine's loop and outlive reloads.
+
+    Args:
+        share: lets other machines know of a circuit.
+        find_key: as for ``Prober``.
+        ask: as for ``Prober``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        *,
+        share: Callable[[str, Circuit], None],
+        find_key: FindKey,
+        ask: Ask,
+    ) -> None:
+        self._ledger = ledger
+        self._share = share
+        self._models: dict[str, str] = {}
+        self.book = Book()
+        self.breaker = Breaker(config.routing.breaker, self._changed)
+        self.prober = Prober(self.breaker, self.book, find_key, ask, self._probed)
+        self._probing: asyncio.Task[None] | None = None
+
+    def serve(self, config: Config, deployments: Mapping[str, Deployment]) -> None:
+        """Look after these deployments from now on."""
+        self._models = {deployment.id: deployment.model for deployment in deployments.values()}
+        self.breaker.settings = config.routing.breaker
+        self.prober.serve(config, deployments.values())
+        if self._probing is None:
+            self._probing = asyncio.create_task(self.prober.run())
+
+    def recall(self, samples: Iterable[Sample], states: Iterable[State]) -> None:
+        """Begin with what was known before: how long attempts took, and which circuits are open."""
+        for sample in samples:
+            if sample.ok and sample.latency_ms is not None:
+                first = None if sample.first_token_ms is None else sample.first_token_ms / 1000
+                self.book.recall(sample.deployment, sample.latency_ms / 1000, first)
+        for state in states:
+            left = (state.until_ms or 0) - self._ledger.now_ms()
+            if state.state == "open" and left > 0:
+                self.breaker.restore(state.deployment, state.error, left / 1000)
+
+    def _changed(self, deployment: str, circuit: Circuit) -> None:
+        """Let the store and other machines know of a circuit that opened, half-opened or closed."""
+        log.info("engine.circuit.changed", deployment=deployment, **circuit._asdict())
+        self._share(deployment, circuit)
+        now_ms = self._ledger.now_ms()
+        state = State(
+            deployment=deployment,
+            provider=deployment.split("/")[1],
+            model=self._models.get(deployment, ""),
+            state=circuit.state,
+            since_ms=now_ms,
+            until_ms=now_ms + round(circuit.left_s * 1000) if circuit.left_s else None,
+            failures=circuit.failures,
+            error=circuit.error,
+        )
+        self._ledger.write(lambda database: health.record(database, state))
+
+    def _probed(self, deployment: Deployment, found: Probe) -> None:
+        """Let the store know what a probe found."""
+        now_ms = self._ledger.now_ms()
+        self._ledger.write(
+            lambda database: health.record_probe(
+                database,
+                deployment.id,
+                provider=deployment.provider,
+                model=deployment.model,
+                now_ms=now_ms,
+                result=found.result,
+            )
+        )
