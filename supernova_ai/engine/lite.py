@@ -81,6 +81,8 @@ litellm.telemetry = False
 litellm.turn_off_message_logging = True
 # Some models' tokenizers are on a hub: it would be asked for half a minute, blocking the event loop.
 litellm.disable_hf_tokenizer_download = True
+# As for the length of those its map lacks, while it logs what they cost.
+litellm.utils._get_max_position_embeddings = lambda *_, **__: None
 
 __all__ = [
     "AsyncHTTPHandler",

@@ -89,6 +89,7 @@ class Strategy:
                 raise call.error
         patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
+            await self._wait_for_another(call, fitting, patience)
             taken = await self._take(call, await self._open(fitting, patience), last=last)
             if taken is None:
                 continue
@@ -108,6 +109,13 @@ class Strategy:
                 "timeout": taken.deployment.timeout.total,
             }
             return chosen | {"litellm_params": chosen["litellm_params"] | bounds}
+
+    async def _wait_for_another(self, call: Call, candidates: list[Deployment], patience: float) -> None:
+        """Rather than ask again who just failed, wait for one not tried by this request, if it is due."""
+        tried = {flight.deployment.id for flight in call.flights}
+        fresh = [d.id for d in candidates if d.id not in tried]
+        if tried and fresh:
+            await self._breaker.room(fresh, max(0.0, patience - asyncio.get_running_loop().time()))
 
     async def _open(self, candidates: list[Deployment], patience: float) -> list[Deployment]:
         """Return those that are neither left in peace nor at their limits; wait a little for one."""

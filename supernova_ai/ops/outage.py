@@ -24,7 +24,7 @@ from supernova_ai.types import Reply
 _QUESTION = "Explain to a new investor what diversification is and why it matters."
 _DATABASE = "demo.db"
 _COOLDOWN_S = 4
-_PAUSE_S = 1.0
+_PAUSE_S = 0.5
 
 
 def run(console: Console) -> None:

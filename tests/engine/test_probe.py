@@ -139,6 +139,19 @@ async def test_paid_probe_where_none_is_free(open_nova: Open, stub_provider: Stu
     assert (row.task, row.max_tokens, row.state) == ("probe", 1, "settled")
 
 
+async def test_paid_probes_have_a_budget_of_their_own(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """What probes may spend in a day is bounded apart: past that none is sent, and requests still are."""
+    stub = stub_provider("Yes.")
+    prices = {"mistral-small": {"input": "1", "output": "1"}}
+    mistral = {"url": f"{stub.url}/v1", "models": {"standard": "mistral-small"}, "keys": [], "prices": prices}
+    nova = open_nova({"mistral": mistral}, health={"probes": "paid", "paid_limit": "0.0000001"})
+    assert [probe.result for probe in await nova.probe(pay=True)] == ["BudgetExceeded"]
+    assert stub.requests == []
+    assert (await nova.chat("What now?")).content == "Yes."
+
+
 async def test_hanging_probe_ends(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
