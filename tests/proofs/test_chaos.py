@@ -26,7 +26,7 @@ MADNESS = 0.7  # of a provider's answers while it is mad
 PROVIDERS = ("openai", "anthropic", "ollama")
 TIMEOUT = {"first_token": 3, "between_tokens": 3, "total": 5, "adaptive": False}
 # A world that turns within a second takes more tries, and waits as long as another's trial may hang.
-PATIENCE = {"breaker": {"failures": 3, "cooldown": 0.3}, "retries": 4, "wait": 6}
+PATIENCE = {"breaker": {"failures": 3, "cooldown": 0.3}, "retries": 8, "wait": 6}
 STRATEGIES = ("priority", "round_robin", "latency", "cost")
 WORDS = 12
 
