@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -28,6 +28,18 @@ unknown: tokens are known and the model's price is not, which no budget allows; 
 
 Kind = Literal["image", "pdf"]
 """What an attachment is."""
+
+_WEAKEST: tuple[CostBasis, ...] = ("cached", "exact", "estimated", "bound", "unknown")
+
+
+def weakest(bases: Iterable[CostBasis]) -> CostBasis | None:
+    """Return the basis of a sum of costs: the weakest of theirs, None of none.
+
+    >>> weakest(["exact", "bound", "estimated"])
+    'bound'
+    """
+    return max(bases, key=_WEAKEST.index, default=None)
+
 
 Outcome = Literal["held", "settled", "released", "lost"]
 """The state of a hold. Held is open; settled, released and lost are its three ends."""

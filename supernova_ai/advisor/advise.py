@@ -28,13 +28,11 @@ from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.store.tables import Attempt
-from supernova_ai.types import CostBasis, Reply
+from supernova_ai.types import CostBasis, Reply, weakest
 
 log = get_logger(__name__)
 
 _RECORDED = ("id", "request", "provider", "model", "state", "cost", "basis", "price_version")
-
-_WEAKEST: tuple[CostBasis, ...] = ("cached", "exact", "estimated", "bound", "unknown")
 
 
 def advise(bars: Any, **options: Any) -> Advice:
@@ -194,15 +192,11 @@ def _keep(nova: Supernova, record: Draft, said: Rationale) -> _Kept:
         log.error("advice.record.failed", symbol=record.symbol, error=str(error))
         cost = sum((reply.cost for reply in said.replies), Decimal(0))
         bases = [reply.cost_basis for reply in said.replies]
-        return _Kept(None, cost, _weakest(bases), (f"no record was kept: {error}",))
+        return _Kept(None, cost, weakest(bases), (f"no record was kept: {error}",))
     bases = [cast(CostBasis, row.basis) for row in rows if row.basis]
-    return _Kept(record.id, to_usd(sum(row.cost for row in rows)), _weakest(bases))
+    return _Kept(record.id, to_usd(sum(row.cost for row in rows)), weakest(bases))
 
 
 def _attempts(database: Database, requests: Sequence[str]) -> list[Attempt]:
     query = Attempt.select().where(Attempt.request.in_(requests)).order_by(Attempt.started_ms, Attempt.id)
     return list(query.execute(database)) if requests else []
-
-
-def _weakest(bases: Sequence[CostBasis]) -> CostBasis | None:
-    return max(bases, key=_WEAKEST.index, default=None)

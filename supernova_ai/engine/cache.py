@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from supernova_ai.config import Cache, Config, data_folder, read_environ
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.entries import entry_of
 from supernova_ai.engine.lite import DiskCache, InMemoryCache, RedisCache, ServiceLogging
 from supernova_ai.errors import ExtraMissing
 from supernova_ai.ledger import Entry, Ledger
@@ -189,24 +189,16 @@ class AnswerCache:
             log.warning("engine.cache.failed", store=type(self._store).__name__, reason=reason)
 
     def _entry(self, request: Request, found: Answer) -> Entry:
-        return Entry(
-            id=uuid.uuid4().hex,
-            request=request.id,
-            process="",
-            user_id=request.user_id,
-            session_id=request.session_id,
-            task=request.task,
+        return entry_of(
+            request,
+            self._versions,
             tier=found.tier,
             provider=found.provider,
             model=found.model,
-            key_slot=None,
-            held_nano=0,
-            started_ms=self._ledger.now_ms(),
-            prompt_name=request.prompt_name,
-            prompt_hash=request.prompt_hash,
-            config_version=self._versions[0],
-            price_version=self._versions[1],
+            slot=None,
+            held=0,
             max_tokens=request.max_tokens,
+            now_ms=self._ledger.now_ms(),
         )
 
 

@@ -20,11 +20,9 @@ from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import CostBasis, Reply, Request, Tier, Usage
+from supernova_ai.types import CostBasis, Reply, Request, Tier, Usage, weakest
 
 log = get_logger(__name__)
-
-_WEAKEST: tuple[CostBasis, ...] = ("exact", "estimated", "bound", "unknown")
 
 
 class Observer(Protocol):
@@ -177,6 +175,8 @@ class Call:
         flight = self.flights[-1]
         assert flight.end is not None
         ends = [f.end for f in self.flights if f.end]
+        basis = weakest(end.basis for end in ends if end.basis)
+        assert basis is not None  # what answered was settled
         firsts = [f.first_token for f in self.flights if f.first_token is not None]
         return Reply(
             content=self.shown,
@@ -184,7 +184,7 @@ class Call:
             model=flight.deployment.model,
             tier=flight.deployment.tier,
             cost=to_usd(self.spent()),
-            cost_basis=max((end.basis for end in ends if end.basis), key=_WEAKEST.index),
+            cost_basis=basis,
             usage=Usage(*map(sum, zip(*(astuple(end.usage) for end in ends), strict=True))),
             latency_s=self._timer() - self.started,
             first_token_s=firsts[0] - self.started if firsts else None,

@@ -9,6 +9,7 @@ from typing import Any
 from supernova_ai.config import Config, Limits, Timeout
 from supernova_ai.engine import pricing
 from supernova_ai.engine.pricing import Price
+from supernova_ai.health import deployment_id
 from supernova_ai.types import TIERS, Kind, Request, Tier
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
@@ -61,7 +62,7 @@ def _each(config: Config) -> Iterator[Deployment]:
                 continue
             for place, slot in enumerate(settings.keys or (None,)):
                 yield Deployment(
-                    id="/".join([tier, provider, slot or NO_KEY]),
+                    id=deployment_id(tier, provider, slot),
                     tier=tier,
                     provider=provider,
                     model=model,

@@ -7,7 +7,6 @@ at any, and, where no cheaper tier is left to try, a short wait in line for othe
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,10 +16,11 @@ from supernova_ai.config import Routing
 from supernova_ai.engine import pricing
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.entries import entry_of
 from supernova_ai.engine.pricing import Price
 from supernova_ai.errors import BudgetExceeded, KeyNotFound, NoProvider, PriceUnknown, SupernovaError
 from supernova_ai.keys import KeySource, SealedKey
-from supernova_ai.ledger import Entry, Hold, Ledger
+from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.secret import Secret
 
@@ -143,24 +143,16 @@ class Reservations:
                 f"no price is known for {deployment.provider}/{deployment.model} and a budget applies: "
                 f"write it under providers.{deployment.provider}.prices, or 'price: free' if it is"
             )
-        entry = Entry(
-            id=uuid.uuid4().hex,
-            request=request.id,
-            process="",
-            user_id=request.user_id,
-            session_id=request.session_id,
-            task=request.task,
+        entry = entry_of(
+            request,
+            self._versions,
             tier=deployment.tier,
             provider=deployment.provider,
             model=deployment.model,
-            key_slot=deployment.slot,
-            held_nano=amount,
-            started_ms=self._ledger.now_ms(),
-            prompt_name=request.prompt_name,
-            prompt_hash=request.prompt_hash,
-            config_version=self._versions[0],
-            price_version=self._versions[1],
+            slot=deployment.slot,
+            held=amount,
             max_tokens=max_tokens,
+            now_ms=self._ledger.now_ms(),
         )
         return self._ledger.place(database, entry)
 

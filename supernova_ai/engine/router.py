@@ -172,12 +172,6 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             failure.num_retries = self._strategy.retries(call, kwargs["model"])  # type: ignore[attr-defined]
             raise failure  # noqa: B904 - its causes stay on it
 
-    def log_retry(self, kwargs: dict[str, Any], e: Exception) -> dict[str, Any]:
-        """End the hold of a stream that broke before its first token: ``make_call`` had returned by then."""
-        self._calls[kwargs["metadata"][_CALL]].failed(e)
-        updated: dict[str, Any] = super().log_retry(kwargs, e)
-        return updated
-
     def should_retry_this_error(
         self, error: Exception, healthy_deployments: list[Any] | None = None, *_: Any, **__: Any
     ) -> bool:

@@ -18,6 +18,8 @@ from tests import desk
 from tests.leaks import leaving_nothing
 from tests.telling import rest_of, telling
 
+pytestmark = pytest.mark.no_cover  # three hundred times the same lines; other tests reach them
+
 PROVIDERS = ("openai", "anthropic", "ollama", "huggingface")
 TEXT = "Buy 1 share, wait 2 years, pay 3 fees, mind 4 risks, and sleep 5 nights."
 
