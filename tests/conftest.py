@@ -42,6 +42,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trace no property test: it goes the same ways hundreds of times, and tracing takes as long again."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("no_cover")
+
+
 def pytest_report_header() -> str:
     return f"random tests: repeat with SUPERNOVA_TEST_SEED={SEED}"
 

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import comes_true
+
 _PROCESS = Path("/proc/self")
-_PATIENCE = 300
 _THEIRS = "litellm-logging"  # LiteLLM's own few threads, for as long as the process lives
 
 
 @contextmanager
 def leaving_nothing(most_bytes: int | None = None) -> Iterator[None]:
     """Assert that the block leaves no thread, file or socket behind, and took no more memory than that."""
-    before = _held()
+    threads, files = _held()
     (_PROCESS / "clear_refs").write_text("5")  # what is the peak from now on
     peak = _memory("VmHWM")
     yield
-    for _ in range(_PATIENCE):
-        threads, files = _held()
-        if threads == before[0] and files <= before[1]:  # fewer: what others left is collected at any time
-            break
-        time.sleep(0.01)  # a thread that was told to stop needs a moment
-    else:
-        raise AssertionError(f"{before} became {(threads, files)}")
+
+    def nothing_more() -> bool:  # fewer is no leak: what earlier tests left may end at any time
+        now_threads, now_files = _held()
+        return now_threads <= threads and now_files <= files
+
+    # A thread that was told to stop needs a moment.
+    assert comes_true(nothing_more), f"{(threads, files)} became {_held()}"
     assert most_bytes is None or _memory("VmHWM") - peak < most_bytes
 
 
@@ -37,8 +38,8 @@ def resident_bytes() -> int:
     return _memory("VmRSS")
 
 
-def _held() -> tuple[list[str], int]:
-    names = sorted(t.name for t in threading.enumerate() if not t.name.startswith(_THEIRS))
+def _held() -> tuple[Counter[str], int]:
+    names = Counter(t.name for t in threading.enumerate() if not t.name.startswith(_THEIRS))
     return names, len(list((_PROCESS / "fd").iterdir()))
 
 

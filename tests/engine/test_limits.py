@@ -20,6 +20,7 @@ from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Failure, Hang, StubProvider, closed_port
 from supernova_ai.types import Usage
 from tests import desk
+from tests.waiting import until
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -303,10 +304,3 @@ async def test_dead_redis_stops_nobody(open_nova: Open, stub_provider: Stub) -> 
         assert (await nova.chat("What now?")).provider == "openai"
         nova.close()
     assert (len(bad.requests), len(good.requests)) == (2, 3)
-
-
-async def until(true: Callable[[], object]) -> None:
-    """Wait for what another thread is about to do."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - it happens in a thread, which sets no event
-            await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from supernova_ai.testing import TOXINS, StubProvider
 from tests import desk
 from tests.leaks import leaving_nothing
 from tests.telling import rest_of, telling
+from tests.waiting import until
 
 pytestmark = pytest.mark.no_cover  # three hundred times the same lines; other tests reach them
 
@@ -83,7 +84,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         nova = Supernova(config, master=desk.MASTER)
         for _, streaming in product(PROVIDERS, (False, True)):
             asyncio.run(ask(nova, streaming))
-        asyncio.run(settle(nova, {"Prober.run", "LoggingWorker._worker_loop"}))
+        asyncio.run(until(lambda: tasks_of(nova) <= {"Prober.run", "LoggingWorker._worker_loop"}))
         left = tasks_of(nova)
         nova.close()
     return left
@@ -92,14 +93,6 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 async def ask(nova: Supernova, streaming: bool) -> Reply:
     async with asyncio.timeout(DEADLINE * 1.5):  # no hang, whatever happens
         return await nova.chat("What now?", user_id="ann", streaming=streaming, timeout=DEADLINE)
-
-
-async def settle(nova: Supernova, idle: set[str]) -> None:
-    """Wait a little for what LiteLLM does once an answer is there."""
-    for _ in range(200):
-        if tasks_of(nova) <= idle:
-            return
-        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(("name", "provider", "streaming"), CASES)
@@ -130,8 +123,7 @@ def test_matrix(
             answer = asyncio.run(ask(nova, streaming))
         except SupernovaError as failure:
             error = failure
-        asyncio.run(settle(nova, idle))
-        assert tasks_of(nova) <= idle
+        asyncio.run(until(lambda: tasks_of(nova) <= idle))  # LiteLLM works on when an answer is there
         nova.close()
         asked = len(bad.chats) + len(good.chats)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Failure, Hang, StubProvider, closed_port
 from tests import desk
+from tests.waiting import until
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -121,9 +121,7 @@ async def test_resting_provider_is_probed_on_schedule(open_nova: Open, stub_prov
         health={"every": 0.05},
     )
     await nova.chat("What now?")
-    async with asyncio.timeout(10):
-        while not any(request.method == "GET" for request in bad.requests):  # noqa: ASYNC110 - a thread's list
-            await asyncio.sleep(0.01)
+    await until(lambda: any(request.method == "GET" for request in bad.requests))
     assert all(request.method == "POST" for request in good.requests)
 
 

@@ -12,7 +12,7 @@ from peewee import Database
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, database
-from supernova_ai.store.tables import TABLES, Daily, Meta, Payer
+from supernova_ai.store.tables import TABLES, Meta
 
 HISTORY = "schema_migration"
 SHIPPED = sorted(file.stem for file in database._MIGRATIONS.glob("[0-9]*.py"))
@@ -88,29 +88,6 @@ def test_a_new_migration_runs_once_and_keeps_the_rows(where: str, migrations: Pa
             assert applied(store) == [*SHIPPED, "9999_later"]
             assert store.id == identity
             assert "later" in store.read(lambda d: d.get_tables())
-
-
-def test_the_daily_rollup_is_made_from_the_hourly_one(where: str, migrations: Path) -> None:
-    """What users spent before there was a daily rollup is in it, summed by the day."""
-    later = migrations / "0004_daily.py"
-    text = later.read_text()
-    later.unlink()
-    rows = [(24, "ann", "1", 7), (47, "ann", "2", 2**60), (48, "ann", "1", 1), (47, "", "", 5)]
-    amounts = dict.fromkeys(("attempts", "answered", "settled", "prompt_tokens", "completion_tokens"), 1)
-    past = [
-        {"hour": hour, "user": user, "session": session, "cost": cost, "released": 0, "lost": 0} | amounts
-        for hour, user, session, cost in rows
-    ]
-    with Store(where) as store:
-        store.write(lambda d: Payer.insert_many(past).execute(d)).result()
-    later.write_text(text)
-    with Store(where) as store:
-        found = store.read(lambda d: list(Daily.select().order_by(Daily.day, Daily.user).tuples().execute(d)))
-    assert found == [
-        (1, "", 1, 1, 1, 0, 0, 5, 1, 1),
-        (1, "ann", 2, 2, 2, 0, 0, 2**60 + 7, 2, 2),
-        (2, "ann", 1, 1, 1, 0, 0, 1, 1, 1),
-    ]
 
 
 def test_a_failing_migration_leaves_nothing(where: str, migrations: Path) -> None:
