@@ -36,7 +36,12 @@ from supernova_ai.money import show
 
 
 class SupernovaError(Exception):
-    """The root of every error this package raises on purpose. It can be pickled and copied."""
+    """The root of every error this package raises on purpose. It can be pickled and copied.
+
+    ``request_id`` finds what was tried in the ledger; None where nothing could have been.
+    """
+
+    request_id: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited way calls the constructor with the message alone, and some of ours take more.
@@ -137,7 +142,7 @@ class ProviderError(SupernovaError):
     """A provider was asked and failed.
 
     ``status`` is the HTTP status if there was an answer; ``retry_after`` the seconds it asked to wait, if
-    it did; ``request_id`` finds the attempts in the ledger.
+    it did.
     """
 
     retry_after: float | None = None
@@ -149,12 +154,10 @@ class ProviderError(SupernovaError):
         provider: str = "",
         model: str = "",
         status: int | None = None,
-        request_id: str | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
         self.status = status
-        self.request_id = request_id
         super().__init__(message)
 
 
@@ -200,5 +203,4 @@ class StreamInterrupted(ProviderError):
             provider=reason.provider,
             model=reason.model,
             status=reason.status,
-            request_id=reason.request_id,
         )

@@ -97,7 +97,8 @@ def test_nothing_is_left_of_an_overspent_budget() -> None:
     assert "resets" not in str(refusal)
 
 
-TIMEOUT = ProviderTimeout("no answer in 60 s", provider="openai", model="m", status=408, request_id="r")
+TIMEOUT = ProviderTimeout("no answer in 60 s", provider="openai", model="m", status=408)
+TIMEOUT.request_id = "r"
 
 
 @pytest.mark.parametrize("error", [EXCEEDED, TIMEOUT, StreamInterrupted("half an ans", TIMEOUT)], ids=repr)

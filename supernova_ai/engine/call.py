@@ -148,7 +148,7 @@ class Call:
         name = faults.name(error)
         ours = None
         if isinstance(error, Exception):
-            ours = self.error = faults.translate(error, flight.deployment, request_id=self.request.id)
+            ours = self.error = faults.translate(error, flight.deployment)
         if isinstance(error, TimeoutError) and self._timer() - flight.started < flight.timeout.least:
             ours = None  # the caller's own deadline, too short to say anything of the provider
         log.info(

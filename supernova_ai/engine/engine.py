@@ -279,19 +279,17 @@ class Engine:
         call.failed(error)
         if not isinstance(error, Exception):
             raise error
-        ours = faults.translate(error, request_id=call.request.id)
+        ours = faults.translate(error)
         if isinstance(error, TimeoutError):
-            seconds = call.request.timeout
-            ours = call.error = ProviderTimeout(
-                f"no whole answer within {seconds:g} s", request_id=call.request.id
-            )
+            ours = call.error = ProviderTimeout(f"no whole answer within {call.request.timeout:g} s")
         elif call.error and isinstance(ours, NoProvider | ProviderError):
             ours = call.error  # what failed last says more than that nobody is left to ask
         if call.shown and isinstance(call.error, ProviderError):
-            return StreamInterrupted(call.shown, call.error)
+            ours = StreamInterrupted(call.shown, call.error)
         for reason in call.passed_over.values():
             if reason not in str(ours):
                 ours.add_note(f"not asked: {reason}")
+        ours.request_id = call.request.id
         ours.__context__ = None
         return ours.with_traceback(None)
 

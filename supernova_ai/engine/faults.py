@@ -88,9 +88,7 @@ _ADVICE = {
 }
 
 
-def translate(
-    error: Exception, deployment: Deployment | None = None, *, request_id: str | None = None
-) -> SupernovaError:
+def translate(error: Exception, deployment: Deployment | None = None) -> SupernovaError:
     """Return the error as one of ours, its words redacted; one of ours stays itself."""
     error = _original(error)
     if isinstance(error, SupernovaError):
@@ -108,7 +106,6 @@ def translate(
         provider=provider,
         model=model,
         status=_status(error),
-        request_id=request_id,
     )
     ours.retry_after = _retry_after(error)
     return ours

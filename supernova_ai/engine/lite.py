@@ -61,6 +61,7 @@ class _Redact(logging.Filter):
 with _environment(_FOR_IMPORT):
     import litellm
     import openai.resources  # noqa: F401 - else at the first call, on the loop
+    from litellm._internal_context import is_internal_call
     from litellm._service_logger import ServiceLogging
     from litellm.caching import DiskCache, InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
@@ -84,6 +85,23 @@ litellm.disable_hf_tokenizer_download = True
 # As for the length of those its map lacks, while it logs what they cost.
 litellm.utils._get_max_position_embeddings = lambda *_, **__: None
 
+_LISTENERS = (
+    "callbacks",
+    "success_callback",
+    "_async_success_callback",
+    "failure_callback",
+    "_async_failure_callback",
+)
+
+
+def keep_quiet() -> None:
+    """Let LiteLLM spare the log of the calls in this context, unless the program has it tell somebody.
+
+    The log is made after each call, for as long as a third of it, be there anybody to read it or not.
+    """
+    is_internal_call.set(not any(getattr(litellm, name) for name in _LISTENERS))
+
+
 __all__ = [
     "AsyncHTTPHandler",
     "AsyncOpenAI",
@@ -94,5 +112,6 @@ __all__ = [
     "RouterRateLimitError",
     "RouterRateLimitErrorBasic",
     "ServiceLogging",
+    "keep_quiet",
     "litellm",
 ]

@@ -14,7 +14,7 @@ from supernova_ai.engine import faults
 from supernova_ai.engine.breaker import Circuit
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
-from supernova_ai.engine.lite import AsyncOpenAI, litellm
+from supernova_ai.engine.lite import AsyncOpenAI, keep_quiet, litellm
 from supernova_ai.engine.parts import with_parts
 from supernova_ai.engine.pool import Pool
 from supernova_ai.engine.strategy import Strategy
@@ -39,6 +39,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
 
     def __init__(self, config: Config) -> None:
         super().__init__(disable_cooldowns=True, redis_url=config.redis)
+        self.discard()  # from LiteLLM's global lists: it counts there for its own strategies and cooldowns
         self._calls: dict[str, Call] = {}
         self._pools: dict[str, Pool] = {}
         self._sharing: set[asyncio.Future[None]] = set()  # kept, lest they be collected before they are done
@@ -62,6 +63,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             options["fallbacks"] = []
         call.streaming = stream
         self._calls[request.id] = call
+        keep_quiet()
         return await self.acompletion(
             model=request.tier,
             messages=with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),
@@ -149,8 +151,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         return await super()._acompletion_streaming_iterator(model_response=model_response, **kwargs)
 
     async def aclose(self) -> None:
-        """Close the connections, and leave LiteLLM's global lists."""
-        self.discard()
+        """Close the connections."""
         for pool in self._pools.values():
             await pool.close()
 

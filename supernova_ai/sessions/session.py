@@ -224,6 +224,5 @@ def _told(exchange: Exchange) -> str:
 
 def _late(request: Request) -> ProviderTimeout:
     return ProviderTimeout(
-        f"session {request.session_id!r}: the calls before this one took all of its {request.timeout:g} s",
-        request_id=request.id,
+        f"session {request.session_id!r}: the calls before this one took all of its {request.timeout:g} s"
     )

@@ -21,7 +21,7 @@ from supernova_ai.advisor.facts import show
 from supernova_ai.advisor.replay import replay
 from supernova_ai.config import Config
 from supernova_ai.ops.local import LocalModel
-from supernova_ai.testing import Failure, StubProvider
+from supernova_ai.testing import Failure, Reset, StubProvider
 from tests import desk
 from tests.advisor.sample import CSV, GOOD, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
 
@@ -219,6 +219,19 @@ async def test_an_outage_is_said(open_nova: Open, stub_provider: Stub) -> None:
     (request,) = advice.details.request_ids
     record = nova.store().read(lambda database: records.find(database, advice.details.record_id or ""))
     assert {attempt["request"] for attempt in json.loads(record.content)["attempts"]} == {request}
+
+
+async def test_money_is_told_of_though_the_budget_ended_it(open_nova: Open, stub_provider: Stub) -> None:
+    """One attempt is lost, and no other can be borne: the advice and its record have what it cost."""
+    lost, never = stub_provider(Reset()), stub_provider(GOOD)
+    nova = open_nova(
+        served(lost.url) | {"anthropic": {"url": never.url, "models": {"premium": "claude-opus-5-5"}}}
+    )
+    advice = await aadvise(BARS, client=nova, max_cost="0.0035", **SEED)
+    assert advice.details.why.startswith("BudgetExceeded")
+    assert (advice.details.cost > 0, advice.details.cost_basis) == (True, "bound")
+    assert len(advice.details.request_ids) == 1
+    assert never.chats == []
 
 
 async def test_a_broken_database_is_said(path: Path) -> None:

@@ -149,7 +149,9 @@ async def test_without_a_model_there_is_a_rationale(error: Exception, why: str) 
 
 async def test_a_correction_that_fails_counts() -> None:
     """The first answer's cost and the failed request's id stay known."""
-    said = await written(Model(WRONG, ProviderTimeout("late", request_id="second")))
+    late = ProviderTimeout("late")
+    late.request_id = "second"
+    said = await written(Model(WRONG, late))
     assert said.source == "deterministic"
     assert "its correction failed: ProviderTimeout: late" in said.why
     assert said.requests == ("r", "second")
