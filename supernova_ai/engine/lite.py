@@ -85,13 +85,14 @@ litellm.disable_hf_tokenizer_download = True
 # As for the length of those its map lacks, while it logs what they cost.
 litellm.utils._get_max_position_embeddings = lambda *_, **__: None
 
-_LISTENERS = (
+LISTENERS = (
     "callbacks",
     "success_callback",
     "_async_success_callback",
     "failure_callback",
     "_async_failure_callback",
 )
+"""Where LiteLLM keeps who is to be told of calls."""
 
 
 def keep_quiet() -> None:
@@ -99,10 +100,11 @@ def keep_quiet() -> None:
 
     The log is made after each call, for as long as a third of it, be there anybody to read it or not.
     """
-    is_internal_call.set(not any(getattr(litellm, name) for name in _LISTENERS))
+    is_internal_call.set(not any(getattr(litellm, name) for name in LISTENERS))
 
 
 __all__ = [
+    "LISTENERS",
     "AsyncHTTPHandler",
     "AsyncOpenAI",
     "DiskCache",
