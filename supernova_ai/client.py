@@ -360,10 +360,15 @@ class Supernova:
             if fixed:
                 raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
             if self._is_open():
-                self._engine.reload(loaded.config, loaded.version)
+                self._keep_limits(loaded.config)  # before anybody new is asked
+                try:
+                    self._engine.reload(loaded.config, loaded.version)
+                except Exception:
+                    self._keep_limits(self.config)
+                    raise
                 before = self._courier
                 self._courier = self._new_courier(loaded.config.budgets, loaded.config.alerts)
-                self._keep_limits(loaded.config)
+                self._keep_limits(loaded.config)  # and from now on wake this courier
                 self._courier.start()
                 before.close()
             self._source, self._loaded, self._library = source, loaded, library

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from supernova_ai.config import Timeout
 from supernova_ai.engine import faults, pricing
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.fit import first_half, fit
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.seam import Seam, continuation
-from supernova_ai.errors import ProviderError, SupernovaError
+from supernova_ai.errors import ProviderError, StoreError, SupernovaError
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
@@ -48,15 +49,17 @@ class Call:
     ) -> None:
         self.request = request
         self.asked = request  # as the caller put it; ``request`` asks for the rest once a stream broke
+        self.only: str | None = None  # the deployment that a probe is for
         self.streaming = False
         self.started = timer()
         self.limit: asyncio.Timeout | None = None  # of the attempt under way; the Router makes it
         self.flights: list[Flight] = []
         self.error: SupernovaError | None = None
-        self.passed_over: dict[str, str] = {}  # why a provider was not asked, for who wonders
+        self.passed_over: dict[str, str] = {}  # why a deployment cannot be asked at all, by its id
         self.breaks = 0
         self._shown: list[str] = []
         self._seam: Seam | None = None
+        self._half = ""  # of a character
         self._ledger = ledger
         self._observer = observer
         self._timer = timer
@@ -92,7 +95,7 @@ class Call:
         flight.chunks = stream.chunks
         async for chunk in stream:
             flight.ahead.append(chunk)
-            flight.response = chunk.id
+            flight.response = fit(chunk.id or "") or None
             if any(choice.delta.content for choice in chunk.choices):
                 break
             if any(getattr(choice.delta, "reasoning_content", None) for choice in chunk.choices):
@@ -106,14 +109,16 @@ class Call:
         flight = self.flights[-1]
         if self.streaming and flight.first_token is None:
             flight.first_token = self._timer()
+        text = self._half + text
+        self._half = first_half(text) if self.streaming else ""
+        text = fit(text.removesuffix(self._half))
         flight.text.append(text)
         return self._show(self._seam.feed(text) if self._seam else text)
 
     def resume(self) -> None:
         """Ask for the rest of an answer that broke."""
         self.breaks += 1
-        if self._seam:
-            self._show(self._seam.end())
+        self._half = ""  # it and what the seam holds back were not shown, and are not what was said
         left = self.asked.max_tokens - self._count(self.flights[-1].deployment.model, self.shown)
         messages = continuation(self.asked.messages, self.shown)
         self.request = replace(self.asked, messages=messages, max_tokens=max(1, left))
@@ -124,7 +129,7 @@ class Call:
 
         ``response`` is the provider's own id of its answer.
         """
-        self.flights[-1].response = response
+        self.flights[-1].response = fit(response or "") or None
         self._settle(usage)
 
     def finished(self) -> tuple[str | None, str]:
@@ -167,8 +172,11 @@ class Call:
         return sum(flight.end.cost for flight in self.flights if flight.end)
 
     async def closed(self) -> None:
-        """Wait until every end is durable."""
-        await asyncio.gather(*(asyncio.wrap_future(end) for end in self._ends))
+        """Wait until every end is durable, or is owed by the ledger: an answer is not kept back for that."""
+        ends = (asyncio.wrap_future(end) for end in self._ends)
+        for failure in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(failure, BaseException) and not isinstance(failure, StoreError):
+                raise failure
 
     def reply(self, finish_reason: str | None) -> Reply:
         """Return the finished answer, with the story of every attempt."""
@@ -235,9 +243,11 @@ class Call:
             usage = None
         if usage is None:
             usage, basis = self._estimate(flight), "estimated"
+        cost = 0 if price is None else price.cost(usage)
         if price is None:
             basis = "unknown"
-        cost = 0 if price is None else price.cost(usage)
+        elif basis == "estimated" and flight.deployment.hides_thoughts:
+            cost, basis = flight.hold.amount, "bound"  # it may have thought as much as it could
         if cost > flight.hold.amount:
             log.warning(
                 "ledger.overrun",

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from supernova_ai.config import Config, Limits, Timeout
+from supernova_ai.config.fields import nearest
 from supernova_ai.engine import pricing
+from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.pricing import Price
+from supernova_ai.errors import ConfigError
 from supernova_ai.health import deployment_id
 from supernova_ai.types import TIERS, Kind, Request, Tier
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
 # blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
 _LITELLM_NAME = {"ollama": "ollama_chat", "huggingface": "openai"}
+_KNOWN = frozenset(getattr(name, "value", name) for name in litellm.provider_list)
 _API_BASE = {"huggingface": "https://router.huggingface.co/v1"}
 
 NO_KEY = "no-key"
@@ -25,8 +29,8 @@ NO_KEY = "no-key"
 class Deployment:
     """One model at one provider with one key slot; ``slot`` is None where the provider takes no key.
 
-    ``shares`` is whether its provider's slots take turns, ``rank`` its place in the configured order, and
-    ``takes`` what may be attached.
+    ``shares`` is whether its provider's slots take turns, ``rank`` its place in the configured order,
+    ``takes`` what may be attached, and ``hides_thoughts`` whether it charges for tokens that no stream shows.
     """
 
     id: str
@@ -40,11 +44,29 @@ class Deployment:
     shares: bool
     rank: int
     takes: frozenset[Kind] = frozenset()
+    hides_thoughts: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call it: its provider, and the slot if it has one."""
+        return self.provider if self.slot is None else f"{self.provider} ({self.slot})"
 
     def fits(self, request: Request) -> bool:
         """Say whether it is what the request pins, if it pins one, and can read what is attached."""
         pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
         return pinned and self.takes >= {one.kind for one in request.attachments}
+
+
+def check(config: Config) -> None:
+    """Refuse a provider that LiteLLM does not know.
+
+    Raises:
+        ConfigError: it names the nearest one that it does.
+    """
+    for provider in config.asked:
+        if provider not in _KNOWN:
+            hint = nearest(provider, sorted(_KNOWN))
+            raise ConfigError(f"providers.{provider}: LiteLLM knows no provider of this name.{hint}")
 
 
 def build(config: Config) -> dict[str, Deployment]:
@@ -73,6 +95,7 @@ def _each(config: Config) -> Iterator[Deployment]:
                     shares=settings.slots == "share",
                     rank=10 * rank + place,
                     takes=pricing.takes(provider, model),
+                    hides_thoughts=pricing.hides_thoughts(provider, model),
                 )
 
 

@@ -80,9 +80,14 @@ class Engine:
 
     async def serve(self, config: Config, version: str) -> None:
         """Serve this configuration from now on; to be run on the loop. Calls under way finish as begun."""
+        fleet.check(config)
         versions = (version, pricing.version())
         self._served = (config, version)
         self._deployments = fleet.build(config)
+        for model in sorted(
+            {f"{d.provider}/{d.model}" for d in self._deployments.values() if d.price is None}
+        ):
+            log.warning("engine.price.unknown", model=model, then="not asked where a budget applies")
         self._cache.serve(config.cache, self._deployments.values(), versions)
         self.vitals.serve(config, self._deployments)
         self._reservations = Reservations(self._ledger, self._keys, config.routing, versions)
@@ -209,12 +214,14 @@ class Engine:
                         chunk = flight.ahead.popleft() if flight.ahead else await anext(response)
                 except StopAsyncIteration:
                     return
-                except TimeoutError:
+                except Exception as error:
+                    if flight.finish_reason:
+                        return  # all was said: only the line's own end is missing
+                    if not isinstance(error, TimeoutError):
+                        raise faults.in_stream(error, flight.deployment)  # noqa: B904 - it has its cause
                     if not silence.expired():
                         raise
                     raise faults.timed_out(flight.deployment) from None
-                except Exception as error:
-                    raise faults.in_stream(error, flight.deployment)  # noqa: B904 - it has its cause
                 for choice in chunk.choices:
                     if (text := choice.delta.content) and (new := call.received(text)):
                         yield new
@@ -246,7 +253,8 @@ class Engine:
         return None if found is None else self._keys.open(found)
 
     async def _ask(self, deployment: Deployment) -> None:
-        """Ask for a single token, at its price."""
+        """Ask for a single token, at its price; where the deployment rests this is the trial."""
+        self.vitals.breaker.half_open(deployment.id)
         request = Request(
             id=uuid.uuid4().hex,
             messages=({"role": "user", "content": "Hi"},),
@@ -258,6 +266,7 @@ class Engine:
             cache=False,
         )
         call = self._call(request)
+        call.only = deployment.id
         try:
             await self._complete(call)
         finally:
@@ -286,7 +295,7 @@ class Engine:
             ours = call.error  # what failed last says more than that nobody is left to ask
         if call.shown and isinstance(call.error, ProviderError):
             ours = StreamInterrupted(call.shown, call.error)
-        for reason in call.passed_over.values():
+        for reason in self._strategy.unasked(call):
             if reason not in str(ours):
                 ours.add_note(f"not asked: {reason}")
         ours.request_id = call.request.id

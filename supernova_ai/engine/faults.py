@@ -16,6 +16,7 @@ import aiohttp
 import httpx
 
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.fit import fit
 from supernova_ai.engine.lite import (
     MidStreamFallbackError,
     RouterRateLimitError,
@@ -41,6 +42,7 @@ from supernova_ai.secret import redact
 _BY_CLASS: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
     (litellm.ContextWindowExceededError, ContextTooLong),
     (litellm.ContentPolicyViolationError, ContentRefused),
+    (litellm.AuthenticationError, AuthenticationFailed),
     (litellm.Timeout, ProviderTimeout),
 )
 # … and less where they are not: a 401 may come as a BadRequestError, a 404 as an APIError.
@@ -59,6 +61,8 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
 _BY_WORDS: tuple[tuple[str, type[ProviderError]], ...] = (
     ("exceeds the available context size", ContextTooLong),
     ("credit balance is too low", ProviderUnavailable),
+    ("API key not valid", AuthenticationFailed),
+    ("Incorrect API key provided", AuthenticationFailed),
 )
 
 # Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
@@ -100,7 +104,7 @@ def translate(error: Exception, deployment: Deployment | None = None) -> Superno
         )
     kind = _kind(error)
     provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
-    words = redact(_words(error))
+    words = redact(fit(_words(error)))
     ours = kind(
         f"{provider} failed ({model}): {words} {_ADVICE.get(kind, '')}".strip(),
         provider=provider,

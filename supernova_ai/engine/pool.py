@@ -33,7 +33,10 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
 
         async def cap(response: httpx.Response) -> None:
             streams = response.headers.get("content-type", "").startswith(_STREAMS)
-            response.stream = _Capped(response.stream, _MOST_LINE_BYTES if streams else _MOST_BYTES)
+            most_line = _MOST_LINE_BYTES if streams else _MOST_BYTES
+            response.stream = _Capped(
+                response.stream, most_line, _MOST_SAID_BYTES if response.is_error else None
+            )
 
         super().__init__(event_hooks={"request": [bound], "response": [cap]})
 
@@ -45,12 +48,21 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
 
 
-class _Capped(httpx.AsyncByteStream):
-    """A response's bytes, up to as many as an answer and a line of it can sensibly have."""
+_MOST_SAID_BYTES = 2**16
+"""What is read of an error: LiteLLM looks through all of it for secrets, for seconds per megabyte."""
 
-    def __init__(self, stream: Any, most_line: int) -> None:
+
+class _Capped(httpx.AsyncByteStream):
+    """A response's bytes, up to as many as an answer and a line of it can sensibly have.
+
+    Args:
+        enough: bytes after which the rest is left; None: all of it is wanted.
+    """
+
+    def __init__(self, stream: Any, most_line: int, enough: int | None) -> None:
         self._stream = stream
         self._most_line = most_line
+        self._enough = enough
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         received = line = 0
@@ -63,6 +75,8 @@ class _Capped(httpx.AsyncByteStream):
             if line > self._most_line:
                 raise httpx.ReadError(f"a line of the answer is longer than {self._most_line // 2**20} MiB")
             yield piece
+            if self._enough is not None and received >= self._enough:
+                return
 
     async def aclose(self) -> None:
         await self._stream.aclose()

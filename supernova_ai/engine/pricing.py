@@ -117,7 +117,15 @@ def find(provider: str, model: str, settings: Provider) -> Price | None:
     if settings.price == "free":
         return FREE
     entry = _entry(provider, model)
-    return _from_map(entry) if entry else None
+    return _from_map(entry) if entry and not _costs_beside_tokens(provider, model, entry) else None
+
+
+def _costs_beside_tokens(provider: str, model: str, entry: Mapping[str, Any]) -> bool:
+    """Say whether a request has a price of its own, which no count of tokens tells."""
+    searches = provider == "perplexity" or "-search-" in model  # others only where they are asked to
+    return bool(
+        entry.get("input_cost_per_request") or (searches and entry.get("search_context_cost_per_query"))
+    )
 
 
 def takes(provider: str, model: str) -> frozenset[Kind]:
@@ -125,6 +133,11 @@ def takes(provider: str, model: str) -> frozenset[Kind]:
     entry = _entry(provider, model) or {}
     known: dict[Kind, str] = {"image": "supports_vision", "pdf": "supports_pdf_input"}
     return frozenset(kind for kind, name in known.items() if entry.get(name))
+
+
+def hides_thoughts(provider: str, model: str) -> bool:
+    """Say whether the model thinks at a price, and shows nothing of it in a stream: OpenAI's do."""
+    return provider == "openai" and bool((_entry(provider, model) or {}).get("supports_reasoning"))
 
 
 def _entry(provider: str, model: str) -> Mapping[str, Any] | None:

@@ -115,6 +115,8 @@ class Prober:
             await (self._list(first) if free else self._ask(first))
         except SupernovaError as failure:
             error = failure
+        except Exception as failure:  # whatever it is, it must not end the probing, nor show a key
+            error = ProviderUnavailable(f"{first.provider} could not be probed: {type(failure).__name__}")
         self._book.of(first.id).heard = self._book.clock()
         result = type(error).__name__ if error else "ok"
         probe = Probe(first.provider, first.slot, result, time.monotonic() - started)

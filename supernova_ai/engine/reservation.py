@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from peewee import Database
@@ -18,7 +19,14 @@ from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.entries import entry_of
 from supernova_ai.engine.pricing import Price
-from supernova_ai.errors import BudgetExceeded, KeyNotFound, NoProvider, PriceUnknown, SupernovaError
+from supernova_ai.errors import (
+    BudgetExceeded,
+    KeyNotFound,
+    NoProvider,
+    PriceUnknown,
+    StoreError,
+    SupernovaError,
+)
 from supernova_ai.keys import KeySource, SealedKey
 from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.money import to_nano, to_usd
@@ -87,12 +95,15 @@ class Reservations:
         try:
             taken = await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            await asyncio.wait([waiting])  # the hold is taken all the same, and nobody will use it
-            if waiting.exception() is None:
-                self._ledger.forgo(waiting.result().hold)
+            waiting.add_done_callback(self._forgo)  # the hold is taken all the same, and nobody will use it
             raise
         call.begin(taken.deployment, taken.hold, taken.max_tokens)
         return taken
+
+    def _forgo(self, taking: asyncio.Future[Taken]) -> None:
+        if not taking.cancelled() and taking.exception() is None:
+            with suppress(StoreError):  # it was closed, and what was held is lost
+                self._ledger.forgo(taking.result().hold)
 
     def _place(self, database: Database, call: Call, ranked: Sequence[Deployment]) -> Taken:
         refusals: list[SupernovaError] = []
@@ -107,7 +118,7 @@ class Reservations:
                 short.append((deployment, key))
             except (PriceUnknown, KeyNotFound) as refusal:
                 refusals.append(refusal)
-                call.passed_over.setdefault(deployment.provider, str(refusal))
+                call.passed_over[deployment.id] = str(refusal)
         for deployment, key in short:
             if fitted := self._fit(database, call, deployment):
                 return Taken(deployment, key, self._hold(database, call, deployment, fitted), fitted)
@@ -125,16 +136,15 @@ class Reservations:
         if found is None:
             raise KeyNotFound(
                 f"no key for {deployment.provider} ({deployment.slot}): "
-                f"run 'supernova keys add {deployment.provider}'"
+                f"run 'supernova keys add {deployment.provider} --slot {deployment.slot}'"
             )
         return found
 
     def _hold(self, database: Database, call: Call, deployment: Deployment, max_tokens: int) -> Hold:
         """Hold the most the attempt can cost, refusing what no limit could be kept for."""
         request = call.request
-        amount = 0
+        amount = self._bound(call, deployment, deployment.price, max_tokens)
         if deployment.price is not None:
-            amount = self._bound(call, deployment, deployment.price, max_tokens)
             self._check_cap(call, amount)
         elif request.max_cost is not None or self._ledger.is_bounded(
             provider=deployment.provider, user=request.user_id, task=request.task
@@ -187,20 +197,16 @@ class Reservations:
         short: Sequence[tuple[Deployment, SealedKey | Secret | None]],
     ) -> SupernovaError:
         """Return the refusal that tells the caller most: money before prices before keys."""
-        for kind in (BudgetExceeded, PriceUnknown):
-            for refusal in refusals:
-                if isinstance(refusal, kind):
-                    break
-            else:
-                continue
-            if isinstance(refusal, BudgetExceeded):
-                least = min(self._bound(call, d, d.price, self._least(call)) for d, _ in short if d.price)
-                refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
-            return refusal
-        return NoProvider("; ".join(dict.fromkeys(map(str, refusals))))
+        exceeded = [refusal for refusal in refusals if isinstance(refusal, BudgetExceeded)]
+        for refusal, (deployment, _) in zip(exceeded, short, strict=True):
+            least = self._bound(call, deployment, deployment.price, self._least(call))
+            refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
+        unpriced = [refusal for refusal in refusals if isinstance(refusal, PriceUnknown)]
+        first = [*sorted(exceeded, key=lambda refusal: not refusal.temporary), *unpriced][:1]
+        return first[0] if first else NoProvider("; ".join(dict.fromkeys(map(str, refusals))))
 
     def _least(self, call: Call) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)
 
-    def _bound(self, call: Call, deployment: Deployment, price: Price, max_tokens: int) -> int:
-        return price.bound(pricing.bound(call.request, deployment.model), max_tokens)
+    def _bound(self, call: Call, deployment: Deployment, price: Price | None, max_tokens: int) -> int:
+        return 0 if price is None else price.bound(pricing.bound(call.request, deployment.model), max_tokens)

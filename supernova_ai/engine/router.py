@@ -28,7 +28,7 @@ _CALL = "supernova_call"
 """Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
 
 _TAKES_OURS = frozenset(
-    {"anthropic", "deepseek", "fireworks_ai", "gemini", "groq"}
+    {"anthropic", "azure_ai", "databricks", "deepseek", "fireworks_ai", "gemini", "groq"}
     | {"mistral", "ollama_chat", "openai", "openrouter", "together_ai", "xai"}
 )
 """LiteLLM's providers known to work with an HTTP client given to them; some want another kind."""
@@ -68,7 +68,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             model=request.tier,
             messages=with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),
             stream=stream,
-            metadata={_CALL: request.id},
+            metadata={**request.metadata, _CALL: request.id},
             **options,
         )
 

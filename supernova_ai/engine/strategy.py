@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from supernova_ai.config import Config
@@ -18,6 +18,7 @@ from supernova_ai.engine.samples import Book, adapted
 from supernova_ai.errors import (
     ContextTooLong,
     NoProvider,
+    PriceUnknown,
     ProviderTimeout,
     RateLimited,
     RequestRejected,
@@ -78,11 +79,12 @@ class Strategy:
         """
         offered = {candidate["model_info"]["id"]: candidate for candidate in candidates}
         fitting = [self._deployments[name] for name in offered if name in self._deployments]
-        fitting = [deployment for deployment in fitting if deployment.fits(call.request)]
+        fitting = [d for d in fitting if d.fits(call.request) and call.only in (None, d.id)]
         if not fitting:
             raise NoProvider(
                 "no configured provider has a model for this tier; check 'providers' and 'routing'"
             )
+        fitting = [d for d in fitting if d.id not in call.passed_over] or fitting
         if isinstance(call.error, RequestRejected):
             fitting = _roomier(call, fitting) if isinstance(call.error, ContextTooLong) else []
             if not fitting:
@@ -90,7 +92,14 @@ class Strategy:
         patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
             await self._wait_for_another(call, fitting, patience)
-            taken = await self._take(call, await self._open(fitting, patience), last=last)
+            admitted = await self._open(fitting, patience)
+            try:
+                taken = await self._take(call, admitted, last=last)
+            except (NoProvider, PriceUnknown):  # those that rest may have what these lack
+                fitting = [d for d in fitting if d not in admitted]
+                if not fitting:
+                    raise
+                continue
             if taken is None:
                 continue
             try:
@@ -122,9 +131,10 @@ class Strategy:
         clock = asyncio.get_running_loop().time
         while True:
             if not await self._breaker.room([d.id for d in candidates], max(0.0, patience - clock())):
+                resting = "; ".join(map(self._rest, candidates))
                 raise NoProvider(
-                    "every provider of this tier failed recently and is left in peace for a while; "
-                    "try again later, or lower 'routing.breaker.cooldown'"
+                    f"every provider of this tier failed and is left in peace: {resting}; "
+                    f"try again later, or lower 'routing.breaker.cooldown'"
                 )
             admitted = [d for d in candidates if self._breaker.admits(d.id)]
             bearing = [d for d in admitted if await self._limits.bear(d)]
@@ -134,6 +144,12 @@ class Strategy:
                 names = ", ".join(sorted({d.provider for d in admitted}))
                 raise RateLimited(f"the configured limits of {names} are reached: raise 'limits', or wait")
             await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _rest(self, deployment: Deployment) -> str:
+        """Return for how long the deployment rests, and after what."""
+        circuit = self._breaker.circuit(deployment.id)
+        left = f"for {circuit.left_s:.0f} s more" if circuit.left_s else "while one request tries it"
+        return f"{deployment.name} {left}, after {circuit.error}"
 
     async def _take(self, call: Call, candidates: list[Deployment], *, last: bool) -> Taken | None:
         """Take a hold for the best candidate that can be borne; None if other requests were quicker.
@@ -178,6 +194,8 @@ class Strategy:
 
     def retries(self, call: Call, tier: str) -> int:
         """Return how many attempts may follow a failed one: enough to try each deployment once."""
+        if call.only:
+            return 0
         served = [d for d in self._deployments.values() if d.tier == tier and d.fits(call.request)]
         return max(self._retries, len(served) - 1)
 
@@ -188,6 +206,15 @@ class Strategy:
     def rests(self, deployment: str) -> bool:
         """Say whether our own breaker has the deployment rest, or on trial."""
         return self._breaker.circuit(deployment).state != "closed"
+
+    def unasked(self, call: Call) -> Iterator[str]:
+        """Yield why a provider was not asked in a tier at all, if that is for want of a key or a price."""
+        groups: dict[tuple[str, str], list[str | None]] = {}
+        for d in self._deployments.values():
+            groups.setdefault((d.tier, d.provider), []).append(call.passed_over.get(d.id))
+        for reasons in groups.values():
+            if reasons[0] and all(reasons):
+                yield reasons[0]
 
     def answering(self, flight: Flight, request: str) -> None:
         """Take note of an attempt's first token."""

@@ -39,6 +39,7 @@ class Lease:
         clock: Unix seconds.
         look: is shown the windows of what this process still held at its end.
         wait: waits so many seconds for the event, and says whether it came.
+        renewed: called, on the lease's thread, each time that it was renewed.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class Lease:
         clock: Callable[[], float],
         look: Look,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+        renewed: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._look = look
+        self._renewed = renewed
         self._wait = wait
         self._pid: int | None = None
         self._starting = threading.Lock()
@@ -85,6 +88,7 @@ class Lease:
         while not self._wait(stop, TERM_S / 3):
             try:
                 self._store.write(self._renew).result()
+                self._renewed()
             except StoreError as error:
                 if self._store.closed:
                     return  # without its ledger: the lease runs out, and what is held becomes lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,13 +11,17 @@ from typing import TypeVar
 from peewee import Database
 
 from supernova_ai.config import Budget
+from supernova_ai.errors import StoreError
 from supernova_ai.ledger import holds, leases
 from supernova_ai.ledger.alerts import Key, Watch
 from supernova_ai.ledger.budgets import Share, shares
 from supernova_ai.ledger.holds import End, Entry, Hold, Spent
+from supernova_ai.log import get_logger
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -45,7 +50,8 @@ class Ledger:
         self._store = store
         self._clock = clock or store.now
         self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
-        self._lease = leases.Lease(store, self._clock, self._look)
+        self._owed: deque[tuple[Hold, End]] = deque()  # ends that could not be written yet
+        self._lease = leases.Lease(store, self._clock, self._look, renewed=self._write_owed)
 
     def serve(
         self,
@@ -103,19 +109,24 @@ class Ledger:
     def end(self, hold: Hold, end: End) -> Future[bool]:
         """End the hold; the future is done once that is durable, and False if it had ended before.
 
-        A settlement that comes after the hold was given up as lost still counts.
+        What is learnt after the hold was given up as lost still counts. An end that cannot be written is
+        owed: it is tried again whenever the lease is renewed, and until then its hold stays.
         """
         told: list[Key] = []
 
         def operation(database: Database) -> bool:
             windows = holds.end(database, hold, end)
-            if windows is None and end.state == "settled":
+            if windows is None and end.state != "lost":
                 windows = holds.end(database, hold, end, was="lost")
             told.extend(self._look(database, windows or []))
             return windows is not None
 
         def committed(done: Future[bool]) -> None:
-            if told and done.exception() is None:
+            error = done.exception()
+            if isinstance(error, StoreError):
+                log.warning("ledger.end.owed", attempt=hold.attempt, reason=str(error))
+                self._owed.append((hold, end))
+            elif told and error is None:
                 self._watch.remember(told)
 
         future = self._store.write(operation)
@@ -140,8 +151,13 @@ class Ledger:
         return self._store.write(lambda database: leases.sweep(database, self.now_ms(), self._look)).result()
 
     def close(self) -> None:
-        """Give up what is still held and end the lease."""
+        """Write what is owed, give up what is still held, and end the lease."""
+        self._write_owed()
         self._lease.release()
+
+    def _write_owed(self) -> None:
+        for _ in range(len(self._owed)):
+            self.end(*self._owed.popleft())
 
     def _look(self, database: Database, windows: list[Spent]) -> list[Key]:
         return self._watch.look(database, windows, now_ms=self.now_ms())

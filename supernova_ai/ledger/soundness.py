@@ -52,7 +52,9 @@ def remarks(row: Row, processes: Collection[str]) -> Iterator[Finding]:
     if row["state"] == "settled" and row["cost_nano"] > row["held_nano"]:
         yield Finding("overrun", what, f"at most {show(row['held_nano'])}", show(row["cost_nano"]))
     if row["late"]:
-        yield Finding("late", what, "settled before it was given up", "settled after it was given up as lost")
+        yield Finding(
+            "late", what, "ended before it was given up", f"{row['state']} after it was given up as lost"
+        )
     if row["state"] == "held" and row["process"] not in processes:
         yield Finding("orphan", what, "held by a process with a lease", "no process will end this hold")
 
@@ -83,8 +85,8 @@ def _contradictions(row: Row) -> Iterator[tuple[str, str]]:
         yield "kept from before at no cost", f"cost {show(row['cost_nano'])}"
     if (row["ended_ms"] is None) != (state == "held"):
         yield f"{state} {'without' if state == 'held' else 'with'} an end", f"ended_ms {row['ended_ms']}"
-    if row["late"] and state != "settled":
-        yield "late only when settled", f"late and {state}"
+    if row["late"] and state not in ("settled", "released"):
+        yield "late only when settled or released", f"late and {state}"
     for name in _AMOUNTS:
         if row[name] < 0:
             yield f"{name} of 0 or more", f"{name} {row[name]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,41 @@ async def test_router_is_given_no_key(open_nova: Open, stub_provider: Stub) -> N
     for provider in ("openai", "anthropic"):
         for slot in ("primary", "backup"):
             assert desk.key_of(provider, slot) not in kept
+
+
+async def test_a_slot_without_a_key_hides_no_rest(open_nova: Open, stub_provider: Stub) -> None:
+    """With no backup key the request waits for the primary that is due soon, as if there were no backup."""
+    stub = stub_provider("Diversify.", script=[Failure(500)])
+    nova = open_nova(
+        {"openai": {"url": stub.url, **BOTH}},
+        without=("openai/backup",),
+        routing={"breaker": {"failures": 1, "cooldown": 0.2}, "wait": 30},
+    )
+    reply = await nova.chat("What now?")
+    assert [attempt.key_slot for attempt in reply.attempts] == ["primary", "primary"]
+
+
+async def test_a_slot_without_a_key_hides_no_limit(open_nova: Open, stub_provider: Stub) -> None:
+    """With no backup key requests take turns at the primary that has one place."""
+    stub = stub_provider("Diversify.")
+    nova = open_nova(
+        {"openai": {"url": stub.url, "limits": {"parallel": 1}, **BOTH}},
+        without=("openai/backup",),
+        routing={"wait": 30},
+    )
+    replies = await asyncio.gather(*(nova.chat("What now?") for _ in range(3)))
+    assert [reply.content for reply in replies] == ["Diversify."] * 3
+
+
+async def test_who_rests_is_named(open_nova: Open, stub_provider: Stub) -> None:
+    """Where nobody is left the error says who rests, for how long and after what, and not who has no key."""
+    nova = open_nova(
+        {"openai": {"url": stub_provider(Failure(500)).url, **BOTH}},
+        without=("openai/backup",),
+        routing={"breaker": {"failures": 1, "cooldown": 600}},
+    )
+    with pytest.raises(ProviderUnavailable) as raised:
+        await nova.chat("What now?")
+    assert not hasattr(raised.value, "__notes__")
+    with pytest.raises(NoProvider, match=r"openai \(primary\) for \d+ s more, after ProviderUnavailable"):
+        await nova.chat("What now?")

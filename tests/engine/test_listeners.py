@@ -24,12 +24,14 @@ class Listener(CustomLogger):  # type: ignore[misc]  # untyped base
     def __init__(self) -> None:
         super().__init__()
         self.answered: list[str] = []
+        self.metadata: dict[str, Any] = {}
         self.failed: list[str] = []
 
     async def async_log_success_event(
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         self.answered.append(response_obj.choices[0].message.content)
+        self.metadata = kwargs["litellm_params"]["metadata"]
 
     async def async_log_failure_event(
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
@@ -72,9 +74,10 @@ async def test_listeners_are_told(streaming: bool, open_nova: Open, stub_provide
     nova = open_nova(
         {"openai": stub_provider(Failure(500)).url, "anthropic": stub_provider("Diversify.").url}
     )
-    await nova.chat("What now?", streaming=streaming)
+    await nova.chat("What now?", streaming=streaming, metadata={"desk": "7"})
     await until(lambda: listener.answered and listener.failed)
     assert (listener.answered, listener.failed) == (["redacted-by-litellm"], ["InternalServerError"])
+    assert listener.metadata["desk"] == "7"
 
 
 async def test_without_listeners_no_log_is_made(

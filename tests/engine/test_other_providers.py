@@ -15,7 +15,16 @@ from tests import desk
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
 
-ONCE = ["deepseek", "fireworks_ai", "mistral", "openrouter", "together_ai", "xai"]
+ONCE = [
+    "azure_ai",
+    "databricks",
+    "deepseek",
+    "fireworks_ai",
+    "mistral",
+    "openrouter",
+    "together_ai",
+    "xai",
+]
 each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 
 

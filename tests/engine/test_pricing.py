@@ -70,6 +70,8 @@ def chat_models(*providers: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         provider = entry.get("litellm_provider")
         if f"{provider}/{name}" in PRICES:
             continue  # the full name wins
+        if entry.get("input_cost_per_request") or "-search-" in name:
+            continue  # no count of tokens tells what they cost
         if provider in providers and entry.get("mode") == "chat" and entry.get("input_cost_per_token"):
             yield provider, name.removeprefix(f"{provider}/"), entry
 
@@ -83,6 +85,15 @@ def test_cost_is_what_the_map_says(provider: str) -> None:
         price = price_of(name, model)
         for usage in USAGES:
             assert abs(price.cost(usage) - calculated(entry, usage)) <= Fraction(1, 2), (model, usage)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("perplexity", "sonar"), ("perplexity", "pplx-70b-online"), ("openai", "gpt-4o-search-preview")],
+)
+def test_what_costs_beside_its_tokens_has_no_price(provider: str, model: str) -> None:
+    """A price per request or search is in no count of tokens: unknown, so that a budget refuses it."""
+    assert pricing.find(provider, model, Provider()) is None
 
 
 def test_long_prompts_are_dearer_only_above_their_step() -> None:

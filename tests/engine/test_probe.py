@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from supernova_ai import ProviderUnavailable, Supernova, health
@@ -135,6 +136,37 @@ async def test_paid_probe_where_none_is_free(open_nova: Open, stub_provider: Stu
     assert [probe.result for probe in await nova.probe(pay=True)] == ["ok"]
     (row,) = attempts()
     assert (row.task, row.max_tokens, row.state) == ("probe", 1, "settled")
+
+
+async def test_paid_probe_asks_each_key_and_who_rests(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """Each slot's own key is tried, a resting deployment's too: an answer to its trial closes the circuit."""
+    stub = stub_provider("Yes.", script=[Failure(500), Failure(500)])
+    prices = {"mistral-small": {"input": "1", "output": "1"}}
+    slots = {"keys": ["primary", "backup"], "models": {"standard": "mistral-small"}, "prices": prices}
+    nova = open_nova({"mistral": {"url": f"{stub.url}/v1", **slots}}, routing={"breaker": {"failures": 1}})
+    with pytest.raises(ProviderUnavailable):
+        await nova.chat("What now?")
+    assert [(probe.key_slot, probe.result) for probe in await nova.probe(pay=True)] == [
+        ("primary", "ok"),
+        ("backup", "ok"),
+    ]
+    assert {row.slot for row in attempts() if row.task == "probe"} == {"backup", "primary"}
+    assert (await nova.chat("What now?")).attempts[0].key_slot == "primary"
+
+
+async def test_whatever_a_probe_meets_it_goes_on(
+    open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody foresaw is a probe that failed; its words, which may hold a key, are not told."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise UnicodeEncodeError("ascii", "the key", 0, 1, "no such letter")
+
+    monkeypatch.setattr(httpx.AsyncClient, "get", fail)
+    nova = open_nova({"openai": stub_provider().url})
+    assert [probe.result for probe in await nova.probe()] == ["ProviderUnavailable"]
 
 
 async def test_paid_probes_have_a_budget_of_their_own(

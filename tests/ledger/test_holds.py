@@ -142,7 +142,7 @@ def test_losing_keeps_the_whole_hold_counted(
 def test_a_hold_ends_once(
     first: Outcome, second: Outcome, open_ledger: OpenLedger, store: Store, take: Take, window: Read
 ) -> None:
-    """A second end changes nothing, but for the cost of a lost attempt that is learnt late."""
+    """A second end changes nothing, but for what is learnt late of a lost attempt."""
     ledger = open_ledger(DAILY)
     hold = take(ledger, "0.4")
     ends = {"settled": settled("0.3"), "released": RELEASED, "lost": lose(hold)}
@@ -151,11 +151,12 @@ def test_a_hold_ends_once(
         "released": money("0", "0", "0"),
         "lost": money("0", "0", "0.4"),
     }
-    late = (first, second) == ("lost", "settled")
+    late = first == "lost" != second
     assert ledger.end(hold, ends[first]).result()
     assert ledger.end(hold, ends[second]).result() is late
-    assert window() == after["settled" if late else first]
-    assert attempt(store, hold).state == ("settled" if late else first)
+    assert window() == after[second if late else first]
+    row = attempt(store, hold)
+    assert (row.state, row.late) == ((second, 1) if late else (first, 0))
 
 
 def test_a_late_settlement_keeps_the_times_it_had(open_ledger: OpenLedger, store: Store, take: Take) -> None:

@@ -147,7 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return taken
 
     def end(self, taken: Taken, end: End) -> None:
-        late = taken.state == "lost" and end.state == "settled"
+        late = taken.state == "lost" and end.state != "lost"
         expected = taken.state == "held" or late
         assert self.ledger.end(taken.hold, end).result() is expected
         if expected:

@@ -90,7 +90,7 @@ def test_pages_lose_and_double_nothing(
         ("UPDATE attempt SET ended_ms = NULL WHERE id = 'attempt-1'", "attempt"),
         ("UPDATE attempt SET held_nano = held_nano + 1 WHERE state = 'lost'", "attempt"),
         ("UPDATE attempt SET cost_nano = 5 WHERE state = 'released'", "attempt"),
-        ("UPDATE attempt SET late = 1 WHERE state = 'released'", "attempt"),
+        ("UPDATE attempt SET late = 1 WHERE state = 'lost'", "attempt"),
         ("UPDATE attempt SET prompt_tokens = -1 WHERE id = 'attempt-1'", "attempt"),
     ],
 )
