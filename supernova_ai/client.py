@@ -228,7 +228,7 @@ class Supernova:
             pay: send a request for one token where a provider has nothing that is free.
         """
         engine = await self._ready()
-        return await engine.run(engine.probe(pay=pay))
+        return await engine.run(engine.vitals.prober.probe(pay=pay))
 
     def close(self) -> None:
         """End what is under way, each hold honestly, and release everything. Calling again does nothing."""

@@ -36,7 +36,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import PROBE, Probe, Quote, Reply, Request
+from supernova_ai.types import PROBE, Quote, Reply, Request
 
 log = get_logger(__name__)
 
@@ -142,10 +142,6 @@ class Engine:
         reply = call.reply(response.choices[0].finish_reason)
         await self._cache.keep(call, place, reply)
         return reply
-
-    async def probe(self, *, pay: bool = False) -> list[Probe]:
-        """Probe every deployment now; to be run on the loop. See ``Prober``."""
-        return await self.vitals.prober.probe(pay=pay)
 
     def quote(self, request: Request) -> Quote:
         """Return what the request could cost at each deployment of its tier, and its budgets' headroom."""

@@ -18,6 +18,7 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger.budgets import ends
 from supernova_ai.ledger.holds import Spent
 from supernova_ai.money import show, to_nano, to_usd
+from supernova_ai.store.bulk import run
 from supernova_ai.store.tables import Alert
 
 FULL = 100
@@ -90,7 +91,7 @@ def record(database: Database, key: Key, *, spent: int, limit: int, now_ms: int)
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'new', 0) ON CONFLICT DO NOTHING"
     )
     row = (*key, spent, limit, now_ms, now_ms)
-    return bool(database.execute_sql(statement.replace("?", database.param), row).rowcount)
+    return bool(run(database, statement, *row).rowcount)
 
 
 class Message(NamedTuple):

@@ -3,7 +3,7 @@
     held ──settle──▶ settled    the cost is known: exactly, or estimated from what was received
       ├───release──▶ released   nothing was spent: the provider refused, or was never reached
       └───lose─────▶ lost       nobody knows; the whole hold stays counted …
-                       └─settle─▶ settled   … unless the cost is learnt late
+                       └─▶ settled, released   … unless it is learnt late
 
 Everything here runs inside one transaction of the writer. The statements are plain SQL, written once and
 valid on SQLite and PostgreSQL, because a hold is taken on every attempt and a query builder would cost as
@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from peewee import Database
 
@@ -24,6 +24,7 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import failures, rollups
 from supernova_ai.ledger.budgets import Share
 from supernova_ai.money import to_usd
+from supernova_ai.store.bulk import run
 from supernova_ai.types import CostBasis, Failure, Outcome, Usage
 
 
@@ -103,7 +104,7 @@ def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
     row = asdict(entry) | {"windows": json.dumps(windows), "state": "held"} | _NEW_ROW
     columns = ", ".join(row)
     marks = ", ".join("?" * len(row))
-    _run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
+    run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
     return Hold(entry.id, entry.held_nano, tuple(windows))
 
 
@@ -130,10 +131,10 @@ def _reserve(database: Database, share: Share, amount: int) -> int:
         "RETURNING id"
     )
     arguments = (amount, *key, amount, share.limit)
-    found = _run(database, reserve, *arguments).fetchone()
+    found = run(database, reserve, *arguments).fetchone()
     if found is None:
         # Not tried where there is one: at each refusal PostgreSQL would use up an id for nothing.
-        _run(
+        run(
             database,
             "INSERT INTO budget_window (budget, subject, period, settled_nano, held_nano, lost_nano) "
             "SELECT ?, ?, ?, 0, 0, 0 WHERE NOT EXISTS "
@@ -141,7 +142,7 @@ def _reserve(database: Database, share: Share, amount: int) -> int:
             *key,
             *key,
         )
-        found = _run(database, reserve, *arguments).fetchone()
+        found = run(database, reserve, *arguments).fetchone()
     if found is None:
         raise _refusal(database, share, amount)
     return int(found[0])
@@ -165,7 +166,7 @@ def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
 
 
 def _standing(database: Database, share: Share) -> tuple[int, int, int]:
-    found = _run(
+    found = run(
         database,
         "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
         "WHERE budget = ? AND subject = ? AND period = ?",
@@ -180,14 +181,14 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
     """End the hold: move its amount out of its windows, count what the end says, and add it to the rollups.
 
     Args:
-        was: the state it must still be in; "lost" lets a late settlement through, "settled" and "released" a
-            correction. The hold's amount is what its windows count for it.
+        was: the state it must still be in; "lost" lets through what is learnt late, "settled" and "released"
+            a correction. The hold's amount is what its windows count for it.
 
     Returns:
         How the hold's windows stand now, or None if it was not in that state any more and nothing changed.
     """
     before = _ended(database, hold.attempt) if was != "held" else None
-    found = _run(
+    found = run(
         database,
         "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
         "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
@@ -228,13 +229,13 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
 
 def _ended(database: Database, attempt: str) -> rollups.Ended | None:
     select = f"SELECT {rollups.COLUMNS} FROM attempt WHERE id = ?"  # noqa: S608 - names of ours
-    found = _run(database, select, attempt).fetchone()
+    found = run(database, select, attempt).fetchone()
     return rollups.Ended(*found) if found else None
 
 
-def lost(hold: Hold, *, ended_ms: int, error: str | None, latency_ms: int | None = None) -> End:
+def lost(hold: Hold, *, ended_ms: int, error: str | None) -> End:
     """Return the end of a hold nobody knows the cost of: the whole of it stays counted."""
-    return End("lost", hold.amount, "bound", Usage(), ended_ms, latency_ms=latency_ms, error=error)
+    return End("lost", hold.amount, "bound", Usage(), ended_ms, error=error)
 
 
 def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> list[Spent]:
@@ -242,7 +243,7 @@ def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, i
     if not windows:
         return []
     marks = ", ".join("?" * len(windows))
-    rows = _run(
+    rows = run(
         database,
         "UPDATE budget_window SET held_nano = held_nano + ?, settled_nano = settled_nano + ?, "  # noqa: S608
         f"lost_nano = lost_nano + ? WHERE id IN ({marks}) "
@@ -251,7 +252,3 @@ def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, i
         *windows,
     ).fetchall()
     return [Spent(*row) for row in rows]
-
-
-def _run(database: Database, statement: str, *arguments: Any) -> Any:
-    return database.execute_sql(statement.replace("?", database.param), arguments)

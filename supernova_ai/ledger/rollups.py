@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from peewee import Database
 
+from supernova_ai.store.bulk import run
+
 HOUR_MS = 3_600_000
 HOURS = {"hour": 1, "day": 24}
 """The periods of rollups, and how many hours each has."""
@@ -97,11 +99,13 @@ def add(database: Database, row: Ended, *, times: int = 1) -> None:
     for table, key, amounts in contributions(row):
         columns = (*TABLES[table], *amounts)
         changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in amounts)
-        database.execute_sql(
+        run(
+            database,
             f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of ours
-            f"VALUES ({', '.join([database.param] * len(columns))}) "
+            f"VALUES ({', '.join('?' * len(columns))}) "
             f"ON CONFLICT ({', '.join(TABLES[table])}) DO UPDATE SET {changes}",
-            (*key, *(amount * times for amount in amounts.values())),
+            *key,
+            *(amount * times for amount in amounts.values()),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ def ledger(open_ledger: Callable[..., Ledger]) -> Ledger:
 
 
 def lose(ledger: Ledger, hold: Hold) -> Hold:
-    assert ledger.end(hold, lost(hold, ended_ms=ledger.now_ms(), error="Timeout", latency_ms=900)).result()
+    assert ledger.end(
+        hold, replace(lost(hold, ended_ms=ledger.now_ms(), error="Timeout"), latency_ms=900)
+    ).result()
     return hold
 
 
