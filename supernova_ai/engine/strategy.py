@@ -78,17 +78,7 @@ class Strategy:
             VaultError: of the only candidate left, the key does not open.
         """
         offered = {candidate["model_info"]["id"]: candidate for candidate in candidates}
-        fitting = [self._deployments[name] for name in offered if name in self._deployments]
-        fitting = [d for d in fitting if d.fits(call.request) and call.only in (None, d.id)]
-        if not fitting:
-            raise NoProvider(
-                "no configured provider has a model for this tier; check 'providers' and 'routing'"
-            )
-        fitting = [d for d in fitting if d.id not in call.passed_over] or fitting
-        if isinstance(call.error, RequestRejected):
-            fitting = _roomier(call, fitting) if isinstance(call.error, ContextTooLong) else []
-            if not fitting:
-                raise call.error
+        fitting = self._fitting(call, offered)
         patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
             await self._wait_for_another(call, fitting, patience)
@@ -118,6 +108,21 @@ class Strategy:
                 "timeout": taken.deployment.timeout.total,
             }
             return chosen | {"litellm_params": chosen["litellm_params"] | bounds}
+
+    def _fitting(self, call: Call, offered: Iterable[str]) -> list[Deployment]:
+        """Return those of the offered that may answer the request; raises as ``choose`` does."""
+        known = [self._deployments[name] for name in offered if name in self._deployments]
+        fitting = [d for d in known if d.fits(call.request) and call.only in (None, d.id)]
+        if not fitting:
+            raise NoProvider(
+                "no configured provider has a model for this tier; check 'providers' and 'routing'"
+            )
+        fitting = [d for d in fitting if d.id not in call.passed_over] or fitting
+        if isinstance(call.error, RequestRejected):
+            fitting = _roomier(call, fitting) if isinstance(call.error, ContextTooLong) else []
+            if not fitting:
+                raise call.error
+        return fitting
 
     async def _wait_for_another(self, call: Call, candidates: list[Deployment], patience: float) -> None:
         """Rather than ask again who just failed, wait for one not tried by this request, if it is due."""
