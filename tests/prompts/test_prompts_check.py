@@ -48,6 +48,32 @@ def test_check(write: Write, folder: Path, header: str, body: str, found: tuple[
         assert re.search(pattern, fault)
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "body", "found"),
+    [
+        (
+            "chat",
+            "variables: {msg: text}\nexample: {msg: x}\n",
+            "{{ msg }}",
+            ["has not its variable 'message'", "give 'msg', which that has not, a default"],
+        ),
+        (
+            "advice-stock",
+            "extends: advice-stock\nvariables: {house: text}\nexample: {house: x}\n",
+            "{{ house }} {{ facts }} {{ news }} {{ draft }} {{ greeks }} {{ violations }}",
+            ["give 'house', which that has not, a default"],
+        ),
+    ],
+)
+def test_one_that_stands_in_must_fit(
+    write: Write, folder: Path, name: str, header: str, body: str, found: list[str]
+) -> None:
+    """It is given what the built-in one is given: it must have all of that, and need no more."""
+    write(name, header, body)
+    told = "\n".join(faults(Library([folder]).get(name), ["chat", "analysis"]))
+    assert all(each in told for each in found), told
+
+
 def test_task_must_be_configured(write: Write, folder: Path) -> None:
     """A task that the configuration does not have is told, with those it has."""
     write("mine")
