@@ -10,12 +10,16 @@ from supernova_ai import quality
 from supernova_ai.types import Reply
 
 _SCORE = re.compile(r"^[\s*_#>`-]*score\b[\s*_`]*[:=][\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE)
-_NUMBER = re.compile(r"([+\-\u2212\u2013]?)(\d*[.,]?\d+)(?![\d.,]*\s*[%/]|[.,]?\d)")
+_NUMBER = re.compile(
+    r"([+\-\u2212\u2013]?)(\d*[.,]?\d+)"
+    # What follows may make another number of it, a range, or one of another scale: 1 out of 10.
+    r"(?![\d.,]*\s*(?:[%/\u2026]|(?:out )?of\b|to\b|[-\u2212\u2013~]\s*[+\-\u2212]?\.?\d)|[.,]?\d)"
+)
 
 
 def assessed(reply: Reply, sections: Sequence[str], *, sentiment: bool) -> Reply:
     """Return the reply with its quality, and with its sentiment if that is what was asked for."""
-    score = quality.score(reply.content, sections=sections, finish_reason=reply.finish_reason)
+    score = quality.assess(reply.content, sections=sections, finish_reason=reply.finish_reason).score
     if not sentiment:
         return replace(reply, quality_score=score)
     found = read_sentiment(reply.content)

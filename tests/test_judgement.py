@@ -26,6 +26,8 @@ GOOD = "Score: 0.40\nWhy: the report says that profit rose and that the outlook 
         ("```\nScore: 0.4\n```", 0.4),
         ("Here is my judgement:\n\nScore: 0.4.", 0.4),
         ("Score: -0.00", 0),
+        ("Score: 0.4 - mildly positive", 0.4),
+        ("Score: 0.4 (from -1 to 1)", 0.4),
         ("Score: 0.1\nWhy: it quotes 'Score: 1' of others.\nScore: 1", 0.1),
     ],
 )
@@ -50,6 +52,11 @@ def test_the_number_is_read_as_models_write_it(text: str, score: float) -> None:
         ("Score: 1.5", "must be from -1 to 1"),
         ("Score: 7", "must be from -1 to 1"),
         ("Score: 1.2.3", "no number"),
+        ("Score: 1 out of 10", "no number"),
+        ("Score: 1 of 5", "no number"),
+        ("Score: -1 to 1 scale: 0.4", "no number"),
+        ("Score: 0.5-0.7", "no number"),
+        ("Score: 0.5 \N{EN DASH} 0.7", "no number"),
     ],
 )
 def test_what_is_no_score_is_none_with_its_reason(text: str, words: str) -> None:
