@@ -14,6 +14,7 @@ from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import table
 from supernova_ai.advisor.greeks import is_greek
 from supernova_ai.advisor.grounding import Report, check
+from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
 from supernova_ai.quality import Quality, assess
@@ -28,15 +29,30 @@ Ask = Callable[[Mapping[str, Any], Decimal | None], Awaitable[Reply]]
 _GOOD = 0.6
 """The quality below which a text is none: cut off, say, or a refusal under the right headings."""
 
+_SUMMARY = "Summary"
+"""The section that says what to do."""
+
 _SHOWN = 3  # faults that ``why`` names
 
-_FORBIDDEN = {
+_PROMISE = re.compile(
     r"\bguarantee[ds]?\b|\b(?:cannot|can['’]t) (?:lose|fail)\b|\brisk-free\b(?! rate)"
-    r"|\bwithout (?:any )?risk\b": "it promises what nobody can",
-    r"https?:|\bwww\.|</?[a-z]|!\[": "a link or markup has no place in it",
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]": "a control character has no place in it",
+    r"|\bwithout (?:any )?risk\b|\b(?:no|zero) risk\b(?!-)|\b(?:certain|sure|bound) to\b"
+    r"|\b(?:definitely|surely|undoubtedly)\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"(?:\b(?:not|none|never|nothing|nobody|cannot|no(?! (?:doubt|question))(?: \w+)?)\b|n['’]t\b)"
+    r"(?:\s+(?:here|is|are|be|can be|comes?|an?|any|with))*\s+$",
+    re.IGNORECASE,
+)
+"""What stands before a word that is no promise: "nothing is guaranteed"."""
+
+_FORBIDDEN = {
+    r"\w://|\bwww\.|</?[a-z]|\]\(|!\[": "a link or markup has no place in it",
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]": (
+        "a control character has no place in it"
+    ),
 }
-_DENIED = re.compile(r"\b(?:no|not|none|never|nothing|nobody|nor)\b|n['’]t\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,10 @@ async def write(
                 draft.text, source, "", draft.report, draft.quality, reply.content, tuple(replies)
             )
         why = f"the model's text does not hold: {_listed(draft.faults)}"
-        values |= {"draft": reply.content, "violations": list(draft.faults)}
+        values |= {
+            "draft": reply.content if reply.content.strip() else None,
+            "violations": list(draft.faults),
+        }
     return deterministic(found, rules, f"{why}, after one correction", replies)
 
 
@@ -135,7 +154,7 @@ def deterministic(
 ) -> Rationale:
     """Return the rationale without a model, and why it is this one."""
     text = explain(found)
-    report = check(text, found.facts, **_beside(found, rules))
+    report = check(text, found.facts, **beside(found, rules))
     return Rationale(
         text, "deterministic", why, report, assess(text, report=report), None, tuple(replies), failed
     )
@@ -155,11 +174,13 @@ def examine(
     whole = sections and not missing
     text = "\n\n".join(f"## {name}\n{parts[name]}" for name in sections) if whole else written.strip()
     in_slots = rules.mode == "slots"
-    report = (slots.check if in_slots else check)(text, found.facts, **_beside(found, rules))
+    report = (slots.check if in_slots else check)(text, found.facts, **beside(found, rules))
     if in_slots and report.grounded:
         text = slots.fill(text, found.facts)
-    quality = assess(text, sections=sections, report=report, finish_reason=finish_reason)
+    quality = assess(text, report=report, finish_reason=finish_reason)
     faults = [f"the section {name!r} is missing or empty" for name in missing]
+    if parts.get(_SUMMARY) and not _tells(parts[_SUMMARY], found.action):
+        faults.append(f"the section {_SUMMARY!r} does not tell the client to {found.action}")
     faults += report.describe().splitlines()
     faults += _forbidden(text)
     if not faults and quality.score < _GOOD:
@@ -187,7 +208,11 @@ def split(text: str, sections: Sequence[str]) -> dict[str, str]:
     return parts
 
 
-def _beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:
+def _tells(summary: str, action: str) -> bool:
+    return any(claim.verdict == "grounded" for claim in action_claims(summary, action))
+
+
+def beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:
     """Return what a check knows beside the facts; directions by the words that a text has for them."""
     values = {signal.name: signal.value for signal in found.signals}
     words = {"trend": "ma_cross", "momentum": "momentum"}
@@ -200,10 +225,12 @@ def _beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:
 
 
 def _forbidden(text: str) -> Iterator[str]:
+    for match in _PROMISE.finditer(text):
+        if not _DENIED.search(text, max(0, match.start() - 40), match.start()):
+            yield f'"{match[0]}": it promises what nobody can'
     for pattern, reason in _FORBIDDEN.items():
         for match in re.finditer(pattern, text, re.IGNORECASE):
-            if not _DENIED.search(text[max(0, match.start() - 40) : match.start()]):
-                yield f'"{match[0]}": {reason}'
+            yield f'"{match[0]}": {reason}'
 
 
 def _listed(faults: Sequence[str]) -> str:

@@ -160,7 +160,7 @@ async def test_a_poor_model_changes_nothing(
     assert heart(advice) == heart(bare)
     assert advice.rationale == bare.rationale
     assert advice.details.source == "deterministic"
-    assert len(advice.details.request_ids) == (2 if text else len(advice.details.request_ids))
+    assert len(advice.details.request_ids) == 2
 
 
 @pytest.mark.parametrize("news", INJECTIONS)

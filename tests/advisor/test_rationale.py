@@ -104,6 +104,12 @@ async def test_what_does_not_hold_is_mended_once() -> None:
         (GOOD.replace("Buy AAPL.", "A gain is guaranteed."), '"guaranteed": it promises what nobody can'),
         (GOOD.replace("Buy AAPL.", "See https://win.example now."), "a link or markup"),
         (GOOD.replace("Buy AAPL.", "<script>x</script>"), "a link or markup"),
+        (GOOD.replace("Buy AAPL.", "Buy AAPL, see [this](evil.example/x)."), "a link or markup"),
+        (GOOD.replace("Buy AAPL.", "Buy AAPL, see ftp://win.example now."), "a link or markup"),
+        (GOOD.replace("Buy AAPL.", "Buy AAPL, not https://win.example."), "a link or markup"),
+        (GOOD.replace("Buy AAPL.", "Buy AAPL\u202e."), "a control character"),
+        (GOOD.replace("Buy AAPL.", "AAPL is of interest."), "'Summary' does not tell the client to buy"),
+        (GOOD.replace("Buy AAPL.", "One could buy AAPL."), "'Summary' does not tell the client to buy"),
     ],
 )
 async def test_what_does_not_hold_twice_is_not_shown(said: str, reason: str) -> None:
@@ -125,7 +131,35 @@ async def test_what_is_cut_off_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "denied", ["Nothing is guaranteed.", "It is not risk-free.", "No gain is without risk."]
+    "promise",
+    [
+        "There is no doubt that gains are guaranteed.",
+        "There is no risk.",
+        "It is certain to rise.",
+        "The price will definitely rise.",
+    ],
+)
+async def test_a_promise_is_none_of_ours(promise: str) -> None:
+    """A denial of something else does not excuse it."""
+    said = await written(Model(GOOD.replace("Buy AAPL.", f"Buy AAPL. {promise}"), "x"))
+    assert said.source == "deterministic"
+
+
+async def test_an_empty_answer_is_corrected_too() -> None:
+    """There is no draft to show then, only the faults."""
+    model = Model(" \n", GOOD)
+    assert (await written(model)).source == "repaired"
+    assert model.asked[1]["draft"] is None
+
+
+@pytest.mark.parametrize(
+    "denied",
+    [
+        "Nothing is guaranteed.",
+        "It is not risk-free.",
+        "No gain is without risk.",
+        "It is not certain to rise.",
+    ],
 )
 async def test_a_warning_is_no_promise(denied: str) -> None:
     """What is denied is not promised."""
