@@ -1,8 +1,8 @@
 """How many false statements the grounding check catches, and how many true ones it refuses.
 
-Fact tables are drawn at random with texts about them whose truth is known: benchmarks/sayings.py, which knows
-nothing of the checker. A false text has one false sentence, beside a true one. docs/grounding.md has the
-result.
+Bars are drawn at random, their facts are those of advice, and texts about them have a known truth:
+benchmarks/sayings.py, which knows nothing of the checker. A false text has one false sentence, beside a true
+one. docs/grounding.md has the result.
 
 Run: uv run python benchmarks/grounding.py [-v to see what is misjudged]
 """
@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.sayings import draw, texts
 from supernova_ai.advisor.grounding import check
+from supernova_ai.advisor.rationale import beside
+from supernova_ai.config.advice import AdviceRules
 
 TABLES = 500
 CAUGHT, REFUSED = 0.99, 0.01
@@ -37,9 +39,8 @@ def measure(tables: int, seed: int = 1) -> tuple[Counts, Counts, list[str]]:
     examples: list[str] = []
     for _ in range(tables):
         case = draw(chance)
-        facts = case.facts()
         for kind, text, false in texts(chance, case):
-            report = check(text, facts, symbol=case.symbol, action="buy")
+            report = check(text, case.found.facts, **beside(case.found, AdviceRules()))
             start = text.index(false)
             found = [
                 claim for claim in report.violations if start <= claim.start < start + len(false or text)

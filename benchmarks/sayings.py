@@ -8,11 +8,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from math import exp
+from typing import Any
 
-from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.bars import Bar, read_bars
+from supernova_ai.advisor.ensemble import Assessment, assess
 
 _TICKERS = ["AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "GOOG", "META", "JPM", "XOM", "KO", "PFE", "INTC"]
 _MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
@@ -21,99 +24,91 @@ _ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 _ONES += ["twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
 _TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
+_DOING = {"buy": "buying", "sell": "selling", "hold": "holding", "reduce": "reducing", "avoid": "avoiding"}
+_BEAR = ("buy", "hold")
+_OPPOSED = {"buy": ("sell", "hold"), "hold": ("buy", "sell"), "sell": _BEAR, "reduce": _BEAR, "avoid": _BEAR}
+_BARS = 250
+_ENDS = ((max, 1), (min, -1))
+
 Say = Callable[[random.Random, "Case"], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One asset on one day, with numbers as its facts have them."""
+    """Advice on one asset on one day, with the numbers of its facts that sayings are about."""
 
+    found: Assessment
     symbol: str
     day: date
     close: float
     sma_20: float
     sma_50: float
+    bollinger_upper: float
+    bollinger_lower: float
+    high_20: float
+    low_20: float
     change_20: float
     change_63: float
-    rsi: float
-    adx: float
-    macd: float
-    volume: int
+    rsi_14: float
+    adx_14: float
+    plus_di_14: float
+    minus_di_14: float
+    macd_histogram: float
+    volume_mean_20: float
     volume_ratio: float
-    volatility: float
+    volatility_20: float
     drawdown: float
-
-    def facts(self) -> tuple[Fact, ...]:
-        """Return the table that the checker is given."""
-        to = f"to {self.day.isoformat()}"
-        return (
-            Fact("symbol", "Symbol", self.symbol, "text", "the request"),
-            Fact("last_date", "Last bar", self.day, "date", "the bars"),
-            Fact("close", "Close", self.close, "price", f"the last close, {self.day.isoformat()}"),
-            Fact("sma_20", "20-day average", self.sma_20, "price", f"mean of the last 20 closes {to}"),
-            Fact("sma_50", "50-day average", self.sma_50, "price", f"mean of the last 50 closes {to}"),
-            Fact("change_20", "Change over 20 bars", self.change_20, "percent", f"the last 20 closes {to}"),
-            Fact("change_63", "Change over 63 bars", self.change_63, "percent", f"the last 63 closes {to}"),
-            Fact("rsi_14", "RSI (14)", self.rsi, "count", f"RSI over the last 14 closes {to}"),
-            Fact("adx_14", "ADX (14)", self.adx, "count", f"ADX over the last 14 bars {to}"),
-            Fact("macd_histogram", "MACD histogram", self.macd, "count", f"MACD (12, 26, 9) {to}"),
-            Fact("volume", "Volume", self.volume, "count", "the last bar"),
-            Fact(
-                "volume_ratio", "Volume over its 20-day mean", self.volume_ratio, "ratio", "the last 20 bars"
-            ),
-            Fact("volatility_20", "Realised volatility", self.volatility, "percent", f"annualised {to}"),
-            Fact("drawdown", "Drawdown", self.drawdown, "percent", "from the highest close"),
-            *self._unsaid(),
-        )
-
-    def _unsaid(self) -> Iterator[Fact]:
-        """Yield what no text speaks of: more numbers that a wrong one could be taken for."""
-        chance = random.Random(self.close)
-        for name in (
-            "EMA (12)",
-            "EMA (26)",
-            "SMA (200)",
-            "Upper Bollinger band",
-            "Lower Bollinger band",
-            "20-bar high",
-        ):
-            yield Fact(_id(name), name, self.close * chance.uniform(0.75, 1.25), "price", "the closes")
-        for name in ("+DI (14)", "-DI (14)", "Risk score"):
-            yield Fact(_id(name), name, chance.uniform(5, 95), "count", "the bars")
-        for name in (
-            "Change over the last bar",
-            "Change over 10 bars",
-            "Bollinger band width",
-            "Deepest drawdown",
-        ):
-            yield Fact(_id(name), name, chance.uniform(-9, 9), "percent", "the bars")
-        for name in ("Score", "Confidence", "Bollinger %b"):
-            yield Fact(_id(name), name, chance.uniform(0, 1), "ratio", "the signals")
-
-
-def _id(label: str) -> str:
-    return "_".join(re.findall(r"[a-z0-9]+", label.lower()))
 
 
 def draw(chance: random.Random) -> Case:
     """Draw a case; no two of its figures are so alike that a wrong one would be true of another."""
-    close = round(chance.choice((1, 10, 100)) * chance.uniform(2.1, 9.7), chance.choice((2, 4)))
-    change = [chance.choice((-1, 1)) * chance.uniform(low, low + 8) for low in (1.2, 10.5)]
-    return Case(
-        symbol=chance.choice(_TICKERS),
-        day=date(2025, 1, 1) + timedelta(chance.randrange(700)),
-        close=close,
-        sma_20=close * (1 + chance.choice((-1, 1)) * chance.uniform(0.012, 0.06)),
-        sma_50=close * (1 + chance.choice((-1, 1)) * chance.uniform(0.07, 0.2)),
-        change_20=change[0],
-        change_63=change[1],
-        rsi=chance.choice((chance.uniform(12, 28), chance.uniform(32, 68), chance.uniform(72, 88))),
-        adx=chance.uniform(11, 48),
-        macd=chance.choice((-1, 1)) * chance.uniform(0.11, 4.9),
-        volume=chance.randrange(15, 99_000) * 1_000 + chance.randrange(1_000),
-        volume_ratio=chance.uniform(0.4, 3.4),
-        volatility=chance.uniform(20, 95),
-        drawdown=-chance.uniform(0.6, 40),
+    while True:
+        found = assess(
+            read_bars(_walk(chance)),
+            symbol=chance.choice(_TICKERS),
+            asset_class="stock",
+            risk_score=chance.uniform(0, 100),
+            sentiment_hint=round(chance.uniform(-1, 1), 2),
+        )
+        known: dict[str, Any] = {fact.id: fact.value for fact in found.facts}
+        numbers = {field.name: known[field.name] for field in fields(Case) if field.name in known}
+        case = Case(found, day=known["last_date"], **numbers)
+        if _telling(case):
+            return case
+
+
+def _walk(chance: random.Random) -> list[Bar]:
+    price = chance.choice((1, 10, 100)) * chance.uniform(2.1, 9.7)
+    drift, spread = chance.uniform(-0.004, 0.004), chance.uniform(0.01, 0.03)
+    traded = chance.choice((1e4, 1e6, 1e7))
+    start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(chance.randrange(700))
+    bars = []
+    for number in range(_BARS):
+        opened, price = price, price * exp(chance.gauss(drift, spread))
+        high, low = (end(opened, price) * (1 + side * chance.uniform(0, 0.008)) for end, side in _ENDS)
+        volume = float(round(traded * chance.uniform(0.4, 2.5)))
+        bars.append(Bar(start + timedelta(number), opened, high, low, price, volume))
+    return bars
+
+
+def _telling(case: Case) -> bool:
+    apart = (
+        (case.close / case.sma_20, 0.012),
+        (case.close / case.sma_50, 0.03),
+        (case.sma_20 / case.sma_50, 0.012),
+        (case.close / case.bollinger_upper, 0.012),
+        (case.close / case.bollinger_lower, 0.012),
+    )
+    return (
+        all(abs(ratio - 1) > least for ratio, least in apart)
+        and abs(case.change_20) > 1.2
+        and abs(case.change_63) > 1.2
+        and abs(abs(case.change_20) - abs(case.change_63)) > 1.5
+        and min(abs(case.rsi_14 - line) for line in (30, 70)) > 1
+        and min(abs(case.adx_14 - other) for other in (case.rsi_14, case.plus_di_14, case.minus_di_14)) > 1.5
+        and abs(case.plus_di_14 - case.minus_di_14) > 1.5
+        and abs(case.volume_ratio - 1) > 0.06
+        and case.drawdown > 0.6
     )
 
 
@@ -154,13 +149,14 @@ def percent(chance: random.Random, number: float) -> str:
         f"{fixed(number, 2)} percent",
         f"{fixed(number, 0)} %",
     ]
-    if abs(number) > 12.6:
+    if 12.6 < abs(number) < 99:
         ways.append(f"{in_words(int(fixed(number, 0)))} percent")
     return chance.choice(ways)
 
 
-def count(chance: random.Random, number: int) -> str:
+def count(chance: random.Random, exact: float) -> str:
     """Write a number of shares in one of the ways people do."""
+    number = int(fixed(exact, 0))
     ways = [grouped(str(number)), str(number), grouped(str(number), "\u202f"), f"{fixed(number / 1e3, 1)}k"]
     if number > 10**6:
         ways += [f"{fixed(number / 1e6, 2)} million", f"{fixed(number / 1e6, 1)}m"]
@@ -187,6 +183,11 @@ def signed(number: float, places: int) -> str:
     return ("-" if number < 0 else "") + fixed(number, places)
 
 
+def small(number: float) -> str:
+    """Write a number near zero with its sign and a few digits."""
+    return signed(number, 2 if abs(number) >= 0.1 else 5)
+
+
 RIGHT: dict[str, tuple[Say, ...]] = {
     "a level": (
         lambda r, c: f"{c.symbol} closed at {money(r, c.close)}.",
@@ -194,11 +195,18 @@ RIGHT: dict[str, tuple[Say, ...]] = {
         lambda r, c: f"At {money(r, c.close)}, {c.symbol} is worth a look.",
         lambda r, c: f"Its 50-day average stands at {money(r, c.sma_50)}.",
         lambda r, c: f"The 20-day moving average is {money(r, c.sma_20)}.",
-        lambda r, c: f"The RSI (14) is {index(r, c.rsi)}.",
-        lambda r, c: f"With the 14-day RSI at {index(r, c.rsi)}, the picture is clear.",
-        lambda r, c: f"The ADX of {index(r, c.adx)} tells of the strength of the trend.",
-        lambda _, c: f"The MACD histogram is {signed(c.macd, 2)}.",
-        lambda _, c: f"The MACD histogram is {moved(c.macd, 'positive', 'negative')} at {signed(c.macd, 2)}.",
+        lambda r, c: f"The upper Bollinger band is at {money(r, c.bollinger_upper)}.",
+        lambda r, c: f"The lower band is {money(r, c.bollinger_lower)}.",
+        lambda r, c: f"The 20-bar high was {money(r, c.high_20)} and the 20-bar low {money(r, c.low_20)}.",
+        lambda r, c: f"The +DI is {index(r, c.plus_di_14)} and the -DI is {index(r, c.minus_di_14)}.",
+        lambda r, c: f"The RSI (14) is {index(r, c.rsi_14)}.",
+        lambda r, c: f"With the 14-day RSI at {index(r, c.rsi_14)}, the picture is clear.",
+        lambda r, c: f"The ADX of {index(r, c.adx_14)} tells of the strength of the trend.",
+        lambda _, c: f"The MACD histogram is {small(c.macd_histogram)}.",
+        lambda _, c: (
+            f"The MACD histogram is {moved(c.macd_histogram, 'positive', 'negative')} "
+            f"at {small(c.macd_histogram)}."
+        ),
     ),
     "a change": (
         lambda r, c: (
@@ -221,13 +229,13 @@ RIGHT: dict[str, tuple[Say, ...]] = {
         lambda _, c: f"The change over 20 bars is {moved(c.change_20, '', '−')}{fixed(c.change_20, 2)}%.",
     ),
     "scaled": (
-        lambda r, c: f"Volume was {count(r, c.volume)}.",
-        lambda r, c: f"Some {count(r, c.volume)} shares changed hands.",
+        lambda r, c: f"Mean volume was {count(r, c.volume_mean_20)}.",
+        lambda r, c: f"On average {count(r, c.volume_mean_20)} shares changed hands.",
         lambda _, c: f"Volume is {fixed(c.volume_ratio, 1)}x its 20-day mean.",
         lambda _, c: f"Volume is {fixed(c.volume_ratio, 2)} times its 20-day mean.",
-        lambda r, c: f"Realised volatility is {percent(r, c.volatility)} a year.",
-        lambda _, c: f"Realised volatility is {fixed(c.volatility / 100, 2)} a year.",
-        lambda _, c: f"As a fraction, volatility comes to {fixed(c.volatility / 100, 3)}.",
+        lambda r, c: f"Realised volatility is {percent(r, c.volatility_20)} a year.",
+        lambda _, c: f"Realised volatility is {fixed(c.volatility_20 / 100, 2)} a year.",
+        lambda _, c: f"As a fraction, volatility comes to {fixed(c.volatility_20 / 100, 3)}.",
         lambda r, c: f"The drawdown is {percent(r, c.drawdown)}.",
         lambda r, c: f"It trades {percent(r, c.drawdown)} below its high, the drawdown to bear.",
         lambda _, c: f"The drawdown is -{fixed(c.drawdown, 1)} %.",
@@ -253,8 +261,8 @@ RIGHT: dict[str, tuple[Say, ...]] = {
     "a comparison": (
         lambda _, c: f"The price is {side(c.close, c.sma_50)} its 50-day average.",
         lambda _, c: f"The 20-day average is {side(c.sma_20, c.sma_50)} the 50-day average.",
-        lambda _, c: f"The RSI is {'above 70' if c.rsi > 70 else 'below 70'}.",
-        lambda _, c: f"The asset is {'overbought' if c.rsi > 70 else 'not overbought'}.",
+        lambda _, c: f"The RSI is {'above 70' if c.rsi_14 > 70 else 'below 70'}.",
+        lambda _, c: f"The asset is {'overbought' if c.rsi_14 > 70 else 'not overbought'}.",
         lambda _, c: f"The price is not {side(c.sma_20, c.close)} its 20-day average.",
     ),
     "a date": (
@@ -265,9 +273,13 @@ RIGHT: dict[str, tuple[Say, ...]] = {
         lambda _, c: f"In {_MONTHS[c.day.month - 1]} {c.day.year} the case was made.",
     ),
     "advice": (
-        lambda _, c: f"We recommend buying {c.symbol}.",
-        lambda *_: "The action is buy.",
-        lambda *_: "Do not sell on one weak day. If the picture changes, consider selling.",
+        lambda _, c: f"We recommend {_DOING[c.found.action]} {c.symbol}.",
+        lambda _, c: f"The action is {c.found.action}.",
+        lambda _, c: f"The decision is to {c.found.action} {c.symbol}.",
+        lambda r, c: (
+            f"{c.found.action.capitalize()} {c.symbol}, and do not {r.choice(_OPPOSED[c.found.action])}."
+        ),
+        lambda *_: "If the picture changes, consider selling.",
         lambda *_: "Three things speak for it, and one against.",
     ),
 }
@@ -299,22 +311,22 @@ def _apart(false: str, true: str) -> bool:
 
 
 def _swapped_sign(r: random.Random, c: Case) -> str:
-    wrong = replace(c, change_20=-c.change_20, change_63=-c.change_63, macd=-c.macd)
+    wrong = replace(c, change_20=-c.change_20, change_63=-c.change_63, macd_histogram=-c.macd_histogram)
     return r.choice([*RIGHT["a change"], *RIGHT["a level"][-2:]])(r, wrong)
 
 
 def _wrong_unit(r: random.Random, c: Case) -> str:
     return r.choice(
         (
-            f"The RSI is {fixed(c.rsi, 1)} %.",
-            f"The RSI is ${fixed(c.rsi, 1)}.",
-            f"Realised volatility is ${fixed(c.volatility, 1)}.",
-            f"Realised volatility is {fixed(c.volatility, 1)}x.",
+            f"The RSI is {fixed(c.rsi_14, 1)} %.",
+            f"The RSI is ${fixed(c.rsi_14, 1)}.",
+            f"Realised volatility is ${fixed(c.volatility_20, 1)}.",
+            f"Realised volatility is {fixed(c.volatility_20, 1)}x.",
             f"{c.symbol} closed at {fixed(c.close, 2)} %.",
             f"{c.symbol} closed at €{fixed(c.close, 2)}.",
             f"{c.symbol} closed at ${fixed(c.close, 2)}k.",
-            f"Volume was ${c.volume}.",
-            f"Volume was {fixed(c.volume / 1e3, 1)} million.",
+            f"Mean volume was ${fixed(c.volume_mean_20, 0)}.",
+            f"Mean volume was {fixed(c.volume_mean_20 / 1e3, 1)} million.",
             f"It {moved(c.change_63, 'rose', 'fell')} ${fixed(c.change_63, 1)} over 63 bars.",
             f"It {moved(c.change_63, 'rose', 'fell')} {fixed(c.change_63, 1)} basis points over 63 bars.",
         )
@@ -328,7 +340,7 @@ def _swapped_ticker(r: random.Random, c: Case) -> str:
 
 
 def _stale_date(r: random.Random, c: Case) -> str:
-    return r.choice(RIGHT["a date"])(r, replace(c, day=c.day - timedelta(r.randrange(32, 330))))
+    return r.choice(RIGHT["a date"])(r, replace(c, day=c.day - timedelta(r.randrange(32, 210))))
 
 
 def _invented(r: random.Random, c: Case) -> str:
@@ -352,13 +364,19 @@ def _invented(r: random.Random, c: Case) -> str:
 def _swapped_label(r: random.Random, c: Case) -> str:
     return r.choice(
         (
-            f"The RSI is {fixed(c.adx, 1)}." if fixed(c.adx, 0) != fixed(c.rsi, 0) else "The RSI is 99.2.",
+            f"The RSI is {fixed(c.adx_14, 1)}."
+            if fixed(c.adx_14, 0) != fixed(c.rsi_14, 0)
+            else "The RSI is 99.2.",
             f"The 50-day average is ${fixed(c.sma_20, 2)}.",
             f"{c.symbol} closed at ${fixed(c.sma_50, 2)}.",
             f"The price {moved(c.change_63, 'rose', 'fell')} {fixed(c.change_63, 1)} % over 20 bars.",
             f"Over the last 63 bars it {moved(c.change_20, 'rose', 'fell')} {fixed(c.change_20, 1)} %.",
-            f"The 33-day RSI is {fixed(c.rsi, 1)}.",
+            f"The 33-day RSI is {fixed(c.rsi_14, 1)}.",
             f"The 200-day average is ${fixed(c.sma_50, 2)}.",
+            f"The upper band is ${fixed(c.bollinger_lower, 2)}.",
+            f"The lower Bollinger band is ${fixed(c.bollinger_upper, 2)}.",
+            f"The high was ${fixed(c.low_20, 2)} and the low ${fixed(c.high_20, 2)}.",
+            f"The +DI is {fixed(c.minus_di_14, 1)}.",
         )
     )
 
@@ -368,21 +386,28 @@ def _false_direction(r: random.Random, c: Case) -> str:
         (
             f"The price is {side(c.sma_50, c.close)} its 50-day average.",
             f"The 20-day average is {side(c.sma_50, c.sma_20)} the 50-day average.",
-            f"The asset is {'not overbought' if c.rsi > 70 else 'overbought'}.",
+            f"The asset is {'not overbought' if c.rsi_14 > 70 else 'overbought'}.",
             f"Over the last 20 bars the price {moved(c.change_20, 'fell', 'rose')}.",
-            f"The MACD histogram is {moved(c.macd, 'negative', 'positive')}.",
+            f"The price is {side(c.sma_50, c.close)} both its 20-day and 50-day averages.",
+            f"The close is {side(c.bollinger_upper, c.close)} the upper band.",
+            f"The MACD histogram is {moved(c.macd_histogram, 'negative', 'positive')}.",
         )
     )
 
 
 def _opposed_action(r: random.Random, c: Case) -> str:
+    other = r.choice(_OPPOSED[c.found.action])
     return r.choice(
         (
-            f"We recommend selling {c.symbol}.",
-            "The action is sell.",
-            f"Sell {c.symbol} now.",
-            "Investors should exit.",
-            "Do not buy.",
+            f"We recommend {_DOING[other]} {c.symbol}.",
+            f"The action is {other}.",
+            f"The decision is to {other} {c.symbol}, and the case is clear.",
+            f"The decision to {other} {c.symbol} is clear.",
+            f"We would {other} {c.symbol}.",
+            f"{other.capitalize()} {c.symbol} now.",
+            f"There is no doubt: {other} {c.symbol}.",
+            f"Investors should {other} {c.symbol}.",
+            f"Do not {c.found.action} {c.symbol}.",
         )
     )
 

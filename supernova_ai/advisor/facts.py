@@ -44,7 +44,7 @@ def show(fact: Fact) -> str:
         return fact.value.isoformat()[:10]
     number = shown(fact)
     if fact.unit == "price":
-        return f"{'-' if number < 0 else ''}${abs(number):,}"
+        return f"{'-' if number < 0 else ''}${abs(number):,f}"
     return f"{number:,} %" if fact.unit == "percent" else f"{number:,}"
 
 

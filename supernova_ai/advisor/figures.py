@@ -51,7 +51,7 @@ def figures(symbol: str, asset_class: str, history: History, seen: Indicators) -
     first, last = history.bars[0].time.date(), history.bars[-1].time.date()
     yield Fact("symbol", "Symbol", symbol, "text", "the request")
     yield Fact("asset_class", "Asset class", asset_class, "text", "the request")
-    yield Fact("bars", "Bars", len(history.bars), "count", "the bars given")
+    yield Fact("bars", "Bar count", len(history.bars), "count", "the bars given")
     yield Fact("first_date", "First bar", first, "date", "the bars given")
     yield Fact("last_date", "Last bar", last, "date", "the bars given")
     if history.unfinished:
@@ -68,9 +68,7 @@ def figures(symbol: str, asset_class: str, history: History, seen: Indicators) -
             yield _figure(name, label, value, unit, source, last)
     if seen.atr_14 is not None:
         share = seen.atr_14 / seen.close
-        yield _figure(
-            "atr_percent", "ATR (14) of the close", share, "percent", "ATR (14) over the close", last
-        )
+        yield _figure("atr_percent", "ATR percent (14)", share, "percent", "ATR (14) over the close", last)
 
 
 def _figure(name: str, label: str, value: float, unit: Unit, source: str, last: date) -> Fact:

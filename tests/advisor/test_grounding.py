@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import doctest
-from datetime import date
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.grounding import CAUGHT, REFUSED, measure, rates
-from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.figures import figures as figures_of
 from supernova_ai.advisor.grounding import check, derive, figures
 from supernova_ai.advisor.grounding.report import Verdict
+from supernova_ai.advisor.indicators import compute
+from tests.advisor.sample import SAMPLE
 
-FACTS = (
-    Fact("symbol", "Symbol", "AAPL", "text", "the request"),
-    Fact("close", "Close", 187.4561, "price", "the last close, 2026-11-20"),
-    Fact("change_20", "Change over 20 bars", -3.47, "percent", "the last 20 closes"),
-    Fact("change_63", "Change over 63 bars", 8.12, "percent", "the last 63 closes"),
-    Fact("sma_20", "20-bar average", 190.2, "price", "the mean of the last 20 closes"),
-    Fact("sma_50", "50-bar average", 180.123, "price", "the mean of the last 50 closes"),
-    Fact("rsi_14", "RSI (14)", 62.31, "count", "RSI over the last 14 closes"),
-    Fact("adx_14", "ADX (14)", 25.1, "count", "ADX over the last 14 bars"),
-    Fact("macd_histogram", "MACD histogram", -0.452, "price", "MACD (12, 26, 9)"),
-    Fact("volume_ratio", "Volume over its 20-bar mean", 2.04, "ratio", "the last 20 volumes"),
-    Fact("volume", "Volume", 1_234_567, "count", "the last bar"),
-    Fact("volatility_20", "Realised volatility (20)", 30.2, "percent", "annualised"),
-    Fact("drawdown", "Drawdown", -12.3, "percent", "from the highest close"),
-    Fact("last_date", "Last bar", date(2026, 11, 20), "date", "the bars"),
+SEEN = replace(
+    compute(SAMPLE.bars),
+    close=187.4561,
+    change_1=0.004,
+    change_10=-0.0123,
+    change_20=-0.0347,
+    change_63=0.0812,
+    sma_20=190.2,
+    sma_50=180.123,
+    sma_200=171.9,
+    ema_12=188.3,
+    ema_26=186.1,
+    rsi_14=62.31,
+    adx_14=25.1,
+    macd_histogram=-0.452,
+    bollinger_upper=199.7,
+    bollinger_middle=190.2,
+    bollinger_lower=180.7,
+    volume_mean_20=1_234_567.0,
+    volume_ratio=2.04,
+    volatility_20=0.302,
+    drawdown=0.123,
 )
+FACTS = tuple(figures_of("AAPL", "stock", SAMPLE, SEEN))
+"""Facts as advice has them, of an asset that fell lately and rose before."""
 
 RIGHT = """
 AAPL closed at $187.46 on 20 November 2026, 4.1 % above its 50-day average of $180.12.
 The RSI (14) of 62.3 is not overbought and the 14-day RSI stands at 62.
 Over the last 20 bars the price fell 3.5 %, though it is up 8.12% over 63 bars.
-Volume was about 1.2 million shares, roughly twice its 20-bar mean.
+Mean volume was about 1.2 million shares, and the last volume roughly twice its 20-bar mean.
 Realised volatility of 30.2 % a year means risk; the drawdown of 12.3 % from its high is moderate.
 The MACD histogram is negative at -0.45.
 The price is below its 20-day average but above its 50-day average.
@@ -47,7 +58,7 @@ Annualised volatility is 0.302.
 AAPL finished at $187.46, well above its 50-day moving average but under the 20-day line at $190.20.
 Momentum is mixed: the stock has slipped 3.5% in the past 20 sessions yet remains 8.1% higher over 63 bars.
 With an RSI (14) reading of 62.3, there is room before the market becomes overbought.
-Trading volume came in at 1.23 million shares, a bit more than double the 20-bar mean (2.04x).
+Average volume came in at 1.23 million shares, and the last volume is a bit more than double that (2.04x).
 Volatility of about 30% means that swings are to be expected, and the stock is 12.3% off its high.
 **Recommendation: BUY.** Confidence is supported by three signals.
 The 20-day average ($190.20) lies $10.08 above the 50-day average ($180.12).
@@ -64,7 +75,7 @@ The price is neither overbought nor oversold, with an RSI of 62.3.
 The return over 63 bars, 8.12 %, exceeds the 20-bar return of -3.47 % by 11.59 percentage points.
 An uptrend over 63 bars (+8.1 %) and a pullback over 20 bars (-3.5 %) coexist.
 The close of $187.46 is less than 2 % under the 20-bar average.
-Volume of 1 234 567 shares, or 1,234.6k, or 1.234567 million.
+Mean volume of 1 234 567 shares, or 1,234.6k, or 1.234567 million.
 Trends can reverse, and nobody knows the future.
 """.strip().splitlines()
 
@@ -98,6 +109,7 @@ The P/E ratio is 25.1. | 25.1
 The MACD histogram is positive. | is positive
 The MACD histogram is 0.45. | 0.45
 Volume of 12.3 million. | 12.3 million
+Volume of 1.23 million. | 1.23 million
 Volume was half its 20-bar mean. | half its
 The stock is up 12.3% from its low. | 12.3%
 The 20-day average lies $12.08 above the 50-day average. | $12.08
@@ -126,7 +138,7 @@ def test_what_does_not_follow_is_a_violation(line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "verdict", "source"),
     [
-        ("It closed at $187.46.", "grounded", "close, the last close, 2026-11-20"),
+        ("It closed at $187.46.", "grounded", "close, the close of the last bar, to 2026-11-20"),
         ("The gap to the 50-day average is $7.33.", "grounded", "close − sma_50"),
         ("It trades 4.1 % above its 50-day average.", "grounded", "(close − sma_50) ÷ sma_50"),
         ("The RSI (14) is 25.1.", "contradicted", "RSI (14) is 62.3"),

@@ -17,6 +17,7 @@ _MONTH = (
 )
 _YEAR = r"(?P<year>(?:19|20)\d\d)\b"
 _DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?\b(?![.,]?\d|\s?%)"
+_IS = r"(?:is|was|from|of|on|at|dated|dates|came|the|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\W+"
 _FORMS = [
     re.compile(form)
     for form in (
@@ -36,6 +37,7 @@ _FORMS = [
 
 def date_claims(text: str, facts: Iterable[Fact]) -> Iterator[Claim]:
     """Yield a claim for each date, month, quarter, year or weekday: grounded if a fact's date is in it."""
+    facts = tuple(facts)
     known = list(_known(facts))
     taken: list[tuple[int, int]] = []
     for form in _FORMS:
@@ -43,7 +45,12 @@ def date_claims(text: str, facts: Iterable[Fact]) -> Iterator[Claim]:
             if any(match.start() < end and start < match.end() for start, end in taken):
                 continue
             taken.append(match.span())
-            sources = [source for day, source in known if _within(day, match.groupdict())]
+            meant = _meant(text[max(0, match.start() - 60) : match.start()].lower(), facts)
+            sources = [
+                source
+                for day, source in known
+                if _within(day, match.groupdict()) and (not meant or source == meant)
+            ]
             there_are = ", ".join(sorted({day.isoformat() for day, _ in known})) or "none"
             yield Claim(
                 match[0],
@@ -53,6 +60,14 @@ def date_claims(text: str, facts: Iterable[Fact]) -> Iterator[Claim]:
                 "grounded" if sources else "unsupported",
                 sources[0] if sources else f"not a date of the facts; those are: {there_are}",
             )
+
+
+def _meant(before: str, facts: Iterable[Fact]) -> str | None:
+    """Return the id of the date whose name these words end with: "the first bar is of"."""
+    for fact in facts:
+        if fact.unit == "date" and re.search(rf"\b{re.escape(fact.label.lower())}\W+(?:{_IS})*$", before):
+            return fact.id
+    return None
 
 
 def _known(facts: Iterable[Fact]) -> Iterator[tuple[date, str]]:

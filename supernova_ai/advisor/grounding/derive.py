@@ -18,7 +18,7 @@ from supernova_ai.advisor.grounding.figures import Figure, Measure
 
 _CHANGE = re.compile(r"\b(?:change|gain|momentum|macd|histogram|difference|return|performance|move)\b")
 _DEPTH = re.compile(r"\b(?:drawdown|loss|decline|drop|fall)\b")
-_LEVEL = re.compile(r"\b(?:volatility|width|share|yield|rate|weight)\b")
+_LEVEL = re.compile(r"\b(?:atr|volatility|width|share|yield|rate|weight)\b")
 
 _COMPARED = re.compile(
     r"\b(?:above|below|over|under|beneath|higher|lower|from|than|premium|discount|differ\w*|gap|apart|distance|"

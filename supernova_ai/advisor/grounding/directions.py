@@ -20,7 +20,7 @@ USUAL_RSI = (30.0, 70.0)
 _THAN = re.compile(
     r"\b(?:(?P<up>above|higher than|exceeds?|exceeding|ahead of)"
     r"|(?P<down>below|under|beneath|lower than|behind))"
-    r"\s+(?:(?:both|its|the|their|an?)\s+)*$",
+    r"\s+(?:(?:both|all|of|its|the|their|an?|two|three|moving|key)\s+)*$",
     re.IGNORECASE,
 )
 _EXTREME = re.compile(
@@ -29,9 +29,9 @@ _EXTREME = re.compile(
 _IS = r"(?:is|are|was|were|trending|remains?|turned|pointing)(?: still)?"
 _MOTION = re.compile(
     r"\b(?:(?P<up>rose|rising|risen|climb(?:ed|ing|s)|gain(?:ed|ing)|rall(?:ied|ying)|surg(?:ed|ing)|"
-    rf"advanc(?:ed|ing)|uptrend|bullish|upwards?|{_IS} (?:up|positive|higher))"
+    rf"advanc(?:ed|ing)|uptrend|bullish|upwards?|{_IS} (?:up|positive|higher(?! than)))"
     r"|(?P<down>fell|falling|fallen|declin(?:ed|ing)|dropp(?:ed|ing)|slid|sliding|tumbl(?:ed|ing)|"
-    rf"plung(?:ed|ing)|downtrend|bearish|downwards?|{_IS} (?:down|negative|lower)))\b",
+    rf"plung(?:ed|ing)|downtrend|bearish|downwards?|{_IS} (?:down|negative|lower(?! than))))\b",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
@@ -39,7 +39,7 @@ _NEGATED = re.compile(
 )
 _UNSURE = re.compile(
     r"\b(?:if|unless|could|would|may|might|should|once|until|before|whether|near|nearly|approach\w*|close to|"
-    r"toward|towards|almost|potential|possible|risk of|any|a break|a move|a close|can|to)\b",
+    r"toward|towards|almost|potential|possible|risk of|any|a break|a move|a close|can)\b",
     re.IGNORECASE,
 )
 
@@ -98,17 +98,17 @@ def _comparison(
     earlier = [
         mention for mention in mentions if part.start <= mention.start and mention.end <= match.start()
     ]
-    second = than.facts[0]
-    named = [fact for mention in reversed(earlier) for fact in mention.facts if fact.unit == second.unit]
-    first = next(
-        iter(named + [fact for fact in facts if fact.id == "close" and second.unit == "price"]), None
-    )
-    if first is None or first is second:
-        return
-    source = f"{first.label} is {show(first)} and {second.label} is {show(second)}"
-    signs = _signs([values(first)[0] - values(second)[0]])
-    claim = _claim(text, match, part.start, signs, 1 if match["up"] else -1, source)
-    yield replace(claim, text=text[match.start() : than.end], end=than.end)
+    seconds = than.facts if than.plural else than.facts[:1]
+    named = [fact for mention in reversed(earlier) for fact in mention.facts]
+    for second in seconds:
+        price = [fact for fact in facts if fact.id == "close" and second.unit == "price"]
+        first = next((fact for fact in named + price if fact.unit == second.unit), None)
+        if first is None or first is second:
+            continue
+        source = f"{first.label} is {show(first)} and {second.label} is {show(second)}"
+        signs = _signs([values(first)[0] - values(second)[0]])
+        claim = _claim(text, match, part.start, signs, 1 if match["up"] else -1, source)
+        yield replace(claim, text=text[match.start() : than.end], end=than.end)
 
 
 def _evidence(

@@ -14,23 +14,30 @@ from supernova_ai.advisor.grounding.report import Claim
 
 _SYNONYMS = {
     "close": "price|prices|closing price|last price|share price|stock|shares|closed|closes|trades|trading",
+    "change": "price change|return|performance|move|momentum",
     "sma": "simple moving average|moving average|average|simple average",
     "ema": "exponential moving average|moving average|average|exponential average",
     "rsi": "relative strength index|relative strength",
     "macd": "macd line",
-    "macd histogram": "histogram",
     "macd signal": "signal line|macd signal line",
-    "adx": "average directional index|directional index|trend strength",
+    "macd histogram": "histogram",
+    "bollinger upper": "upper band|bollinger bands|bands",
+    "bollinger middle": "middle band",
+    "bollinger lower": "lower band|bollinger bands|bands",
+    "bollinger b": "%b",
+    "bollinger width": "band width|bandwidth|bollinger bands|bands",
     "atr": "average true range|true range",
-    "obv": "on-balance volume",
-    "change": "price change|return|performance|move",
-    "momentum": "return|change|performance",
-    "volume": "trading volume",
+    "atr percent": "ordinary bar|typical bar|ordinary day|typical day|atr|average true range|true range",
+    "adx": "average directional index|directional index|trend strength",
+    "plus di": "upward directional indicator",
+    "minus di": "downward directional indicator|\u2212di",
+    "obv mean": "average on-balance volume|mean obv",
+    "volume mean": "average volume",
     "volume ratio": "volume|relative volume|trading volume",
     "volatility": "realised volatility|realized volatility|annualised volatility|annualized volatility",
-    "realised volatility": "volatility|realized volatility|annualised volatility|annualized volatility",
     "drawdown": "current drawdown",
     "max drawdown": "maximum drawdown|worst drawdown|largest drawdown|deepest drawdown",
+    "bars": "bar count|number of bars",
 }
 """What else people call a fact, by its id without the period."""
 
@@ -47,6 +54,13 @@ _PERIOD = re.compile(_COUNTED, re.IGNORECASE)
 _BEFORE = re.compile(
     _COUNTED + r"(?:[\s-]+(?:simple|exponential|average|wilder|moving))?[\s-]+$", re.IGNORECASE
 )
+_MORE_BEFORE = re.compile(
+    rf"(?:\b\d+(?:[\s-]+(?:{'|'.join(_BARS)}))?-?(?:,\s*(?:and\s+)?|\s*/\s*|\s+(?:and|or)\s+(?:(?:its|the)\s+)?))+$",
+    re.IGNORECASE,
+)
+"""The others of "its 20-, 50- and 200-day averages"."""
+
+_PRICED = re.compile(r"\s*\(?(?:(?:is|was|of|at|stands at|stood at)\s+)?(?:US)?\$\d", re.IGNORECASE)
 _NUMBERS = r"\d+(?:\s*[,/]\s*\d+)*"
 _AFTER = re.compile(
     rf"\s?\(({_NUMBERS})(?:[- ](?:{'|'.join(_BARS)})s?)?\)|[ -]?({_NUMBERS})(?![\d%]|[.,]\d| ?%)"
@@ -60,6 +74,8 @@ class Mention:
     start: int
     end: int
     facts: tuple[Fact, ...]
+    plural: bool = False
+    """Whether what is said of it is said of each of its facts: "its averages"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,8 @@ class Names:
         periods: set[tuple[Decimal, str]] = set()
         for fact in facts:
             periods |= periods_of(fact)
+            if fact.id == "bars":
+                periods.add((Decimal(str(fact.value)), "bar"))
             if fact.unit in ("date", "text"):
                 continue
             for name in _names_of(fact):
@@ -87,25 +105,32 @@ class Names:
         if not self.by_name:
             return []
         names = "|".join(re.escape(name) for name in sorted(self.by_name, key=len, reverse=True))
-        found = re.finditer(rf"\b(?:{names})(?=\b|\d)(?!-)", text, re.IGNORECASE)
+        found = re.finditer(rf"(?<!\w)(?P<name>{names})s?(?![^\W\d])(?!-)", text, re.IGNORECASE)
         return [mention for match in found for mention in self._mention(text, match)]
 
     def _mention(self, text: str, match: re.Match[str]) -> Iterator[Mention]:
-        facts = self.by_name[match[0].lower()]
+        name = match["name"].lower()
+        facts = self.by_name[name]
         if _OTHER.search(text, max(0, match.start() - 20), match.start()):
             return
         start, end, periods = match.start(), match.end(), None
+        plural = len(facts) > 1 and match[0].endswith("s")
         if before := _BEFORE.search(text, max(0, start - 60), start):
             start, periods = before.start(), [(number(before["n"]), _family(before["unit"]))]
+            if plural and (more := _MORE_BEFORE.search(text, max(0, start - 60), start)):
+                start = more.start()
+                periods += [(Decimal(n), periods[0][1]) for n in re.findall(r"\d+", more[0])]
         elif after := _AFTER.match(text, end):
             numbers = [Decimal(n) for n in re.findall(r"\d+", after[0])]
             if all(any((n, "bar") in periods_of(fact) for fact in facts) for n in numbers):
                 end, periods = after.end(), [(n, "bar") for n in numbers]
         if periods is not None:
-            facts = tuple(fact for fact in facts if periods_of(fact).issuperset(periods))
-        elif match[0].lower() in _NEEDS_PERIOD:
+            facts = _of_periods(facts, periods, plural=plural)
+        elif plural:
+            facts = tuple(fact for fact in facts if fact.id.split("_")[0] == facts[0].id.split("_")[0])
+        elif name in _NEEDS_PERIOD and not (name in ("high", "low") and _PRICED.match(text, end)):
             return
-        yield Mention(start, end, facts)
+        yield Mention(start, end, facts, plural)
 
     def period_claims(self, text: str, mentions: Sequence[Mention]) -> Iterator[Claim]:
         """Yield a claim for each span of bars or days, and for each period of a named fact."""
@@ -129,14 +154,24 @@ def _claim(text: str, start: int, end: int, source: str, wrong: str) -> Claim:
     )
 
 
+def _of_periods(
+    facts: Sequence[Fact], periods: Sequence[tuple[Decimal, str]], *, plural: bool
+) -> tuple[Fact, ...]:
+    """Return the facts of all these periods; of a plural those of any, or none where one has no fact."""
+    if not plural:
+        return tuple(fact for fact in facts if periods_of(fact).issuperset(periods))
+    each = [[fact for fact in facts if period in periods_of(fact)] for period in periods]
+    return tuple(dict.fromkeys(fact for those in each for fact in those)) if all(each) else ()
+
+
 @lru_cache(maxsize=1024)
 def _names_of(fact: Fact) -> frozenset[str]:
     stem, label = (
         _bare(re.sub(r"\b(?:over|of)\b.*|,.*", "", words))
         for words in (fact.id.replace("_", " "), fact.label)
     )
-    names = {stem, label}
-    for name in (stem, label, stem.split(" ")[0] if re.search(r"\d", fact.id) else stem):
+    names = {stem, label} - {"bars"}  # every text speaks of bars
+    for name in (stem, label):
         names.update(_SYNONYMS.get(name, name).split("|"))
     return frozenset(name for name in names if len(name) > 1)
 

@@ -1,0 +1,116 @@
+"""The check against the facts that advice really has: each can be copied as it stands, and not be swapped."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from math import exp
+
+import pytest
+
+from supernova_ai.advisor import slots
+from supernova_ai.advisor.bars import Bar, read_bars
+from supernova_ai.advisor.ensemble import Assessment, assess
+from supernova_ai.advisor.facts import show
+from supernova_ai.advisor.grounding import check
+from supernova_ai.advisor.rationale import beside
+from supernova_ai.config.advice import AdviceRules
+from tests.advisor.sample import SAMPLE, SEED
+
+RULES = AdviceRules()
+FOUND = assess(SAMPLE, **SEED)
+
+
+def walk(seed: int, drift: float, price: float) -> Assessment:
+    """Return an assessment of a random walk."""
+    chance = random.Random(seed)
+    bars = []
+    for number in range(250):
+        opened, price = price, price * exp(chance.gauss(drift, 0.01))
+        high, low = max(opened, price) * 1.004, min(opened, price) * 0.996
+        bars.append(
+            Bar(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(number), opened, high, low, price, 1e6 * number)
+        )
+    return assess(read_bars(bars), symbol="AAPL", asset_class="stock", sentiment_hint=-0.2)
+
+
+def violations(text: str, found: Assessment = FOUND) -> list[str]:
+    """Return what does not hold of a text about an asset."""
+    return check(text, found.facts, **beside(found, RULES)).describe().splitlines()
+
+
+@pytest.mark.parametrize(
+    "found", [FOUND, walk(1, 0.002, 3e-6), walk(2, -0.004, 40_000)], ids=["sample", "rise", "fall"]
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{l}: {v}",
+        "The {l} is {v}.",
+        "| {l} | {v} |",
+        "- **{l}:** {v}",
+        "{l} ({v})",
+        "With {l} at {v}, it is clear.",
+    ],
+)
+def test_every_fact_may_be_copied_as_it_stands(form: str, found: Assessment) -> None:
+    """A label and the value that the table has beside it, however they are put together."""
+    texts = [form.format(l=fact.label, v=show(fact)) for fact in found.facts]
+    assert [(text, wrong) for text in texts if (wrong := violations(text, found))] == []
+
+
+def test_every_fact_may_be_a_slot() -> None:
+    """The same with a reference in place of the value."""
+    texts = [f"The {fact.label} is {{{{{fact.id}}}}}." for fact in FOUND.facts]
+    reports = [slots.check(text, FOUND.facts, **beside(FOUND, RULES)) for text in texts]
+    assert [report.describe() for report in reports if not report.grounded] == []
+
+
+RIGHT = """
+The upper band is at $138.65, $2.29 above the close.
+The bands run from $125.91 to $138.65.
+The bands are 9.63 % wide.
+Bollinger %b of 0.82 shows that the close is near the upper band.
+The 20-bar high was $137.42 and the 20-bar low $124.45.
+The high was $137.42 and the low $124.45.
+AAPL is above its 20-, 50- and 200-day averages.
+AAPL is above both its 50-day and 200-day averages.
+The price is above all three moving averages.
+The +DI of 31.5 is above the -DI of 15.7.
++DI (31.5) exceeds -DI (15.7).
+The plus DI is 31.5 and the minus DI is 15.7.
+Average volume is 1,158,552.
+A typical bar moves by $1.92, or 1.41 % of the price.
+The facts run from 2025-12-08 to 2026-11-20, over 250 bars.
+The first bar is 2025-12-08, and the last bar is 2026-11-20.
+SMA (20) is higher than SMA (50).
+On-balance volume is lower than its 20-bar mean.
+"""
+WRONG = """
+The upper band is $125.91. | $125.91
+The lower Bollinger band is $138.65. | $138.65
+The high was $124.45 and the low $137.42. | $124.45
+The low is $137.42. | $137.42
+The close is above the upper band. | above the upper band
+AAPL is below its moving averages. | below its moving averages
+AAPL is below both its 50-day and 200-day averages. | below both its 50-day and 200-day averages
+AAPL is above its 50-day and 100-day averages. | 50-day and 100-day averages
+The first bar is 2026-11-20. | 2026-11-20
+The first bar was on 20 November 2026. | 20 November 2026
+The plus DI is 15.7. | 15.7
+Mean volume is 22,995,147.5. | 22,995,147.5
+The history has 200 bars and the bar count is 200. | 200
+"""
+
+
+@pytest.mark.parametrize("text", RIGHT.strip().splitlines())
+def test_what_follows_from_the_facts_of_advice_holds(text: str) -> None:
+    """By the names that people have for them, and by several at once."""
+    assert violations(text) == []
+
+
+@pytest.mark.parametrize("line", WRONG.strip().splitlines())
+def test_what_the_facts_of_advice_do_not_say_is_a_violation(line: str) -> None:
+    """The claim that is wrong is the one that is named."""
+    text, claim = line.split(" | ")
+    assert claim in [found.text for found in check(text, FOUND.facts, **beside(FOUND, RULES)).violations]
