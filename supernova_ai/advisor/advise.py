@@ -117,7 +117,7 @@ async def aadvise(
             history,
             found,
             said,
-            sentiment_hint=sentiment_hint,
+            sentiment_hint=float(sentiment_hint),
             greeks=greeks or {},
             rules=rules,
             sections=template.contract.sections,

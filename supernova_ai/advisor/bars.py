@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from math import isfinite, isnan
+from math import isnan
 from numbers import Real
 from pathlib import Path
 from statistics import median_low
@@ -17,6 +17,7 @@ from supernova_ai.advisor.shapes import Raw, take_apart
 from supernova_ai.errors import InvalidRequest
 
 _DAY = timedelta(days=1)
+_DEAREST, _MOST = 1e15, 1e18  # of a price and a volume: beyond, figures are but noise
 _TOLERANCE = 1e-9
 _FIRST_SECOND = 10**8  # 1973; below it a number is no time but, say, 20261120 or the number of a row
 _FIRST_MILLISECOND = 10**11
@@ -126,8 +127,9 @@ def _moment(raw: Any) -> datetime | None:
 def _bar(number: int, moment: datetime, raw: Raw) -> Bar:
     def price(name: str, value: Any) -> float:
         given = _number(value)
-        if given is None or not isfinite(given) or given <= 0:
-            raise _wrong(number, moment, f"{name} is {value!r}: it must be a price above zero")
+        if given is None or not 0 < given <= _DEAREST:
+            what = f"{name} is {value!r}: it must be a price above zero, and at most {_DEAREST:g}"
+            raise _wrong(number, moment, what)
         return given
 
     prices = {name: price(name, getattr(raw, name)) for name in ("open", "high", "low", "close")}
@@ -142,13 +144,14 @@ def _bar(number: int, moment: datetime, raw: Raw) -> Bar:
 
 
 def _volume(number: int, moment: datetime, raw: Any) -> float | None:
-    if raw is None or raw == "":
-        return None
+    if raw is None or (isinstance(raw, str) and not raw) or type(raw).__name__ == "NAType":
+        return None  # the NA of pandas cannot even be compared
     volume = _number(raw)
     if volume is not None and isnan(volume):  # how pandas writes what is not known
         return None
-    if volume is None or not isfinite(volume) or volume < 0:
-        raise _wrong(number, moment, f"volume is {raw!r}: it must be zero or more, or missing")
+    if volume is None or not 0 <= volume <= _MOST:
+        what = f"volume is {raw!r}: it must be zero or more, or missing, and at most {_MOST:g}"
+        raise _wrong(number, moment, what)
     return volume
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from numbers import Real
 from re import fullmatch
 from typing import Literal, NamedTuple, get_args
 
@@ -25,7 +25,7 @@ Action = Literal["sell", "reduce", "avoid", "hold", "buy"]
 SIDES: dict[Action, Direction] = {"sell": -1, "reduce": -1, "avoid": 0, "hold": 0, "buy": 1}
 """Which way each action points."""
 
-_SYMBOL = r"[A-Za-z0-9^][A-Za-z0-9.^=/:_-]{0,31}"
+_SYMBOL = r"[A-Za-z0-9^][A-Za-z0-9.^=/:_&!-]{0,31}"
 _DIGITS = 4  # of score and confidence: rounding of floats shows far behind them
 
 
@@ -83,6 +83,7 @@ def assess(
     """
     rules = rules or AdviceRules()
     _check(history, symbol, asset_class, risk_score, sentiment_hint, rules)
+    risk_score, sentiment_hint = float(risk_score), float(sentiment_hint)  # numpy has numbers of its own
     seen = compute(history.bars)
     regime = _regime(seen, asset_class, rules)
     weights = rules.weights[regime]
@@ -133,8 +134,7 @@ def _check(
         known = ", ".join(get_args(AssetClass))
         raise InvalidRequest(f"asset_class is {asset_class!r}: it must be one of {known}")
     for name, value, low, high in (("risk_score", risk_score, 0, 100), ("sentiment_hint", hint, -1, 1)):
-        number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-        if not number or not low <= value <= high:
+        if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
             raise InvalidRequest(f"{name} is {value!r}: it must be a number from {low} to {high}")
 
 

@@ -97,7 +97,9 @@ def test_midnights_of_an_exchange_are_its_dates(zone: str) -> None:
     assert read(table).bars == tuple(BARS)
 
 
-@pytest.mark.parametrize("missing", [{"volume": None}, {"volume": ""}, {"volume": float("nan")}, {}], ids=str)
+@pytest.mark.parametrize(
+    "missing", [{"volume": None}, {"volume": ""}, {"volume": float("nan")}, {"volume": pd.NA}, {}], ids=str
+)
 def test_volume_may_be_missing(missing: dict[str, Any]) -> None:
     """Volume that is None, empty, NaN or absent is not known."""
     last = {name: value for name, value in row(BARS[1]).items() if name != "volume"}
@@ -141,6 +143,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "infinity": (wrong(3, high=float("inf")), "bar 3 .*: high is inf"),
     "negative": (wrong(3, low=-1), "bar 3 .*: low is -1: it must be a price above zero"),
     "zero": (wrong(3, open=0), "bar 3 .*: open is 0"),
+    "too dear": (wrong(3, close=1e30), r"bar 3 .*: close is 1e\+30: .* at most 1e\+15"),
+    "too much": (wrong(3, volume=1e300), r"bar 3 .*: volume is 1e\+300: .* at most 1e\+18"),
     "words": (wrong(3, open="1,000"), "bar 3 .*: open is '1,000'"),
     "a truth": (wrong(3, open=True), "bar 3 .*: open is True"),
     "swapped": (

@@ -206,6 +206,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"risk_score": -1}, "risk_score is -1"),
     ({"risk_score": True}, "risk_score is True"),
     ({"risk_score": "high"}, "risk_score is 'high'"),
+    ({"risk_score": 10**400}, "risk_score is 1000"),
     ({"sentiment_hint": 1.1}, "sentiment_hint is 1.1: it must be a number from -1 to 1"),
     ({"sentiment_hint": float("nan")}, "sentiment_hint is nan"),
     (
@@ -223,7 +224,16 @@ def test_what_is_out_of_range_is_refused(changes: dict[str, Any], message: str) 
         assess(arguments.pop("history"), **arguments)
 
 
-@pytest.mark.parametrize("symbol", ["AAPL", "BRK.B", "BTC/USDT", "EURUSD=X", "^GSPC", "ES=F", "0700.HK"])
+def test_numbers_of_numpy_are_numbers() -> None:
+    """They come out of frames, and the advice is the same."""
+    np = pytest.importorskip("numpy")
+    given = assess(SAMPLE, symbol="AAPL", risk_score=np.int64(75), sentiment_hint=np.float32(0.5))
+    assert given == assess(SAMPLE, symbol="AAPL", risk_score=75, sentiment_hint=0.5)
+
+
+@pytest.mark.parametrize(
+    "symbol", ["AAPL", "BRK.B", "BTC/USDT", "EURUSD=X", "^GSPC", "ES=F", "0700.HK", "M&M.NS", "NQ1!"]
+)
 def test_tickers_of_every_market_are_taken(symbol: str) -> None:
     """A symbol is what the market calls it."""
     assert assess(SAMPLE, symbol=symbol).facts[0].value == symbol
