@@ -214,8 +214,14 @@ def _tells(summary: str, action: str) -> bool:
 
 def beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:
     """Return what a check knows beside the facts; directions by the words that a text has for them."""
-    values = {signal.name: signal.value for signal in found.signals}
-    words = {"trend": "ma_cross", "momentum": "momentum"}
+    values: dict[str, Any] = {signal.name: signal.value for signal in found.signals}
+    values |= {fact.id: fact.value for fact in found.facts if fact.id == "sentiment_hint"}
+    words = {
+        "trend": "ma_cross",
+        "momentum": "momentum",
+        "news": "sentiment_hint",
+        "sentiment": "sentiment_hint",
+    }
     return {
         "symbol": found.symbol,
         "action": found.action,

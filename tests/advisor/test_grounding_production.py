@@ -85,6 +85,26 @@ The facts run from 2025-12-08 to 2026-11-20, over 250 bars.
 The first bar is 2025-12-08, and the last bar is 2026-11-20.
 SMA (20) is higher than SMA (50).
 On-balance volume is lower than its 20-bar mean.
+The price gained 16.1 % over the last 63 bars.
+Over 10, 20 and 63 bars the price rose 1.53 %, 4.86 % and 16.1 %.
+Over the last bar the price slipped 0.227 %.
+The price may fall by $1.92 on an ordinary day.
+The last bar fell by 0.23 %.
+The trend is up, and the news is positive.
+The stock is in an uptrend.
+The RSI is below 70.
+The RSI is just under 70, so not yet overbought.
+The RSI of 68.2 is close to the overbought level of 70.
+The RSI is 68.2; above 70 it would be overbought.
+The ADX is above 25.
+The RSI (14) is 68.2 on a scale of 0 to 100.
+The confidence is 0.696, from 0 to 1.
+The risk score is 75 out of 100.
+The risk score is 75/100.
+RSI-14 is 68.2.
+The RSI is in the sixties.
+The price rose over 63 bars [1].
+The market regime is trending, and the asset class is stock.
 """
 WRONG = """
 The upper band is $125.91. | $125.91
@@ -99,6 +119,35 @@ The first bar is 2026-11-20. | 2026-11-20
 The first bar was on 20 November 2026. | 20 November 2026
 The plus DI is 15.7. | 15.7
 Mean volume is 22,995,147.5. | 22,995,147.5
+The price gained 18.4 % over the last 20 bars. | 18.4 %
+The price gained 9.6 % over the last 20 bars. | 9.6 %
+The price gained 1.41 %. | 1.41 %
+The price rose 16.1 % over the past year. | past year
+The price rose 16.1 % last week. | last week
+The price rose 16.1 % this year. | this year
+The price rose 16.1 % today. | today
+The price rose 16.1 % year to date. | year to date
+The price rose 16.1 % in a single session. | 16.1 %
+The price rose 16.1 % over the last bar. | 16.1 %
+The RSI is over 70. | 70
+The ADX is under 25. | 25
+The volume ratio is above 1. | 1
+The price is over $140. | $140
+The downtrend continues. | downtrend
+AAPL looks bearish. | bearish
+There is no doubt the trend is down. | is down
+The news is negative. | is negative
+A bearish sentiment prevails. | bearish
+According to the facts the RSI is overbought. | overbought
+The price fell \N{VULGAR FRACTION ONE HALF} %. | \N{VULGAR FRACTION ONE HALF}
+The close was $136\N{SUPERSCRIPT THREE}. | \N{SUPERSCRIPT THREE}
+Volume was a dozen times its mean. | a dozen times
+The RSI is [85]. | 85
+The RSI is at the 85th percentile. | 85
+The RSI is in the eighties. | eighties
+The regime is volatile. | regime is volatile
+In a ranging market it rose. | ranging market
+The asset class is crypto. | asset class is crypto
 The history has 200 bars and the bar count is 200. | 200
 """
 
@@ -114,3 +163,31 @@ def test_what_the_facts_of_advice_do_not_say_is_a_violation(line: str) -> None:
     """The claim that is wrong is the one that is named."""
     text, claim = line.split(" | ")
     assert claim in [found.text for found in check(text, FOUND.facts, **beside(FOUND, RULES)).violations]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The price is rising.",
+        "The stock is in an uptrend.",
+        "AAPL looks bullish.",
+        "AAPL rallied.",
+        "AAPL has surged.",
+        "The news is positive.",
+    ],
+)
+def test_nothing_rises_in_a_fall(text: str) -> None:
+    """The size of an ordinary bar is no rise, though it is a positive percentage."""
+    fall = walk(0, -0.01, 100)
+    assert all(fact.value < 0 for fact in fall.facts if fact.id.startswith("change"))  # type: ignore[operator]
+    assert violations(text, fall)
+
+
+@pytest.mark.parametrize(
+    "symbol", ["0700.HK", "7203.T", "600519.SS", "1INCH/USDT", "6E=F", "BTC-27DEC24", "3M", "M&M.NS", "NQ1!"]
+)
+def test_a_symbol_may_have_digits(symbol: str) -> None:
+    """They are no figures where it is named."""
+    found = assess(SAMPLE, **(SEED | {"symbol": symbol}))
+    assert violations(f"Buy {symbol}. {symbol} may fall; {symbol}, too, closed at $136.36.", found) == []
+    assert violations(f"{symbol} closed at $70.07.", found)

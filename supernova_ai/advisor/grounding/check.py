@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from supernova_ai.advisor.facts import Fact
@@ -11,6 +12,7 @@ from supernova_ai.advisor.grounding.dates import date_claims
 from supernova_ai.advisor.grounding.directions import USUAL_RSI, direction_claims
 from supernova_ai.advisor.grounding.figures import figures
 from supernova_ai.advisor.grounding.judge import Judge
+from supernova_ai.advisor.grounding.labels import label_claims
 from supernova_ai.advisor.grounding.meaning import Reading
 from supernova_ai.advisor.grounding.mentions import Names
 from supernova_ai.advisor.grounding.report import Claim, Report
@@ -19,11 +21,13 @@ from supernova_ai.advisor.grounding.tickers import ticker_claims
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 _NOT_FIGURES = re.compile(
-    r"^[ \t>*#-]*\(?\d{1,2}[.)](?=\s)|\[\d{1,2}\]|\b\d+(?:st|nd|rd|th)\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
+    r"^[ \t>*#-]*\(?\d{1,2}[.)](?=\s)|(?<!_)(?<!_ )(?<! is )(?<! at )(?<! of )(?<!: )\[\d{1,2}\]"
+    r"|\b\d+(?:st|nd|rd|th)\b(?! percentile)|\b(?:from|of|between) (?:0|[-−]1) (?:to|and) 1(?:00)?\b(?!\.\d)"
+    r"|\bout of 1(?:00)?\b(?!\.\d)|(?<=\d)/100\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
     r"|\b(?:[Ff]acts?|[Ss]tep|[Pp]oint|[Nn]o\.) \(?#?\d{1,2}\b(?![.,]\d|\s?%)|\b[Qq][1-4]\b",
     re.MULTILINE,
 )
-"""List numbers, ordinals and references: they state nothing."""
+"""List numbers, ordinals, references and scales: they state nothing."""
 
 
 def check(
@@ -53,15 +57,25 @@ def check(
         if not any(c.start < m.end and m.start < c.end for c in claims if c.kind == "date")
     ]
     claims += names.period_claims(text, mentions)
-    masked = _NOT_FIGURES.sub(lambda match: " " * len(match[0]), text)
+    masked = text
     for claim in claims:
         masked = masked[: claim.start] + " " * (claim.end - claim.start) + masked[claim.end :]
     for mention in mentions:
         masked = masked[: mention.start] + "_" * (mention.end - mention.start) + masked[mention.end :]
+    masked = _NOT_FIGURES.sub(lambda match: " " * len(match[0]), masked)
+    claims += _odd(text)
+    claims += label_claims(text, facts)
     found = figures(masked)
-    judge = Judge(Reading(text, facts, mentions, found))
+    judge = Judge(Reading(text, facts, mentions, found), rsi)
     claims += map(judge.claim, found)
     claims += direction_claims(text, facts, mentions, found, directions, rsi)
     if action:
         claims += action_claims(text, action)
     return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
+
+
+def _odd(text: str) -> Iterator[Claim]:
+    """Yield a violation for each digit of another script: ½, ³, ①. They would be read as nothing."""
+    for at, character in enumerate(text):
+        if unicodedata.category(character) == "No":
+            yield Claim(character, at, at + 1, "figure", "unsupported", "write figures in plain digits")

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+")
 _CLAUSE = re.compile(
-    r"[;:,]\s+|\s[–—]\s|\s(?:while|but|although|though|whereas|because|despite|yet|however)\s", re.IGNORECASE
+    r"[;:,]\s+|\s[–—]\s|\s(?:while|but|although|though|whereas|because|despite|(?<!not )yet|however)\s",
+    re.IGNORECASE,
 )
 
 DOWN = (

@@ -18,7 +18,8 @@ from supernova_ai.advisor.grounding.figures import Figure, Measure
 
 _CHANGE = re.compile(r"\b(?:change|gain|momentum|macd|histogram|difference|return|performance|move)\b")
 _DEPTH = re.compile(r"\b(?:drawdown|loss|decline|drop|fall)\b")
-_LEVEL = re.compile(r"\b(?:atr|volatility|width|share|yield|rate|weight)\b")
+_SIZE = re.compile(r"\b(?:atr|true range)\b")
+_LEVEL = re.compile(r"\b(?:volatility|width|share|yield|rate|weight)\b")
 
 _COMPARED = re.compile(
     r"\b(?:above|below|over|under|beneath|higher|lower|from|than|premium|discount|differ\w*|gap|apart|distance|"
@@ -145,7 +146,9 @@ def values(fact: Fact) -> tuple[Decimal, Decimal]:
 
 
 def nature(fact: Fact) -> str:
-    """Return what the sign of a fact means: a change's must be stated, a depth has none, a level is as it is.
+    """Return what the sign of a fact means.
+
+    A change's must be stated, a depth has none, a level is as it is, and a size is of a move either way.
 
     >>> nature(Fact("drawdown", "Drawdown", -12.3, "percent", "the highest close"))
     'depth'
@@ -153,6 +156,8 @@ def nature(fact: Fact) -> str:
     words = f"{fact.id.replace('_', ' ')} {fact.label}".lower()
     if _DEPTH.search(words):
         return "depth"
+    if _SIZE.search(words):
+        return "size"
     if _LEVEL.search(words):
         return "level"
     return "change" if fact.unit == "percent" or _CHANGE.search(words) else "level"

@@ -34,8 +34,17 @@ _MOTION = re.compile(
     rf"plung(?:ed|ing)|downtrend|bearish|downwards?|{_IS} (?:down|negative|lower(?! than))))\b",
     re.IGNORECASE,
 )
+_TOLD_BY = {
+    "uptrend": ("trend",),
+    "downtrend": ("trend",),
+    "bullish": ("trend", "momentum"),
+    "bearish": ("trend", "momentum"),
+}
+"""The directions that these words are about: one small fall among gains is no downtrend."""
+
 _NEGATED = re.compile(
-    r"(?:\b(?:not|no|no longer|never|neither|nor|without|hardly)|n['’]t)\b[^,;]{0,24}$", re.IGNORECASE
+    r"(?:\b(?:not|no(?! doubt| question)|no longer|never|neither|nor|without|hardly)|n['’]t)\b[^,;]{0,24}$",
+    re.IGNORECASE,
 )
 _UNSURE = re.compile(
     r"\b(?:if|unless|could|would|may|might|should|once|until|before|whether|near|nearly|approach\w*|close to|"
@@ -123,7 +132,7 @@ def _evidence(
     periods = periods_in(text[part.start : part.end])
     of_period = [fact for fact in changes if fact.unit == "percent" and periods & periods_of(fact)]
     for name, direction in directions.items():
-        if re.search(rf"\b{re.escape(name)}\b", text[part.start : part.end].replace("_", " "), re.IGNORECASE):
+        if _is_of(name, text, match, part):
             return _signs([direction]), f"the {name}"
     if of_period:
         return _signs(values(fact)[0] for fact in of_period), " and ".join(show(fact) for fact in of_period)
@@ -132,7 +141,21 @@ def _evidence(
         return _signs(values(fact)[0] for fact in moved), " and ".join(fact.id for fact in moved)
     if named and all(fact.id != "close" for fact in named):
         return [], ""
-    return _signs([*(values(fact)[0] for fact in changes), *directions.values()]), "every change in the facts"
+    told = [directions[name] for name in _TOLD_BY.get(match[0].lower(), ()) if name in directions]
+    if told:
+        return _signs(told), "what the signals say of the trend"
+    moved = [fact for fact in changes if fact.unit == "percent"]
+    if moved:
+        return _signs(values(fact)[0] for fact in moved), "every change in the facts"
+    return _signs(directions.values()), "every signal"
+
+
+def _is_of(name: str, text: str, match: re.Match[str], part: Span) -> bool:
+    """Return whether the word is said of this: "the news is negative", "a bearish trend"."""
+    words = re.escape(name)
+    before, after = text[part.start : match.start()].replace("_", " "), text[match.end() : part.end]
+    said = re.search(rf"\b{words}\b(?:\W+\w+){{0,6}}\W*$", before, re.IGNORECASE)
+    return bool(said or re.match(rf"\W+{words}\b", after, re.IGNORECASE))
 
 
 def _signs(values: Iterable[Decimal | float]) -> list[int]:

@@ -38,11 +38,18 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _VALUES = {word: n for n, word in enumerate(_ONES.split())} | {
     word: 10 * n for n, word in enumerate(_TENS.split(), 2)
 }
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
 _SHORT = {"k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12} | _SCALES
 
 _WORD = "|".join((*_VALUES, *_SCALES))
-SPELT = rf"\b(?:{'|'.join(_VALUES)}|a (?:{'|'.join(_SCALES)}))\b(?:(?:[ -]|,? and )(?:{_WORD})\b)*"
+SPELT = rf"\b(?:{'|'.join(_VALUES)}|dozen|a (?:{'|'.join(_SCALES)}))\b(?:(?:[ -]|,? and )(?:{_WORD})\b)*"
 """A number in words, as a pattern."""
 
 _DECIMAL = rf"(?: point(?: (?:{_WORD}))+| and a half)?"
@@ -65,6 +72,7 @@ _WORDS = re.compile(rf"(?P<sign>\b(?:minus|negative) )?(?P<number>{SPELT}{_DECIM
 _RATIO = re.compile(
     r"(?<![\w.:])(\d{1,9}(?:\.\d{1,9})?)(?: ?: ?|[ -]to[ -])(\d{1,9}(?:\.\d{1,9})?)(?![\d:]|\.\d| ?%)"
 )
+_DECADE = re.compile(r"\b(twen|thir|for|fif|six|seven|eigh|nine)ties\b", re.IGNORECASE)
 _MULTIPLES: dict[str, int | Decimal] = {
     r"twice|doubled?|doubles|doubling|twofold": 2,
     r"thrice|tripled?|triples|tripling|threefold": 3,
@@ -89,7 +97,7 @@ _RANGE = re.compile(r"\s*(?:-|–|—|to|and|or|,)\s*")
 def figures(text: str) -> list[Figure]:
     """Return every figure of the text, in its order; both ends of a range have the unit of its last."""
     found: list[Figure] = []
-    for reader in (_ratios, _multiples, _spelt, _written):
+    for reader in (_ratios, _multiples, _decades, _spelt, _written):
         for figure in reader(text):
             if not any(figure.start < other.end and other.start < figure.end for other in found):
                 found.append(figure)
@@ -164,6 +172,12 @@ def _multiples(text: str) -> Iterator[Figure]:
     for match in _MULTIPLE.finditer(text):
         value = Decimal(tuple(_MULTIPLES.values())[(match.lastindex or 1) - 1])
         yield Figure(match.start(), match.end(), value, value / 10, "times", spelt=True)
+
+
+def _decades(text: str) -> Iterator[Figure]:
+    for match in _DECADE.finditer(text):
+        middle = Decimal(_VALUES[match[0].lower().removesuffix("ies") + "y"] + 5)
+        yield Figure(match.start(), match.end(), middle, Decimal(10), "plain", spelt=True)
 
 
 def _value(written: str) -> tuple[Decimal, Decimal]:

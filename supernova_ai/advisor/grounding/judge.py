@@ -29,6 +29,13 @@ _BOUND = re.compile(
     re.IGNORECASE,
 )
 
+_IF = re.compile(
+    r"\b(?:if|when|once|until|unless|would|could|may|might|should|counts?|means?|signals?)\b", re.I
+)
+
+_MAY = re.compile(r"\b(?:may|might|can|could|would|ordinary|typical|usual)\b", re.I)
+"""What makes a rise or fall one that is possible, and may be the size of an ordinary one."""
+
 _MANY = 20
 """Figures in a sentence beyond which it is a list, from which nothing is derived."""
 
@@ -38,6 +45,7 @@ class Judge:
     """What a reading's figures are worth, by its facts."""
 
     read: Reading
+    rsi: tuple[float, float]
 
     def claim(self, figure: Figure) -> Claim:
         """Return the figure as a judged claim."""
@@ -55,6 +63,8 @@ class Judge:
         found = [] if self.read.is_distance(figure) else self._direct(figure, sign)
         meant = self.read.meant(figure)
         of_meant: list[Value] = []
+        if (bound := self._bound(figure, meant or self._of_clause(figure))) and bound[0] == "contradicted":
+            return bound
         if meant:
             of_meant = [value for value in found if set(value.facts) & set(meant)]
             if not of_meant and (found or any(direct(figure, meant))):
@@ -65,28 +75,53 @@ class Judge:
             return "contradicted", period
         if named := [value for value in found if value in of_meant or self._is_named(figure, value.facts[0])]:
             return "grounded", named[0].words
-        subject = self.read.subject(figure)
-        if other := self._bound(figure, subject) or self._derived(figure, sign):
+        level = self._level(figure)
+        supposed = level if self._supposes(figure) else None
+        bound = supposed or self._bound(figure, self.read.subject(figure))
+        if other := bound or self._derived(figure, sign) or level:
             return other
         if found:
             return "unsupported", f"only {found[0].facts[0].label} is this, which the text does not name"
         return self._wrong(figure)
 
+    def _of_clause(self, figure: Figure) -> tuple[Fact, ...]:
+        """Return what the figure's clause is about, unless it speaks of what would be."""
+        part = clause(self.read.text, figure.start)
+        return () if self._supposes(figure) else self.read.subject(figure, part.start)
+
+    def _supposes(self, figure: Figure) -> bool:
+        part = clause(self.read.text, figure.start)
+        return _IF.search(self.read.text, part.start, part.end) is not None
+
+    def _level(self, figure: Figure) -> tuple[Verdict, str] | None:
+        """Find it grounded if it is where the rules have it overbought or oversold, and the text says so."""
+        part = sentence(self.read.text, figure.start)
+        text = self.read.text[part.start : part.end].lower()
+        known = any(fact.id.startswith("rsi") for m in self.read.mentions for fact in m.facts)
+        for word, level in zip(("oversold", "overbought"), self.rsi, strict=True):
+            if known and word in text and figure.measure == "plain" and figure.value == level:
+                return "grounded", f"where the rules have it {word}"
+        return None
+
     def _direct(self, figure: Figure, sign: int) -> list[Value]:
         hedged = self._hedged(figure)
+        part = sentence(self.read.text, figure.start)
+        may = _MAY.search(self.read.text, part.start, part.end) is not None
         down = sign == 0 and not figure.signed and leans_down(self.read.text, figure.start)
-        return [
-            value
-            for value in direct(figure, self.read.facts)
-            if _same(figure, value.number, nature(value.facts[0]), sign, down, hedged)
-        ]
+        found = []
+        for value in direct(figure, self.read.facts):
+            kind = nature(value.facts[0])
+            stated = 0 if kind == "size" and may else sign
+            if _same(figure, value.number, kind, stated, down, hedged):
+                found.append(value)
+        return found
 
     def _is_named(self, figure: Figure, fact: Fact) -> bool:
         """Return whether the fact is named in this sentence or the last, or speaks for itself as prices do.
 
         An index, a ratio or a rate is not told from an invented one by its number alone.
         """
-        telling = fact.unit == "price" or (fact.unit == "percent" and nature(fact) != "level")
+        telling = fact.unit == "price" or (fact.unit == "percent" and nature(fact) in ("change", "depth"))
         return telling or abs(values(fact)[0]) >= 1000 or self.read.is_mentioned(figure, fact)
 
     def _hedged(self, figure: Figure) -> bool:
@@ -179,7 +214,9 @@ class Judge:
 def _same(figure: Figure, number: Decimal, nature: str, sign: int, down: bool, hedged: bool) -> bool:
     if nature == "depth":
         return sign <= 0 and agrees(replace(figure, value=abs(figure.value)), abs(number), hedged)
-    if figure.signed or (sign and nature == "level"):
+    if sign and nature in ("level", "size"):
+        return False  # a volatility of 18 % is no gain of 18 %
+    if figure.signed:
         return agrees(figure, number, hedged)
     if sign:
         return agrees(replace(figure, value=sign * figure.value), number, hedged)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding.clauses import NEAR, compared, sentence
-from supernova_ai.advisor.grounding.derive import numeric
+from supernova_ai.advisor.grounding.derive import nature, numeric
 from supernova_ai.advisor.grounding.figures import Figure
 from supernova_ai.advisor.grounding.mentions import Mention, periods_in, periods_of
 
@@ -53,10 +54,8 @@ class Reading:
             if not (joined or operand or compared(self.text, figure.end)):
                 return self._narrowed(figure, before[-1])
         if figure.measure == "percent" and (over := _OVER.match(self.text, figure.end)):
-            periods = periods_in(self.text[over.end() : over.end() + 24].partition(",")[0])
-            return tuple(
-                fact for fact in numeric(self.facts) if fact.unit == "percent" and periods & periods_of(fact)
-            )
+            periods = periods_in(self.text[figure.end : over.end() + 24].partition(",")[0])
+            return self._changes(periods)
         return ()
 
     def _narrowed(self, figure: Figure, mention: Mention) -> tuple[Fact, ...]:
@@ -64,16 +63,23 @@ class Reading:
         between = self.text[mention.end : figure.start]
         periods = periods_in(between)
         if figure.measure == "percent" and (figure.signed or periods) and mention.facts[:1] == self.price():
-            return tuple(fact for fact in self.facts if fact.unit == "percent" and periods & periods_of(fact))
+            return self._changes(periods)
         return tuple(fact for fact in mention.facts if periods & periods_of(fact)) or mention.facts
+
+    def _changes(self, periods: set[tuple[Decimal, str]]) -> tuple[Fact, ...]:
+        return tuple(
+            fact
+            for fact in numeric(self.facts)
+            if fact.unit == "percent" and nature(fact) == "change" and periods & periods_of(fact)
+        )
 
     def price(self) -> tuple[Fact, ...]:
         """Return the price itself, which every sentence may be about."""
         return tuple(fact for fact in self.facts if fact.id == "close")
 
-    def subject(self, figure: Figure) -> tuple[Fact, ...]:
-        """Return the facts named last before the figure in its sentence."""
-        before = self._before(figure)
+    def subject(self, figure: Figure, start: int = 0) -> tuple[Fact, ...]:
+        """Return the facts named last before the figure in its sentence, and not before ``start``."""
+        before = [mention for mention in self._before(figure) if mention.start >= start]
         return before[-1].facts if before else ()
 
     def is_distance(self, figure: Figure) -> bool:

@@ -54,6 +54,20 @@ _PERIOD = re.compile(_COUNTED, re.IGNORECASE)
 _BEFORE = re.compile(
     _COUNTED + r"(?:[\s-]+(?:simple|exponential|average|wilder|moving))?[\s-]+$", re.IGNORECASE
 )
+_NUMBERS_BEFORE = re.compile(r"(?<![$.,\d])(?:\b\d+(?:, (?:and )?| and ))+$")
+_ONE_BAR = re.compile(
+    r"\b(?:over|in|during|for)\s+(?:the\s+|an?\s+)?(?:single|one|last|latest|past)\s+(?:trading\s+)?"
+    r"(?:bar|day|session|candle)\b",
+    re.IGNORECASE,
+)
+_CALENDAR = re.compile(
+    r"\b(?:today|yesterday|(?:this|last|past|previous)\s+(?:week|month|quarter|year)|"
+    r"(?:over|in|during|for)\s+the\s+(?:week|month|quarter|year)|"
+    r"(?:year|month|week)[ -]to[ -]date|YTD|MTD|QTD)\b",
+    re.IGNORECASE,
+)
+"""Periods that no fact has, since none knows what day it is read."""
+
 _MORE_BEFORE = re.compile(
     rf"(?:\b\d+(?:[\s-]+(?:{'|'.join(_BARS)}))?-?(?:,\s*(?:and\s+)?|\s*/\s*|\s+(?:and|or)\s+(?:(?:its|the)\s+)?))+$",
     re.IGNORECASE,
@@ -63,7 +77,7 @@ _MORE_BEFORE = re.compile(
 _PRICED = re.compile(r"\s*\(?(?:(?:is|was|of|at|stands at|stood at)\s+)?(?:US)?\$\d", re.IGNORECASE)
 _NUMBERS = r"\d+(?:\s*[,/]\s*\d+)*"
 _AFTER = re.compile(
-    rf"\s?\(({_NUMBERS})(?:[- ](?:{'|'.join(_BARS)})s?)?\)|[ -]?({_NUMBERS})(?![\d%]|[.,]\d| ?%)"
+    rf"\s?\(({_NUMBERS})(?:[- ](?:{'|'.join(_BARS)})s?)?\)|[ -]?({_NUMBERS})(?![\d%]|[.,\u00a0\u202f]\d| ?%)"
 )
 
 
@@ -105,7 +119,7 @@ class Names:
         if not self.by_name:
             return []
         names = "|".join(re.escape(name) for name in sorted(self.by_name, key=len, reverse=True))
-        found = re.finditer(rf"(?<!\w)(?P<name>{names})s?(?![^\W\d])(?!-)", text, re.IGNORECASE)
+        found = re.finditer(rf"(?<!\w)(?P<name>{names})s?(?![^\W\d])(?!-(?!\d))", text, re.IGNORECASE)
         return [mention for match in found for mention in self._mention(text, match)]
 
     def _mention(self, text: str, match: re.Match[str]) -> Iterator[Mention]:
@@ -139,13 +153,14 @@ class Names:
                 sources = ", ".join(fact.id for fact in mention.facts)
                 wrong = "no fact has this period" if not mention.facts else ""
                 yield _claim(text, mention.start, mention.end, sources, wrong)
-        for match in _PERIOD.finditer(text):
-            within = any(mention.start <= match.start() < mention.end for mention in mentions)
-            if within or match["n"].lower() in ("one", "a", "1"):
+        for start, end, periods in _counted(text):
+            within = any(mention.start <= start < mention.end for mention in mentions)
+            if within or all(count == 1 for count, _ in periods):
                 continue
-            known = (number(match["n"]), _family(match["unit"])) in self.periods
-            wrong = "" if known else "no fact speaks of this period"
-            yield _claim(text, match.start(), match.end(), "a period of the facts", wrong)
+            wrong = "" if periods <= self.periods else "no fact speaks of this period"
+            yield _claim(text, start, end, "a period of the facts", wrong)
+        for match in _CALENDAR.finditer(text):
+            yield _claim(text, match.start(), match.end(), "", "no fact speaks of this period")
 
 
 def _claim(text: str, start: int, end: int, source: str, wrong: str) -> Claim:
@@ -185,7 +200,16 @@ def _bare(words: str) -> str:
 
 def periods_in(text: str) -> set[tuple[Decimal, str]]:
     """Return the periods that the text speaks of, as numbers of a unit; days and closes are bars."""
-    return {(number(match["n"]), _family(match["unit"])) for match in _PERIOD.finditer(text)}
+    one = {(Decimal(1), "bar")} if _ONE_BAR.search(text) else set()
+    return one.union(*(periods for _, _, periods in _counted(text)))
+
+
+def _counted(text: str) -> Iterator[tuple[int, int, set[tuple[Decimal, str]]]]:
+    """Yield where periods are counted, and which: "63 bars", or "10, 20 and 63 bars"."""
+    for match in _PERIOD.finditer(text):
+        more = _NUMBERS_BEFORE.search(text, max(0, match.start() - 40), match.start())
+        numbers = [number(match["n"]), *(Decimal(n) for n in re.findall(r"\d+", more[0] if more else ""))]
+        yield (more or match).start(), match.end(), {(n, _family(match["unit"])) for n in numbers}
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "figure", "percent", "points", "ratio", "period", "date", "ticker", "direction", "action", "slot"
+    "figure", "percent", "points", "ratio", "period", "date", "ticker", "direction", "action", "slot", "label"
 ]
 
 Verdict = Literal["grounded", "unsupported", "contradicted"]

@@ -19,7 +19,8 @@ _FAMILIES = {
     "short": r"(?:sell(?:ing)?|go(?:ing)?) short|short(?:ing)?|"
     r"(?:sell|dump|liquidat)(?:e|ing)? (?:everything|all)",
     "sell": r"sell(?:ing)?|exit(?:ing)?|dump(?:ing)?|liquidat(?:e|ing)|unload(?:ing)?|tak(?:e|ing) profits?|"
-    r"stay(?:ing)? (?:away|out)|steer(?:ing)? clear|get(?:ting)? out|hold(?:ing)? (?:less|none)|"
+    r"stay(?:ing)? (?:away|out)|steer(?:ing)? clear|(?:get(?:ting)?|cash(?:ing)?) out|lighten(?:ing)? up|"
+    r"underweight|hold(?:ing)? (?:less|none)|"
     rf"(?:reduc(?:e|ing)|trim(?:ming)?|avoid(?:ing)?|cut(?:ting)?|clos(?:e|ing)){_POSITION}",
     "wait": r"wait(?:ing)?|hold(?:ing)? off|stay(?:ing)? on the sidelines?",
     "hold": r"hold(?:ing)?|keep holding|do(?:ing)? nothing|stay(?:ing)? invested|"
@@ -62,6 +63,7 @@ _TOLD = re.compile(
     r"decided to|no (?:reason|need|case) (?:to|for)|too \w+ to|(?:we|I)(?: would|['’]d))\s+"
     r"(?:now |simply |be |therefore |not |only |rather )*"
     rf"|\b(?:rules?|signals?|facts?|indicators?|numbers?) (?:says?|points? to|calls? for)\s+(?:to )?{_A}"
+    r"|\brat(?:e|es|ed) \S+ (?:as )?(?:an? )?"
     r"|\b(?:is|are|as|rated|remains|it's|makes? (?:it|this)) "
     rf"(?:now |still |clearly |not |no longer )?(?:an? |no ){_A}"
     r"|(?P<shout>\b)(?=[A-Z]{3,}\b))"
@@ -89,7 +91,9 @@ _NEGATED_AFTER = re.compile(
 """Of a gerund: "buying now would be a mistake"."""
 
 _CONDITIONAL = re.compile(
-    r"\b(?:if|unless|once|until|(?<!\bwe )(?<!\bI )would|could|might|whether|were)\b|^should\b", re.IGNORECASE
+    r"\b(?:if|unless|once|until|(?<!\bwe )(?<!\bI )would(?! be (?:wise|best|better|prudent))|"
+    r"could|might|whether|were)\b|^should\b",
+    re.IGNORECASE,
 )
 _CONDITION_AFTER = re.compile(r"[^,;:]*\b(?:if|once) (?:the|it|its|this)\b", re.IGNORECASE)
 

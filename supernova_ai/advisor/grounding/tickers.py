@@ -41,7 +41,14 @@ def ticker_claims(text: str, facts: Iterable[Fact], symbol: str | None) -> Itera
         allowed |= {str(fact.value).upper()} if fact.unit == "text" else set()
         allowed |= set(re.findall(r"\b[A-Z]{2,}\b", f"{fact.value} {fact.label}"))
     allowed |= {part for whole in allowed for part in _parts(whole)}
+    own_places = []
+    if symbol and not symbol.isalpha():  # 0700.HK, 6E=F or M&M.NS is not read as a ticker, and is no figure
+        for match in re.finditer(rf"(?<!\w){re.escape(symbol)}(?!\w)", text):
+            own_places.append(match)
+            yield Claim(match[0], match.start(), match.end(), "ticker", "grounded", "named in the facts")
     for match in _TICKER.finditer(text):
+        if any(own.start() < match.end() and match.start() < own.end() for own in own_places):
+            continue
         name = (match["marked"] or match["bare"] or match["index"]).upper()
         own = symbol is not None and name == symbol.upper()
         if match["bare"] and not own and _parts(name) <= _NOT_TICKERS:
