@@ -49,6 +49,7 @@ async def aadvise(
     asset_class: AssetClass = "stock",
     risk_score: float = 50,
     sentiment_hint: float = 0.0,
+    currency: str | None = None,
     greeks: Mapping[str, float] | None = None,
     news: str | None = None,
     user_id: str | int | None = None,
@@ -68,6 +69,7 @@ async def aadvise(
         asset_class: stock, crypto, fx, futures or option.
         risk_score: 0 for the most cautious client to 100 for the boldest.
         sentiment_hint: how good the news is, −1 to 1; moves the score up or down by it.
+        currency: what the prices are in, as EUR; the second of a pair such as USD/JPY unless given, else USD.
         greeks: of an option: delta, gamma, theta, vega, rho, implied_volatility (0.25 is 25 %). The rationale
             may state them; they move nothing.
         news: what the client read, for the rationale. It is data, and moves nothing.
@@ -94,6 +96,7 @@ async def aadvise(
             asset_class=asset_class,
             risk_score=risk_score,
             sentiment_hint=sentiment_hint,
+            currency=currency,
             rules=rules,
         )
         return history, with_greeks(found, greeks or {})

@@ -12,6 +12,7 @@ from re import fullmatch
 from typing import Literal, NamedTuple, get_args
 
 from supernova_ai.advisor.bars import History
+from supernova_ai.advisor.currency import currency_of
 from supernova_ai.advisor.facts import Fact, show
 from supernova_ai.advisor.figures import figures
 from supernova_ai.advisor.indicators import Indicators, compute
@@ -40,6 +41,7 @@ class Assessment:
 
     symbol: str
     asset_class: AssetClass
+    currency: str
     risk_score: float
     action: Action
     confidence: float
@@ -66,6 +68,7 @@ def assess(
     asset_class: AssetClass = "stock",
     risk_score: float = 50,
     sentiment_hint: float = 0.0,
+    currency: str | None = None,
     rules: AdviceRules | None = None,
 ) -> Assessment:
     """Decide what to do, from the bars alone.
@@ -76,6 +79,7 @@ def assess(
         asset_class: whose thresholds apply.
         risk_score: 0 for the most cautious client to 100 for the boldest.
         sentiment_hint: how good the news is, −1 to 1; moves the score up or down by it.
+        currency: what the prices are in, as EUR; None is the second of a pair such as USD/JPY, else USD.
         rules: the ``advice`` section of the configuration; None is the defaults.
 
     Raises:
@@ -83,6 +87,7 @@ def assess(
     """
     rules = rules or AdviceRules()
     _check(history, symbol, asset_class, risk_score, sentiment_hint, rules)
+    currency = currency_of(symbol, currency)
     risk_score, sentiment_hint = float(risk_score), float(sentiment_hint)  # numpy has numbers of its own
     seen = compute(history.bars)
     regime = _regime(seen, asset_class, rules)
@@ -102,13 +107,14 @@ def assess(
     if action != "avoid":
         confidence = _clearness(action, score, limits, agreement) * heard / sum(weights.values())
     facts = (
-        *figures(symbol, asset_class, history, seen),
+        *figures(symbol, asset_class, history, seen, currency),
         *_verdict(action, confidence, score, of_signals, regime, risk_score, sentiment_hint),
     )
     said = {fact.id: _said(fact) for fact in facts}
     return Assessment(
         symbol=symbol,
         asset_class=asset_class,
+        currency=currency,
         risk_score=risk_score,
         action=action,
         confidence=round(confidence, _DIGITS),

@@ -8,8 +8,10 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
+from supernova_ai.advisor.currency import DOLLARS
+
 Unit = Literal["price", "percent", "ratio", "count", "date", "text"]
-"""What a value is counted in: US dollars, percent points, a factor, a number without unit, a day, words."""
+"""What a value is counted in: money, percent points, a factor, a number without unit, a day, words."""
 
 _DIGITS = {"price": (2, 5), "percent": (1, 3), "ratio": (2, 3), "count": (1, 3)}
 """Of each numeric unit, the fewest decimals shown and the significant digits that small values keep."""
@@ -20,7 +22,7 @@ class Fact:
     """One thing that is known, and where it comes from.
 
     ``id`` is stable ("rsi_14"), ``label`` what a person reads ("RSI (14)"). A percent is in percent points:
-    12.3 means 12.3 %.
+    12.3 means 12.3 %. ``currency`` is what a price is in.
     """
 
     id: str
@@ -28,6 +30,7 @@ class Fact:
     value: float | date | str
     unit: Unit
     source: str
+    currency: str = "USD"
 
 
 def show(fact: Fact) -> str:
@@ -35,6 +38,8 @@ def show(fact: Fact) -> str:
 
     >>> show(Fact("close", "Close", 1234.5, "price", "the last close"))
     '$1,234.50'
+    >>> show(Fact("close", "Close", 176.15, "price", "the last close", "JPY"))
+    '176.15 JPY'
     >>> show(Fact("change_20", "Change over 20 bars", -12.34, "percent", "the last 20 closes"))
     '-12.3 %'
     """
@@ -44,6 +49,8 @@ def show(fact: Fact) -> str:
         return fact.value.isoformat()[:10]
     number = shown(fact)
     if fact.unit == "price":
+        if fact.currency not in DOLLARS:
+            return f"{number:,f} {fact.currency}"
         return f"{'-' if number < 0 else ''}${abs(number):,f}"
     return f"{number:,} %" if fact.unit == "percent" else f"{number:,}"
 

@@ -46,7 +46,9 @@ _INDICATORS: dict[str, tuple[str, Unit, str]] = {
 }
 
 
-def figures(symbol: str, asset_class: str, history: History, seen: Indicators) -> Iterator[Fact]:
+def figures(
+    symbol: str, asset_class: str, history: History, seen: Indicators, currency: str = "USD"
+) -> Iterator[Fact]:
     """Yield the facts of the bars and of every indicator that is not silent."""
     first, last = history.bars[0].time.date(), history.bars[-1].time.date()
     yield Fact("symbol", "Symbol", symbol, "text", "the request")
@@ -65,11 +67,15 @@ def figures(symbol: str, asset_class: str, history: History, seen: Indicators) -
     for name, (label, unit, source) in _INDICATORS.items():
         value: float | None = getattr(seen, name)
         if value is not None:
-            yield _figure(name, label, value, unit, source, last)
+            yield _figure(name, label, value, unit, source, last, currency)
     if seen.atr_14 is not None:
         share = seen.atr_14 / seen.close
-        yield _figure("atr_percent", "ATR percent (14)", share, "percent", "ATR (14) over the close", last)
+        yield _figure(
+            "atr_percent", "ATR percent (14)", share, "percent", "ATR (14) over the close", last, currency
+        )
 
 
-def _figure(name: str, label: str, value: float, unit: Unit, source: str, last: date) -> Fact:
-    return Fact(name, label, value * 100 if unit == "percent" else value, unit, f"{source}, to {last}")
+def _figure(name: str, label: str, value: float, unit: Unit, source: str, last: date, currency: str) -> Fact:
+    return Fact(
+        name, label, value * 100 if unit == "percent" else value, unit, f"{source}, to {last}", currency
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
+from numbers import Real
 
 from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.facts import Fact, Unit
 from supernova_ai.errors import InvalidRequest
 
+_MOST = 1e15
 _GREEKS: dict[str, tuple[str, Unit]] = {
     "delta": ("Delta", "ratio"),
     "gamma": ("Gamma", "ratio"),
@@ -30,7 +31,9 @@ def with_greeks(found: Assessment, greeks: Mapping[str, float]) -> Assessment:
         raise InvalidRequest(f"greeks are of an option, and asset_class is {found.asset_class!r}")
     if unknown := [name for name in greeks if name not in _GREEKS]:
         raise InvalidRequest(f"greeks has {unknown[0]!r}: known are {', '.join(_GREEKS)}")
-    facts = [_fact(name, greeks[name]) for name in _GREEKS if name in greeks]  # in one order, always
+    facts = [
+        _fact(name, greeks[name], found.currency) for name in _GREEKS if name in greeks
+    ]  # in one order, always
     return replace(found, facts=(*found.facts, *facts))
 
 
@@ -39,8 +42,8 @@ def is_greek(fact: Fact) -> bool:
     return fact.id in _GREEKS
 
 
-def _fact(name: str, value: float) -> Fact:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+def _fact(name: str, value: float, currency: str) -> Fact:
+    if not isinstance(value, Real) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
         raise InvalidRequest(f"greeks has {name} {value!r}: it must be a number")
     label, unit = _GREEKS[name]
-    return Fact(name, label, float(value) * (100 if unit == "percent" else 1), unit, "the request")
+    return Fact(name, label, float(value) * (100 if unit == "percent" else 1), unit, "the request", currency)

@@ -91,6 +91,7 @@ def replay(record: Advice) -> Replay:
         asset_class=before["asset_class"],
         risk_score=before["risk_score"],
         sentiment_hint=then["sentiment_hint"],
+        currency=before["currency"],
         rules=rules,
     )
     found = with_greeks(found, then["greeks"])

@@ -34,6 +34,9 @@ def advise(
     risk: Annotated[float, typer.Option(help="0 for the most cautious client to 100 for the boldest.")] = 50,
     sentiment: Annotated[float, typer.Option(help="How good the news is, -1 to 1.")] = 0.0,
     asset_class: Annotated[AssetClass, typer.Option(help="What the bars are the prices of.")] = "stock",
+    currency: Annotated[
+        str | None, typer.Option(help="What the prices are in; by default the pair's second, or USD.")
+    ] = None,
     news: Annotated[Path | None, typer.Option(help="A text that the client read; it moves nothing.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Whose budget and record it is.")] = None,
     max_cost: Annotated[str | None, typer.Option("--max-cost", help="USD, for all of it.")] = None,
@@ -50,6 +53,7 @@ def advise(
             asset_class=asset_class,
             risk_score=risk,
             sentiment_hint=sentiment,
+            currency=currency,
             news=read_text(news) if news else None,
             user_id=user,
             max_cost=max_cost,

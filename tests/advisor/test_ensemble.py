@@ -207,6 +207,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"risk_score": True}, "risk_score is True"),
     ({"risk_score": "high"}, "risk_score is 'high'"),
     ({"risk_score": 10**400}, "risk_score is 1000"),
+    ({"currency": "yen!"}, "currency is 'yen!': it must be a code such as USD"),
     ({"sentiment_hint": 1.1}, "sentiment_hint is 1.1: it must be a number from -1 to 1"),
     ({"sentiment_hint": float("nan")}, "sentiment_hint is nan"),
     (

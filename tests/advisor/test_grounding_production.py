@@ -11,6 +11,7 @@ import pytest
 from supernova_ai.advisor import slots
 from supernova_ai.advisor.bars import Bar, read_bars
 from supernova_ai.advisor.ensemble import Assessment, assess
+from supernova_ai.advisor.explain import explain
 from supernova_ai.advisor.facts import show
 from supernova_ai.advisor.grounding import check
 from supernova_ai.advisor.rationale import beside
@@ -191,3 +192,31 @@ def test_a_symbol_may_have_digits(symbol: str) -> None:
     found = assess(SAMPLE, **(SEED | {"symbol": symbol}))
     assert violations(f"Buy {symbol}. {symbol} may fall; {symbol}, too, closed at $136.36.", found) == []
     assert violations(f"{symbol} closed at $70.07.", found)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "currency", "shown", "right", "wrong"),
+    [
+        (
+            "AAPL",
+            None,
+            "$136.36",
+            ["$136.36", "US$136.36", "136.36 dollars"],
+            ["CHF 136.36", "C$136.36", "₹136.36"],
+        ),
+        ("USD/JPY", None, "136.36 JPY", ["136.36 yen", "¥136.36", "136.36"], ["$136.36", "136.36 USD"]),
+        ("7203.T", "JPY", "136.36 JPY", ["136.36 JPY"], ["136.36 euros", "$136.36"]),
+        ("BTC/EUR", None, "136.36 EUR", ["€136.36", "EUR 136.36"], ["£136.36", "136.36 CHF"]),
+        ("BTC/USDT", None, "$136.36", ["136.36 USDT", "$136.36"], ["136.36 EUR", "136.36 BTC"]),
+    ],
+)
+def test_prices_are_in_the_currency_of_the_asset(
+    symbol: str, currency: str | None, shown: str, right: list[str], wrong: list[str]
+) -> None:
+    """The one asked for, or the second of a pair; the same figure in another does not hold."""
+    found = assess(SAMPLE, symbol=symbol, currency=currency)
+    (close,) = [fact for fact in found.facts if fact.id == "close"]
+    assert show(close) == shown
+    texts = {said: f"{symbol} closed at {said}." for said in (*right, *wrong)}
+    assert [said for said, text in texts.items() if violations(text, found)] == wrong
+    assert violations(explain(found), found) == []

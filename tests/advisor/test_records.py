@@ -24,9 +24,16 @@ RULES = AdviceRules()
 SECTIONS = ("Summary", "Why", "What speaks against it", "Risk")
 
 
-def draft(number: int, *, user: str | None = "ann", written: str | None = None, **given: Any) -> Draft:
+def draft(
+    number: int,
+    *,
+    user: str | None = "ann",
+    written: str | None = None,
+    currency: str | None = None,
+    **given: Any,
+) -> Draft:
     """The record of the seed example, with the model's text if one is given."""
-    found = assess(SAMPLE, **SEED)
+    found = assess(SAMPLE, currency=currency, **SEED)
     said = rationale.deterministic(found, RULES, "explain is False")
     if written is not None:
         read = rationale.examine(written, found, RULES, SECTIONS)
@@ -166,6 +173,14 @@ def test_a_record_replays(written: str | None, store: Store) -> None:
     keep(store, draft(1, written=written))
     record = store.read(lambda d: records.find(d, "record-1"))
     assert replay(record) == Replay("record-1", ())
+
+
+def test_a_record_in_another_currency_replays(store: Store) -> None:
+    """What its prices are in is part of it."""
+    keep(store, draft(1, currency="JPY"))
+    record = store.read(lambda d: records.find(d, "record-1"))
+    assert "136.36 JPY" in record.content
+    assert replay(record).agrees
 
 
 @pytest.mark.parametrize(

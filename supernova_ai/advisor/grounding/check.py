@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from supernova_ai.advisor.currency import CODES
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding.dates import date_claims
 from supernova_ai.advisor.grounding.directions import USUAL_RSI, direction_claims
@@ -59,13 +60,15 @@ def check(
     claims += names.period_claims(text, mentions)
     masked = text
     for claim in claims:
+        if claim.kind == "ticker" and claim.text in CODES:
+            continue  # beside a figure it is what that is counted in
         masked = masked[: claim.start] + " " * (claim.end - claim.start) + masked[claim.end :]
     for mention in mentions:
         masked = masked[: mention.start] + "_" * (mention.end - mention.start) + masked[mention.end :]
     masked = _NOT_FIGURES.sub(lambda match: " " * len(match[0]), masked)
     claims += _odd(text)
     claims += label_claims(text, facts)
-    found = figures(masked)
+    found = figures(masked, next((fact.currency for fact in facts if fact.unit == "price"), "USD"))
     judge = Judge(Reading(text, facts, mentions, found), rsi)
     claims += map(judge.claim, found)
     claims += direction_claims(text, facts, mentions, found, directions, rsi)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
+
+from supernova_ai.advisor.currency import CODES, DOLLARS
 
 Measure = Literal["price", "percent", "points", "times", "plain", "foreign"]
 """What a figure is counted in as written; foreign is a currency that no fact is in."""
@@ -57,14 +59,19 @@ _NUMBER = (
     r"(?:\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d+,\d{1,2}(?![\d,])"  # 1.234,50 and 12,3
     r"|(?:\d{1,3}(?:[,'’\u00a0\u202f\u2009 ]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d\d?(?!\d))?|\.\d+)"
 )
+_SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₿": "BTC", "₩": "KRW"}
+_NAMES = {"dollar": "USD", "euro": "EUR", "pound": "GBP", "yen": "JPY", "rupee": "INR", "franc": "CHF"}
+_NAMES |= {"yuan": "CNY", "bitcoin": "BTC"}
+_SIGN = "[€£¥₹₿₩₽₺₴₫₱฿]"
 _UNIT = (
     r"(?:\s*-?(?P<unit>%[ -]points?|%|percentage[ -]points?|percent\b|per cent\b|pp\b|basis[ -]points?|bps?\b"
-    r"|x\b|×|times\b|fold\b|(?:US )?dollars?\b|USD\b|cents?\b"
-    r"|euros?\b|EUR\b|GBP\b|pounds?\b|yen\b|JPY\b|€|£))?"
+    r"|x\b|×|times\b|fold\b|cents?\b"
+    rf"|(?P<named>(?:US )?dollars?\b|(?:{'|'.join(_NAMES)})s?\b|(?-i:{'|'.join(CODES)})\b|{_SIGN})))?"
 )
 _DIGITS = re.compile(
     r"(?<![A-Za-z\d_])(?<!\d[.,])"
-    r"(?P<sign>(?<![\w%)\].])[+−–-](?=[$€£¥\d.]))?(?P<money>(?:US)?\$|USD ?|[€£¥])?(?P<after>[+−-](?=[\d.]))?"
+    r"(?P<sign>(?<![\w%)\].])[+−–-](?=[$€£¥₹\d.]))?"
+    rf"(?P<money>[A-Z]{{0,3}}\$|(?:{'|'.join(CODES)}) ?|{_SIGN})?(?P<after>[+−-](?=[\d.]))?"
     rf"(?P<number>{_NUMBER})"
     r"(?P<scale>\s?(?:thousand|million|billion|trillion|mn|bn)\b|[kKmMbBT]\b)?" + _UNIT
 )
@@ -94,13 +101,16 @@ _MULTIPLE = re.compile(
 _RANGE = re.compile(r"\s*(?:-|–|—|to|and|or|,)\s*")
 
 
-def figures(text: str) -> list[Figure]:
-    """Return every figure of the text, in its order; both ends of a range have the unit of its last."""
+def figures(text: str, currency: str = "USD") -> list[Figure]:
+    """Return every figure of the text, in its order; both ends of a range have the unit of its last.
+
+    ``currency`` is what prices are in.
+    """
     found: list[Figure] = []
-    for reader in (_ratios, _multiples, _decades, _spelt, _written):
-        for figure in reader(text):
-            if not any(figure.start < other.end and other.start < figure.end for other in found):
-                found.append(figure)
+    simple = (*_ratios(text), *_multiples(text), *_decades(text))
+    for figure in (*simple, *_spelt(text, currency), *_written(text, currency)):
+        if not any(figure.start < other.end and other.start < figure.end for other in found):
+            found.append(figure)
     found.sort(key=lambda figure: figure.start)
     for n in range(len(found) - 1, 0, -1):
         first, second = found[n - 1], found[n]
@@ -130,20 +140,21 @@ def number(words: str) -> Decimal:
     return Decimal(total + part)
 
 
-def _written(text: str) -> Iterator[Figure]:
+def _written(text: str, currency: str) -> Iterator[Figure]:
     for match in _DIGITS.finditer(text):
         value, step = _value(match["number"])
         scale = _SHORT[match["scale"].strip().lower()] if match["scale"] else 1
         sign = match["sign"] or match["after"]
         negative = sign is not None and sign != "+"
-        measure, factor = _measure(match["unit"], match["money"])
+        money = (match["named"], match["money"])
+        measure, factor = _measure(match["unit"], money, currency)
         value, step = value * scale * factor, step * scale * factor
         yield Figure(
             match.start(), match.end(), -value if negative else value, step, measure, sign is not None
         )
 
 
-def _spelt(text: str) -> Iterator[Figure]:
+def _spelt(text: str, currency: str) -> Iterator[Figure]:
     for match in _WORDS.finditer(text):
         whole, _, decimals = match["number"].lower().partition(" point ")
         value, step = number(whole), Decimal(1)
@@ -153,7 +164,7 @@ def _spelt(text: str) -> Iterator[Figure]:
         elif whole.endswith(" and a half"):
             value, step = value + Decimal("0.5"), Decimal("0.1")
         if match["unit"] or value > 12:  # "two reasons" counts the text's own parts
-            measure, factor = _measure(match["unit"], None)
+            measure, factor = _measure(match["unit"], (match["named"],), currency)
             value, step = value * factor, step * factor
             signed = match["sign"] is not None
             yield Figure(
@@ -190,7 +201,7 @@ def _value(written: str) -> tuple[Decimal, Decimal]:
     return value, Decimal(1).scaleb(int(value.as_tuple().exponent))
 
 
-def _measure(unit: str | None, money: str | None) -> tuple[Measure, Decimal]:
+def _measure(unit: str | None, money: Sequence[str | None], currency: str) -> tuple[Measure, Decimal]:
     name = (unit or "").lower().replace("-", " ")
     if name in ("%", "percent", "per cent"):
         return "percent", Decimal(1)
@@ -200,12 +211,15 @@ def _measure(unit: str | None, money: str | None) -> tuple[Measure, Decimal]:
         return "points", Decimal("0.01")
     if name in ("x", "×", "times", "fold"):
         return "times", Decimal(1)
+    own = DOLLARS if currency in DOLLARS else (currency,)
     if name.startswith("cent"):
-        return "price", Decimal("0.01")
-    if name in ("usd", "dollar", "dollars", "us dollar", "us dollars") or (money or "").strip() in (
-        "$",
-        "US$",
-        "USD",
-    ):
-        return "price", Decimal(1)
-    return ("foreign", Decimal(1)) if name or money else ("plain", Decimal(1))
+        return ("price" if "USD" in own else "foreign"), Decimal("0.01")
+    named = {_code(words) for words in money if words}
+    if not named:
+        return "plain", Decimal(1)
+    return ("price" if named <= set(own) else "foreign"), Decimal(1)
+
+
+def _code(words: str) -> str:
+    name = words.strip().removeprefix("US ").lower().removesuffix("s")
+    return _SIGNS.get(words.strip()) or _NAMES.get(name) or words.strip()

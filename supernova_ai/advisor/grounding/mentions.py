@@ -74,7 +74,9 @@ _MORE_BEFORE = re.compile(
 )
 """The others of "its 20-, 50- and 200-day averages"."""
 
-_PRICED = re.compile(r"\s*\(?(?:(?:is|was|of|at|stands at|stood at)\s+)?(?:US)?\$\d", re.IGNORECASE)
+_PRICED = re.compile(
+    r"\s*\(?(?:(?:is|was|of|at|stands at|stood at)\s+)?(?:(?:US)?\$\d|\d[\d,.]* ?(?-i:[A-Z]{3}))", re.I
+)
 _NUMBERS = r"\d+(?:\s*[,/]\s*\d+)*"
 _AFTER = re.compile(
     rf"\s?\(({_NUMBERS})(?:[- ](?:{'|'.join(_BARS)})s?)?\)|[ -]?({_NUMBERS})(?![\d%]|[.,\u00a0\u202f]\d| ?%)"

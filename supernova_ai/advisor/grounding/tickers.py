@@ -39,6 +39,7 @@ def ticker_claims(text: str, facts: Iterable[Fact], symbol: str | None) -> Itera
     allowed = {symbol.upper()} if symbol else set()
     for fact in facts:
         allowed |= {str(fact.value).upper()} if fact.unit == "text" else set()
+        allowed |= {fact.currency} if fact.unit == "price" else set()
         allowed |= set(re.findall(r"\b[A-Z]{2,}\b", f"{fact.value} {fact.label}"))
     allowed |= {part for whole in allowed for part in _parts(whole)}
     own_places = []
