@@ -105,6 +105,9 @@ The risk score is 75/100.
 RSI-14 is 68.2.
 The RSI is in the sixties.
 The price rose over 63 bars [1].
+Moves of about 1.41 % in an ordinary bar are usual.
+The averages are in order: $132.28 above $127.99 above $117.26.
+The strongest fact against buying now is that on-balance volume is below its 20-bar mean.
 The market regime is trending, and the asset class is stock.
 """
 WRONG = """

@@ -28,6 +28,8 @@ If it breaks, consider selling.
 Consider selling if it breaks.
 Should the price fall, sell.
 Exit only if the trend breaks.
+Selling may be right for others.
+Holding a full position means that losses count fully.
 The close is short of its high.
 Buy or sell?
 """,

@@ -24,7 +24,7 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 _NOT_FIGURES = re.compile(
     r"^[ \t>*#-]*\(?\d{1,2}[.)](?=\s)|(?<!_)(?<!_ )(?<! is )(?<! at )(?<! of )(?<!: )\[\d{1,2}\]"
     r"|\b\d+(?:st|nd|rd|th)\b(?! percentile)|\b(?:from|of|between) (?:0|[-−]1) (?:to|and) 1(?:00)?\b(?!\.\d)"
-    r"|\bout of 1(?:00)?\b(?!\.\d)|(?<=\d)/100\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
+    r"|(?:\bout|(?<=\d)) of 1(?:00)?\b(?!\.\d)|(?<=\d)/100\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
     r"|\b(?:[Ff]acts?|[Ss]tep|[Pp]oint|[Nn]o\.) \(?#?\d{1,2}\b(?![.,]\d|\s?%)|\b[Qq][1-4]\b",
     re.MULTILINE,
 )

@@ -35,7 +35,7 @@ _BEFORE = re.compile(
 )
 _AFTER = re.compile(
     r"[\s-]*(?:(?:price|net|overall|cumulative|total) )?"
-    rf"(?:(?P<down>{DOWN}|{_BELOW})|(?P<up>{UP}|{_ABOVE}))\b(?! to\b)",
+    rf"(?:(?P<down>{DOWN})|(?P<below>{_BELOW})|(?P<up>{UP})|(?P<above>{_ABOVE}))\b(?! to\b)",
     re.IGNORECASE,
 )
 _AT = re.compile(
@@ -90,6 +90,12 @@ def stated_sign(text: str, start: int, end: int, *, percent: bool) -> int:
         return 0
     groups = match.groupdict()
     return -1 if groups.get("down") or groups.get("below") else 1
+
+
+def stands(text: str, end: int) -> bool:
+    """Return whether the figure that ends here is where something is: "$132.28, above $127.99"."""
+    match = _AFTER.match(text, end)
+    return match is not None and bool(match["below"] or match["above"])
 
 
 def compared(text: str, end: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from supernova_ai.advisor.facts import Fact, show
-from supernova_ai.advisor.grounding.clauses import clause, leans_down, sentence, stated_sign
+from supernova_ai.advisor.grounding.clauses import clause, leans_down, sentence, stands, stated_sign
 from supernova_ai.advisor.grounding.derive import Value, agrees, derived, direct, nature, numeric, values
 from supernova_ai.advisor.grounding.figures import Figure, Measure
 from supernova_ai.advisor.grounding.meaning import Reading
@@ -111,7 +111,8 @@ class Judge:
         found = []
         for value in direct(figure, self.read.facts):
             kind = nature(value.facts[0])
-            stated = 0 if kind == "size" and may else sign
+            still = (kind == "size" and may) or (kind == "level" and stands(self.read.text, figure.end))
+            stated = 0 if still else sign
             if _same(figure, value.number, kind, stated, down, hedged):
                 found.append(value)
         return found

@@ -131,6 +131,8 @@ class Names:
             return
         start, end, periods = match.start(), match.end(), None
         plural = len(facts) > 1 and match[0].endswith("s")
+        if match[0].lower() != name and facts[0].unit != "price":
+            return  # "moves" are no change
         if before := _BEFORE.search(text, max(0, start - 60), start):
             start, periods = before.start(), [(number(before["n"]), _family(before["unit"]))]
             if plural and (more := _MORE_BEFORE.search(text, max(0, start - 60), start)):

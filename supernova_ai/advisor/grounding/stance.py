@@ -23,7 +23,7 @@ _FAMILIES = {
     r"underweight|hold(?:ing)? (?:less|none)|"
     rf"(?:reduc(?:e|ing)|trim(?:ming)?|avoid(?:ing)?|cut(?:ting)?|clos(?:e|ing)){_POSITION}",
     "wait": r"wait(?:ing)?|hold(?:ing)? off|stay(?:ing)? on the sidelines?",
-    "hold": r"hold(?:ing)?|keep holding|do(?:ing)? nothing|stay(?:ing)? invested|"
+    "hold": r"hold(?:ing(?! an? (?:\w+ )?position))?|keep holding|do(?:ing)? nothing|stay(?:ing)? invested|"
     rf"(?:keep(?:ing)?|maintain(?:ing)?|retain(?:ing)?){_POSITION}",
 }
 _DONE = {
@@ -83,13 +83,15 @@ _NEGATED = re.compile(
     r"suggest\w*|consider\w*|want|wise|prudent|time|need|reason|case|only|or|buy|sell|hold)\s+)*[\"'“*_]*$",
     re.IGNORECASE,
 )
+_IT = r"(?:\s+(?:now|here|today|it|the \w+|(?-i:[A-Z/.]{2,})))*\s+"
 _NEGATED_AFTER = re.compile(
-    r"(?:\s+(?:now|here|today|it|the \w+|(?-i:[A-Z/.]{2,})))*\s+(?:is|are|was|would be|seems|looks)"
+    _IT + r"(?:is|are|was|would be|seems|looks)"
     r"(?:n['’]t|\s+(?:not|never|no|unwise|wrong|premature|rash|an? (?:\w+ )?(?:mistake|error)))\b",
     re.IGNORECASE,
 )
 """Of a gerund: "buying now would be a mistake"."""
 
+_PERHAPS_AFTER = re.compile(_IT + r"(?:may|might|could|can)\b", re.IGNORECASE)
 _CONDITIONAL = re.compile(
     r"\b(?:if|unless|once|until|(?<!\bwe )(?<!\bI )would(?! be (?:wise|best|better|prudent))|"
     r"could|might|whether|were)\b|^should\b",
@@ -113,7 +115,8 @@ def action_claims(text: str, action: str) -> Iterator[Claim]:
             whispers = match.groupdict().get("shout") is not None and not words.isupper()
             if whispers or part.endswith("?") or (negated and not suits):
                 continue
-            if _CONDITIONAL.search(part, 0, verb) or _CONDITION_AFTER.match(part, end):
+            perhaps = words.lower().endswith("ing") and _PERHAPS_AFTER.match(part, end)
+            if perhaps or _CONDITIONAL.search(part, 0, verb) or _CONDITION_AFTER.match(part, end):
                 continue
             start, end = span.start + verb, span.start + end
             if suits and not negated:
