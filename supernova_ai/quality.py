@@ -1,15 +1,7 @@
 """How good an answer is, 0 to 1, by properties that can be checked without asking anyone.
 
-The score is the product of its parts, so that each fault lowers it whatever else is right:
-
-- says: the share of words that are common in English or finance, or formed as English forms them; squared,
-  and full from 40 % on. Times a sixth for each word, up to six.
-- answers: 1; 0.1 if it begins with a refusal, an apology or an error.
-- complete: 1; 0.7 if it does not end as a sentence does; 0.5 if the provider cut it off.
-- varied: the share of distinct sentences, times that of distinct runs of four words.
-- plain: 1, less 0.15 for each stock phrase ("I hope this helps"), at least 0.4.
-- sections: the share of the required sections that are there; 1 where none is required.
-- grounded: the share of claims that hold; 1 where nothing was checked.
+The score is the product of its parts, so that each fault lowers it whatever else is right. What each part is
+stands in docs/quality.md.
 """
 
 from __future__ import annotations
@@ -93,6 +85,9 @@ def assess(
 ) -> Quality:
     """Return how good the text is, and why.
 
+    >>> assess("The price rose 3 % on strong demand, and the risk is small.").score
+    1.0
+
     Args:
         sections: words that each must stand as a heading, or before a colon, in any letter case.
         report: what the check of its claims found, where there were facts to check against.
@@ -109,21 +104,6 @@ def assess(
         "grounded": report.share if report else 1.0,
     }
     return Quality(round(prod(parts.values()), 4), MappingProxyType(parts))
-
-
-def score(
-    text: str,
-    *,
-    sections: Sequence[str] = (),
-    report: Report | None = None,
-    finish_reason: str | None = None,
-) -> float:
-    """Return how good the text is, 0 to 1.
-
-    >>> score("The price rose 3 % on strong demand, and the risk is small.")
-    1.0
-    """
-    return assess(text, sections=sections, report=report, finish_reason=finish_reason).score
 
 
 def _says(words: Sequence[str]) -> float:

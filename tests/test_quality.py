@@ -9,7 +9,7 @@ import pytest
 
 from supernova_ai import quality
 from supernova_ai.advisor.grounding import Claim, Report
-from supernova_ai.quality import assess, score
+from supernova_ai.quality import assess
 
 LOREM = (
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et "
@@ -56,7 +56,8 @@ HALF = Report(
 )
 def test_the_score_of_a_text(text: str, low: float, high: float) -> None:
     """Nothing is 0, filler below 0.2, a refusal too, a short honest answer above 0.7."""
-    assert low <= score(text) <= high, assess(text).parts
+    found = assess(text)
+    assert low <= found.score <= high, found.parts
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ brace stands in JSON and code too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from supernova_ai.advisor import grounding
 from supernova_ai.advisor.facts import Fact, show
@@ -37,15 +38,7 @@ def fill(text: str, facts: Iterable[Fact]) -> str:
     return filled
 
 
-def check(
-    text: str,
-    facts: Iterable[Fact],
-    *,
-    symbol: str | None = None,
-    action: str | None = None,
-    directions: Mapping[str, float] | None = None,
-    rsi: tuple[float, float] = (30, 70),
-) -> Report:
+def check(text: str, facts: Iterable[Fact], **beside: Any) -> Report:
     """Return the claims of the filled text; a figure or date outside a slot does not hold, even a true one.
 
     The arguments are those of ``grounding.check``, which judges what the filled text says: a slot after the
@@ -53,9 +46,7 @@ def check(
     """
     facts = tuple(facts)
     filled, slots = _fill(text, facts)
-    report = grounding.check(
-        filled, facts, symbol=symbol, action=action, directions=directions or {}, rsi=rsi
-    )
+    report = grounding.check(filled, facts, **beside)
     unknown = [slot for slot in slots if slot.verdict != "grounded"]
     claims = [_outside(claim, slots) for claim in report.claims if not _in(claim, unknown)]
     covered = [slot for slot in slots if not _in(slot, claims)]

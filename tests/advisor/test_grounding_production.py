@@ -147,6 +147,8 @@ The price fell \N{VULGAR FRACTION ONE HALF} %. | \N{VULGAR FRACTION ONE HALF}
 The close was $136\N{SUPERSCRIPT THREE}. | \N{SUPERSCRIPT THREE}
 Volume was a dozen times its mean. | a dozen times
 The RSI is [85]. | 85
+The on-balance volume is above its mean. | above its mean
+The price rose 16.1 % in a week. | in a week
 The RSI is at the 85th percentile. | 85
 The RSI is in the eighties. | eighties
 The regime is volatile. | regime is volatile

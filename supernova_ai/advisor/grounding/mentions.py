@@ -31,7 +31,7 @@ _SYNONYMS = {
     "adx": "average directional index|directional index|trend strength",
     "plus di": "upward directional indicator",
     "minus di": "downward directional indicator|\u2212di",
-    "obv mean": "average on-balance volume|mean obv",
+    "obv mean": "average on-balance volume|mean obv|mean",
     "volume mean": "average volume",
     "volume ratio": "volume|relative volume|trading volume",
     "volatility": "realised volatility|realized volatility|annualised volatility|annualized volatility",
@@ -62,7 +62,7 @@ _ONE_BAR = re.compile(
 )
 _CALENDAR = re.compile(
     r"\b(?:today|yesterday|(?:this|last|past|previous)\s+(?:week|month|quarter|year)|"
-    r"(?:over|in|during|for)\s+the\s+(?:week|month|quarter|year)|"
+    r"(?:over|in|during|for|within)\s+(?:the|an?)\s+(?:week|month|quarter|year)|"
     r"(?:year|month|week)[ -]to[ -]date|YTD|MTD|QTD)\b",
     re.IGNORECASE,
 )
