@@ -179,7 +179,7 @@ def examine(
         text = slots.fill(text, found.facts)
     quality = assess(text, report=report, finish_reason=finish_reason)
     faults = [f"the section {name!r} is missing or empty" for name in missing]
-    if parts.get(_SUMMARY) and not _tells(parts[_SUMMARY], found.action):
+    if parts.get(_SUMMARY) and not _tells(parts[_SUMMARY], found):
         faults.append(f"the section {_SUMMARY!r} does not tell the client to {found.action}")
     faults += report.describe().splitlines()
     faults += _forbidden(text)
@@ -208,8 +208,9 @@ def split(text: str, sections: Sequence[str]) -> dict[str, str]:
     return parts
 
 
-def _tells(summary: str, action: str) -> bool:
-    return any(claim.verdict == "grounded" for claim in action_claims(summary, action))
+def _tells(summary: str, found: Assessment) -> bool:
+    summary = re.sub(r"\{\{\s*symbol\s*\}\}", found.symbol, summary)
+    return any(claim.verdict == "grounded" for claim in action_claims(summary, found.action, found.symbol))
 
 
 def beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from supernova_ai.advisor.ensemble import Assessment, assess
 from supernova_ai.advisor.explain import explain
 from supernova_ai.advisor.facts import show
 from supernova_ai.advisor.grounding import check
+from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.advisor.rationale import beside
 from supernova_ai.config.advice import AdviceRules
 from tests.advisor.sample import SAMPLE, SEED
@@ -197,6 +198,15 @@ def test_a_symbol_may_have_digits(symbol: str) -> None:
     found = assess(SAMPLE, **(SEED | {"symbol": symbol}))
     assert violations(f"Buy {symbol}. {symbol} may fall; {symbol}, too, closed at $136.36.", found) == []
     assert violations(f"{symbol} closed at $70.07.", found)
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "7203.T", "btc-usd", "F", "SELL", "CASH", "ON", "^GSPC"])
+@pytest.mark.parametrize("action", ["buy", "hold", "reduce", "sell", "avoid"])
+@pytest.mark.parametrize("form", ["The decision is to {a} {s}.", "{a} {s}, as the facts have it."])
+def test_the_action_is_read_beside_any_symbol(symbol: str, action: str, form: str) -> None:
+    """A symbol that is a word of advice, or no word at all, hides it no more than another."""
+    text = form.format(a=action.capitalize() if form[0] == "{" else action, s=symbol)
+    assert [claim.verdict for claim in action_claims(text, action, symbol)] == ["grounded"]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def check(
     claims += map(judge.claim, found)
     claims += direction_claims(text, facts, mentions, found, directions, rsi)
     if action:
-        claims += action_claims(text, action)
+        claims += action_claims(text, action, symbol)
     return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
 
 

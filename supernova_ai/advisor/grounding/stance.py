@@ -11,7 +11,7 @@ from supernova_ai.advisor.grounding.report import Claim
 _POSITION = (
     r"(?= (?:the |this |your |its )?(?:full |whole |entire )?"
     r"(?:stock|asset|shares?|position|trade|exposure|holdings?)\b(?! siz)"
-    r"| it\b|(?-i: [A-Z]{2,}\b)|[.,;!*]|$)"
+    r"| it\b|(?-i: [A-Z]+\b)|[.,;!*]|$)"
 )
 _FAMILIES = {
     "buy": r"buy(?:ing)?|accumulat(?:e|ing)|add(?:ing)? to|go(?:ing)? long|purchas(?:e|ing)|"
@@ -83,7 +83,7 @@ _NEGATED = re.compile(
     r"suggest\w*|consider\w*|want|wise|prudent|time|need|reason|case|only|or|buy|sell|hold)\s+)*[\"'“*_]*$",
     re.IGNORECASE,
 )
-_IT = r"(?:\s+(?:now|here|today|it|the \w+|(?-i:[A-Z/.]{2,})))*\s+"
+_IT = r"(?:\s+(?:now|here|today|it|the \w+|(?-i:[A-Z]+\b)))*\s+"
 _NEGATED_AFTER = re.compile(
     _IT + r"(?:is|are|was|would be|seems|looks)"
     r"(?:n['’]t|\s+(?:not|never|no|unwise|wrong|premature|rash|an? (?:\w+ )?(?:mistake|error)))\b",
@@ -100,11 +100,13 @@ _CONDITIONAL = re.compile(
 _CONDITION_AFTER = re.compile(r"[^,;:]*\b(?:if|once) (?:the|it|its|this)\b", re.IGNORECASE)
 
 
-def action_claims(text: str, action: str) -> Iterator[Claim]:
+def action_claims(text: str, action: str, symbol: str | None = None) -> Iterator[Claim]:
     """Yield a claim for each place that tells the client to act, or not to do what the advice is.
 
     A condition is none, a question neither, nor a warning against another act.
     """
+    if symbol:  # it may be 7203.T, or SELL
+        text = re.sub(rf"(?<!\w){re.escape(symbol)}(?!\w)", lambda match: "X" * len(match[0]), text)
     for span in sentences(text):
         part = text[span.start : span.end]
         for match in (*_TOLD.finditer(part), *_TOLD_OF_IT.finditer(part)):
