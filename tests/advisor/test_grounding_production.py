@@ -74,6 +74,8 @@ The bands run from $125.91 to $138.65.
 The bands are 9.63 % wide.
 Bollinger %b of 0.82 shows that the close is near the upper band.
 The 20-bar high was $137.42 and the 20-bar low $124.45.
+The 20- and 50-day averages are $132.28 and $127.99.
+Its 50-day and 200-day averages stand at $127.99 and $117.26, respectively.
 The high was $137.42 and the low $124.45.
 AAPL is above its 20-, 50- and 200-day averages.
 AAPL is above both its 50-day and 200-day averages.
@@ -120,6 +122,8 @@ The close is above the upper band. | above the upper band
 AAPL is below its moving averages. | below its moving averages
 AAPL is below both its 50-day and 200-day averages. | below both its 50-day and 200-day averages
 AAPL is above its 50-day and 100-day averages. | 50-day and 100-day averages
+The 20- and 50-day averages are $127.99 and $132.28. | $127.99
+The 50-day and 200-day averages stand at $117.26 and $127.99, respectively. | $117.26
 The first bar is 2026-11-20. | 2026-11-20
 The first bar was on 20 November 2026. | 20 November 2026
 The plus DI is 15.7. | 15.7

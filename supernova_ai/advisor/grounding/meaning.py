@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding.clauses import NEAR, compared, sentence
@@ -14,7 +15,7 @@ from supernova_ai.advisor.grounding.figures import Figure
 from supernova_ai.advisor.grounding.mentions import Mention, periods_in, periods_of
 
 _IS = re.compile(
-    r"(?:[\s:=(]|\b(?:is|was|are|were|stands|stood|sits|reads|reading|came|comes|in|has|been|currently|now|at|of|an?|"
+    r"(?:[\s:=(]|\b(?:is|was|are|were|stands?|stood|sits|reads|reading|came|comes|in|has|been|currently|now|at|of|an?|"
     r"about|around|roughly|value|level|near|approximately|the|last|past|over|to|"
     r"(?:rose|fell|climbed|dropped|moved|up|down) to|\d+[ -](?:bars|days|sessions|closes))\b)*",
     re.IGNORECASE,
@@ -43,6 +44,8 @@ class Reading:
 
     def meant(self, figure: Figure) -> tuple[Fact, ...]:
         """Return the facts whose name stands right before the figure, or whose period right after it."""
+        if listed := self._listed(figure):
+            return listed
         part = sentence(self.text, figure.start)
         if "respectively" in self.text[part.start : part.end]:
             return ()
@@ -57,6 +60,23 @@ class Reading:
             periods = periods_in(self.text[figure.end : over.end() + 24].partition(",")[0])
             return self._changes(periods)
         return ()
+
+    def _listed(self, figure: Figure) -> tuple[Fact, ...]:
+        """Return the fact in the figure's place: "the 20- and 50-day averages are $132.28 and $127.99"."""
+        before = self._before(figure)
+        if (
+            not before
+            or not before[-1].plural
+            or not re.search(r"\d", self.text[before[-1].start : before[-1].end])
+        ):
+            return ()
+        end, facts = before[-1].end, before[-1].facts
+        here = [each for each in self.figures if each.start >= end][: len(facts)]
+        if figure not in here or len(here) < len(facts) or not _IS.fullmatch(self.text, end, here[0].start):
+            return ()
+        if not all(_AND.fullmatch(self.text, one.end, other.start) for one, other in pairwise(here)):
+            return ()
+        return (facts[here.index(figure)],)
 
     def _narrowed(self, figure: Figure, mention: Mention) -> tuple[Fact, ...]:
         """Return the facts named, of the period that is spoken of between name and figure."""

@@ -137,7 +137,7 @@ class Names:
             start, periods = before.start(), [(number(before["n"]), _family(before["unit"]))]
             if plural and (more := _MORE_BEFORE.search(text, max(0, start - 60), start)):
                 start = more.start()
-                periods += [(Decimal(n), periods[0][1]) for n in re.findall(r"\d+", more[0])]
+                periods = [*((Decimal(n), periods[0][1]) for n in re.findall(r"\d+", more[0])), *periods]
         elif after := _AFTER.match(text, end):
             numbers = [Decimal(n) for n in re.findall(r"\d+", after[0])]
             if all(any((n, "bar") in periods_of(fact) for fact in facts) for n in numbers):
