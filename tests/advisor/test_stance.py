@@ -70,6 +70,17 @@ We decided to sell.
 We would sell.
 We would not buy.
 The rules say sell.
+Our rules tell you to sell.
+I say sell.
+We sell AAPL.
+The best course is to sell.
+It makes sense to sell.
+However, sell AAPL.
+In short, sell AAPL.
+Now sell.
+The client should not hold AAPL.
+Do not enter.
+Keep out of AAPL.
 The signals point to selling.
 AAPL should be sold.
 It should be avoided.

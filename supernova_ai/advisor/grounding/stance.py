@@ -13,13 +13,16 @@ _POSITION = (
     r"(?:stock|asset|shares?|position|trade|exposure|holdings?)\b(?! siz)"
     r"| it\b|(?-i: [A-Z]+\b)|[.,;!*]|$)"
 )
+_OF_IT = re.compile(_POSITION, re.IGNORECASE)
 _FAMILIES = {
     "buy": r"buy(?:ing)?|accumulat(?:e|ing)|add(?:ing)? to|go(?:ing)? long|purchas(?:e|ing)|"
-    rf"enter(?:ing)? (?:now|a)|open(?:ing)? a (?:\w+ )?position|increas(?:e|ing){_POSITION}",
+    r"enter(?:ing)?(?= (?:now|a|it)\b|[.,;!]|$)|"
+    rf"open(?:ing)? a (?:\w+ )?position|increas(?:e|ing){_POSITION}",
     "short": r"(?:sell(?:ing)?|go(?:ing)?) short|short(?:ing)?|"
     r"(?:sell|dump|liquidat)(?:e|ing)? (?:everything|all)",
     "sell": r"sell(?:ing)?|exit(?:ing)?|dump(?:ing)?|liquidat(?:e|ing)|unload(?:ing)?|tak(?:e|ing) profits?|"
-    r"stay(?:ing)? (?:away|out)|steer(?:ing)? clear|(?:get(?:ting)?|cash(?:ing)?) out|lighten(?:ing)? up|"
+    r"(?:stay|keep)(?:ing)? (?:away|out)|steer(?:ing)? clear|"
+    r"(?:get(?:ting)?|cash(?:ing)?) out|lighten(?:ing)? up|"
     r"underweight|hold(?:ing)? (?:less|none)|"
     rf"(?:reduc(?:e|ing)|trim(?:ming)?|avoid(?:ing)?|cut(?:ting)?|clos(?:e|ing)){_POSITION}",
     "wait": r"wait(?:ing)?|hold(?:ing)? off|stay(?:ing)? on the sidelines?",
@@ -53,16 +56,20 @@ _NOT_ADVICE = (
     r"(?:some |more |enough )?cash|an? (?:diversified|stop)|other|the rest)\b)"
 )
 _TOLD = re.compile(
-    r"(?:(?:^|[:–—]\s*|\bso,? |\btherefore,? |\bthus,? )(?:please )?"
+    r"(?:(?:^|[:–—]\s*|\bso,? |\btherefore,? |\bthus,? )"
+    r"(?:(?:now|just|simply|then|but|still|however|in short|in this case|please),? )*"
     rf"(?:(?:do not|don['’]t|never|neither|not) )?{_A}"
     r"|\b(?:recommend|suggest|advise|advis\w+|favou?r|propos\w+|prefer|urge)\w*:?\s+(?:\w+\s+){0,2}?"
-    r"|\b(?:recommendation|action|verdict|rating|call|conclusion|stance|advice|view|suggestion|decision)\s*"
+    r"|\b(?:recommendation|action|verdict|rating|call|conclusion|stance|advice|view|suggestion|decision|"
+    r"course|plan|choice|move)\s*"
     r"(?:here |now |today )?(?:is|was|remains|of|to|:|=|-|–|—)\s*(?:clearly |still |now )?(?:not )?(?:to )?"
     rf"{_A}"
     r"|\b(?:should|must|ought to|better(?: to)?|time to|wise to|best to|prudent to|want to|consider|need to|"
-    r"decided to|no (?:reason|need|case) (?:to|for)|too \w+ to|(?:we|I)(?: would|['’]d))\s+"
+    r"decided to|no (?:reason|need|case) (?:to|for)|too \w+ to|makes? sense to|"
+    r"(?:we|I)(?: would|['’]d| do)?)\s+"
     r"(?:now |simply |be |therefore |not |only |rather )*"
-    rf"|\b(?:rules?|signals?|facts?|indicators?|numbers?) (?:says?|points? to|calls? for)\s+(?:to )?{_A}"
+    r"|\b(?:rules?|signals?|facts?|indicators?|numbers?|we|I) "
+    rf"(?:says?|points? to|calls? for|tells? (?:you|us|the client))\s+(?:to )?{_A}"
     r"|\brat(?:e|es|ed) \S+ (?:as )?(?:an? )?"
     r"|\b(?:is|are|as|rated|remains|it's|makes? (?:it|this)) "
     rf"(?:now |still |clearly |not |no longer )?(?:an? |no ){_A}"
@@ -113,6 +120,8 @@ def action_claims(text: str, action: str, symbol: str | None = None) -> Iterator
             told = next(name for name in _FAMILIES if match[name])
             words, verb, end = match[told], match.start(told), match.end(told)
             negated = _is_negated(part, words, verb, end)
+            if told == "hold" and negated and _OF_IT.match(part, end):
+                told, negated = "sell", False  # who should not hold it should be out of it
             suits = told in _SUITS[action]
             whispers = match.groupdict().get("shout") is not None and not words.isupper()
             if whispers or part.endswith("?") or (negated and not suits):
