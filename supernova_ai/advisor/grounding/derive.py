@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import combinations, permutations
 
 from supernova_ai.advisor.facts import Fact, shown
@@ -145,6 +146,7 @@ def values(fact: Fact) -> tuple[Decimal, Decimal]:
     return Decimal(str(fact.value)), shown(fact)
 
 
+@lru_cache(maxsize=1024)
 def nature(fact: Fact) -> str:
     """Return what the sign of a fact means.
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from supernova_ai.advisor.facts import Fact, show
-from supernova_ai.advisor.grounding.clauses import clause, leans_down, sentence, stands, stated_sign
+from supernova_ai.advisor.grounding.clauses import (
+    NEAR,
+    Span,
+    clause,
+    leans_down,
+    sentence,
+    stands,
+    stated_sign,
+)
 from supernova_ai.advisor.grounding.derive import Value, agrees, derived, direct, nature, numeric, values
 from supernova_ai.advisor.grounding.figures import Figure, Measure
 from supernova_ai.advisor.grounding.meaning import Reading
@@ -90,8 +98,12 @@ class Judge:
         return () if self._supposes(figure) else self.read.subject(figure, part.start)
 
     def _supposes(self, figure: Figure) -> bool:
-        part = clause(self.read.text, figure.start)
-        return _IF.search(self.read.text, part.start, part.end) is not None
+        return self._says(_IF, figure, clause(self.read.text, figure.start))
+
+    def _says(self, words: re.Pattern[str], figure: Figure, part: Span) -> bool:
+        """Return whether this part says one of the words near the figure."""
+        start, end = max(part.start, figure.start - NEAR), min(part.end, figure.end + NEAR)
+        return words.search(self.read.text, start, end) is not None
 
     def _level(self, figure: Figure) -> tuple[Verdict, str] | None:
         """Find it grounded if it is where the rules have it overbought or oversold, and the text says so."""
@@ -105,8 +117,7 @@ class Judge:
 
     def _direct(self, figure: Figure, sign: int) -> list[Value]:
         hedged = self._hedged(figure)
-        part = sentence(self.read.text, figure.start)
-        may = _MAY.search(self.read.text, part.start, part.end) is not None
+        may = self._says(_MAY, figure, sentence(self.read.text, figure.start))
         down = sign == 0 and not figure.signed and leans_down(self.read.text, figure.start)
         found = []
         for value in direct(figure, self.read.facts):
