@@ -107,6 +107,7 @@ The risk score is 75 out of 100.
 The risk score is 75/100.
 RSI-14 is 68.2.
 The RSI is in the sixties.
+The last volume was below its average, as volume is not above its mean.
 The price rose over 63 bars [1].
 Moves of about 1.41 % in an ordinary bar are usual.
 The averages are in order: $132.28 above $127.99 above $117.26.
@@ -156,6 +157,10 @@ The on-balance volume is above its mean. | above its mean
 The price rose 16.1 % in a week. | in a week
 The RSI is at the 85th percentile. | 85
 The RSI is in the eighties. | eighties
+The ADX is twelve. | twelve
+Volume is above its 20-bar mean. | Volume is above its 20-bar mean
+The last volume was higher than usual. | volume was higher than usual
+Volatility is 18.4 % per month. | per month
 The regime is volatile. | regime is volatile
 In a ranging market it rose. | ranging market
 The asset class is crypto. | asset class is crypto

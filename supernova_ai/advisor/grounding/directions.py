@@ -23,6 +23,14 @@ _THAN = re.compile(
     r"\s+(?:(?:both|all|of|its|the|their|an?|two|three|moving|key)\s+)*$",
     re.IGNORECASE,
 )
+_VOLUME = re.compile(
+    r"(?<!balance )\bvolume\b(?:\s+(?!not\b)\w+){0,4}\s+"
+    r"(?:(?P<up>above|higher than)|(?P<down>below|lower than))"
+    r"\s+(?:(?:its|the|an?)\s+)?(?:\d+-\w+\s+)?(?:average|mean|usual|normal)\b",
+    re.IGNORECASE,
+)
+"""The last volume has no mean among the facts to be compared with, but its ratio to it."""
+
 _EXTREME = re.compile(
     r"\b(?:(?P<up>overbought)|(?P<down>oversold))\b(?! (?:threshold|level|line|mark))", re.IGNORECASE
 )
@@ -70,6 +78,12 @@ def direction_claims(
         match = _THAN.search(text, part.start, mention.start)
         if match and mention.facts and not _UNSURE.search(text, part.start, match.start()):
             yield from _comparison(text, match, mention, mentions, facts)
+    ratios = [values(fact)[0] - 1 for fact in numeric(facts) if fact.id == "volume_ratio"]
+    for match in _VOLUME.finditer(text) if ratios else ():
+        part = clause(text, match.start())
+        if not _UNSURE.search(text, part.start, match.start()):
+            stated = 1 if match["up"] else -1
+            yield _claim(text, match, part.start, _signs(ratios), stated, "the volume ratio")
     for match in _EXTREME.finditer(text):
         part = clause(text, match.start())
         indices = [values(fact)[0] for fact in numeric(facts) if fact.id.startswith("rsi")]

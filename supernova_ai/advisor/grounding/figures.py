@@ -79,6 +79,9 @@ _WORDS = re.compile(rf"(?P<sign>\b(?:minus|negative) )?(?P<number>{SPELT}{_DECIM
 _RATIO = re.compile(
     r"(?<![\w.:])(\d{1,9}(?:\.\d{1,9})?)(?: ?: ?|[ -]to[ -])(\d{1,9}(?:\.\d{1,9})?)(?![\d:]|\.\d| ?%)"
 )
+_NAMED = re.compile(r"_ (?:(?:is|was|at|of|stands) )+$")
+"""A fact's name, as the check masks it, before a figure."""
+
 _DECADE = re.compile(r"\b(twen|thir|for|fif|six|seven|eigh|nine)ties\b", re.IGNORECASE)
 _MULTIPLES: dict[str, int | Decimal] = {
     r"twice|doubled?|doubles|doubling|twofold": 2,
@@ -163,7 +166,8 @@ def _spelt(text: str, currency: str) -> Iterator[Figure]:
             value, step = value + Decimal(f"0.{digits}"), Decimal(1).scaleb(-len(digits))
         elif whole.endswith(" and a half"):
             value, step = value + Decimal("0.5"), Decimal("0.1")
-        if match["unit"] or value > 12:  # "two reasons" counts the text's own parts
+        # "Two reasons" counts the text's own parts, "the RSI is nine" does not.
+        if match["unit"] or value > 12 or _NAMED.search(text, max(0, match.start() - 20), match.start()):
             measure, factor = _measure(match["unit"], (match["named"],), currency)
             value, step = value * factor, step * factor
             signed = match["sign"] is not None

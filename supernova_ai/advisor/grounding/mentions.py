@@ -63,7 +63,8 @@ _ONE_BAR = re.compile(
 _CALENDAR = re.compile(
     r"\b(?:today|yesterday|(?:this|last|past|previous)\s+(?:week|month|quarter|year)|"
     r"(?:over|in|during|for|within)\s+(?:the|an?)\s+(?:week|month|quarter|year)|"
-    r"(?:year|month|week)[ -]to[ -]date|YTD|MTD|QTD)\b",
+    r"(?:year|month|week)[ -]to[ -]date|YTD|MTD|QTD|annually|"
+    r"per\s+(?:day|week|month|quarter))\b",
     re.IGNORECASE,
 )
 """Periods that no fact has, since none knows what day it is read."""
