@@ -31,7 +31,7 @@ _SYNONYMS = {
     "adx": "average directional index|directional index|trend strength",
     "plus di": "upward directional indicator",
     "minus di": "downward directional indicator|\u2212di",
-    "obv mean": "average on-balance volume|mean obv|mean",
+    "obv mean": "average on-balance volume|mean obv|its mean|20-bar mean|20-day mean",
     "volume mean": "average volume",
     "volume ratio": "volume|relative volume|trading volume",
     "volatility": "realised volatility|realized volatility|annualised volatility|annualized volatility",
