@@ -217,12 +217,8 @@ def beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:
     """Return what a check knows beside the facts; directions by the words that a text has for them."""
     values: dict[str, Any] = {signal.name: signal.value for signal in found.signals}
     values |= {fact.id: fact.value for fact in found.facts if fact.id == "sentiment_hint"}
-    words = {
-        "trend": "ma_cross",
-        "momentum": "momentum",
-        "news": "sentiment_hint",
-        "sentiment": "sentiment_hint",
-    }
+    words = {"trend": "ma_cross", "momentum": "momentum"}
+    words |= dict.fromkeys(("news", "sentiment", "hint"), "sentiment_hint")
     return {
         "symbol": found.symbol,
         "action": found.action,

@@ -107,6 +107,7 @@ The risk score is 75 out of 100.
 The risk score is 75/100.
 RSI-14 is 68.2.
 The RSI is in the sixties.
+News is a reason, too: the hint of 0.30 is positive.
 The mean of the last 20 closes is $132.28.
 The last volume was below its average, as volume is not above its mean.
 The price rose over 63 bars [1].

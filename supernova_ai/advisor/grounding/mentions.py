@@ -37,6 +37,7 @@ _SYNONYMS = {
     "volatility": "realised volatility|realized volatility|annualised volatility|annualized volatility",
     "drawdown": "current drawdown",
     "max drawdown": "maximum drawdown|worst drawdown|largest drawdown|deepest drawdown",
+    "sentiment hint": "hint",
     "bars": "bar count|number of bars",
 }
 """What else people call a fact, by its id without the period."""
