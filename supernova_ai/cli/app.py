@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections import UserDict
 from functools import cache
 from pkgutil import resolve_name
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_group
 
 from supernova_ai.errors import (
@@ -24,6 +27,7 @@ from supernova_ai.errors import (
     SupernovaError,
     VaultError,
 )
+from supernova_ai.secret import HIDDEN, redact
 
 EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
     (InvalidRequest, 2),
@@ -56,6 +60,11 @@ _HOMES = {
 }
 """Each command, in the order of the help: its module in this package, and the function or app in it."""
 
+_NO_ARGUMENT = (
+    "a key is never an argument: it is in your shell's history now, so replace it at the provider, and give "
+    "the new one at the prompt, on standard input or in a file"
+)
+
 
 class _Commands(UserDict[str, Any]):
     """The commands by name. A module is imported when its command is asked for: all take most of a second."""
@@ -68,6 +77,23 @@ class _Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Commands(_HOMES)
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command. No message repeats a key, and Ctrl-C at a prompt is the same as anywhere."""
+        of_keys = sys.argv[1:2] == ["keys"]
+        if of_keys and any(redact(word.rpartition("=")[2]) == HIDDEN for word in sys.argv):
+            raise InvalidRequest(_NO_ARGUMENT)
+        try:
+            return super().invoke(ctx)
+        except typer.Abort as abort:
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                raise typer.Exit(130) from None
+            raise
+        except TyperException as error:
+            # Not every provider's keys have a shape that is known.
+            extra = of_keys and "extra argument" in error.message
+            error.message = _NO_ARGUMENT if extra else redact(error.message)
+            raise
 
 
 @cache
@@ -85,25 +111,51 @@ app = typer.Typer(
     name="supernova",
     cls=_Group,
     help="The LLM layer of a financial advisor: chat, keys, costs.",
-    epilog="Exit codes: 0 done, 2 usage, 3 configuration, 4 keys, 5 budget, 6 provider, 7 database, 1 other",
+    epilog="Exit codes: 0 done, 2 usage, 3 configuration, 4 keys, 5 budget, 6 provider, 7 database, "
+    "130 interrupted, 1 other",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they would print local variables, and so keys
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from supernova_ai.cli.config import version
+
+        version()
+        raise typer.Exit
+
+
 @app.callback()
-def _supernova() -> None:
+def _supernova(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+) -> None:
     """Make it a group: typer sees no commands."""
 
 
 def main() -> None:
     """Run the command; an error of ours becomes its message on standard error and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a "€" must not break a terminal that has none
     try:
-        app()
+        try:
+            app()
+        finally:
+            typer.echo(nl=False)  # flushes
     except SupernovaError as error:
-        Console(stderr=True).print(f"[red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        _tell(redact("\n".join([str(error), *getattr(error, "__notes__", ())])))
         sys.exit(next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1))
+    except OSError as error:
+        if error.filename is not None:  # no fault of the output
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        if not isinstance(error, BrokenPipeError):
+            _tell(f"the output cannot be written: {error.strerror}")
+        sys.exit(1)
 
 
-def _plain(error: SupernovaError) -> str:
-    return "\n".join([str(error), *getattr(error, "__notes__", ())]).replace("[", r"\[")
+def _tell(message: str) -> None:
+    escaped = message.replace("[", r"\[")
+    Console(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)

@@ -84,8 +84,8 @@ def test_help_names_commands_and_exit_codes(supernova: Supernova) -> None:
     assert result.code == 0
     for command in ("chat", "analyze", "demo", "costs", "version", "keys", "config"):
         assert f"│ {command} " in result.out
-    codes = result.out.partition("Exit codes:")[2]
-    assert all(f"{code} " in codes for code in {0, 1, *(code for _, code in app.EXIT_CODES)})
+    codes = " ".join(result.out.partition("Exit codes:")[2].split())
+    assert all(f"{code} " in codes for code in {0, 1, 130, *(code for _, code in app.EXIT_CODES)})
 
 
 def test_version(supernova: Supernova) -> None:
@@ -95,6 +95,35 @@ def test_version(supernova: Supernova) -> None:
     assert (
         supernova("version").out == " ".join(f"{name} {number}" for name, number in versions.items()) + "\n"
     )
+    assert supernova("--version").out == supernova("version").out
+
+
+def test_no_message_repeats_a_key(supernova: Supernova) -> None:
+    """What is shaped like a key is left out of a complaint, whatever the command."""
+    result = supernova("costs", KEY)
+    assert (result.code, result.out) == (2, "")
+    assert "No such command" in result.err
+    assert KEY not in result.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [["version"], ["costs", "export"], ["costs"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line(script: str, arguments: list[str]) -> None:
+    """A full disk under the output ends the command with 1 and says so, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run([script, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1
+    assert run.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+def test_output_of_few_letters_loses_only_the_others(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the output has no such letter, a question mark stands for it."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    bars = Path(__file__).parents[2] / "examples" / "bars.csv"
+    command = [script, "advise", "--symbol", "AAPL", "--bars", str(bars), "--no-llm"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "words without a model (no model was asked: explain is False) ? 0 requests" in run.stdout
 
 
 def test_only_asking_a_model_imports_litellm(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -47,10 +48,45 @@ def test_add_from_file_into_backup(supernova: Supernova, folder: Path) -> None:
     assert supernova("keys", "list", "--json").json[0]["slot"] == "backup"
 
 
-def test_key_is_no_argument(supernova: Supernova) -> None:
-    """A key given on the command line is refused as usage and not stored."""
-    assert supernova("keys", "add", "openai", KEY).code == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["add", "openai", KEY],
+        ["add", "openai", "gsk_0123456789abcdef"],
+        ["add", KEY],
+        ["add", "openai", "--file", KEY],
+        ["add", "openai", f"--file={KEY}"],
+        ["remove", KEY],
+        ["remove", KEY, "--yes"],
+    ],
+    ids=" ".join,
+)
+def test_key_is_no_argument(arguments: list[str], supernova: Supernova) -> None:
+    """A key given on the command line is refused as usage, not stored and not repeated, and called lost."""
+    result = supernova("keys", *arguments)
+    assert (result.code, result.out) == (2, "")
+    said = " ".join(result.err.replace("│", "").split())
+    assert "a key is never an argument: it is in your shell's history now, so replace it" in said
+    assert "0123456789abcdef" not in said
     assert supernova("keys", "list", "--json").json == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("arguments", [["add", "openai"], ["remove", "openai"]], ids=" ".join)
+def test_interrupt_at_a_prompt_exits_with_130(arguments: list[str], script: str) -> None:
+    """Ctrl-C at a question ends the command as it does everywhere."""
+    terminal, side = os.openpty()
+    with subprocess.Popen(
+        [script, "keys", *arguments], stdin=side, stdout=side, stderr=side, start_new_session=True
+    ) as command:
+        os.close(side)
+        seen = b""
+        while not seen.endswith(b": "):
+            seen += os.read(terminal, 1024)
+        command.send_signal(signal.SIGINT)
+    os.close(terminal)
+    assert command.returncode == 130
+    assert b"Aborted" not in seen
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
