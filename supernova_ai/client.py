@@ -379,6 +379,7 @@ class Supernova:
             environ=configuration.read_environ(),
             allow_environment=self.config.environment_keys_allowed,
             environment_name=self.config.environment,
+            elsewhere=self.config.elsewhere,
         )
 
     def _request(self, prompt: str, values: Mapping[str, Any], **options: Any) -> Request:

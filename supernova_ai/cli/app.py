@@ -78,7 +78,7 @@ class _Group(TyperGroup):
         super().__init__(**settings)
         self.commands = _Commands(_HOMES)
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command. No message repeats a key, and Ctrl-C at a prompt is the same as anywhere."""
         of_keys = sys.argv[1:2] == ["keys"]
         if of_keys and any(redact(word.rpartition("=")[2]) == HIDDEN for word in sys.argv):

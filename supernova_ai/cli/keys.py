@@ -15,6 +15,7 @@ from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, re
 from supernova_ai.config import Loaded
 from supernova_ai.config.fields import VAULT
 from supernova_ai.config.fields import Slot as SlotName
+from supernova_ai.errors import KeyNotFound
 from supernova_ai.keys import Vault, import_environment, resolve
 from supernova_ai.ops import tables
 from supernova_ai.secret import Secret
@@ -43,16 +44,25 @@ def add(
 ) -> None:
     """Seal a key in a provider's slot, in place of the one there was."""
     loaded = configuration.load(config)
-    notified = (url.removeprefix(VAULT) for url in loaded.config.alerts.notify if url.startswith(VAULT))
-    known = (*loaded.config.providers, *notified)
+    providers = loaded.config.providers
+    notified = [url.removeprefix(VAULT) for url in loaded.config.alerts.notify if url.startswith(VAULT)]
+    known = (*providers, *notified)
     if provider not in known:
         raise typer.BadParameter(
             f"{provider!r} is not configured; use one of: {', '.join(known)}, or add it under 'providers'",
             param_hint="PROVIDER",
         )
     with _vault(loaded) as vault:
-        info = vault.add(provider, slot, _ask(provider, file))
+        vault.unlock()  # whoever has no master key learns it before typing theirs
+        secret = _ask(provider, file)
+        if provider in notified and "://" not in secret.reveal():
+            raise typer.BadParameter(
+                f"vault:{provider} must be an Apprise URL such as mailto://… or slack://…"
+            )
+        info = vault.add(provider, slot, secret, elsewhere=provider in loaded.config.elsewhere)
     typer.echo(f"added {info.provider} {info.slot} version {info.version}, fingerprint {info.fingerprint}")
+    if provider in providers and slot not in providers[provider].keys:
+        typer.echo(f"It is not used: 'providers.{provider}.keys' does not name {slot!r}.", err=True)
 
 
 @app.command("list")
@@ -76,9 +86,11 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a slot's key; it cannot be had back."""
-    if not yes:
-        typer.confirm(f"Remove the {slot} key of {provider}?", abort=True)
     with _vault(configuration.load(config)) as vault:
+        if not any((key.provider, key.slot, key.state) == (provider, slot, "active") for key in vault.list()):
+            raise KeyNotFound(f"the vault holds no {slot} key of {provider}, so there is nothing to remove")
+        if not yes:
+            typer.confirm(f"Remove the {slot} key of {provider}?", abort=True)
         vault.remove(provider, slot)
     typer.echo(f"removed the {slot} key of {provider}")
 
@@ -88,7 +100,12 @@ def import_env(config: ConfigPath = None) -> None:
     """Move the keys of the environment and .env into the vault; the variables stay for you to delete."""
     loaded = configuration.load(config)
     with _vault(loaded) as vault:
-        added = import_environment(vault, configuration.read_environ(), loaded.config.providers)
+        added = import_environment(
+            vault,
+            configuration.read_environ(),
+            loaded.config.providers,
+            elsewhere=loaded.config.elsewhere,
+        )
     for info in added:
         typer.echo(f"imported {info.provider} {info.slot}, fingerprint {info.fingerprint}")
     if not added:

@@ -269,6 +269,11 @@ class Config(_Section):
         return tuple(name for name in self.routing.priority if self.providers[name].enabled)
 
     @property
+    def elsewhere(self) -> frozenset[str]:
+        """The providers that another server speaks for, at ``api_base``: its keys may look like anything."""
+        return frozenset(name for name, provider in self.providers.items() if provider.api_base)
+
+    @property
     def environment_keys_allowed(self) -> bool:
         """Whether an API key in an environment variable may be used."""
         allowed = self.keys.allow_environment

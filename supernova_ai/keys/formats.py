@@ -32,21 +32,24 @@ ANY = KeyFormat(
 _QUOTES = "\"'`“”‘’"
 
 
-def check(provider: str, secret: Secret) -> None:
+def check(provider: str, secret: Secret, *, elsewhere: bool = False) -> None:
     """Refuse a text that cannot be a key of the provider. The message never holds any of it.
+
+    Args:
+        elsewhere: another server speaks for the provider, with keys of whatever shape.
 
     Raises:
         KeyFormatError: it has spaces or quotes around it, is another provider's, or has the wrong shape.
     """
     # The text gets no name here: a traceback that shows local variables must not show it.
-    expected = FORMATS.get(provider, ANY)
+    expected = ANY if elsewhere else FORMATS.get(provider, ANY)
     if expected.shape.fullmatch(secret.reveal()):
         return
     if secret.reveal() != secret.reveal().strip():
         problem = "it has spaces or line breaks around it: give the key alone"
     elif secret.reveal()[0] in _QUOTES or secret.reveal()[-1] in _QUOTES:
         problem = "it has quotes around it: give the key alone"
-    elif provider in FORMATS and (other := _owner(secret)):
+    elif expected is not ANY and (other := _owner(secret)):
         problem = f"this looks like a key of {other}: add it there, or copy the key of {provider}"
     else:
         problem = "copy it again, whole, from the provider's page of API keys"

@@ -33,12 +33,16 @@ class Keychain:
         user: the entry's user name: the store's id.
         backend: a keyring backend; None takes the one that ``keyring`` chooses.
         timeout: seconds to wait for each answer, an unlock dialog included.
+        advice: what to do without it, for messages.
     """
 
-    def __init__(self, user: str, *, backend: KeyringBackend | None, timeout: float) -> None:
+    def __init__(
+        self, user: str, *, backend: KeyringBackend | None, timeout: float, advice: str = ADVICE
+    ) -> None:
         self._user = user
         self._backend = backend
         self._timeout = timeout
+        self._advice = advice
 
     def get(self) -> Secret | None:
         """Return the entry, or None if there is none.
@@ -63,7 +67,7 @@ class Keychain:
         kind = type(chosen)
         raise MasterKeyError(
             f"the keyring here is {kind.__module__}.{kind.__qualname__}, which does not keep a master key "
-            f"safe. {ADVICE}"
+            f"safe. {self._advice}"
         )
 
     def _ask(self, question: Callable[[], T]) -> T:
@@ -83,11 +87,11 @@ class Keychain:
             raise
         except TimeoutError as error:
             raise MasterKeyError(
-                f"the keyring did not answer within {self._timeout:g} s. {ADVICE}"
+                f"the keyring did not answer within {self._timeout:g} s. {self._advice}"
             ) from error
         except Exception as error:  # each backend has errors of its own
             raise MasterKeyError(
-                f"the keyring could not be used ({type(error).__name__}: {error}). {ADVICE}"
+                f"the keyring could not be used ({type(error).__name__}: {error}). {self._advice}"
             ) from error
 
 

@@ -102,7 +102,7 @@ def resolve(
         or _from_credential(environ)
         or _from_file(environ)
         or _from_variable(store, environ)
-        or _from_keychain(store, Keychain(store.id, backend=backend, timeout=timeout), create)
+        or _from_keychain(store, backend, timeout, create)
     )
     store.read(lambda database: confirm(database, master))
     return master
@@ -176,7 +176,11 @@ def _from_variable(store: Store, environ: Mapping[str, str]) -> MasterKey | None
     return MasterKey.of(_stretch(text, _salt(store)))
 
 
-def _from_keychain(store: Store, keychain: Keychain, create: bool) -> MasterKey:
+def _from_keychain(store: Store, backend: KeyringBackend | None, timeout: float, create: bool) -> MasterKey:
+    sealed = store.read(records.sealed_with)
+    # A new master would be the wrong one: whoever has sealed keys is not advised to make it.
+    advice = _restore(sealed) if sealed else ADVICE
+    keychain = Keychain(store.id, backend=backend, timeout=timeout, advice=advice)
     text = keychain.get()
     if text is None:
         # Inside a write transaction: two processes that both find nothing must not both make a master.
@@ -189,12 +193,10 @@ def _from_keychain(store: Store, keychain: Keychain, create: bool) -> MasterKey:
 
 def _create(database: Database, keychain: Keychain, create: bool) -> Secret:
     records.lock(database)
-    if records.exist(database):
+    if (sealed := records.sealed_with(database)) or records.exist(database):
         raise MasterKeyError(
             "the master key is missing: the store holds keys, and the keyring of this user has no entry for "
-            "it. Restore the keyring, run as the user who added the keys, or give the master by "
-            f"{FILE_VARIABLE} or {VARIABLE}. If it is lost, so are the keys: set 'database' to a new place "
-            f"and add them again"
+            f"it. {_restore(sealed)}"
         )
     if not create:
         raise MasterKeyError("there is no master key yet: `supernova keys add` makes one with the first key")
@@ -206,6 +208,16 @@ def _create(database: Database, keychain: Keychain, create: bool) -> Secret:
     if kept is None or kept.reveal() != made.reveal():
         raise MasterKeyError(f"the keyring did not keep the master key it was given. {ADVICE}")
     return made
+
+
+def _restore(sealed: str | None) -> str:
+    master = f"master {sealed[:8]}…" if sealed else "a master"
+    return (
+        f"The database's keys are sealed with {master}, and no other opens them: restore or unlock the "
+        f"keyring, run as the user who added the keys, or give that master by "
+        f"$CREDENTIALS_DIRECTORY/{CREDENTIAL}, {FILE_VARIABLE} or {VARIABLE}. If it is lost, so are the "
+        f"keys: set 'database' to a new place and add them again"
+    )
 
 
 def _secret(text: str) -> Secret | None:

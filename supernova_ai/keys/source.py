@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from peewee import Database
 
-from supernova_ai.errors import KeyCorrupt, KeyNotFound
+from supernova_ai.errors import KeyCorrupt, KeyFormatError, KeyNotFound
 from supernova_ai.keys import formats
 from supernova_ai.keys.records import KeyInfo, SealedKey
 from supernova_ai.keys.vault import SLOTS, Vault
@@ -39,22 +39,30 @@ class KeySource:
         environ: the environment's variables.
         allow_environment: whether a key may come from there.
         environment_name: what this environment is called ("production"), for messages.
+        elsewhere: the providers that another server speaks for, with keys of whatever shape.
     """
 
     def __init__(
-        self, vault: Vault, *, environ: Mapping[str, str], allow_environment: bool, environment_name: str
+        self,
+        vault: Vault,
+        *,
+        environ: Mapping[str, str],
+        allow_environment: bool,
+        environment_name: str,
+        elsewhere: Collection[str] = (),
     ) -> None:
         self._vault = vault
         self._environ = environ
         self._allowed = allow_environment
         self._name = environment_name
+        self._elsewhere = elsewhere
         self._warned: set[str] = set()
 
     def find(self, database: Database, provider: str, slot: str) -> SealedKey | Secret | None:
         """Return the slot's key, or None if there is none; inside the caller's operation on the store.
 
         Raises:
-            KeyNotFound: only the environment has one, and that is not allowed.
+            KeyNotFound: only the environment has one, and that is not allowed, or it cannot be a key.
         """
         if (sealed := self._vault.find(database, provider, slot)) is not None:
             return sealed
@@ -67,6 +75,11 @@ class KeySource:
                 f"environment are not used in {self._name}. Move it into the vault with "
                 f"`supernova keys import-env`, or set 'keys.allow_environment' to true"
             )
+        secret = Secret(self._environ[name])
+        try:
+            formats.check(provider, secret, elsewhere=provider in self._elsewhere)
+        except KeyFormatError as error:
+            raise KeyNotFound(f"{name} is not used: {error}") from None
         if provider not in self._warned:
             self._warned.add(provider)
             log.warning(
@@ -75,44 +88,44 @@ class KeySource:
                 variable=name,
                 remedy="move it into the vault: supernova keys import-env",
             )
-        return Secret(self._environ[name])
+        return secret
 
     def open(self, found: SealedKey | Secret) -> Secret:
         """Return the key itself; raises as ``Vault.open`` does, and is no more for inside an operation."""
         return found if isinstance(found, Secret) else self._vault.open(found)
 
-    def environment_keys(self, providers: Iterable[str] = PROVIDERS) -> list[tuple[str, str, str]]:
-        """Return (provider, slot, variable) of each key that the environment holds."""
-        return _present(self._environ, providers)
-
 
 def import_environment(
-    vault: Vault, environ: Mapping[str, str], providers: Iterable[str] = PROVIDERS
+    vault: Vault,
+    environ: Mapping[str, str],
+    providers: Iterable[str] = PROVIDERS,
+    *,
+    elsewhere: Collection[str] = (),
 ) -> list[KeyInfo]:
     """Add the keys that the environment holds to the vault; return those that it did not have yet.
 
     Every key is checked before the first is added. The variables stay as they are: nothing here can remove
     them from the file or shell they came from.
 
+    Args:
+        elsewhere: as for ``KeySource``.
+
     Raises:
         KeyFormatError: one is not a key of its provider; none was added.
         MasterKeyError: there is no master key, or it is not this store's.
     """
-    found = [
-        (provider, slot, name, Secret(environ[name])) for provider, slot, name in _present(environ, providers)
-    ]
-    for provider, _, _, secret in found:
-        formats.check(provider, secret)
+    places = [(provider, slot, variable(provider, slot)) for provider in providers for slot in SLOTS]
+    found = [(*place, Secret(environ[place[2]])) for place in places if environ.get(place[2])]
+    for provider, _, name, secret in found:
+        try:
+            formats.check(provider, secret, elsewhere=provider in elsewhere)
+        except KeyFormatError as error:
+            raise KeyFormatError(f"{name} cannot be imported, so nothing was: {error}") from None
     return [
-        vault.add(provider, slot, secret, imported_from=name)
+        vault.add(provider, slot, secret, imported_from=name, elsewhere=provider in elsewhere)
         for provider, slot, name, secret in found
         if not _holds(vault, provider, slot, secret)
     ]
-
-
-def _present(environ: Mapping[str, str], providers: Iterable[str]) -> list[tuple[str, str, str]]:
-    places = [(provider, slot, variable(provider, slot)) for provider in providers for slot in SLOTS]
-    return [place for place in places if environ.get(place[2])]
 
 
 def _holds(vault: Vault, provider: str, slot: str, secret: Secret) -> bool:

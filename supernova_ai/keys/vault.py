@@ -63,7 +63,15 @@ class Vault:
         """
         self._master()
 
-    def add(self, provider: str, slot: str, secret: Secret, *, imported_from: str | None = None) -> KeyInfo:
+    def add(
+        self,
+        provider: str,
+        slot: str,
+        secret: Secret,
+        *,
+        imported_from: str | None = None,
+        elsewhere: bool = False,
+    ) -> KeyInfo:
         """Seal a key as the slot's active version; the version before it is revoked, and its record wiped.
 
         Args:
@@ -71,6 +79,7 @@ class Vault:
             slot: primary or backup.
             secret: the key itself.
             imported_from: the environment variable it was found in, for the audit.
+            elsewhere: another server speaks for the provider, with keys of whatever shape.
 
         Raises:
             InvalidRequest: the provider's or the slot's name cannot be one.
@@ -83,7 +92,7 @@ class Vault:
             )
         if slot not in SLOTS:
             raise InvalidRequest(f"a provider has no key slot {slot!r}: use {' or '.join(SLOTS)}")
-        formats.check(provider, secret)
+        formats.check(provider, secret, elsewhere=elsewhere)
         master = self._master()
 
         def change(database: Database) -> KeyInfo:

@@ -8,10 +8,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from supernova_ai.cli import keys
 from supernova_ai.keys import master
 from tests.cli.conftest import KEY, Supernova
 
@@ -75,15 +77,25 @@ def test_key_is_no_argument(arguments: list[str], supernova: Supernova) -> None:
 @pytest.mark.parametrize("arguments", [["add", "openai"], ["remove", "openai"]], ids=" ".join)
 def test_interrupt_at_a_prompt_exits_with_130(arguments: list[str], script: str) -> None:
     """Ctrl-C at a question ends the command as it does everywhere."""
+    subprocess.run([script, "keys", "add", "openai"], input=KEY.encode(), capture_output=True, check=True)
     terminal, side = os.openpty()
     with subprocess.Popen(
-        [script, "keys", *arguments], stdin=side, stdout=side, stderr=side, start_new_session=True
+        [script, "keys", *arguments],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        start_new_session=True,
+        # Where the tests run in the background of a shell, interrupts are ignored, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as command:
         os.close(side)
         seen = b""
         while not seen.endswith(b": "):
             seen += os.read(terminal, 1024)
-        command.send_signal(signal.SIGINT)
+        while command.returncode is None:  # one that comes just before it reads is not noticed
+            command.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                command.wait(2)
     os.close(terminal)
     assert command.returncode == 130
     assert b"Aborted" not in seen
@@ -132,6 +144,44 @@ def test_add_refuses(
     assert supernova("keys", "list", "--json").json == []
 
 
+def test_add_takes_any_key_of_another_server(supernova: Supernova, folder: Path) -> None:
+    """Where the provider is another server, its key may look like anything."""
+    (folder / "nova.yaml").write_text("providers: {openai: {api_base: 'http://localhost:8000/v1'}}\n")
+    (folder / ".env").write_text("OPENAI_API_KEY_BACKUP=local-fedcba9876543210\n")
+    assert supernova("keys", "add", "openai", stdin="local-0123456789abcdef").code == 4
+    for command in (["add", "openai"], ["import-env"]):
+        added = supernova("keys", *command, "--config", "nova.yaml", stdin="local-0123456789abcdef")
+        assert (added.code, added.err) == (0, "")
+    assert len(supernova("keys", "list", "--json").json) == 2
+
+
+def test_add_says_when_a_key_is_not_used(supernova: Supernova) -> None:
+    """A key for a provider that takes none is kept, and said to be of no use."""
+    added = supernova("keys", "add", "ollama", stdin=KEY)
+    assert added.code == 0
+    assert "It is not used: 'providers.ollama.keys' does not name 'primary'" in added.err
+
+
+def test_add_a_notification_url(supernova: Supernova, folder: Path) -> None:
+    """The URL that alerts.notify names as vault:NAME is added as a key is, and must be one."""
+    (folder / "nova.yaml").write_text("alerts: {notify: ['vault:ops-slack']}\n")
+    add = ("keys", "add", "ops-slack", "--config", "nova.yaml")
+    refused = supernova(*add, stdin="xoxb-0123456789abcdef")
+    assert refused.code == 2
+    assert "vault:ops-slack must be an Apprise URL" in refused.err
+    assert "0123456789abcdef" not in refused.err
+    assert supernova(*add, stdin="slack://0123456789abcdef").code == 0
+
+
+def test_add_asks_for_no_key_without_a_master(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no master key learns it before the key is read."""
+    monkeypatch.setenv(master.VARIABLE, "short")
+    monkeypatch.setattr(keys, "_ask", lambda *_: pytest.fail("the key was asked for"))
+    result = supernova("keys", "add", "openai", stdin=KEY)
+    assert (result.code, result.out) == (4, "")
+    assert f"{master.VARIABLE} must be" in result.err
+
+
 def test_wrong_master_is_refused(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another master key than the store's is an error of keys, and adds nothing."""
     supernova("keys", "add", "openai", stdin=KEY)
@@ -152,7 +202,7 @@ def test_remove_asks_first(supernova: Supernova) -> None:
     assert supernova("keys", "list", "--json").json[0]["state"] == "revoked"
     again = supernova("keys", "remove", "openai", "--yes")
     assert again.code == 4
-    assert "the vault holds no primary key of openai" in again.err
+    assert "the vault holds no primary key of openai, so there is nothing to remove" in again.err
 
 
 def test_list_without_keys_says_what_to_do(supernova: Supernova) -> None:

@@ -28,6 +28,13 @@ def test_known_shapes_pass(provider: str, key: str) -> None:
     assert formats.FORMATS.get(provider, formats.ANY).shape.fullmatch(key)
 
 
+def test_another_server_has_keys_of_its_own() -> None:
+    """Where another server speaks for the provider any printable text passes, and nothing else."""
+    formats.check("openai", Secret("local-0123"), elsewhere=True)
+    with pytest.raises(KeyFormatError, match="printable ASCII"):
+        formats.check("openai", Secret("local 0123"), elsewhere=True)
+
+
 @pytest.mark.parametrize(
     ("provider", "key", "problem"),
     [

@@ -164,6 +164,18 @@ def test_missing_master_is_never_replaced(
     assert kept == {}
 
 
+@pytest.mark.parametrize("unsafe", [False, True], ids=["empty", "unsafe"])
+def test_missing_master_is_named(
+    vault: Vault, store: Store, master: MasterKey, backend: KeyringBackend, unsafe: bool
+) -> None:
+    """Where keys are sealed, their master is asked for by its id, and nobody is advised to make another."""
+    vault.add("openai", "primary", Secret("sk-test-00000001"))
+    with pytest.raises(MasterKeyError, match=f"sealed with master {master.id[:8]}…") as told:
+        resolve(store, environ={}, backend=make(null.Keyring) if unsafe else backend)
+    assert "openssl" not in str(told.value)
+    assert "SUPERNOVA_MASTER_KEY_FILE" in str(told.value)
+
+
 def test_two_processes_make_one_master(
     path: Path, backend: KeyringBackend, kept: dict[tuple[str, str], str]
 ) -> None:

@@ -39,7 +39,8 @@ def ask(store: Store, keys: KeySource, provider: str, slot: str) -> str | None:
 def test_variable_of_each_slot(vault: Vault, store: Store, provider: str, slot: str, name: str) -> None:
     """Each provider's slot has one variable, and a key in it is found."""
     assert variable(provider, slot) == name
-    assert ask(store, source(vault, {name: KEY}), provider, slot) == KEY
+    key = {"anthropic": "sk-ant-00000001", "huggingface": "hf_00000001"}.get(provider, KEY)
+    assert ask(store, source(vault, {name: key}), provider, slot) == key
 
 
 @pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, {"HF_TOKEN": "hf_00000000"}])
@@ -48,7 +49,6 @@ def test_no_key_anywhere_is_none(vault: Vault, store: Store, environ: dict[str, 
     keys = source(vault, environ)
     assert ask(store, keys, "openai", "primary") is None
     assert ask(store, keys, "huggingface", "primary") is None
-    assert keys.environment_keys() == []
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -95,15 +95,33 @@ def test_environment_key_is_refused_where_not_allowed(vault: Vault, store: Store
     assert ask(store, keys, "openai", "backup") is None
 
 
-def test_environment_keys_are_listed(vault: Vault) -> None:
-    """The variables that hold keys are listed by place: of the usual providers, or of those named."""
-    environ = {"OPENAI_API_KEY_BACKUP": KEY, "HUGGINGFACE_API_TOKEN": KEY, "GROQ_API_KEY": KEY}
-    keys = source(vault, environ)
-    assert keys.environment_keys() == [
-        ("openai", "backup", "OPENAI_API_KEY_BACKUP"),
-        ("huggingface", "primary", "HUGGINGFACE_API_TOKEN"),
-    ]
-    assert keys.environment_keys(["groq"]) == [("groq", "primary", "GROQ_API_KEY")]
+@pytest.mark.parametrize("text", [KEY, "sk-ant-sécret-0000", "sk-ant-00 000000"])
+def test_environment_key_of_a_wrong_shape_is_not_used(
+    vault: Vault, store: Store, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be a key of the provider is not sent to it: the error names the variable, not the text."""
+    keys = source(vault, {"ANTHROPIC_API_KEY": text})
+    with pytest.raises(
+        KeyNotFound, match=r"ANTHROPIC_API_KEY is not used: .* not a key of anthropic"
+    ) as told:
+        ask(store, keys, "anthropic", "primary")
+    assert text not in str(told.value)
+    assert caplog.records == []
+
+
+def test_key_of_another_server_may_look_like_anything(vault: Vault, store: Store) -> None:
+    """Where another server speaks for a provider, its keys are its own affair, but no header is broken."""
+    environ = {"OPENAI_API_KEY": "local-00000001", "OPENAI_API_KEY_BACKUP": "lócal-00000001"}
+    keys = KeySource(
+        vault, environ=environ, allow_environment=True, environment_name="x", elsewhere={"openai"}
+    )
+    assert ask(store, keys, "openai", "primary") == "local-00000001"
+    with pytest.raises(KeyNotFound, match="OPENAI_API_KEY_BACKUP is not used"):
+        ask(store, keys, "openai", "backup")
+    del environ["OPENAI_API_KEY_BACKUP"]
+    (info,) = import_environment(vault, environ, elsewhere={"openai"})
+    assert vault.reveal("openai", "primary").reveal() == "local-00000001"
+    assert info.provider == "openai"
 
 
 def test_import_moves_keys_into_the_vault(vault: Vault, store: Store) -> None:
@@ -126,8 +144,8 @@ def test_import_again_adds_only_what_changed(vault: Vault) -> None:
 
 
 def test_import_is_all_or_nothing_on_wrong_keys(vault: Vault) -> None:
-    """One key of a wrong format keeps the others from being added, and is named by its provider."""
-    with pytest.raises(KeyFormatError, match="not a key of anthropic"):
+    """One key of a wrong format keeps the others from being added, and is named by variable and provider."""
+    with pytest.raises(KeyFormatError, match=r"ANTHROPIC_API_KEY .* not a key of anthropic"):
         import_environment(vault, {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
     assert vault.list() == []
 
