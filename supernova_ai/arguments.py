@@ -180,7 +180,7 @@ def usd(name: str, value: Decimal | float | str | None) -> Decimal | None:
     try:
         amount = decimal(value)
     except ValueError as error:
-        raise InvalidRequest(f"{name} must be an amount of USD: {error}") from None
+        raise InvalidRequest(f"{name} must be an amount of USD such as 5.00: {error}") from None
     if amount <= 0:
         raise InvalidRequest(f"{name} must be more than 0 USD, not {value!r}")
     return amount

@@ -14,7 +14,15 @@ from supernova_ai.advisor import records, replay
 from supernova_ai.advisor.advise import advise as advise_on
 from supernova_ai.advisor.bars import load_csv
 from supernova_ai.advisor.page import View, listing, page
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
+from supernova_ai.cli.options import (
+    MOST_DAYS,
+    MOST_ROWS,
+    AsJson,
+    ConfigPath,
+    console,
+    print_json,
+    read_text,
+)
 from supernova_ai.client import Supernova
 from supernova_ai.config.advice import AssetClass
 from supernova_ai.store import Store
@@ -73,7 +81,7 @@ def list_(
     config: ConfigPath = None,
     user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", help="Only on this symbol.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="How many, newest first.")] = 20,
     json: AsJson = False,
 ) -> None:
     """List the records of advice, newest first."""
@@ -130,7 +138,10 @@ def verify(config: ConfigPath = None, json: AsJson = False) -> None:
 @app.command()
 def prune(
     days: Annotated[
-        int | None, typer.Option(min=1, help="Keep the records of so many days; otherwise retention.advice.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_DAYS, help="Keep the records of so many days; otherwise retention.advice."
+        ),
     ] = None,
     config: ConfigPath = None,
 ) -> None:

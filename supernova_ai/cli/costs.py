@@ -17,7 +17,15 @@ import typer
 from peewee import Database
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, console, leaves_to_subcommand, print_json
+from supernova_ai.cli.options import (
+    MOST_DAYS,
+    MOST_ROWS,
+    AsJson,
+    ConfigPath,
+    console,
+    leaves_to_subcommand,
+    print_json,
+)
 from supernova_ai.config import Loaded
 from supernova_ai.ledger import Ledger, breakdown, export, reports
 from supernova_ai.ledger.breakdown import By, Line, lines
@@ -43,8 +51,10 @@ def _zone(name: str | ZoneInfo) -> ZoneInfo:
 
 _UTC = ZoneInfo("UTC")
 _DATE = ["%Y-%m-%d"]
+_FIRST, _LAST = datetime(1970, 1, 2), datetime(2999, 12, 31)
 
-Days = Annotated[int, typer.Option(min=1, help="How many days back, today included.")]
+# A report takes a moment for each of its days: ten years of them are enough.
+Days = Annotated[int, typer.Option(min=1, max=3660, help="How many days back, today included.")]
 Zone = Annotated[
     ZoneInfo, typer.Option("--time-zone", parser=_zone, metavar="NAME", help="Whose days they are.")
 ]
@@ -54,8 +64,8 @@ Zone = Annotated[
 def costs(
     context: typer.Context,
     config: ConfigPath = None,
-    days: Annotated[int, typer.Option(min=1, help="How many days back.")] = 30,
-    limit: Annotated[int, typer.Option(min=0, help="How many of the latest attempts.")] = 10,
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="How many days back.")] = 30,
+    limit: Annotated[int, typer.Option(min=0, max=MOST_ROWS, help="How many of the latest attempts.")] = 10,
     request: Annotated[str | None, typer.Option(help="Only the attempts of this request.")] = None,
     json: AsJson = False,
 ) -> None:
@@ -72,6 +82,8 @@ def costs(
             return list(standings), totals, latest
 
         standings, totals, latest = store.read(read)
+    if request is not None and not latest and limit:
+        raise typer.BadParameter(f"request {request!r} has no attempts in the last {days} days")
     if json:
         print_json(
             {
@@ -94,7 +106,9 @@ def report(
     config: ConfigPath = None,
     by: Annotated[By | None, typer.Option(help="One line per group, instead of everything together.")] = None,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
-    limit: Annotated[int, typer.Option(min=1, help="How many groups the tables show, dearest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MOST_ROWS, help="How many groups the tables show, dearest first.")
+    ] = 20,
     days: Days = 30,
     time_zone: Zone = _UTC,
     json: AsJson = False,
@@ -123,7 +137,7 @@ def report(
 def top(
     what: Annotated[By, typer.Argument(help="What to compare.")] = "user",
     config: ConfigPath = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="How many.")] = 10,
     days: Days = 30,
     time_zone: Zone = _UTC,
     json: AsJson = False,
@@ -171,10 +185,16 @@ def export_(
     time_zone: Zone = _UTC,
 ) -> None:
     """Write the rows of the attempts; those that were archived are not among them."""
+    for day in (since, until):
+        if day and not _FIRST <= day <= _LAST:
+            raise typer.BadParameter(f"{day.date()} is not a day from {_FIRST.date()} to {_LAST.date()}")
     with _ledger(config) as (_, store):
         month = _back(30, datetime.fromtimestamp(store.now(), time_zone))
         start = since.replace(tzinfo=time_zone) if since else month.start
         end = until.replace(tzinfo=time_zone) + timedelta(days=1) if until else month.end
+
+        if start >= end:
+            raise typer.BadParameter(f"--since is {start.date()}, which is after --until")
 
         def write(database: Database, file: TextIO) -> int:
             rows = export.attempts(database, Span("", start, end))

@@ -17,7 +17,14 @@ from rich.table import Table
 
 from supernova_ai import config as configuration
 from supernova_ai import health
-from supernova_ai.cli.options import AsJson, ConfigPath, console, leaves_to_subcommand, print_json
+from supernova_ai.cli.options import (
+    MOST_DAYS,
+    AsJson,
+    ConfigPath,
+    console,
+    leaves_to_subcommand,
+    print_json,
+)
 from supernova_ai.client import Supernova
 from supernova_ai.health import Health, Per
 from supernova_ai.ops import tables
@@ -28,7 +35,7 @@ app = typer.Typer()
 
 _HOUR_MS = 3_600_000
 
-Hours = Annotated[int, typer.Option(min=1, help="How many hours back.")]
+Hours = Annotated[int, typer.Option(min=1, max=24 * MOST_DAYS, help="How many hours back.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -79,18 +86,20 @@ def check(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Ask every provider now, with each of its keys, whether it is well: it lists models, for nothing."""
+    """Ask every provider now, with each of its keys, whether it is well; exits with 1 if none is."""
     found = asyncio.run(_check(config, pay))
     if json:
         print_json(found)
     else:
         console.print(tables.probes(found))
+    if not any(probe.result == "ok" for probe in found):
+        raise typer.Exit(1)
 
 
 @app.command()
 def uptime(
     config: ConfigPath = None,
-    days: Annotated[int, typer.Option(min=1, help="How many days back, today included.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="How many days back, today included.")] = 7,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
     json: AsJson = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 from peewee import Database
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, print_json
+from supernova_ai.cli.options import MOST_DAYS, AsJson, ConfigPath, print_json
 from supernova_ai.config import Config
 from supernova_ai.ledger import Ledger, archive, billing, reconcile
 from supernova_ai.ledger import copy as copying
@@ -89,7 +89,7 @@ def settle(
     try:
         nano = to_nano(cost)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--cost") from None
+        raise typer.BadParameter(f"{error}: write it as 5.00", param_hint="--cost") from None
     with Store(loaded.database) as store:
         correction = Correction(attempt, nano, reason)
         reconcile.settle(store, correction, _look(loaded.config, store), now_ms=_now_ms(store))
@@ -104,7 +104,9 @@ def reconcile_(
         str,
         typer.Option("--map", help="Its columns: time=…,model=…,prompt=…,completion=…,cost=…,id=…"),
     ],
-    tolerance: Annotated[float, typer.Option(min=0, help="Seconds its times may be off.")] = 60,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=86_400 * 31, help="Seconds its times may be off.")
+    ] = 60,
     apply: Annotated[
         bool, typer.Option("--apply", help="Settle what matches; otherwise only show it.")
     ] = False,
@@ -143,7 +145,11 @@ def reconcile_(
 def archive_(
     days: Annotated[
         int | None,
-        typer.Option(min=1, help="Keep the attempts of so many days; otherwise retention.attempts."),
+        typer.Option(
+            min=1,
+            max=MOST_DAYS,
+            help="Keep the attempts of so many days; otherwise retention.attempts.",
+        ),
     ] = None,
     config: ConfigPath = None,
     folder: Folder = None,

@@ -20,6 +20,10 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
+MOST_DAYS = 36_500
+MOST_ROWS = 1_000_000
+"""What asks for more is a mistake, and would leave the calendar or the memory."""
+
 console = Console()
 
 

@@ -99,6 +99,7 @@ def _time_zone(value: str) -> str:
 
 # Strict: YAML reads `yes` as true, and true must not count as 1.
 Count = Annotated[int, Field(strict=True, ge=1)]
+Days = Annotated[int, Field(strict=True, ge=1, le=36_500)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 Usd = Annotated[Decimal, BeforeValidator(_usd), Field(gt=0, le=10**9, decimal_places=9)]
 Factor = Annotated[Decimal, BeforeValidator(_usd), Field(gt=1, le=1000)]

@@ -13,6 +13,7 @@ from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.fields import (
     VAULT,
     Count,
+    Days,
     Factor,
     HttpUrl,
     ModelName,
@@ -168,8 +169,8 @@ class Retention(_Section):
     deletes records of advice. None: they are kept.
     """
 
-    attempts: Count | None = None
-    advice: Count | None = 2190
+    attempts: Days | None = None
+    advice: Days | None = 2190
 
 
 class Sessions(_Section):
@@ -177,7 +178,7 @@ class Sessions(_Section):
 
     history: bool = False
     tokens: Annotated[int, Field(strict=True, ge=1000, le=1_000_000)] = 4000
-    keep_days: Count = 30
+    keep_days: Days = 30
 
 
 class Attachments(_Section):

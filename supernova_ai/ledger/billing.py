@@ -15,6 +15,11 @@ FIELDS = ("time", "model", "prompt", "completion", "cost", "id")
 _WITHOUT_ID = {"time", "model", "prompt", "completion"}
 _MILLISECONDS = 100_000_000_000  # a number of seconds this large is in the year 5138
 
+MOST_COST = 10**18
+"""Nano-USD: a thousand million USD for one call is a mistake, and the database has no room for much more."""
+
+_MOST_TOKENS = 10**9  # of one call
+
 
 @dataclass(frozen=True, slots=True)
 class Bill:
@@ -87,15 +92,24 @@ def _bill(line: int, said: Mapping[str, str]) -> Bill:
     cost = to_nano(said["cost"].removeprefix("$"))
     if cost < 0:
         raise ValueError(f"a cost of {said['cost']} is below 0: settle credits by hand")
+    if cost > MOST_COST:
+        raise ValueError(f"a cost of {said['cost']} cannot be that of one call")
     return Bill(
         line,
         cost,
         id=said.get("id") or None,
         at_ms=_moment(said["time"]) if said.get("time") else None,
         model=said.get("model") or None,
-        prompt=int(said["prompt"]) if said.get("prompt") else None,
-        completion=int(said["completion"]) if said.get("completion") else None,
+        prompt=_tokens(said["prompt"]) if said.get("prompt") else None,
+        completion=_tokens(said["completion"]) if said.get("completion") else None,
     )
+
+
+def _tokens(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _MOST_TOKENS:
+        raise ValueError(f"{text} cannot be a number of tokens")
+    return number
 
 
 def _moment(text: str) -> int:

@@ -16,10 +16,11 @@ from peewee import Database, Expression
 
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.ledger import holds
-from supernova_ai.ledger.billing import Bill
+from supernova_ai.ledger.billing import MOST_COST, Bill
 from supernova_ai.ledger.holds import End, Hold
 from supernova_ai.ledger.leases import Look
 from supernova_ai.ledger.matching import Candidate, match
+from supernova_ai.money import show
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Journal
 from supernova_ai.types import Outcome, Usage
@@ -86,6 +87,8 @@ def settle(store: Store, correction: Correction, look: Look, *, now_ms: int) -> 
         raise InvalidRequest("a correction needs a reason: it is kept in the journal")
     if correction.cost < 0:
         raise InvalidRequest("a cost cannot be below 0")
+    if correction.cost > MOST_COST:
+        raise InvalidRequest(f"a cost cannot be above {show(MOST_COST)}: it is in USD")
 
     def operation(database: Database) -> None:
         row = _row(database, correction.attempt)
@@ -106,12 +109,24 @@ def plan(database: Database, bills: Iterable[Bill], *, provider: str, tolerance_
 
     Args:
         tolerance_s: how far the times of attempt and bill may be apart, in seconds.
+
+    Raises:
+        InvalidRequest: the ledger has no attempt of such a provider.
     """
     bills = list(bills)
     tolerance_ms = round(tolerance_s * 1000)
     candidates = list(_candidates(database, bills, provider, tolerance_ms))
+    if not candidates:
+        asked = Attempt.select(Attempt.provider).distinct().order_by(Attempt.provider)
+        known = [name for (name,) in asked.tuples().execute(database)]
+        if provider not in known:
+            there = ", ".join(known) or "nobody"
+            raise InvalidRequest(f"the ledger has no attempt of {provider!r}; it has attempts of: {there}")
     matches = match(candidates, bills, tolerance_ms=tolerance_ms)
-    pairs = [(candidate, _match(candidate, bill)) for candidate, bill in matches.pairs]
+    pairs = [
+        (candidate, Match(candidate.id, bill.line, candidate.cost, bill.cost, bill))
+        for candidate, bill in matches.pairs
+    ]
     settled = {candidate.id for candidate, _ in pairs} | {candidate.id for candidate, _ in matches.ambiguous}
     return Plan(
         matched=tuple(found for candidate, found in pairs if candidate.open),
@@ -220,7 +235,3 @@ def _candidates(
                 row.max_tokens,
                 row.response,
             )
-
-
-def _match(candidate: Candidate, bill: Bill) -> Match:
-    return Match(candidate.id, bill.line, candidate.cost, bill.cost, bill)

@@ -68,8 +68,15 @@ def test_error_becomes_message_and_code(
         (("chat", "hello", "--max-tokens", "many"), "unable to parse string as an integer"),
         (("chat", "hello", "--tier", "gold"), "'standard'"),
         (("costs", "--days", "0"), "greater than or equal to 1"),
+        (("costs", "--days", "99999999"), "less than or equal to 36500"),
+        (("costs", "--limit", "99999999999999999999"), "less than or equal to 1000000"),
+        (("health", "--hours", "9999999"), "less than or equal to 876000"),
+        (("health", "uptime", "--days", "99999999"), "less than or equal to 36500"),
+        (("advice", "prune", "--days", "99999999"), "less than or equal to 36500"),
+        (("advice", "list", "--limit", "99999999999999999999"), "less than or equal to 1000000"),
+        (("ledger", "archive", "--days", "99999999"), "less than or equal to 36500"),
     ],
-    ids=["command", "option", "argument", "number", "choice", "range"],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_usage_error(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
     """A misspelt or misused command exits with 2 and says what was wrong, on standard error."""

@@ -125,5 +125,8 @@ def test_selection(supernova: Supernova, spend: Spend) -> None:
     assert requests() == ["old", "one", "two"]
     assert requests("--limit", "1") == ["two"]
     assert requests("--request", "one") == ["one"]
+    absent = supernova("costs", "--request", "nobody")
+    assert (absent.code, absent.out) == (2, "")
+    assert "request 'nobody' has no attempts in the last 30 days" in absent.err
     assert requests("--days", "2") == ["one", "two"]
     assert supernova("costs", "--json", "--days", "2", "--limit", "0").json["totals"][0]["attempts"] == 2

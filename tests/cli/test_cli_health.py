@@ -14,7 +14,7 @@ from supernova_ai.cli import health as command
 from supernova_ai.health import State, fingerprint, record
 from supernova_ai.ledger import End, holds
 from supernova_ai.store import Store
-from supernova_ai.types import Usage
+from supernova_ai.types import Probe, Usage
 from tests.cli.conftest import Supernova
 from tests.entries import entry
 
@@ -164,6 +164,22 @@ def test_uptime_by_provider(supernova: Supernova, attempt: Attempt) -> None:
     found = supernova("health", "uptime", "--days", "2", "--json").json
     assert {(row["provider"], row["failed"]) for row in found} == {("openai", 1), ("ollama", 0)}
     assert sum(row["attempts"] for row in found) == 3
+
+
+@pytest.mark.parametrize(("results", "code"), [(["ok", "Timeout"], 0), (["Timeout"], 1), ([], 1)])
+def test_check_says_whether_anybody_is_well(
+    supernova: Supernova, monkeypatch: pytest.MonkeyPatch, results: list[str], code: int
+) -> None:
+    """The check exits with 1 when no provider is well, and shows all of them either way."""
+
+    async def found(*_: object) -> list[Probe]:
+        return [Probe("openai", "primary", result, 0.1) for result in results]
+
+    monkeypatch.setattr(command, "_check", found)
+    result = supernova("health", "check")
+    assert result.code == code
+    assert all(word in result.out for word in results)
+    assert supernova("health", "check", "--json").code == code
 
 
 @pytest.mark.parametrize(

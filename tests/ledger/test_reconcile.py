@@ -148,7 +148,7 @@ def test_a_correction_that_fills_a_budget_is_alerted(ledger: Ledger, store: Stor
 
 
 def test_what_cannot_be_settled(ledger: Ledger, store: Store, take: Take) -> None:
-    """An unknown attempt, one under way, a missing reason and a cost below 0 are refused with what to do."""
+    """An unknown attempt, one under way, a missing reason and an impossible cost are refused."""
     held, done = take(ledger, "0.1"), lose(ledger, take(ledger, "0.2"))
     before = rows(store)
     with pytest.raises(InvalidRequest, match=r"no attempt 'nobody'.*restore its archive"):
@@ -159,6 +159,8 @@ def test_what_cannot_be_settled(ledger: Ledger, store: Store, take: Take) -> Non
         settle(store, done, "0.1", "  ")
     with pytest.raises(InvalidRequest, match="below 0"):
         settle(store, done, "-0.1")
+    with pytest.raises(InvalidRequest, match=r"above \$1,000,000,000"):
+        settle(store, done, "1e20")
     assert rows(store) == before
     assert journal(store) == []
 
@@ -192,6 +194,13 @@ def plan(store: Store, *bills: Bill, tolerance_s: float = 60) -> Plan:
     return store.read(
         lambda database: reconcile.plan(database, bills, provider="openai", tolerance_s=tolerance_s)
     )
+
+
+def test_an_export_of_nobody_we_asked(ledger: Ledger, store: Store, take: Take) -> None:
+    """A provider that no attempt was ever sent to is a slip, and those that were asked are named."""
+    lose(ledger, take(ledger, "0.1"))
+    with pytest.raises(InvalidRequest, match="no attempt of 'opnai'; it has attempts of: openai"):
+        store.read(lambda database: reconcile.plan(database, [], provider="opnai", tolerance_s=60))
 
 
 def test_an_export_settles_by_id_and_by_time(ledger: Ledger, store: Store, take: Take, clock: Any) -> None:
@@ -397,6 +406,7 @@ def test_a_mapping_that_cannot_be(columns: str, reason: str) -> None:
         ("ref,usd\nr1\n", r"export\.csv:2: '' is not an amount"),
         ("ref,usd\nr1,-1\n", "below 0: settle credits by hand"),
         ("ref,usd\nr1,inf\n", "not a finite amount"),
+        ("ref,usd\nr1,1e20\n", "cannot be that of one call"),
         (b"\xff\xfe\x00", "cannot be read as CSV"),
     ],
 )
@@ -408,7 +418,7 @@ def test_an_export_that_cannot_be_read(tmp_path: Path, text: str | bytes, reason
 
 def test_times_and_tokens_that_are_none(tmp_path: Path) -> None:
     """A value that is no time or no number is an error with its line."""
-    for row in ("yesterday,gpt,1", "2026-11-22,gpt,many", "nan,gpt,1"):
+    for row in ("yesterday,gpt,1", "2026-11-22,gpt,many", "2026-11-22,gpt,-1", "nan,gpt,1"):
         with pytest.raises(InvalidRequest, match=r"export\.csv:2"):
             read(tmp_path, f"t,m,p,c\n{row},0.1\n", "time=t,model=m,prompt=p,completion=p,cost=c")
     with pytest.raises(InvalidRequest, match="cannot be read"):
