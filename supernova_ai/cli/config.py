@@ -9,6 +9,7 @@ import yaml
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
+from supernova_ai.config.fields import mask
 
 app = typer.Typer(help="The configuration in force.", no_args_is_help=True)
 
@@ -22,6 +23,7 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
             {
                 "version": loaded.version,
                 "sources": loaded.sources,
+                "database": mask(loaded.database),
                 "config": loaded.config.shown(),
                 "origins": loaded.origins,
             }
@@ -30,6 +32,7 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
     typer.echo(f"# version {loaded.version}, from (strongest first):")
     for source in loaded.sources:
         typer.echo(f"#   {source}")
+    typer.echo(f"# the database is {mask(loaded.database)}")
     typer.echo(yaml.safe_dump(loaded.config.shown(), sort_keys=False, allow_unicode=True), nl=False)
 
 

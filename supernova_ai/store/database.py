@@ -37,6 +37,7 @@ class Store:
 
     def __init__(self, where: str | Path) -> None:
         self.where = str(where)
+        self._shown = _without_password(self.where)
         self.now = Clock()
         try:
             if "://" in self.where and not self.where.startswith("sqlite:"):
@@ -46,8 +47,8 @@ class Store:
                 self._database = _open_sqlite(path)
             self.id: str = self.read(self._get_to_know)
         except (PeeweeException, OSError) as error:
-            raise explain(error) from error
-        self._writer = Writer(self._database)
+            raise explain(error, self._shown) from error
+        self._writer = Writer(self._database, self._shown)
 
     def write(self, operation: Callable[[Database], T]) -> Future[T]:
         """Run the operation in the writer's next transaction; the future is done once it is durable."""
@@ -63,7 +64,7 @@ class Store:
             with self._database.connection_context():
                 return operation(self._database)
         except PeeweeException as error:
-            raise explain(error) from error
+            raise explain(error, self._shown) from error
 
     @property
     def closed(self) -> bool:
@@ -83,6 +84,11 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _without_password(where: str) -> str:
+    scheme, is_url, rest = where.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if is_url else where
 
 
 def _open_sqlite(path: Path) -> SqliteDatabase:

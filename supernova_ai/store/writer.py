@@ -36,10 +36,14 @@ class Writer:
     Operations that arrive together share one transaction, each inside a savepoint: one that raises is undone
     alone, a broken connection fails them all. A future is done only after the commit, so what it
     acknowledges is durable.
+
+    Args:
+        where: what its errors call the database.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, where: str) -> None:
         self._database = database
+        self._where = where
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -105,7 +109,7 @@ class Writer:
             with self._database.atomic():
                 outcomes = [self._attempt(job.operation) for job in batch]
         except BaseException as error:
-            failure = explain(error)
+            failure = explain(error, self._where)
             log.warning("store.commit.failed", operations=len(batch), error=str(failure))
             self._reconnect()
             outcomes = [(None, failure)] * len(batch)
@@ -122,7 +126,7 @@ class Writer:
         except (OperationalError, InterfaceError, InternalError):
             raise  # the transaction may be gone: the whole batch fails
         except BaseException as error:
-            return None, explain(error)
+            return None, explain(error, self._where)
 
     def _reconnect(self) -> None:
         try:
@@ -156,7 +160,7 @@ def _after_fork() -> None:
         writer._lock.release()
 
 
-def explain(error: BaseException) -> BaseException:
+def explain(error: BaseException, where: str) -> BaseException:
     """Turn a database error into a ``StoreError`` that says what to do; leave others as they are.
 
     The driver's own reason may hide in ``__context__``: after a full disk peewee complains of the rollback.
@@ -170,7 +174,7 @@ def explain(error: BaseException) -> BaseException:
         cause = cause.__cause__ or cause.__context__
     text = " ".join(" / ".join(dict.fromkeys(reasons)).split())
     remedy = next((cure for sign, cure in _REMEDIES.items() if sign in text.lower()), "See the reason above")
-    failure = StoreError(f"the database could not be used: {text}. {remedy}.")
+    failure = StoreError(f"the database could not be used ({where}): {text}. {remedy}.")
     failure.__cause__ = error
     return failure
 
@@ -178,6 +182,7 @@ def explain(error: BaseException) -> BaseException:
 _DISK_FULL = "Free some space on its disk; nothing was half-written"
 _BROKEN = "Try again: the next write connects anew"
 _SERVER = "Start the server, or correct its address, database, user and password in 'database'"
+_NO_FOLDER = "A file is where its folder must be: set SUPERNOVA_HOME or 'database' to another place"
 _REMEDIES = {
     "disk is full": _DISK_FULL,
     "no space left": _DISK_FULL,
@@ -193,7 +198,11 @@ _REMEDIES = {
     "connection is lost": _BROKEN,
     "readonly": "Make the file and its folder writable by this user, or set 'database' to another place",
     "unable to open": "Make its folder exist and be writable, or set 'database' to another place",
-    "permission denied": "Make its folder writable by this user, or set SUPERNOVA_HOME to another place",
+    "permission denied": "Make its folder writable by this user, and the file if it is there; or set "
+    "SUPERNOVA_HOME to another place",
+    "file exists": _NO_FOLDER,
+    "not a directory": _NO_FOLDER,
+    "is a directory": "Set 'database' to a file, not a folder",
     "read-only file system": "Set SUPERNOVA_HOME to a folder on a writable disk",
     "not a database": "The file is not a SQLite database: restore a backup, or set 'database' to another",
     "malformed": "The file is damaged: restore a backup",

@@ -35,6 +35,8 @@ def test_show_says_where_it_came_from(supernova: Supernova, folder: Path) -> Non
     assert shown["origins"]["streaming"] == "nova.yaml:1"
     assert shown["origins"]["routing.retries"] == "built-in defaults"
     assert shown["version"] in text
+    assert shown["database"].endswith("supernova.db")
+    assert f"# the database is {shown['database']}" in text.splitlines()
 
 
 def test_show_hides_secrets(supernova: Supernova, folder: Path) -> None:

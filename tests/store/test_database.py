@@ -109,8 +109,11 @@ def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
     """Another file under the database's name is an error with its remedy, and stays as it is."""
     path.parent.mkdir()
     path.write_text("Dear diary, today I bought at the top.\n" * 50)
-    with pytest.raises(StoreError, match="not a SQLite database: restore a backup, or set 'database'"):
+    with pytest.raises(
+        StoreError, match="not a SQLite database: restore a backup, or set 'database'"
+    ) as caught:
         Store(path)
+    assert str(path) in str(caught.value)
     assert path.read_text().startswith("Dear diary")
 
 
@@ -118,6 +121,14 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
     """A folder given as the database is a StoreError that names it."""
     with pytest.raises(StoreError, match=f"{tmp_path.name}"):
         Store(tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder_says_what_to_do(tmp_path: Path) -> None:
+    """A file where the folder must be is a StoreError that says what to set."""
+    (tmp_path / "home").write_text("a file")
+    for place in ("home/supernova.db", "home/deeper/supernova.db"):
+        with pytest.raises(StoreError, match="A file is where its folder must be: set SUPERNOVA_HOME"):
+            Store(tmp_path / place)
 
 
 @pytest.fixture
@@ -166,7 +177,10 @@ def test_a_read_only_file_says_what_to_do(folder: Path) -> None:
         put("row", store)
     for file in folder.iterdir():
         file.chmod(0o444)
-    with ordinary_user(), pytest.raises(StoreError, match="Make its folder writable by this user"):
+    with (
+        ordinary_user(),
+        pytest.raises(StoreError, match="Make its folder writable by this user, and the file"),
+    ):
         Store(path)
     for file in folder.iterdir():
         file.chmod(0o600)
@@ -176,8 +190,9 @@ def test_a_read_only_file_says_what_to_do(folder: Path) -> None:
 
 def test_a_read_that_fails_is_a_store_error(store: Store) -> None:
     """A database error while reading is a StoreError, and the next read works."""
-    with pytest.raises(StoreError, match="nowhere"):
+    with pytest.raises(StoreError, match="nowhere") as caught:
         store.read(lambda database: database.execute_sql("SELECT * FROM nowhere"))
+    assert store.where.partition("?")[0] in str(caught.value)
     assert names(store) == {"store"}
 
 

@@ -104,9 +104,12 @@ def test_a_file_keeps_this_machines_time(path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_says_what_to_do() -> None:
-    """Nothing listening is a StoreError that says what to check."""
-    with pytest.raises(StoreError, match=r"Connection refused.* Start the server, or correct its address"):
+    """Nothing listening is a StoreError that names the address, not the user, and says what to check."""
+    with pytest.raises(
+        StoreError, match=r"Connection refused.* Start the server, or correct its address"
+    ) as caught:
         Store(URL)
+    assert str(caught.value).startswith("the database could not be used (postgresql://127.0.0.1:1/nowhere): ")
 
 
 def test_a_wrong_url_does_not_show_its_password() -> None:
