@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from supernova_ai.complexity import TIER_OF, estimate
 from supernova_ai.config import Routing
+from supernova_ai.config.fields import nearest
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import decimal
 from supernova_ai.prompts import Template
@@ -37,16 +38,22 @@ def build(
     model: str | None = None,
     cache: bool = True,
     metadata: Mapping[str, str] | None = None,
+    **unknown: object,
 ) -> Request:
     """Check every argument of a call and make the frozen request.
 
     Args:
         template: the prompt, which ``values`` are put into.
         task: None takes the prompt's own.
+        unknown: options that there are not.
 
     Raises:
         InvalidRequest: an argument is wrong; the message names it.
     """
+    for name in unknown:
+        known = [*(build.__kwdefaults__ or ()), "attachments", "on_token", "streaming"]
+        near = nearest(name, known) or f" There are: {', '.join(sorted(known))}."
+        raise InvalidRequest(f"there is no option {name!r}.{near}")
     kinds = {variable.name: variable.type for variable in template.variables}
     for name, value in values.items():
         if kinds.get(name) == "text" and not (isinstance(value, str) and value.strip()):

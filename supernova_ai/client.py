@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -104,7 +105,8 @@ class Supernova:
             message: what to answer; not empty.
             user_id: whose budget and history it counts to.
             streaming: let the answer come token by token; None takes it from the configuration.
-            on_token: called with each piece of text as it comes; implies ``streaming``.
+            on_token: called with each piece of text as it comes, and awaited if it is async; implies
+                ``streaming``.
             task: chat, analysis, summary or one of your own; it decides the tier unless an option does.
             attachments: images and PDF documents: the bytes, or paths.
             **options: tier (economy, standard or premium; also called quality), complexity (simple, moderate,
@@ -252,6 +254,8 @@ class Supernova:
     ) -> Reply:
         if streaming is None:
             streaming = self.config.streaming
+        if on_token is not None and not callable(on_token):
+            raise InvalidRequest(f"on_token must be a function of one text, not {on_token!r:.60}")
         if not (streaming or on_token):
             engine = await self._ready()
             async with taking as turn:
@@ -260,8 +264,8 @@ class Supernova:
                 return reply
         async with Stream(self._ready, taking) as tokens:
             async for token in tokens:
-                if on_token is not None:
-                    on_token(token)
+                if on_token is not None and inspect.isawaitable(waiting := on_token(token)):
+                    await waiting
         return tokens.reply
 
     @asynccontextmanager

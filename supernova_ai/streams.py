@@ -34,6 +34,7 @@ class Stream:
         self._source: AsyncGenerator[str | Reply, None] | None = None
         self._turn = asyncio.Lock()  # used on the engine's loop, where a cancelled step takes a while to end
         self._reply: Reply | None = None
+        self._opened = False
 
     @property
     def reply(self) -> Reply:
@@ -47,6 +48,9 @@ class Stream:
         return self._reply
 
     async def __aenter__(self) -> Stream:
+        if self._opened:
+            raise InvalidRequest("a stream is opened once: ask for another with stream(…)")
+        self._opened = True
         self._engine = await self._ready()
         self._taken = await self._taking.__aenter__()
         self._source = self._engine.stream(self._taken.request)

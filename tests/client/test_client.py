@@ -110,6 +110,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"user_id": "\udcff"}, "user_id holds half a character"),
     ({"session_id": ["s"]}, "session_id must be a text or a whole number"),
     ({"metadata": "screen"}, "metadata must be a mapping"),
+    ({"max_token": 9}, "there is no option 'max_token'. Did you mean 'max_tokens'?"),
+    ({"zz": 1}, "there is no option 'zz'. There are: attachments, cache, complexity"),
 ]
 
 

@@ -64,6 +64,37 @@ async def test_on_token_gets_every_piece(nova: Supernova) -> None:
     assert reply.content == "".join(pieces)
 
 
+async def test_async_on_token_is_awaited(nova: Supernova) -> None:
+    """A function that is async has done its work before the next piece comes."""
+    pieces: list[str] = []
+
+    async def send(token: str) -> None:
+        await asyncio.sleep(0)
+        pieces.append(token)
+
+    await nova.chat("What now?", on_token=send)
+    assert pieces == ["Diversify,", " always."]
+
+
+async def test_on_token_must_be_a_function(nova: Supernova, path: Path) -> None:
+    """What cannot be called is refused before anything is sent or spent."""
+    with pytest.raises(InvalidRequest, match="on_token must be a function of one text, not 'print'"):
+        await nova.chat("What now?", on_token="print")  # type: ignore[arg-type]
+    assert desk.attempts(path) == []
+
+
+async def test_a_stream_is_opened_once(nova: Supernova) -> None:
+    """A second time is refused, and the answer of the first is still there."""
+    stream = nova.stream("What now?")
+    async with stream:
+        with pytest.raises(InvalidRequest, match="a stream is opened once"):
+            await stream.__aenter__()
+        assert "".join([piece async for piece in stream]) == "Diversify, always."
+    with pytest.raises(InvalidRequest, match="a stream is opened once"):
+        await stream.__aenter__()
+    assert stream.reply.content == "Diversify, always."
+
+
 async def test_error_of_on_token_is_the_callers(slow: Supernova, path: Path) -> None:
     """What on_token raises reaches the caller, and the stream is settled at what was received."""
 
