@@ -30,8 +30,9 @@ def mask(text: str) -> str:
 
 def nearest(word: object, known: list[str]) -> str:
     """Return " Did you mean …?" with the known word nearest to this one, or nothing."""
-    found = get_close_matches(str(word), known, n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    small = {name.lower(): name for name in known}
+    found = get_close_matches(str(word).lower(), list(small), n=1)
+    return f" Did you mean {small[found[0]]!r}?" if found else ""
 
 
 def private(url: str) -> bool:
@@ -47,8 +48,12 @@ def private(url: str) -> bool:
 
 
 def _usd(value: Any) -> Decimal:
+    try:
+        amount = money.decimal(value)
+    except ValueError as error:
+        raise ValueError(f"{error}: write it as 5.00") from None
     # 50, 50.0 and "50.00" are one amount: written one way, so that they make one config version.
-    return money.decimal(value).normalize() + 0
+    return amount.normalize() + 0
 
 
 def _http_url(value: str) -> str:

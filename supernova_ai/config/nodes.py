@@ -102,6 +102,8 @@ def read_yaml(path: Path) -> tuple[Node, list[str]]:
         node = Node({}, str(path)) if root is None else _convert(loader, root, path, f"{path}:1", twice)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(_syntax(path, error)) from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested far deeper than any setting: write it flat") from None
     if node.value is None:
         node = Node({}, str(path))
     if not isinstance(node.value, dict):
@@ -147,4 +149,6 @@ def _syntax(path: Path, error: yaml.YAMLError | ValueError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
     reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{where}: not valid YAML: {reason}. Check the indentation, colons and quotes just before."
+    tab = r"'\t'" in reason
+    remedy = "Indent with spaces, not tabs" if tab else "Check the indentation, colons and quotes just before"
+    return f"{where}: not valid YAML: {reason}. {remedy}."

@@ -302,7 +302,7 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
     yield from _repeats(("budgets",), tuple(budget.name for budget in config.budgets), "name")
     for i, name in enumerate(routing.priority):
         if name not in providers:
-            hint = nearest(name, list(providers))
+            hint = nearest(name, list(providers)) or f" There are: {', '.join(providers)}."
             yield ("routing", "priority", i), name, f"must be one of 'providers'.{hint}"
     for name, provider in providers.items():
         at = ("providers", name)

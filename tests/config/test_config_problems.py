@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,8 @@ def complaint(**sources: Any) -> str:
         ("a: &x 1\nb: *x", ":2:4: not valid YAML: aliases (*name) are not supported"),
         ("routing:\n  retries: 1\n strategy: cost", ":3:2: not valid YAML"),
         ("routing: {retries: 1", ":1:21: not valid YAML"),
+        ("routing:\n\tretries: 1", ":2:1: not valid YAML: found character '\\t' that"),
+        ("routing:\n\tretries: 1", "Indent with spaces, not tabs."),
         ("a: !!python/object:os.system x", ":1:4: not valid YAML: could not determine a constructor"),
     ],
 )
@@ -141,6 +144,20 @@ def test_an_error_names_the_place_the_setting_the_value_and_the_remedy(
     message = complaint()
     assert line in message
     assert "config/supernova.yaml:" in message
+
+
+def test_a_file_nested_without_end_is_refused_by_name(write: Write) -> None:
+    """What is nested deeper than it can be read is an error as any other."""
+    write(BASE, "a: " + 3000 * "[")
+    assert complaint() == "config/supernova.yaml is nested far deeper than any setting: write it flat"
+
+
+def test_the_example_of_the_documentation_is_true(write: Write) -> None:
+    """What docs/configuration.md says of its wrong file is what is said of it."""
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    yaml, text = re.findall(r"```\w+\n(.*?)```", page.partition("## When something")[2], re.DOTALL)[:2]
+    write(BASE, yaml)
+    assert complaint() == text.strip()
 
 
 def test_every_problem_is_listed_at_once(write: Write) -> None:
@@ -167,13 +184,20 @@ def test_every_problem_is_listed_at_once(write: Write) -> None:
         (
             "LLM_PROVIDER",
             "OpenAI",
-            "LLM_PROVIDER: routing.priority[0] is 'OpenAI': must be one of 'providers'.",
+            "LLM_PROVIDER: routing.priority[0] is 'OpenAI': must be one of 'providers'. "
+            "Did you mean 'openai'?",
+        ),
+        (
+            "LLM_PROVIDER",
+            "acme",
+            "must be one of 'providers'. There are: openai, anthropic, ollama, huggingface.",
         ),
         ("LLM_PROVIDER_PRIORITY", "ollama,opnai", "LLM_PROVIDER_PRIORITY: routing.priority[1] is 'opnai'"),
         (
             "LLM_MONTHLY_COST_LIMIT",
             "$9",
-            "LLM_MONTHLY_COST_LIMIT: budgets[1].limit is '$9': '$9' is not an amount",
+            "LLM_MONTHLY_COST_LIMIT: budgets[1].limit is '$9': '$9' is not an amount of money: "
+            "write it as 5.00",
         ),
         (
             "OLLAMA_BASE_URL",
