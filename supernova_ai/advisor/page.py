@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -131,7 +131,10 @@ def listing(records: Sequence[Record]) -> Table:
     """Show records of advice, one per line."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("Record", "Given", "Symbol", "Action", "Conf.", "As of", "Words"):
-        table.add_column(title, justify="right" if title == "Conf." else "left", no_wrap=True)
+        # The id is there to be copied; on a narrow terminal the others give way.
+        whole = title in ("Record", "Action", "Conf.")
+        justify: Literal["left", "right"] = "right" if title == "Conf." else "left"
+        table.add_column(title, justify=justify, no_wrap=whole, overflow="fold")
     for record in records:
         view = View.of_record(record)
         given = datetime.fromtimestamp(record.created_ms / 1000).astimezone()

@@ -31,7 +31,7 @@ from supernova_ai.config.fields import (
     private,
 )
 from supernova_ai.secret import HIDDEN
-from supernova_ai.types import OnInterrupt, Tier
+from supernova_ai.types import PROBE, OnInterrupt, Tier
 
 
 class _Section(BaseModel):
@@ -315,6 +315,12 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
             remedy = "must be https, or on this machine; on a network you trust, set 'require_tls: false'"
             yield (*at, "api_base"), provider.api_base, remedy
     for i, budget in enumerate(config.budgets):
+        if budget.name == PROBE:
+            yield (
+                ("budgets", i, "name"),
+                budget.name,
+                "is taken: 'health.paid_limit' is the budget of that name",
+            )
         for scope, known in (("provider", list(providers)), ("task", list(routing.tasks))):
             value = getattr(budget, scope)
             if value is not None and value not in known:

@@ -1,10 +1,10 @@
-"""Whose attempt it was, and whether the provider is to blame for how it ended."""
+"""Whose attempt it was, and whether how it ended counts against the provider."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from supernova_ai.errors import ProviderError, RequestRejected
+from supernova_ai.errors import ProviderError, RequestRejected, VaultError
 
 NO_KEY = "no-key"
 """Stands for the slot where a provider takes no key."""
@@ -25,8 +25,8 @@ def _names(kind: type[Exception]) -> Iterator[str]:
         yield from _names(narrower)
 
 
-BLAMED = frozenset(_names(ProviderError)) - frozenset(_names(RequestRejected))
-"""The error classes that count against a provider.
+BLAMED = frozenset((*_names(ProviderError), *_names(VaultError))) - frozenset(_names(RequestRejected))
+"""The error classes that count against a provider: its own, and those of a key that does not open.
 
 Not those of a request that no provider would answer, of a caller who left, or of a process that died.
 """

@@ -48,14 +48,15 @@ def totals(rows: Iterable[Total]) -> Table:
     table = _table(
         "By provider and model",
         ("Provider, model",),
-        ("Attempts", "Settled", "Released", "Lost", "Open", "Tokens", "Cost"),
+        ("Attempts", "Settled\nreleased", "Lost\nopen", "Tokens in\nout", "Cost"),
     )
     for row in rows:
-        counts = (row.attempts, row.settled, row.released, row.lost, row.open)
         table.add_row(
             _cell(row.provider, row.model),
-            *(Text(str(count)) for count in counts),
-            Text(f"{row.prompt_tokens}+{row.completion_tokens}"),
+            Text(f"{row.attempts:,}"),
+            _cell(f"{row.settled:,}", f"{row.released:,}"),
+            _cell(f"{row.lost:,}", f"{row.open:,}"),
+            _cell(f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}"),
             _cell(show(row.cost), f"+ {show(row.held)} held" if row.held else None),
         )
     return table
@@ -119,6 +120,7 @@ def keys(rows: Iterable[KeyInfo]) -> Table:
         since = f"{row.created.astimezone():%Y-%m-%d %H:%M}"
         cells = (row.provider, row.slot, str(row.version), row.state, row.fingerprint, since)
         table.add_row(*map(Text, cells))
+    table.columns[4].no_wrap = True
     return table
 
 
@@ -203,7 +205,8 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right", overflow="fold")
+        # Names give way on a narrow terminal: an amount over two lines would be read as another.
+        table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     return table
 
 

@@ -48,6 +48,7 @@ def complaint(**sources: Any) -> str:
             ":2: routing.priority[1] is 'opnai': must be one of 'providers'.",
         ),
         ("routing: {priority: [ollama, ollama]}", "routing.priority[1] is 'ollama': must not be there twice"),
+        ("budgets: [{name: probe, limit: 1, per: day}]", "budgets[0].name is 'probe': is taken"),
         (
             "routing: {degrade: [premium, chep]}",
             "routing.degrade[1] is 'chep': must be 'economy', 'standard' or",

@@ -17,10 +17,13 @@ from supernova_ai.health import deployment_id, is_blamed
         "ProviderUnavailable",
         "ModelNotFound",
         "StreamInterrupted",
+        "KeyCorrupt",
+        "KeyNotFound",
+        "MasterKeyError",
     ],
 )
 def test_what_counts_against_a_provider(error: str) -> None:
-    """That it refused the key, asks for less, was slow, down, without the model, or broke off."""
+    """That it refused the key, asks for less, was slow, down, without the model, broke off, or has no key."""
     assert is_blamed(error)
 
 
