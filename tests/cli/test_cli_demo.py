@@ -30,7 +30,7 @@ def test_demo(script: str, tmp_path: Path, supernova_home: Path) -> None:
     assert len(tokens) == 2
     assert all(int(prompt) > 10 and int(completion) > 0 for prompt, completion in tokens)
     assert max(map(len, table.splitlines())) <= 80
-    assert "sk-" not in shown
+    assert not re.search(r"\bsk-", shown)  # a key, and no "risk-free" that the model may tell of
     assert list(temporary.iterdir()) == []
     assert not supernova_home.exists()
 
@@ -55,5 +55,5 @@ def test_demo_of_an_outage(script: str, tmp_path: Path, supernova_home: Path) ->
     assert " open " in down
     assert " open " not in back
     assert "— openai (answered)" in back
-    assert "sk-" not in shown
+    assert not re.search(r"\bsk-", shown)  # a key, and no "risk-free" that the model may tell of
     assert not supernova_home.exists()
