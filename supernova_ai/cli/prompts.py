@@ -32,10 +32,10 @@ def list_(config: ConfigPath = None, json: AsJson = False) -> None:
             ]
         )
         return
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     for heading in ("Name", "Version", "Task", "Hash"):
-        table.add_column(heading, no_wrap=heading != "Task")
-    table.add_column("Source", overflow="fold", min_width=len("built-in"))
+        table.add_column(heading, no_wrap=heading != "Task", overflow="fold")
+    table.add_column("Source", overflow="fold")
     for t in templates:
         task = f"{t.task}, {t.tier}" if t.tier else t.task
         table.add_row(t.name, str(t.version), task, t.hash, escape(t.source))

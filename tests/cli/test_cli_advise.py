@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supernova_ai.cli import options
 from supernova_ai.testing import StubProvider
 from tests.advisor.sample import CSV, GOOD
 from tests.cli.conftest import KEY, Supernova
@@ -88,6 +89,9 @@ def test_records_are_listed_and_shown(given: str, supernova: Supernova) -> None:
         .json["content"]["computed"]["as_of"]
         .startswith("2026-11-20")
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options.console, "_width", 50)
+        assert given[:8] in supernova("advice", "list").out  # to be copied, however narrow the terminal
     assert [row["id"] for row in supernova("advice", "list", "--user", "ann", "--json").json] == [given]
     assert supernova("advice", "list", "--symbol", "MSFT").out == "no advice was recorded\n"
     assert supernova("advice", "show", "ffff-none").code == 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from supernova_ai import config as configuration
+from supernova_ai.cli import options
 from supernova_ai.ledger import End, Entry, Ledger
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
@@ -87,6 +88,19 @@ def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, spend: Spe
         assert whole in result.out
     assert "$0.00003885" in result.out
     assert "…" not in result.out
+
+
+def test_a_narrow_terminal_splits_no_amount(
+    supernova: Supernova, spend: Spend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In 60 columns names give way, and every amount and number is on one line."""
+    monkeypatch.setattr(options.console, "_width", 60)
+    spend("two", _settled(38_850), provider="openai", model="a-model-with-a-very-long-name")
+    out = supernova("costs").out
+    assert max(map(len, out.splitlines())) <= 60
+    assert "…" not in out
+    for whole in ("$0.00003885", "$49.99996115", "$1,000.00", "39", "55"):
+        assert whole in out
 
 
 def test_users_may_be_called_anything(supernova: Supernova, spend: Spend, folder: Path) -> None:
