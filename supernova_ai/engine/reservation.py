@@ -18,7 +18,6 @@ from supernova_ai.engine import pricing
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.entries import entry_of
-from supernova_ai.engine.pricing import Price
 from supernova_ai.errors import (
     BudgetExceeded,
     KeyNotFound,
@@ -143,7 +142,7 @@ class Reservations:
     def _hold(self, database: Database, call: Call, deployment: Deployment, max_tokens: int) -> Hold:
         """Hold the most the attempt can cost, refusing what no limit could be kept for."""
         request = call.request
-        amount = self._bound(call, deployment, deployment.price, max_tokens)
+        amount = self._bound(call, deployment, max_tokens)
         if deployment.price is not None:
             self._check_cap(call, amount)
         elif request.max_cost is not None or self._ledger.is_bounded(
@@ -199,7 +198,7 @@ class Reservations:
         """Return the refusal that tells the caller most: money before prices before keys."""
         exceeded = [refusal for refusal in refusals if isinstance(refusal, BudgetExceeded)]
         for refusal, (deployment, _) in zip(exceeded, short, strict=True):
-            least = self._bound(call, deployment, deployment.price, self._least(call))
+            least = self._bound(call, deployment, self._least(call))
             refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
         unpriced = [refusal for refusal in refusals if isinstance(refusal, PriceUnknown)]
         first = [*sorted(exceeded, key=lambda refusal: not refusal.temporary), *unpriced][:1]
@@ -208,5 +207,6 @@ class Reservations:
     def _least(self, call: Call) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)
 
-    def _bound(self, call: Call, deployment: Deployment, price: Price | None, max_tokens: int) -> int:
+    def _bound(self, call: Call, deployment: Deployment, max_tokens: int) -> int:
+        price = deployment.price
         return 0 if price is None else price.bound(pricing.bound(call.request, deployment.model), max_tokens)
