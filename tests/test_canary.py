@@ -25,6 +25,7 @@ from supernova_ai import Supernova, SupernovaError
 from supernova_ai.cli import main
 from supernova_ai.testing import Answer, Failure, Hang, Reset, Step, StubProvider
 from tests.evidence import Evidence, chain
+from tests.waiting import SENT_S
 
 CANARY = "Canary7f3a9d5e1b"
 # The first key has no shape that a redactor could know it by. OpenAI comes last: what its client logs of a
@@ -126,7 +127,7 @@ async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Fa
             found.show(await ask())
             for step in steps:
                 stub.script.append(step)
-                await failing(found, partial(ask, timeout=0.3) if step == Hang() else ask)
+                await failing(found, partial(ask, timeout=SENT_S) if step == Hang() else ask)
         stub.reply = Answer("Diversify, always.", gate=Event())
         async with nova.stream("What now?") as stream:
             await anext(stream)

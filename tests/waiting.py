@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+SENT_S = 1.0  # in this time a request has reached the stub: what is given up after it was sent
 _PATIENCE_S = 60.0
 _LOOK_AGAIN_S = 0.01
 

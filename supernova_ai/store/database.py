@@ -41,7 +41,7 @@ class Store:
         self.now = Clock()
         try:
             if "://" in self.where and not self.where.startswith("sqlite:"):
-                self._database: Database = _open_postgres(self.where)
+                self._database: Database = _open_postgres(self.where, self._shown)
             else:
                 path = Path(self.where.removeprefix("sqlite:///")).expanduser()
                 self._database = _open_sqlite(path)
@@ -104,28 +104,28 @@ def _open_sqlite(path: Path) -> SqliteDatabase:
             pragmas={"journal_mode": "wal", "synchronous": "full"},
         )
         with database.connection_context():
-            _migrate(database)
+            _migrate(database, str(path))
     return database
 
 
-def _open_postgres(url: str) -> Postgres:
+def _open_postgres(url: str, shown: str) -> Postgres:
     scheme, _, rest = url.partition("://")
     if scheme not in ("postgres", "postgresql"):
         raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
     database = Postgres(f"postgresql://{rest}")
     # One transaction for all migrations: it waits for another machine that is at the same.
     with database.connection_context(), database.atomic():
-        _migrate(database)
+        _migrate(database, shown)
     return database
 
 
-def _migrate(database: Database) -> None:
+def _migrate(database: Database, shown: str) -> None:
     runner = Runner(database, str(_MIGRATIONS))
     unknown = sorted(row.name for row in runner.status() if row.path is None)
     if unknown:
         raise SchemaTooNew(
-            f"the database was written by a newer version of supernova-ai (it has {', '.join(unknown)}): "
-            f"upgrade the package, or set 'database' to another place"
+            f"the database {shown} was written by a newer version of supernova-ai "
+            f"(it has {', '.join(unknown)}): upgrade the package, or set 'database' to another place"
         )
     runner.up()
 

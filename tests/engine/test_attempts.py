@@ -22,6 +22,7 @@ from supernova_ai import (
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Failure, Hang, Reset, StubProvider, closed_port
 from supernova_ai.types import Usage
+from tests.waiting import SENT_S
 
 REFUSALS: dict[int, type[ProviderError]] = {
     400: RequestRejected,
@@ -108,7 +109,7 @@ async def test_silence_is_lost(ask: Ask, stub_provider: Stub, attempts: Rows, ba
     """A provider that never answers is given up after its timeout, and its hold stays counted."""
     stub = stub_provider(Hang())
     with pytest.raises(ProviderTimeout) as raised:
-        await ask(stub.url, timeout={"total": 0.2, "first_token": 0.2, "between_tokens": 0.2})
+        await ask(stub.url, timeout={"total": SENT_S, "first_token": SENT_S})
     assert raised.value.status is None
     (row,) = attempts()
     assert (row.state, row.error) == ("lost", "ProviderTimeout")

@@ -15,6 +15,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Window
 from supernova_ai.testing import Failure, Hang, Reset, Step, StubProvider, closed_port
 from tests import desk
+from tests.waiting import SENT_S
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -68,7 +69,7 @@ async def test_unreachable_and_silent_providers_are_passed_over(
                 "openai": f"http://127.0.0.1:{port}",
                 "anthropic": {
                     "url": silent.url,
-                    "timeout": {"total": 0.2, "first_token": 0.2, "between_tokens": 0.2},
+                    "timeout": {"total": SENT_S, "first_token": SENT_S},
                 },
                 "huggingface": good.url,
             }

@@ -20,7 +20,7 @@ from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Failure, Hang, StubProvider, closed_port
 from supernova_ai.types import Usage
 from tests import desk
-from tests.waiting import until
+from tests.waiting import SENT_S, until
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -181,7 +181,7 @@ async def test_cheaper_tier_has_limits_of_its_own(
 async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open, stub_provider: Stub) -> None:
     """However an attempt ends, its place among the requests at once is free again."""
     stub = stub_provider("Diversify.", script=[step] * 2)
-    openai = {"url": stub.url, "limits": {"parallel": 1}, "timeout": {"total": 0.3, "first_token": 0.3}}
+    openai = {"url": stub.url, "limits": {"parallel": 1}, "timeout": {"total": SENT_S, "first_token": SENT_S}}
     nova = open_nova({"openai": openai}, routing={"wait": 0.0, "breaker": {"failures": 9, "cooldown": 1}})
     for streaming in (False, True):
         with pytest.raises(Exception, match="openai failed"):

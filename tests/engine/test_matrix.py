@@ -17,14 +17,14 @@ from supernova_ai.testing import TOXINS, StubProvider
 from tests import desk
 from tests.leaks import leaving_nothing
 from tests.telling import rest_of, telling
-from tests.waiting import until
+from tests.waiting import SENT_S, until
 
 pytestmark = pytest.mark.no_cover  # three hundred times the same lines; other tests reach them
 
 PROVIDERS = ("openai", "anthropic", "ollama", "huggingface")
 TEXT = "Buy 1 share, wait 2 years, pay 3 fees, mind 4 risks, and sleep 5 nights."
 
-QUICK = {"first_token": 0.3, "between_tokens": 0.15, "total": 0.3}
+QUICK = {"first_token": SENT_S, "between_tokens": 0.15, "total": SENT_S}
 SILENT = {"hang_before_headers", "hang_after_headers", "hang_midway", "slow_drip"}
 DEADLINE = 20.0
 MOST_MEMORY = 100 * 2**20

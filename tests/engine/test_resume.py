@@ -21,7 +21,7 @@ Balance = Callable[[], tuple[int, int, int]]
 
 TEXT = "Buy low and sell high, but keep 3.5 % in cash."
 SAID = "Buy low"
-IMPATIENT = {"first_token": 30, "between_tokens": 0.2}
+IMPATIENT = {"first_token": 30, "between_tokens": 0.5}
 
 BREAKS: dict[str, Step] = {
     "reset": Reset(2, TEXT),

@@ -13,6 +13,7 @@ import pytest
 
 from supernova_ai.testing import Answer, Failure, Hang, Reset, StubProvider
 from supernova_ai.types import Usage
+from tests.waiting import SENT_S
 
 Make = Callable[..., StubProvider]
 
@@ -171,7 +172,7 @@ async def test_hang_times_out(stub_provider: Make, dialect: Dialect) -> None:
     """A provider that hangs is a timeout for the caller."""
     stub = stub_provider(Hang())
     with pytest.raises(litellm.Timeout):
-        await ask(stub, dialect, timeout=0.2)
+        await ask(stub, dialect, timeout=SENT_S)
     assert len(stub.requests) == 1
 
 
