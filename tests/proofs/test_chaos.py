@@ -18,6 +18,7 @@ from tests import desk
 from tests.leaks import leaving_nothing, resident_bytes
 from tests.proofs.calls import attempts, check
 from tests.telling import rest_of, said_before, telling
+from tests.waiting import until
 
 # Read here: the test itself does not see the environment's SUPERNOVA_*.
 SECONDS = float(os.environ.get("SUPERNOVA_CHAOS_SECONDS") or (120 if os.environ.get("CI") else 15))
@@ -29,6 +30,7 @@ TIMEOUT = {"first_token": 3, "between_tokens": 3, "total": 5, "adaptive": False}
 PATIENCE = {"breaker": {"failures": 3, "cooldown": 0.3}, "retries": 8, "wait": 6}
 STRATEGIES = ("priority", "round_robin", "latency", "cost")
 WORDS = 12
+REQUESTS_A_SECOND = 60  # what there are at least between two turns of the world
 
 # Not those after which the caller is to blame, nor floods, which have proofs of their own.
 _NOT_HERE = {"http_400", "content_refused", "credit_spent", "flood", "endless_flood"}
@@ -68,10 +70,16 @@ class World:
     async def turn(self) -> None:
         """Let another be well, after both were for a while."""
         for provider in cycle([*PROVIDERS[1:], PROVIDERS[0]]):
-            await asyncio.sleep(self.chance.uniform(0.5, 1.5))
+            await self._while(self.chance.uniform(0.5, 1.5))
             self.well.add(provider)
-            await asyncio.sleep(self.chance.uniform(0.2, 0.5))
+            await self._while(self.chance.uniform(0.2, 0.5))
             self.well = {provider}
+
+    async def _while(self, seconds: float) -> None:
+        """Let time pass, and on a slow machine some more: the world must not turn with every request."""
+        enough = self.received + REQUESTS_A_SECOND * seconds
+        await asyncio.sleep(seconds)
+        await until(lambda: self.received >= enough)
 
 
 @dataclass
