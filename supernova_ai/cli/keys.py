@@ -97,10 +97,10 @@ def remove(
 
 @app.command("import-env")
 def import_env(config: ConfigPath = None) -> None:
-    """Move the keys of the environment and .env into the vault; the variables stay for you to delete."""
+    """Copy the keys of the environment and .env into the vault; the variables stay for you to delete."""
     loaded = configuration.load(config)
     with _vault(loaded) as vault:
-        added = import_environment(
+        added, kept = import_environment(
             vault,
             configuration.read_environ(),
             loaded.config.providers,
@@ -108,10 +108,14 @@ def import_env(config: ConfigPath = None) -> None:
         )
     for info in added:
         typer.echo(f"imported {info.provider} {info.slot}, fingerprint {info.fingerprint}")
-    if not added:
-        typer.echo("nothing to import: no key variable is set, or the vault has them all")
-    else:
+    for name in kept:
+        typer.echo(
+            f"{name} is not the key in the vault, which stays: 'supernova keys add' replaces it", err=True
+        )
+    if added:
         typer.echo("Now delete them from .env or your shell: the vault is used first.")
+    elif not kept:
+        typer.echo("nothing to import: no key variable is set, or the vault has them all")
 
 
 @app.command()

@@ -116,3 +116,4 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 NotifyUrl = Annotated[str, AfterValidator(_notify_url)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+unquoted_off = BeforeValidator(lambda value: "off" if value is False else value)  # YAML reads off as false

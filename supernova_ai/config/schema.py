@@ -29,6 +29,7 @@ from supernova_ai.config.fields import (
     nearest,
     notify_name,
     private,
+    unquoted_off,
 )
 from supernova_ai.secret import HIDDEN
 from supernova_ai.types import PROBE, OnInterrupt, Tier
@@ -117,7 +118,7 @@ class Health(_Section):
     ``paid`` probes ask for one token where a free one would tell nothing, up to ``paid_limit`` USD a day.
     """
 
-    probes: Literal["off", "free", "paid"] = "free"
+    probes: Annotated[Literal["off", "free", "paid"], unquoted_off] = "free"
     every: Seconds = 60
     idle: Seconds = 900
     paid_limit: Usd = Decimal("0.05")
@@ -126,14 +127,9 @@ class Health(_Section):
 class Cache(_Section):
     """Where answers are kept, for how many seconds, and whether one user is given another's."""
 
-    type: Literal["off", "memory", "disk", "redis"] = "off"
+    type: Annotated[Literal["off", "memory", "disk", "redis"], unquoted_off] = "off"
     ttl: Annotated[int, Field(strict=True, ge=1, le=31_536_000)] = 3600
     shared: bool = False
-
-    @field_validator("type", mode="before")
-    @classmethod
-    def _no_is_off(cls, value: object) -> object:
-        return "off" if value is False else value  # YAML reads off, unquoted, as false
 
 
 class Budget(_Section):

@@ -101,11 +101,14 @@ def import_environment(
     providers: Iterable[str] = PROVIDERS,
     *,
     elsewhere: Collection[str] = (),
-) -> list[KeyInfo]:
-    """Add the keys that the environment holds to the vault; return those that it did not have yet.
+) -> tuple[list[KeyInfo], list[str]]:
+    """Add the keys that the environment holds to the vault, where it has none.
 
     Every key is checked before the first is added. The variables stay as they are: nothing here can remove
     them from the file or shell they came from.
+
+    Returns:
+        what was added, and the variables whose slot has another key: it may be the newer one, and stays.
 
     Args:
         elsewhere: as for ``KeySource``.
@@ -121,15 +124,12 @@ def import_environment(
             formats.check(provider, secret, elsewhere=provider in elsewhere)
         except KeyFormatError as error:
             raise KeyFormatError(f"{name} cannot be imported, so nothing was: {error}") from None
-    return [
-        vault.add(provider, slot, secret, imported_from=name, elsewhere=provider in elsewhere)
-        for provider, slot, name, secret in found
-        if not _holds(vault, provider, slot, secret)
-    ]
-
-
-def _holds(vault: Vault, provider: str, slot: str, secret: Secret) -> bool:
-    try:
-        return vault.reveal(provider, slot).reveal() == secret.reveal()
-    except (KeyNotFound, KeyCorrupt):
-        return False
+    added, kept = [], []
+    for provider, slot, name, secret in found:
+        try:
+            if vault.reveal(provider, slot).reveal() != secret.reveal():
+                kept.append(name)
+        except (KeyNotFound, KeyCorrupt):
+            info = vault.add(provider, slot, secret, imported_from=name, elsewhere=provider in elsewhere)
+            added.append(info)
+    return added, kept

@@ -224,6 +224,8 @@ def test_import_env(supernova: Supernova, folder: Path, monkeypatch: pytest.Monk
     assert "delete them from .env or your shell" in first.out
     assert "0123456789abcdef" not in first.out
     assert "nothing to import" in supernova("keys", "import-env", "--config", "nova.yaml").out
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}-older")
+    assert "OPENAI_API_KEY is not the key in the vault" in supernova("keys", "import-env").err
 
 
 def test_audit_lists_what_happened(supernova: Supernova) -> None:

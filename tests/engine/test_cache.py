@@ -259,6 +259,7 @@ def test_redis_needs_an_address() -> None:
 def test_off_needs_no_quotes() -> None:
     """YAML reads an unquoted off as false, and it is off all the same."""
     assert Config.model_validate({"cache": {"type": False}}).cache == Cache()
+    assert Config.model_validate({"health": {"probes": False}}).health.probes == "off"
 
 
 async def test_missing_driver_says_what_to_install(

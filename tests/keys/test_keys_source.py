@@ -119,7 +119,7 @@ def test_key_of_another_server_may_look_like_anything(vault: Vault, store: Store
     with pytest.raises(KeyNotFound, match="OPENAI_API_KEY_BACKUP is not used"):
         ask(store, keys, "openai", "backup")
     del environ["OPENAI_API_KEY_BACKUP"]
-    (info,) = import_environment(vault, environ, elsewhere={"openai"})
+    ((info,), _) = import_environment(vault, environ, elsewhere={"openai"})
     assert vault.reveal("openai", "primary").reveal() == "local-00000001"
     assert info.provider == "openai"
 
@@ -127,7 +127,7 @@ def test_key_of_another_server_may_look_like_anything(vault: Vault, store: Store
 def test_import_moves_keys_into_the_vault(vault: Vault, store: Store) -> None:
     """Import adds every key of the environment, audits each with its variable, and the source uses them."""
     environ = {"OPENAI_API_KEY": KEY, "HUGGINGFACE_API_TOKEN_BACKUP": "hf_00000001"}
-    infos = import_environment(vault, environ)
+    infos, _ = import_environment(vault, environ)
     assert infos == vault.list()[::-1]
     imported = [event for event in vault.audit_events() if event.event == "key.imported"]
     assert [event.subject for event in imported] == ["openai/primary", "huggingface/backup"]
@@ -136,11 +136,12 @@ def test_import_moves_keys_into_the_vault(vault: Vault, store: Store) -> None:
     assert vault.verify_audit().ok
 
 
-def test_import_again_adds_only_what_changed(vault: Vault) -> None:
-    """A key the vault holds already is not added again; a changed one becomes the next version."""
+def test_import_again_replaces_nothing(vault: Vault) -> None:
+    """A key the vault holds already is not added again; another one there stays, and is told."""
     import_environment(vault, {"OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY}, ["openai", "groq"])
     again = import_environment(vault, {"OPENAI_API_KEY": OTHER, "GROQ_API_KEY": KEY}, ["openai", "groq"])
-    assert [(info.provider, info.version) for info in again] == [("openai", 2)]
+    assert again == ([], ["OPENAI_API_KEY"])
+    assert vault.reveal("openai", "primary").reveal() == KEY
 
 
 def test_import_is_all_or_nothing_on_wrong_keys(vault: Vault) -> None:
@@ -156,4 +157,4 @@ def test_import_of_nothing_needs_no_master(store: Store) -> None:
     def refuse() -> MasterKey:
         raise AssertionError("the master was asked for")
 
-    assert import_environment(Vault(store, refuse), {}) == []
+    assert import_environment(Vault(store, refuse), {}) == ([], [])
