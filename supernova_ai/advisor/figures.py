@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
 from supernova_ai.advisor.bars import History
 from supernova_ai.advisor.facts import Fact, Unit
@@ -67,15 +66,13 @@ def figures(
     for name, (label, unit, source) in _INDICATORS.items():
         value: float | None = getattr(seen, name)
         if value is not None:
-            yield _figure(name, label, value, unit, source, last, currency)
+            yield _figure(name, label, value, unit, source, currency)
     if seen.atr_14 is not None:
         share = seen.atr_14 / seen.close
         yield _figure(
-            "atr_percent", "ATR percent (14)", share, "percent", "ATR (14) over the close", last, currency
+            "atr_percent", "ATR percent (14)", share, "percent", "ATR (14) over the close", currency
         )
 
 
-def _figure(name: str, label: str, value: float, unit: Unit, source: str, last: date, currency: str) -> Fact:
-    return Fact(
-        name, label, value * 100 if unit == "percent" else value, unit, f"{source}, to {last}", currency
-    )
+def _figure(name: str, label: str, value: float, unit: Unit, source: str, currency: str) -> Fact:
+    return Fact(name, label, value * 100 if unit == "percent" else value, unit, source, currency)

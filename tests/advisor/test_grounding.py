@@ -138,7 +138,7 @@ def test_what_does_not_follow_is_a_violation(line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "verdict", "source"),
     [
-        ("It closed at $187.46.", "grounded", "close, the close of the last bar, to 2026-11-20"),
+        ("It closed at $187.46.", "grounded", "close, the close of the last bar"),
         ("The gap to the 50-day average is $7.33.", "grounded", "close − sma_50"),
         ("It trades 4.1 % above its 50-day average.", "grounded", "(close − sma_50) ÷ sma_50"),
         ("The RSI (14) is 25.1.", "contradicted", "RSI (14) is 62.3"),
