@@ -52,7 +52,7 @@ class StubProvider:
         """The requests that were no probes."""
         return [request for request in list(self.requests) if request.method != "GET"]
 
-    def wait_for_requests(self, count: int, timeout: float = 10.0) -> None:
+    def wait_for_requests(self, count: int, timeout: float = 30.0) -> None:
         """Return once that many requests have arrived in all, probes not counted.
 
         Raises:

@@ -58,6 +58,12 @@ def settings_of(kind: str) -> dict[str, Any]:
     return {"cache": {"type": kind, "ttl": 60}, "redis": REDIS if kind == "redis" else None}
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up no store for being slow: a busy machine's disk may take a while."""
+    monkeypatch.setattr(answers, "PATIENCE_S", 60.0)
+
+
 @pytest.fixture
 def question() -> str:
     """What nobody asked before: a Redis may be shared, and remembers."""

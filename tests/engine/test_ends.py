@@ -12,7 +12,7 @@ from peewee import OperationalError, SqliteDatabase
 from supernova_ai import ProviderTimeout, Supernova
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, StubProvider
-from tests.waiting import until
+from tests.waiting import SENT_S, until
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -30,15 +30,18 @@ async def test_a_hold_that_comes_too_late_is_given_back(
     busy = threading.Event()
     nova.store().write(lambda _: busy.wait(60))
     with pytest.raises(ProviderTimeout):
-        await nova.chat("What now?", timeout=0.1)
-    cancelled = asyncio.create_task(nova.chat("What now?", timeout=0.1))
-    await asyncio.sleep(0.05)
+        await nova.chat("What now?", timeout=SENT_S)
+    queue = nova.store()._writer._jobs
+    queued = queue.qsize()
+    cancelled = asyncio.create_task(nova.chat("What now?"))
+    await until(lambda: queue.qsize() > queued)
     for _ in range(2):
         cancelled.cancel()
         await asyncio.sleep(0)
-    assert not busy.is_set()
     busy.set()
-    await until(lambda: {row.state for row in attempts()} == {"released"})
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    await until(lambda: [row.state for row in attempts()] == ["released"] * 2)
     assert (balance(), stub.requests) == ((0, 0, 0), [])
 
 

@@ -99,7 +99,7 @@ async def test_both_attempts_are_charged_for_what_they_gave(
     ]
     assert {row.request for row in attempts()} == {reply.request_id}
     assert reply.first_token_s is not None
-    assert reply.first_token_s < 0.2 + reply.attempts[0].latency_s
+    assert reply.first_token_s < reply.latency_s - IMPATIENT["between_tokens"]  # it is the first part's
 
 
 async def test_next_provider_is_asked_for_the_rest_alone(open_nova: Open, stub_provider: Stub) -> None:
@@ -261,9 +261,9 @@ async def test_deadline_is_over_both_parts(open_nova: Open, stub_provider: Stub,
             "huggingface": never.url,
         }
     )
-    error = await interrupted(nova, timeout=1.5)
+    error = await interrupted(nova, timeout=3)
     assert error.partial == SAID
-    assert "no whole answer within 1.5 s" in str(error)
+    assert "no whole answer within 3 s" in str(error)
     assert [row.state for row in attempts()] == ["settled", "lost"]
     assert never.requests == []
 
