@@ -5,6 +5,7 @@ Whole folders are tested on all cores, unless ``-n`` says otherwise; files that 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,8 +18,10 @@ import pytest
 
 from supernova_ai import Supernova
 from supernova_ai.store import Store
+from supernova_ai.testing import StubProvider
 from tests import desk
 from tests.databases import schema
+from tests.waiting import until
 
 # LiteLLM reads these when it is imported: no .env is loaded, no price map is fetched.
 os.environ["LITELLM_MODE"] = "PRODUCTION"
@@ -65,6 +68,26 @@ def seed() -> int:
 @pytest.fixture(autouse=True)
 def _isolated(supernova_home: Path, no_real_providers: None) -> None:
     pass
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Ask every provider once, for LiteLLM imports a lot on first use: no test's time is to be spent on it.
+
+    Gives the names of the tasks that run on a client's loop when all is quiet.
+    """
+    with StubProvider("Diversify.") as stub:
+        path = tmp_path_factory.mktemp("warm") / "warm.db"
+        config = desk.configure(
+            path, dict.fromkeys(desk.PROVIDERS, stub.url), routing={"strategy": "round_robin"}
+        )
+        nova = Supernova(config, master=desk.MASTER)
+        for streaming in [False, True] * len(desk.PROVIDERS):
+            asyncio.run(nova.chat("What now?", streaming=streaming))
+        asyncio.run(until(lambda: desk.tasks_of(nova) <= {"Prober.run", "LoggingWorker._worker_loop"}))
+        left = desk.tasks_of(nova)
+        nova.close()
+    return left
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from supernova_ai import Supernova
 from supernova_ai.config import Config
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.ledger import reports
@@ -26,11 +28,18 @@ _USUAL: dict[str, dict[str, Any]] = {
         "prices": {"meta-llama/llama-3.1-8b-instruct": {"input": "0.10", "output": "0.20"}},
     },
 }
+PROVIDERS = tuple(_USUAL)
 
 
 def key_of(provider: str, slot: str = "primary") -> str:
     """The key that ``configure`` puts into a provider's slot."""
     return _KEYS.get(provider, "{}").format(f"{provider}{slot}0123456789")
+
+
+def tasks_of(nova: Supernova) -> set[str]:
+    """Return the names of the coroutines that run on the client's loop."""
+    loop = nova._engine._background._loop
+    return {task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)}  # type: ignore[union-attr]
 
 
 def configure(

@@ -8,6 +8,11 @@ from supernova_ai import Supernova
 from supernova_ai.testing import StubProvider
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _warm(warm: set[str]) -> None:
+    pass
+
+
 @pytest.fixture
 def stub(stub_provider: Callable[..., StubProvider]) -> StubProvider:
     return stub_provider("Diversify, always.")

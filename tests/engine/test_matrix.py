@@ -21,7 +21,6 @@ from tests.waiting import SENT_S, until
 
 pytestmark = pytest.mark.no_cover  # three hundred times the same lines; other tests reach them
 
-PROVIDERS = ("openai", "anthropic", "ollama", "huggingface")
 TEXT = "Buy 1 share, wait 2 years, pay 3 fees, mind 4 risks, and sleep 5 nights."
 
 QUICK = {"first_token": SENT_S, "between_tokens": 0.15, "total": SENT_S}
@@ -37,7 +36,7 @@ UNREADABLE = ("usage_missing", "anthropic", False)  # LiteLLM cannot read an ans
 
 CASES = [
     pytest.param(name, provider, streaming, id=f"{name}-{provider}-{'streamed' if streaming else 'plain'}")
-    for name, provider, streaming in product(TOXINS, PROVIDERS, (False, True))
+    for name, provider, streaming in product(TOXINS, desk.PROVIDERS, (False, True))
     if streaming or not TOXINS[name].streams_only
 ]
 
@@ -66,30 +65,6 @@ def expected(name: str, provider: str, streaming: bool) -> Outcome:
     return Outcome(other, kept=streaming and toxin.after_content and name not in TOO_LONG)
 
 
-def tasks_of(nova: Supernova) -> set[str]:
-    """The names of the coroutines that run on the client's loop."""
-    loop = nova._engine._background._loop
-    return {task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)}  # type: ignore[union-attr]
-
-
-@pytest.fixture(scope="session")
-def idle(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Ask everyone once, for LiteLLM imports a lot on first use; return what runs on when all is quiet."""
-    with StubProvider(TEXT) as stub:
-        config = desk.configure(
-            tmp_path_factory.mktemp("idle") / "idle.db",
-            dict.fromkeys(PROVIDERS, stub.url),
-            routing={"strategy": "round_robin"},
-        )
-        nova = Supernova(config, master=desk.MASTER)
-        for _, streaming in product(PROVIDERS, (False, True)):
-            asyncio.run(ask(nova, streaming))
-        asyncio.run(until(lambda: tasks_of(nova) <= {"Prober.run", "LoggingWorker._worker_loop"}))
-        left = tasks_of(nova)
-        nova.close()
-    return left
-
-
 async def ask(nova: Supernova, streaming: bool) -> Reply:
     async with asyncio.timeout(DEADLINE * 1.5):  # no hang, whatever happens
         return await nova.chat("What now?", user_id="ann", streaming=streaming, timeout=DEADLINE)
@@ -100,7 +75,7 @@ def test_matrix(
     name: str,
     provider: str,
     streaming: bool,
-    idle: set[str],
+    warm: set[str],
     path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -128,7 +103,7 @@ def test_matrix(
             answer = asyncio.run(ask(nova, streaming))
         except SupernovaError as failure:
             error = failure
-        asyncio.run(until(lambda: tasks_of(nova) <= idle))  # LiteLLM works on when an answer is there
+        asyncio.run(until(lambda: desk.tasks_of(nova) <= warm))  # LiteLLM works on when an answer is there
         nova.close()
         asked = len(bad.chats) + len(good.chats)
 
