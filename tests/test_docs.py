@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from supernova_ai import client, config
+from supernova_ai import Reply, SupernovaError, arguments, client, config, errors
 from supernova_ai.cli.app import EXIT_CODES, app
 from supernova_ai.errors import ConfigError
 from supernova_ai.testing import StubProvider
@@ -172,6 +173,30 @@ def test_configuration_errors_are_as_shown(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ConfigError) as raised:
         config.load()
     assert f"{raised.value}\n" == _blocks("docs/configuration.md", "text")[-1]
+
+
+def test_python_page_is_complete() -> None:
+    """docs/python.md has every method, every option of a call, every field of a reply, and every error."""
+    page = _read("docs/python.md")
+    options = set(arguments.build.__kwdefaults__ or ())
+    for method in (client.Supernova.chat, client.Supernova.analyze):
+        options |= set(method.__kwdefaults__ or ()) - {"analysis_type"}
+    table = page.partition("## What a call takes")[2].partition("## ")[0]
+    assert _named(table) == options
+    table = page.partition("## What it gives")[2].partition("## ")[0]
+    assert _named(table) == {field.name for field in fields(Reply)}
+    table = page.partition("## What it raises")[2].partition("## ")[0]
+    ours = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, SupernovaError)}
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) - {"ValueError"} == ours
+    methods = {name for name, value in vars(client.Supernova).items() if callable(value) and name[0] != "_"}
+    assert methods - {"store", "template"} <= set(re.findall(r"`(?:await )?(\w+)\(", page))
+
+
+def _named(table: str) -> set[str]:
+    """Return the names in a table's first column."""
+    return {
+        name for cell in re.findall(r"^\| (`.+?) \|", table, re.M) for name in re.findall(r"`(\w+)`", cell)
+    }
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
