@@ -87,7 +87,7 @@ def assess(
     """
     rules = rules or AdviceRules()
     _check(history, symbol, asset_class, risk_score, sentiment_hint, rules)
-    currency = currency_of(symbol, currency)
+    currency = currency_of(symbol, currency, asset_class)
     risk_score, sentiment_hint = float(risk_score), float(sentiment_hint)  # numpy has numbers of its own
     seen = compute(history.bars)
     regime = _regime(seen, asset_class, rules)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.grounding import CAUGHT, REFUSED, measure, rates
+from supernova_ai.advisor import currency
 from supernova_ai.advisor.figures import figures as figures_of
 from supernova_ai.advisor.grounding import check, derive, figures
 from supernova_ai.advisor.grounding.report import Verdict
@@ -236,7 +237,7 @@ def test_the_evaluation_meets_its_targets_on_a_few_tables() -> None:
     assert refused <= REFUSED, examples
 
 
-@pytest.mark.parametrize("module", [derive, figures])
+@pytest.mark.parametrize("module", [currency, derive, figures])
 def test_the_examples_in_the_docstrings(module: object) -> None:
     """They give what they show."""
     result = doctest.testmod(module)  # type: ignore[arg-type]

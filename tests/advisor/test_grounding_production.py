@@ -16,7 +16,7 @@ from supernova_ai.advisor.facts import show
 from supernova_ai.advisor.grounding import check
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.advisor.rationale import beside
-from supernova_ai.config.advice import AdviceRules
+from supernova_ai.config.advice import AdviceRules, AssetClass
 from tests.advisor.sample import SAMPLE, SEED
 
 RULES = AdviceRules()
@@ -246,3 +246,38 @@ def test_prices_are_in_the_currency_of_the_asset(
     texts = {said: f"{symbol} closed at {said}." for said in (*right, *wrong)}
     assert [said for said, text in texts.items() if violations(text, found)] == wrong
     assert violations(explain(found), found) == []
+
+
+@pytest.mark.parametrize(
+    ("symbol", "asset_class", "currency"),
+    [
+        ("USDJPY", "fx", "JPY"),
+        ("usdjpy=x", "fx", "JPY"),
+        ("JPY=X", "fx", "JPY"),
+        ("EUR-GBP", "fx", "GBP"),
+        ("EUR/GBP", "stock", "GBP"),
+        ("BTC-EUR", "crypto", "EUR"),
+        ("BTC/EUR:EUR", "crypto", "EUR"),
+        ("BTC-27DEC24", "crypto", "USD"),
+        ("GOOGLE", "stock", "USD"),
+        ("BRK-B", "stock", "USD"),
+        ("DXY", "fx", "USD"),
+    ],
+)
+def test_a_pair_is_read_as_its_market_writes_it(symbol: str, asset_class: AssetClass, currency: str) -> None:
+    """Joined, with a dash or as yfinance has it; what is no pair is in dollars."""
+    assert assess(SAMPLE, symbol=symbol, asset_class=asset_class).currency == currency
+
+
+@pytest.mark.parametrize("symbol", ["EURUSD", "EUR/USD", "EURUSD=X"])
+def test_beside_a_pair_another_is_a_ticker(symbol: str) -> None:
+    """However the asset's own is written, which may be written otherwise."""
+    found = assess(SAMPLE, symbol=symbol, asset_class="fx")
+    assert violations("EURUSD, or EUR/USD, may fall.", found) == []
+    assert len(violations("GBPUSD looks stronger.", found)) == 1
+
+
+@pytest.mark.parametrize("name", ["ECB", "BOJ", "OPEC", "FDA", "EU", "PMI", "NASDAQ"])
+def test_an_institution_is_no_ticker(name: str) -> None:
+    """Nor is an indicator of the economy."""
+    assert violations(f"The {name} may move prices.") == []

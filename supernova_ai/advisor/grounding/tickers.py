@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from supernova_ai.advisor.currency import pair_of
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding.report import Claim
 
 _NOT_TICKERS = frozenset(
     """
-    ADX AI AM API ATH ATM ATR AUM BPS CAD CAGR CEO CFO CHF CPI DCF DD DI DMA EBIT EMA EOD EPS ESG EST ET
-    ETF ETFS EUR FAQ FED FOMC FX FYI GAAP GBP GDP HH HIGH HL HODL ID IPO IRA ITM JPY LH LL LLC LLM LTD MA
-    MACD MFI MTD NA NAV NYSE OBV OHLC OK OTC OTM PE PEG PM PPI PS QE QTD REIT ROC ROE ROI RSI SAR SEC SMA
-    TTM UK US USA USD UTC VWAP WMA YOY YTD
+    ADX AI AM API ATH ATM ATR AUM BOE BOJ BPS CAD CAGR CEO CFO CHF CPI DCF DD DI DMA DOJ EBIT ECB EMA EOD
+    EPS ESG EST ET ETF ETFS EU EUR FAQ FDA FED FOMC FTC FX FYI GAAP GBP GDP HH HIGH HL HODL ID IMF IPO IRA
+    ISM ITM JPY LH LL LLC LLM LTD MA MACD MFI MTD NA NASDAQ NAV NFP NYSE OBV OHLC OK OPEC OTC OTM PBOC PE
+    PEG PM PMI PPI PS QE QTD RBA REIT ROC ROE ROI RSI SAR SEC SMA SNB TTM UK UN US USA USD UTC VWAP WMA
+    YOY YTD
     A ABOUT ABOVE ACT ADD ADVICE AGAIN ALL ALSO AN AND ANY ARE AS ASSET AT AVOID BASE BE BEAR BEARS BELOW
     BEST BIG BOTH BULL BULLS BUT BUY BY CALL CAN CASE CASH CLEAR CLOSE CONS COST CUT DATA DATE DAY DAYS DO
     DOWN ENTRY EXIT FACT FACTS FALL FINAL FIRST FLAT FOR FROM FULL FUND GAIN GO GOOD HAS HAVE HOLD HOW I
@@ -36,7 +38,9 @@ _TICKER = re.compile(
 
 def ticker_claims(text: str, facts: Iterable[Fact], symbol: str | None) -> Iterator[Claim]:
     """Yield a claim for each ticker and index name: grounded if it is the symbol's, or in a fact."""
+    pair = (pair_of(symbol, "fx") or pair_of(symbol, "crypto")) if symbol else None
     allowed = {symbol.upper()} if symbol else set()
+    allowed |= {*pair, "".join(pair)} if pair else set()  # the same pair, written otherwise
     for fact in facts:
         allowed |= {str(fact.value).upper()} if fact.unit == "text" else set()
         allowed |= {fact.currency} if fact.unit == "price" else set()
@@ -56,7 +60,7 @@ def ticker_claims(text: str, facts: Iterable[Fact], symbol: str | None) -> Itera
             continue
         if own or _parts(name) <= allowed:
             yield Claim(match[0], match.start(), match.end(), "ticker", "grounded", "named in the facts")
-        elif match["bare"] and len(name) == 6 and not _is_pair(symbol):
+        elif match["bare"] and len(name) == 6 and not pair:
             continue  # six capitals are a pair of currencies only beside other pairs; elsewhere a word
         else:
             known = f"; the asset is {symbol}" if symbol else ""
@@ -66,7 +70,3 @@ def ticker_claims(text: str, facts: Iterable[Fact], symbol: str | None) -> Itera
 
 def _parts(name: str) -> set[str]:
     return set(re.split(r"[/.=-]", name))
-
-
-def _is_pair(symbol: str | None) -> bool:
-    return symbol is not None and re.fullmatch(r"[A-Za-z]{6}", symbol) is not None
