@@ -14,6 +14,7 @@ from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import table
 from supernova_ai.advisor.greeks import is_greek
 from supernova_ai.advisor.grounding import Report, check
+from supernova_ai.advisor.grounding.clauses import clause
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
@@ -41,11 +42,11 @@ _PROMISE = re.compile(
     re.IGNORECASE,
 )
 _DENIED = re.compile(
-    r"(?:\b(?:not|none|never|nothing|nobody|cannot|no(?! (?:doubt|question))(?: \w+)?)\b|n['’]t\b)"
-    r"(?:\s+(?:here|is|are|be|can be|comes?|an?|any|with))*\s+$",
-    re.IGNORECASE,
+    r"(?:\b(?:not|none|neither|nor|never|nothing|nobody|cannot|without|no)\b|n['’]t\b)"
+    r"(?:(?!\b(?:and|only|(?:un)?doubt\w*|den(?:y|ied)|questions?|stops?|prevents?)\b).)*$",
+    re.IGNORECASE | re.DOTALL,
 )
-"""What stands before a word that is no promise: "nothing is guaranteed"."""
+"""What stands in its clause before a word that is no promise: "neither signal guarantees a rise"."""
 
 _FORBIDDEN = {
     r"\w://|\bwww\.|</?[a-z]|\]\(|!\[": "a link or markup has no place in it",
@@ -229,7 +230,7 @@ def beside(found: Assessment, rules: AdviceRules) -> dict[str, Any]:
 
 def _forbidden(text: str) -> Iterator[str]:
     for match in _PROMISE.finditer(text):
-        if not _DENIED.search(text, max(0, match.start() - 40), match.start()):
+        if not _DENIED.search(text, clause(text, match.start()).start, match.start()):
             yield f'"{match[0]}": it promises what nobody can'
     for pattern, reason in _FORBIDDEN.items():
         for match in re.finditer(pattern, text, re.IGNORECASE):

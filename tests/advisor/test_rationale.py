@@ -137,6 +137,11 @@ async def test_what_is_cut_off_is_not_shown() -> None:
         "There is no risk.",
         "It is certain to rise.",
         "The price will definitely rise.",
+        "It will not disappoint and is certain to rise.",
+        "It will not fall because a rise is guaranteed.",
+        "Nobody doubts that it is risk-free.",
+        "This is not only likely but guaranteed.",
+        "Nothing can stop this guaranteed gain.",
     ],
 )
 async def test_a_promise_is_none_of_ours(promise: str) -> None:
@@ -159,6 +164,12 @@ async def test_an_empty_answer_is_corrected_too() -> None:
         "It is not risk-free.",
         "No gain is without risk.",
         "It is not certain to rise.",
+        "None of these signals guarantees a rise.",
+        "Neither signal guarantees a rise.",
+        "No single stock is without risk.",
+        "Past performance does not by itself guarantee a gain.",
+        "This is offered without any guarantee.",
+        "Nothing in these facts is\nguaranteed.",
     ],
 )
 async def test_a_warning_is_no_promise(denied: str) -> None:
