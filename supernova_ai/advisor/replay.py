@@ -57,7 +57,7 @@ def computed(
         "as_of": history.bars[-1].time.isoformat(),
         "unfinished": history.unfinished and history.unfinished.isoformat(),
         "sentiment_hint": sentiment_hint,
-        "greeks": dict(greeks),
+        "greeks": {name: float(value) for name, value in greeks.items()},  # numpy has numbers of its own
         "rules": rules.model_dump(mode="json"),
         "sections": list(sections),
         "assessment": _plain(asdict(found)),

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import supernova_ai
@@ -276,7 +277,11 @@ async def test_greeks_may_be_stated(open_nova: Open, stub_provider: Stub, offlin
     text = GOOD.replace("Buy AAPL.", f"{bare.action.capitalize()} AAPL, whose delta is 0.55.")
     stub = stub_provider(text.replace("0.6955", f"{bare.confidence}"))
     nova = open_nova(served(stub.url))
-    greeks = {"theta": -0.04, "delta": 0.55, "implied_volatility": 0.25}
+    greeks: dict[str, Any] = {
+        "theta": -0.04,
+        "delta": np.float32(0.55),
+        "implied_volatility": 0.25,
+    }  # as a pricer has them
     advice = await aadvise(BARS, client=nova, greeks=greeks, **option)
     assert advice.details.source == "model", advice.details.why
     assert (advice.action, advice.confidence) == (bare.action, bare.confidence)
