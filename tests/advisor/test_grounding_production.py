@@ -116,6 +116,12 @@ The averages are in order: $132.28 above $127.99 above $117.26.
 The strongest fact against buying now is that on-balance volume is below its 20-bar mean.
 The market regime is trending, and the asset class is stock.
 """
+WRAPPED = [
+    "The close of $136.36 is 3.1 % above\nthe 20-bar average of $132.28.",
+    "The close of $136.36 is $4.08 above the average of\n$132.28, and the 50-day average is\n127.99.",
+    "Reasons:\n1. The trend is up.\n2. The RSI is 68.2.\n\n(1) The first.\n(2) The second.",
+    "Reasons:\n1. One.\n   1. Within it.\n   2. And this.\n   3. And that.\n2. Two.",
+]
 WRONG = """
 The upper band is $125.91. | $125.91
 The lower Bollinger band is $138.65. | $138.65
@@ -167,6 +173,10 @@ The regime is volatile. | regime is volatile
 In a ranging market it rose. | ranging market
 The asset class is crypto. | asset class is crypto
 The history has 200 bars and the bar count is 200. | 200
+The pivot point 95 holds. | 95
+A stop belongs at Rs500. | Rs500
+A stop belongs at kr95. | kr95
+It rose for nine straight sessions. | straight sessions
 """
 
 
@@ -174,6 +184,25 @@ The history has 200 bars and the bar count is 200. | 200
 def test_what_follows_from_the_facts_of_advice_holds(text: str) -> None:
     """By the names that people have for them, and by several at once."""
     assert violations(text) == []
+
+
+@pytest.mark.parametrize("text", WRAPPED)
+def test_lines_may_be_wrapped_or_listed(text: str) -> None:
+    """A sentence goes on in its next line, and the numbers of a list are no figures."""
+    assert violations(text) == []
+
+
+@pytest.mark.parametrize("text", ["The RSI stands at\n25. That is low.", "With the RSI\n(25) it is low."])
+def test_a_figure_may_begin_a_line(text: str) -> None:
+    """It is no number of a list, which begins with 1 and goes on by 1."""
+    assert [claim.text for claim in check(text, FOUND.facts, **beside(FOUND, RULES)).violations] == ["25"]
+
+
+def test_crowns_are_of_three_countries() -> None:
+    """They are what the asset's prices are in, if those are crowns at all."""
+    found = assess(SAMPLE, symbol="VOLV", currency="SEK")
+    assert violations("VOLV closed at kr 136.36, or kr136.36.", found) == []
+    assert len(violations("AAPL closed at kr 136.36.")) == 1
 
 
 @pytest.mark.parametrize("line", WRONG.strip().splitlines())

@@ -22,13 +22,15 @@ from supernova_ai.advisor.grounding.tickers import ticker_claims
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 _NOT_FIGURES = re.compile(
-    r"^[ \t>*#-]*\(?\d{1,2}[.)](?=\s)|(?<!_)(?<!_ )(?<! is )(?<! at )(?<! of )(?<!: )\[\d{1,2}\]"
+    r"(?<!_)(?<!_ )(?<! is )(?<! at )(?<! of )(?<!: )\[\d{1,2}\]"
     r"|\b\d+(?:st|nd|rd|th)\b(?! percentile)|\b(?:from|of|between) (?:0|[-−]1) (?:to|and) 1(?:00)?\b(?!\.\d)"
     r"|(?:\bout|(?<=\d)) of 1(?:00)?\b(?!\.\d)|(?<=\d)/100\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
-    r"|\b(?:[Ff]acts?|[Ss]tep|[Pp]oint|[Nn]o\.) \(?#?\d{1,2}\b(?![.,]\d|\s?%)|\b[Qq][1-4]\b",
-    re.MULTILINE,
+    r"|\b(?:(?:[Ff]acts?|[Ss]tep|[Nn]o\.) \(?#?\d{1,2}|[Pp]oint \(?#?\d)\b(?![.,]\d|\s?%)"
+    r"|\b[Qq][1-4]\b",
 )
-"""List numbers, ordinals, references and scales: they state nothing."""
+"""Ordinals, references and scales: they state nothing."""
+
+_LISTED = re.compile(r"^[ \t>*#-]*\(?(\d{1,2})[.)](?=\s)", re.MULTILINE)
 
 
 def check(
@@ -65,7 +67,8 @@ def check(
         masked = masked[: claim.start] + " " * (claim.end - claim.start) + masked[claim.end :]
     for mention in mentions:
         masked = masked[: mention.start] + "_" * (mention.end - mention.start) + masked[mention.end :]
-    masked = _NOT_FIGURES.sub(lambda match: " " * len(match[0]), masked)
+    for match in (*_list_numbers(masked), *_NOT_FIGURES.finditer(masked)):
+        masked = masked[: match.start()] + " " * len(match[0]) + masked[match.end() :]
     claims += _odd(text)
     claims += label_claims(text, facts)
     found = figures(masked, next((fact.currency for fact in facts if fact.unit == "price"), "USD"))
@@ -75,6 +78,15 @@ def check(
     if action:
         claims += action_claims(text, action, symbol)
     return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
+
+
+def _list_numbers(text: str) -> Iterator[re.Match[str]]:
+    """Yield each number that begins a line and comes after one before: "25." alone ends a sentence."""
+    seen = {0}
+    for match in _LISTED.finditer(text):
+        if int(match[1]) - 1 in seen:
+            seen.add(int(match[1]))
+            yield match
 
 
 def _odd(text: str) -> Iterator[Claim]:

@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+")
+_SENTENCE = re.compile(
+    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+(?![ \t]*(?:[a-z$]|\d(?!\d?[.)]\s)))"
+)
+"""The end of a sentence, or of a line unless the next goes on in lower case or with a figure."""
+
 _CLAUSE = re.compile(
     r"[;:,]\s+|\s[–—]\s|\s(?:while|but|although|though|whereas|because|despite|(?<!not )yet|however)\s",
     re.IGNORECASE,

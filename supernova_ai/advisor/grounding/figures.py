@@ -60,6 +60,8 @@ _NUMBER = (
     r"|(?:\d{1,3}(?:[,'’\u00a0\u202f\u2009 ]\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d\d?(?!\d))?|\.\d+)"
 )
 _SIGNS = {"$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₿": "BTC", "₩": "KRW"}
+_SIGNS |= {"Rs": "INR", "Rs.": "INR", "RM": "MYR", "zł": "PLN"}
+_KRONER = ("SEK", "NOK", "DKK")
 _NAMES = {"dollar": "USD", "euro": "EUR", "pound": "GBP", "yen": "JPY", "rupee": "INR", "franc": "CHF"}
 _NAMES |= {"yuan": "CNY", "bitcoin": "BTC"}
 _SIGN = "[€£¥₹₿₩₽₺₴₫₱฿]"
@@ -71,7 +73,7 @@ _UNIT = (
 _DIGITS = re.compile(
     r"(?<![A-Za-z\d_])(?<!\d[.,])"
     r"(?P<sign>(?<![\w%)\].])[+−–-](?=[$€£¥₹\d.]))?"
-    rf"(?P<money>[A-Z]{{0,3}}\$|(?:{'|'.join(CODES)}) ?|{_SIGN})?(?P<after>[+−-](?=[\d.]))?"
+    rf"(?P<money>[A-Z]{{0,3}}\$|(?:{'|'.join(CODES)}|Rs\.?|RM|zł|kr) ?|{_SIGN})?(?P<after>[+−-](?=[\d.]))?"
     rf"(?P<number>{_NUMBER})"
     r"(?P<scale>\s?(?:thousand|million|billion|trillion|mn|bn)\b|[kKmMbBT]\b)?" + _UNIT
 )
@@ -215,7 +217,7 @@ def _measure(unit: str | None, money: Sequence[str | None], currency: str) -> tu
         return "points", Decimal("0.01")
     if name in ("x", "×", "times", "fold"):
         return "times", Decimal(1)
-    own = DOLLARS if currency in DOLLARS else (currency,)
+    own = DOLLARS if currency in DOLLARS else (currency, *(["kr"] if currency in _KRONER else []))
     if name.startswith("cent"):
         return ("price" if "USD" in own else "foreign"), Decimal("0.01")
     named = {_code(words) for words in money if words}

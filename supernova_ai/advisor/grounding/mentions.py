@@ -65,10 +65,11 @@ _CALENDAR = re.compile(
     r"\b(?:today|yesterday|(?:this|last|past|previous)\s+(?:week|month|quarter|year)|"
     r"(?:over|in|during|for|within)\s+(?:the|an?)\s+(?:week|month|quarter|year)|"
     r"(?:year|month|week)[ -]to[ -]date|YTD|MTD|QTD|annually|"
-    r"per\s+(?:day|week|month|quarter))\b",
+    r"per\s+(?:day|week|month|quarter)|"
+    r"(?:straight|consecutive|successive)\s+(?:bar|day|session|candle|close|week|month|gain|loss)(?:s|es)?)\b",
     re.IGNORECASE,
 )
-"""Periods that no fact has, since none knows what day it is read."""
+"""Periods that no fact has: none knows what day it is read, or counts how often a thing came in a row."""
 
 _MORE_BEFORE = re.compile(
     rf"(?:\b\d+(?:[\s-]+(?:{'|'.join(_BARS)}))?-?(?:,\s*(?:and\s+)?|\s*/\s*|\s+(?:and|or)\s+(?:(?:its|the)\s+)?))+$",
