@@ -9,11 +9,11 @@ from dataclasses import replace
 from supernova_ai import quality
 from supernova_ai.types import Reply
 
-_SCORE = re.compile(r"^[\s*_#>`-]*score\b[\s*_`]*[:=][\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE)
+_SCORE = re.compile(r"^[\s*_#>`-]*score\b[\s*_`]*[:=](?:[^\S\n]|[*_`])*(.*)$", re.IGNORECASE | re.MULTILINE)
 _NUMBER = re.compile(
     r"([+\-\u2212\u2013]?)(\d*[.,]?\d+)"
     # What follows may make another number of it, a range, or one of another scale: 1 out of 10.
-    r"(?![\d.,]*\s*(?:[%/\u2026]|(?:out )?of\b|to\b|[-\u2212\u2013~]\s*[+\-\u2212]?\.?\d)|[.,]?\d)"
+    r"(?![\d.,]*\s*(?:[%/\u2026]|\(?(?:out )?of\b|to\b|[-\u2212\u2013~]\s*[+\-\u2212]?\.?\d)|[.,]?\d)"
 )
 
 

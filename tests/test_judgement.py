@@ -54,6 +54,8 @@ def test_the_number_is_read_as_models_write_it(text: str, score: float) -> None:
         ("Score: 1.2.3", "no number"),
         ("Score: 1 out of 10", "no number"),
         ("Score: 1 of 5", "no number"),
+        ("Score: 1 (out of 10)", "no number"),
+        ("Score:\n\n1. Profit rose.", "no number"),
         ("Score: -1 to 1 scale: 0.4", "no number"),
         ("Score: 0.5-0.7", "no number"),
         ("Score: 0.5 \N{EN DASH} 0.7", "no number"),
