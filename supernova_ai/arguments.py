@@ -51,7 +51,9 @@ def build(
         InvalidRequest: an argument is wrong; the message names it.
     """
     for name in unknown:
-        known = [*(build.__kwdefaults__ or ()), "attachments", "on_token", "streaming"]
+        known = [
+            n for n in (*(build.__kwdefaults__ or ()), "attachments", "on_token", "streaming") if n != name
+        ]
         near = nearest(name, known) or f" There are: {', '.join(sorted(known))}."
         raise InvalidRequest(f"there is no option {name!r}.{near}")
     kinds = {variable.name: variable.type for variable in template.variables}

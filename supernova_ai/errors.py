@@ -88,6 +88,10 @@ class KeyCorrupt(VaultError):
     """A key record was altered, or moved from the place it was sealed for."""
 
 
+_REMEDIES = {"max_cost": "Raise max_cost", "probe": "Raise 'health.paid_limit'"}
+"""Of what is a limit, but not under 'budgets'."""
+
+
 class BudgetExceeded(SupernovaError):
     """A budget cannot bear the request; nothing was sent.
 
@@ -113,11 +117,12 @@ class BudgetExceeded(SupernovaError):
         self.limit = limit
         self.needed = needed
         self.resets_at = resets_at
+        remedy = _REMEDIES.get(budget, "Raise the limit under 'budgets'")
         reset = f" It resets at {resets_at:%Y-%m-%d %H:%M %Z}." if resets_at else ""
         super().__init__(
             f"budget {budget!r} cannot bear this request: it needs up to {show(needed)}, and "
             f"{show(self.left)} of {show(limit)} is left ({show(spent)} spent, {show(held)} held).{reset} "
-            f"Raise the limit under 'budgets', ask for fewer max_tokens, or use a cheaper tier."
+            f"{remedy}, ask for fewer max_tokens, or use a cheaper tier."
         )
 
     @property

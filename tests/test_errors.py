@@ -97,6 +97,18 @@ def test_nothing_is_left_of_an_overspent_budget() -> None:
     assert "resets" not in str(refusal)
 
 
+@pytest.mark.parametrize(
+    ("budget", "remedy"),
+    [("max_cost", "Raise max_cost, ask"), ("probe", "Raise 'health.paid_limit', ask")],
+)
+def test_the_remedy_is_where_the_limit_is(budget: str, remedy: str) -> None:
+    """The caller's own cap, and that of the paid probes, are none of the configuration's budgets."""
+    some = Decimal(1)
+    refusal = BudgetExceeded(budget=budget, spent=some, held=some, limit=some, needed=some, resets_at=None)
+    assert remedy in str(refusal)
+    assert "'budgets'" not in str(refusal)
+
+
 TIMEOUT = ProviderTimeout("no answer in 60 s", provider="openai", model="m", status=408)
 TIMEOUT.request_id = "r"
 

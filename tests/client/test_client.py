@@ -132,6 +132,13 @@ async def test_bad_argument_is_named(
     assert stub.requests == []
 
 
+def test_an_option_of_another_method_is_not_proposed(nova: Supernova) -> None:
+    """What is refused here is not what was meant."""
+    with pytest.raises(InvalidRequest, match="there is no option 'streaming'") as raised:
+        nova.stream("What now?", streaming=True)
+    assert "Did you mean 'streaming'" not in str(raised.value)
+
+
 async def test_unknown_analysis_lists_the_known(nova: Supernova) -> None:
     """An analysis type that does not exist is refused with those that do."""
     with pytest.raises(InvalidRequest, match="financial, news, risk, sentiment, summary"):
