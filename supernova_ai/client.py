@@ -7,6 +7,7 @@ import atexit
 import inspect
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from supernova_ai import arguments, health
 from supernova_ai import config as configuration
 from supernova_ai.attachments import Given, load
 from supernova_ai.config import Budget, Config, Loaded
-from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider
+from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout
 from supernova_ai.judgement import assessed
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
 from supernova_ai.ledger import AlertEvent, Courier, Ledger
@@ -69,6 +70,9 @@ class Supernova:
         self._alert_sinks = tuple(alert_sinks)
         self._loaded = _load(config)
         self._library = Library(self._loaded.prompts)
+        self._elsewhere = set(
+            self.config.elsewhere
+        )  # a reload changes it, under the keys of a running engine
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
         self._store: Store | None = None
@@ -279,8 +283,14 @@ class Supernova:
     ) -> AsyncIterator[Turn]:
         """Give the request with what is attached, and what was said before in its session if that is kept."""
         if attachments:
-            loaded = await asyncio.to_thread(load, attachments, self.config.attachments)
-            request = replace(request, attachments=loaded)
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(request.timeout):
+                    loaded = await asyncio.to_thread(load, attachments, self.config.attachments)
+            except TimeoutError:
+                raise ProviderTimeout(f"the attachments took all of its {request.timeout:g} s") from None
+            left = None if request.timeout is None else request.timeout - (time.monotonic() - started)
+            request = replace(request, attachments=loaded, timeout=left)
         await self._ready()
         if message is None or request.session_id is None or not self.config.sessions.history:
             yield Turn(request)
@@ -376,6 +386,8 @@ class Supernova:
                 self._courier.start()
                 before.close()
             self._source, self._loaded, self._library = source, loaded, library
+            self._elsewhere.update(self.config.elsewhere)
+            self._elsewhere.intersection_update(self.config.elsewhere)
 
     def _keys(self, vault: Vault) -> KeySource:
         return KeySource(
@@ -383,7 +395,7 @@ class Supernova:
             environ=configuration.read_environ(),
             allow_environment=self.config.environment_keys_allowed,
             environment_name=self.config.environment,
-            elsewhere=self.config.elsewhere,
+            elsewhere=self._elsewhere,
         )
 
     def _request(self, prompt: str, values: Mapping[str, Any], **options: Any) -> Request:

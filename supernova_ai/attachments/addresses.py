@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from http.client import HTTPException, HTTPSConnection
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +12,9 @@ from supernova_ai.errors import InvalidRequest
 
 PATIENCE_S = 10.0
 """How long a server may take to connect, and between two pieces of its answer."""
+
+LONGEST_S = 60.0
+"""How long it may take over all of them."""
 
 
 def fetch(name: str, address: str, most: int) -> bytes:
@@ -42,7 +46,12 @@ def fetch(name: str, address: str, most: int) -> bytes:
         response = connection.getresponse()
         if response.status != 200:
             raise InvalidRequest(f"{name} is not there: {host} answered {response.status}")
-        return response.read(most)
+        ends, data = time.monotonic() + LONGEST_S, b""
+        while len(data) < most and (piece := response.read1(most - len(data))):
+            data += piece
+            if time.monotonic() > ends:
+                raise InvalidRequest(f"{name} cannot be fetched from {host}: it takes over {LONGEST_S:g} s")
+        return data
     except (OSError, HTTPException) as error:
         raise InvalidRequest(f"{name} cannot be fetched from {host}: {error}") from None
     finally:

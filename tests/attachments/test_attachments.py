@@ -124,8 +124,9 @@ class Connection:
     def getresponse(self) -> Connection:
         return self
 
-    def read(self, most: int) -> bytes:
-        return self.body[:most]
+    def read1(self, most: int) -> bytes:
+        piece, self.body = self.body[:most], self.body[most:]
+        return piece
 
     def close(self) -> None:
         pass
@@ -151,6 +152,14 @@ def test_an_address_is_fetched_where_that_is_allowed(web: Callable[..., list[str
     web(body=PNG + bytes(2_000_000))
     with pytest.raises(InvalidRequest, match="larger than 1 MB"):
         load(["https://example.org/"], Attachments(urls=True, max_mb=1))
+
+
+def test_a_server_that_drips_is_left(web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may not take for ever, though each piece comes in its time."""
+    monkeypatch.setattr(addresses, "LONGEST_S", -1)
+    web()
+    with pytest.raises(InvalidRequest, match=r"attachment 1 cannot be fetched .* it takes over"):
+        load(["https://example.org/"], URLS)
 
 
 @pytest.mark.parametrize(

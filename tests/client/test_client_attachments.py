@@ -7,11 +7,12 @@ from base64 import b64encode
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from supernova_ai import BudgetExceeded, InvalidRequest, Supernova
+from supernova_ai import BudgetExceeded, InvalidRequest, ProviderTimeout, Supernova, client
 from supernova_ai.testing import Answer, Failure, StubProvider
 from supernova_ai.types import Usage
 from tests import desk
@@ -177,6 +178,18 @@ async def test_nothing_keeps_the_bytes(
         assert ENCODED.encode()[:200] not in file.read_bytes()
     assert ENCODED[:100] not in caplog.text
     assert "nobody else" not in caplog.text
+
+
+async def test_the_timeout_covers_them_too(
+    nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes too long to read is left, and nothing is sent."""
+    enough = Event()
+    monkeypatch.setattr(client, "load", lambda *_: enough.wait(60))
+    with pytest.raises(ProviderTimeout, match=r"the attachments took all of its 0\.01 s"):
+        await nova.chat("What is this?", attachments=[SECRET], timeout=0.01)
+    enough.set()
+    assert stub.chats == []
 
 
 async def test_what_is_wrong_is_refused_first(nova: Supernova, stub: StubProvider) -> None:

@@ -141,3 +141,18 @@ async def test_reload_before_the_first_call(open_nova: Open, stub_provider: Stub
     await nova.reload(changed(nova, providers=providers))
     assert (await nova.chat("What now?")).content == "Diversify."
     assert bad.requests == []
+
+
+async def test_a_server_of_its_own_takes_any_key(
+    open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that gets an ``api_base`` by a reload may have a key that looks like anything."""
+    monkeypatch.setenv("OPENAI_API_KEY", "of-another-shape")
+    nova = open_nova({"anthropic": stub_provider("Diversify.").url})
+    await nova.chat("What now?")
+    providers = nova.config.model_dump()["providers"]
+    models = {"standard": "gpt-4o-mini"}
+    providers["openai"] = {"api_base": f"{stub_provider('Hold.').url}/v1", "models": models}
+    routing = nova.config.routing.model_dump() | {"priority": ["openai"]}
+    await nova.reload(changed(nova, providers=providers, routing=routing))
+    assert (await nova.chat("What now?")).content == "Hold."
