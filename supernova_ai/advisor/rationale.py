@@ -14,7 +14,7 @@ from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import table
 from supernova_ai.advisor.greeks import is_greek
 from supernova_ai.advisor.grounding import Report, check
-from supernova_ai.advisor.grounding.clauses import clause
+from supernova_ai.advisor.grounding.clauses import clause, unwrapped
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
@@ -183,7 +183,7 @@ def examine(
     if parts.get(_SUMMARY) and not _tells(parts[_SUMMARY], found):
         faults.append(f"the section {_SUMMARY!r} does not tell the client to {found.action}")
     faults += report.describe().splitlines()
-    faults += _forbidden(text)
+    faults += _forbidden(unwrapped(text))
     if not faults and quality.score < _GOOD:
         weak = ", ".join(name for name, part in quality.parts.items() if part < 1)
         faults.append(f"its quality is {quality.score:.2f} (weak: {weak})")
@@ -210,7 +210,7 @@ def split(text: str, sections: Sequence[str]) -> dict[str, str]:
 
 
 def _tells(summary: str, found: Assessment) -> bool:
-    summary = re.sub(r"\{\{\s*symbol\s*\}\}", found.symbol, summary)
+    summary = re.sub(r"\{\{\s*symbol\s*\}\}", found.symbol, unwrapped(summary))
     return any(claim.verdict == "grounded" for claim in action_claims(summary, found.action, found.symbol))
 
 

@@ -118,6 +118,7 @@ The market regime is trending, and the asset class is stock.
 """
 WRAPPED = [
     "The close of $136.36 is 3.1 % above\nthe 20-bar average of $132.28.",
+    "## Why it fell\n$136.36 is the close.",
     "The close of $136.36 is $4.08 above the average of\n$132.28, and the 50-day average is\n127.99.",
     "Reasons:\n1. The trend is up.\n2. The RSI is 68.2.\n\n(1) The first.\n(2) The second.",
     "Reasons:\n1. One.\n   1. Within it.\n   2. And this.\n   3. And that.\n2. Two.",

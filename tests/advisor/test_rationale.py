@@ -177,6 +177,12 @@ async def test_a_warning_is_no_promise(denied: str) -> None:
     assert (await written(Model(GOOD.replace("Buy AAPL.", f"Buy AAPL. {denied}")))).source == "model"
 
 
+async def test_lines_may_be_wrapped() -> None:
+    """What a text says does not depend on where its lines end, unless a heading or a list does."""
+    wrapped = GOOD.replace("Buy AAPL.", "For this client the action is to\nbuy AAPL.")
+    assert (await written(Model(wrapped.replace(" so ", "\nso ")))).source == "model"
+
+
 @pytest.mark.parametrize(
     ("error", "why"),
     [

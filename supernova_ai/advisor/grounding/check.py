@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from supernova_ai.advisor.currency import CODES
 from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.grounding.clauses import unwrapped
 from supernova_ai.advisor.grounding.dates import date_claims
 from supernova_ai.advisor.grounding.directions import USUAL_RSI, direction_claims
 from supernova_ai.advisor.grounding.figures import figures
@@ -50,7 +51,7 @@ def check(
         directions: what the signals say, by the name the text would use ("trend"); positive is up.
         rsi: below the first it is oversold, above the second overbought.
     """
-    facts = tuple(facts)
+    text, facts = unwrapped(text), tuple(facts)
     names = Names.of(facts)
     mentions = names.mentions(text)
     claims: list[Claim] = [*date_claims(text, facts), *ticker_claims(text, facts, symbol)]

@@ -6,11 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_SENTENCE = re.compile(
-    r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+(?![ \t]*(?:[a-z$]|\d(?!\d?[.)]\s)))"
-)
-"""The end of a sentence, or of a line unless the next goes on in lower case or with a figure."""
-
+_WRAPPED = re.compile(r"^(?![ \t]*[#|])(.*\S)\n(?=[ \t]*(?:[a-z$%]|[-−]?\d(?!\d?[.)]\s)))", re.MULTILINE)
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+")
 _CLAUSE = re.compile(
     r"[;:,]\s+|\s[–—]\s|\s(?:while|but|although|though|whereas|because|despite|(?<!not )yet|however)\s",
     re.IGNORECASE,
@@ -56,6 +53,11 @@ class Span:
 
     start: int
     end: int
+
+
+def unwrapped(text: str) -> str:
+    """Return the text, as long as it is, with a space where a line goes on in lower case or with a figure."""
+    return _WRAPPED.sub(r"\1 ", text)
 
 
 def sentence(text: str, at: int) -> Span:
