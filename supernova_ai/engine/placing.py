@@ -36,10 +36,13 @@ def placed(request: Request, config: Config, deployments: Mapping[str, Deploymen
             f"no model for this request can read {kinds}, as far as LiteLLM knows: not {names}. "
             f"Ask for another tier or model, or leave the attachments out"
         )
-    served = next(tier for tier in tiers if any(d.tier == tier for d in asked))
+    served = next(tier for tier in tiers if any(d.tier == tier and d.fits(request) for d in asked))
     if served == request.tier:
         return request
-    reason = f"{request.tier_reason}; no provider has a {request.tier} model, degraded to {served}"
+    why = f"no provider has a {request.tier} model"
+    if any(d.tier == request.tier for d in asked):
+        why = f"no {request.tier} model can read what is attached"
+    reason = f"{request.tier_reason}; {why}, degraded to {served}"
     return replace(request, tier=served, tier_reason=reason)
 
 

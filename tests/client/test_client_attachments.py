@@ -74,7 +74,11 @@ async def test_a_cheaper_tier_that_can_read_it_answers(open_nova: Open, stub: St
     """Where no model of the tier reads it and one of a cheaper tier does, that one answers."""
     models = {"premium": "gpt-3.5-turbo", "standard": "gpt-4o-mini"}
     nova = open_nova({"openai": {"url": stub.url, "models": models}})
-    assert (await nova.chat("What is this?", tier="premium", attachments=[SECRET])).tier == "standard"
+    reply = await nova.chat("What is this?", tier="premium", attachments=[SECRET])
+    why = "asked for; no premium model can read what is attached, degraded to standard"
+    assert (reply.tier, reply.tier_reason) == ("standard", why)
+    quote = await nova.quote("What is this?", tier="premium", attachments=[SECRET])
+    assert (quote.tier, *quote.worst_case) == ("standard", "openai/gpt-4o-mini")
     refused: list[dict[str, Any]] = [{"complexity": "critical"}, {"model": "gpt-3.5-turbo"}]
     for given in refused:
         with pytest.raises(InvalidRequest, match=r"not openai/gpt-3\.5-turbo"):
