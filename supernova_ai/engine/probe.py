@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import urljoin
@@ -145,6 +146,11 @@ class Prober:
                 answer = await client.get(url, headers=_credentials(provider, key))
             if answer.status_code in _REFUSED:
                 failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)
+                if answer.status_code == 403 or re.search("scope|permission", answer.text, re.IGNORECASE):
+                    failure = ProviderUnavailable(
+                        f"{provider}'s key may not list models, which says nothing of what else it may",
+                        provider=provider,
+                    )
             elif answer.is_error:
                 failure = ProviderUnavailable(f"{provider} answered {answer.status_code}", provider=provider)
         except httpx.TimeoutException:

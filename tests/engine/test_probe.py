@@ -69,6 +69,24 @@ async def test_refused_key_opens_the_circuit(open_nova: Open, stub_provider: Stu
     assert known == {"openai": ("open", "AuthenticationFailed"), "anthropic": ("closed", "ok")}
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Failure(403),
+        Failure(401, message="You have insufficient permissions. Missing scopes: api.model.read."),
+    ],
+)
+async def test_a_key_that_may_only_chat_stays_in_service(
+    refusal: Failure, open_nova: Open, stub_provider: Stub
+) -> None:
+    """That it may not list models is no reason to ask it for nothing."""
+    stub = stub_provider("Diversify.")
+    stub.probe = refusal
+    nova = open_nova({"openai": stub.url})
+    assert [probe.result for probe in await nova.probe()] == ["ProviderUnavailable"]
+    assert (await nova.chat("What now?")).content == "Diversify."
+
+
 async def test_unreachable_empty_and_silent_are_named(open_nova: Open, stub_provider: Stub) -> None:
     """A probe says what is wrong by the name of our error."""
     broken = stub_provider()
