@@ -22,6 +22,8 @@ from supernova_ai.types import Kind, Request, Usage
 MESSAGE_ALLOWANCE = 32
 """Tokens a provider may add to a message for its role and separators."""
 
+TEMPLATE_ALLOWANCE = 256
+"""Tokens a model's chat template may add to a request: Llama 3's has 35 of its own, gpt-oss 70."""
 
 IMAGE_TOKENS = 5_000
 """Tokens an image can take, by the providers' documentation of November 2026: Anthropic scales it down to
@@ -30,6 +32,9 @@ IMAGE_TOKENS = 5_000
 
 _DEAR_IMAGES = {"gpt-4o-mini": 2_833 + 8 * 5_667}
 """Models that count images otherwise, by the beginning of their names: OpenAI's tiles, at this one's rate."""
+
+_HIDING = ("openai", "azure", "xai")
+"""Providers of models that charge for what they think, and show nothing of it."""
 
 PAGE_TOKENS = 3_000
 """Tokens of text on a page of a PDF, beside its image: Anthropic's documentation names 1,500 to 3,000."""
@@ -92,7 +97,7 @@ def prompt_bound(messages: Iterable[Mapping[str, str]]) -> int:
 
 def bound(request: Request, model: str) -> int:
     """Return a number of tokens the prompt does not exceed: proven for text, documented for attachments."""
-    return prompt_bound(request.messages) + attached(request, model)
+    return prompt_bound(request.messages) + TEMPLATE_ALLOWANCE + attached(request, model)
 
 
 def attached(request: Request, model: str) -> int:
@@ -136,8 +141,8 @@ def takes(provider: str, model: str) -> frozenset[Kind]:
 
 
 def hides_thoughts(provider: str, model: str) -> bool:
-    """Say whether the model thinks at a price, and shows nothing of it in a stream: OpenAI's do."""
-    return provider == "openai" and bool((_entry(provider, model) or {}).get("supports_reasoning"))
+    """Say whether the model thinks at a price, and shows nothing of it in a stream."""
+    return provider in _HIDING and bool((_entry(provider, model) or {}).get("supports_reasoning"))
 
 
 def _entry(provider: str, model: str) -> Mapping[str, Any] | None:

@@ -80,7 +80,7 @@ async def test_waiting_helps_if_it_helps_anybody(open_nova: Open, stub_provider:
         routing={"wait": 30, "min_tokens": 80},
         budgets=[
             {"name": "openai-daily", "limit": "0.0000001", "per": "day", "provider": "openai"},
-            {"name": "daily", "limit": "0.0006", "per": "day"},
+            {"name": "daily", "limit": "0.001", "per": "day"},
         ],
     )
     first = asyncio.create_task(nova.chat("What now?", max_tokens=80))

@@ -209,12 +209,27 @@ def test_what_a_model_takes_is_what_the_map_says(provider: str, model: str, kind
     assert pricing.takes(provider, model) == kinds
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "hides"),
+    [
+        ("openai", "gpt-5", True),
+        ("azure", "gpt-5.1", True),
+        ("xai", "grok-4.3", True),
+        ("openai", "gpt-4.1", False),
+        ("anthropic", "claude-sonnet-4-5", False),
+    ],
+)
+def test_who_thinks_unseen(provider: str, model: str, hides: bool) -> None:
+    """Models that reason at providers whose streams do not show it."""
+    assert pricing.hides_thoughts(provider, model) is hides
+
+
 def test_attachments_are_in_the_bound() -> None:
     """Images and pages come on top of the text, by the model's own rule where it has one."""
     image, document = Attachment("image/png", b""), Attachment("application/pdf", b"", pages=3)
     request = Request("r", ({"role": "user", "content": "Hi"},), "standard", "chat", 10)
     plain = pricing.bound(request, "gpt-4.1")
-    assert plain == pricing.prompt_bound(request.messages)
+    assert plain == pricing.prompt_bound(request.messages) + pricing.TEMPLATE_ALLOWANCE
     both = replace(request, attachments=(image, document))
     assert pricing.bound(both, "gpt-4.1") == plain + 5_000 + 3 * 8_000
     dear = 2_833 + 8 * 5_667

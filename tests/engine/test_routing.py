@@ -177,7 +177,7 @@ async def test_max_cost_counts_what_earlier_attempts_lost(
     lossy, good = stub_provider(Reset()), stub_provider("Diversify.")
     prices = {"gpt-4o-mini": {"input": "1", "output": "1000"}}
     nova = open_nova({"openai": {"url": lossy.url, "prices": prices}, "anthropic": good.url})
-    error = await refused(nova, max_cost="0.1001", max_tokens=100)
+    error = await refused(nova, max_cost="0.1004", max_tokens=100)
     (row,) = attempts()
     assert row.state == "lost"
     assert error.spent * 10**9 == row.cost
