@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import astuple, replace
 from typing import Any, Protocol
@@ -42,12 +42,19 @@ class Call:
     Args:
         observer: told of every attempt.
         timer: seconds, monotonic.
+        below: the cheaper tiers that may answer, in order.
     """
 
     def __init__(
-        self, request: Request, ledger: Ledger, observer: Observer, timer: Callable[[], float]
+        self,
+        request: Request,
+        ledger: Ledger,
+        observer: Observer,
+        timer: Callable[[], float],
+        below: Sequence[Tier] = (),
     ) -> None:
         self.request = request
+        self.below = below
         self.asked = request  # as the caller put it; ``request`` asks for the rest once a stream broke
         self.only: str | None = None  # the deployment that a probe is for
         self.streaming = False

@@ -131,15 +131,6 @@ def unpriced(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:
     return {_litellm_name(d): entry for d in deployments.values() if d.provider == "ollama"}
 
 
-def cheaper(config: Config, deployments: dict[str, Deployment]) -> dict[str, list[str]]:
-    """Return, for each tier, the tiers below it that a request may degrade to."""
-    if not config.routing.fallback:
-        return {}
-    served = {deployment.tier for deployment in deployments.values()}
-    chain = [tier for tier in config.routing.degrade if tier in served]
-    return {tier: list(chain[at + 1 :]) for at, tier in enumerate(chain[:-1])}
-
-
 def _litellm_name(deployment: Deployment) -> str:
     return f"{_LITELLM_NAME.get(deployment.provider, deployment.provider)}/{deployment.model}"
 

@@ -36,7 +36,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import PROBE, Quote, Reply, Request
+from supernova_ai.types import PROBE, Quote, Reply, Request, Tier
 
 log = get_logger(__name__)
 
@@ -145,7 +145,7 @@ class Engine:
 
     def quote(self, request: Request) -> Quote:
         """Return what the request could cost at each deployment of its tier, and its budgets' headroom."""
-        request = self._placed(request)
+        request, _ = self._placed(request)
         served = [d for d in self._deployments.values() if d.tier == request.tier and d.fits(request)]
         room = self._ledger.headrooms({d.provider for d in served}, user=request.user_id, task=request.task)
         return Quote(
@@ -268,11 +268,12 @@ class Engine:
         finally:
             await call.closed()
 
-    def _placed(self, request: Request) -> Request:
+    def _placed(self, request: Request) -> tuple[Request, list[Tier]]:
         return placed(request, self._served[0], self._deployments)
 
     def _call(self, request: Request) -> Call:
-        return Call(self._placed(request), self._ledger, self._strategy, self._timer)
+        request, below = self._placed(request)
+        return Call(request, self._ledger, self._strategy, self._timer, below)
 
     def _failed(self, call: Call, error: BaseException) -> Exception:
         """End the hold of the attempt under way, and return the error to raise in its place.

@@ -13,8 +13,10 @@ from supernova_ai.types import Kind, Request, Tier
 _READS: dict[Kind, str] = {"image": "images", "pdf": "PDF documents"}
 
 
-def placed(request: Request, config: Config, deployments: Mapping[str, Deployment]) -> Request:
-    """Return the request in the tier where it is to be asked first.
+def placed(
+    request: Request, config: Config, deployments: Mapping[str, Deployment]
+) -> tuple[Request, list[Tier]]:
+    """Return the request in the tier where it is to be asked first, and the tiers to be asked after that.
 
     Raises:
         InvalidRequest: it names a model that is not configured, or nobody can read its attachments.
@@ -36,14 +38,14 @@ def placed(request: Request, config: Config, deployments: Mapping[str, Deploymen
             f"no model for this request can read {kinds}, as far as LiteLLM knows: not {names}. "
             f"Ask for another tier or model, or leave the attachments out"
         )
-    served = next(tier for tier in tiers if any(d.tier == tier and d.fits(request) for d in asked))
+    served, *below = (tier for tier in tiers if any(d.tier == tier and d.fits(request) for d in asked))
     if served == request.tier:
-        return request
+        return request, below
     why = f"no provider has a {request.tier} model"
     if any(d.tier == request.tier for d in asked):
         why = f"no {request.tier} model can read what is attached"
     reason = f"{request.tier_reason}; {why}, degraded to {served}"
-    return replace(request, tier=served, tier_reason=reason)
+    return replace(request, tier=served, tier_reason=reason), below
 
 
 def _pinned(request: Request, model: str, deployments: Mapping[str, Deployment]) -> Request:

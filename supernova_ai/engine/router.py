@@ -20,7 +20,6 @@ from supernova_ai.engine.pool import Pool
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import SupernovaError
 from supernova_ai.log import get_logger
-from supernova_ai.types import Request
 
 log = get_logger(__name__)
 
@@ -46,12 +45,10 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
 
     def serve(self, config: Config, deployments: dict[str, Deployment], strategy: Strategy) -> None:
         """Serve this configuration from now on; calls under way finish as they began."""
-        self._cheaper = fleet.cheaper(config, deployments)
         self._strategy = strategy
         self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
         litellm.register_model(fleet.unpriced(deployments))
         self.set_model_list(fleet.model_list(config, deployments))
-        self.fallbacks = [{tier: below} for tier, below in self._cheaper.items()]
 
     async def ask(self, call: Call, *, stream: bool) -> Any:
         """Send the call's request to its tier; returns LiteLLM's response or its stream of chunks."""
@@ -59,8 +56,6 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
         if request.temperature is not None:
             options["temperature"] = request.temperature
-        if not _degrades(request):
-            options["fallbacks"] = []
         call.streaming = stream
         self._calls[request.id] = call
         keep_quiet()
@@ -68,6 +63,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             model=request.tier,
             messages=with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),
             stream=stream,
+            fallbacks=[{request.tier: call.below}] if call.below else [],
             metadata={**request.metadata, _CALL: request.id},
             **options,
         )
@@ -106,7 +102,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         """Choose one attempt's deployment: LiteLLM knows which there are, the strategy which to take."""
         call = self._calls[request_kwargs["metadata"][_CALL]]
         offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
-        last = not (_degrades(call.request) and self._cheaper.get(model))
+        last = model == [call.request.tier, *call.below][-1]
         return await self._strategy.choose(call, offered, last=last)
 
     async def _async_get_healthy_deployments(
@@ -191,8 +187,3 @@ async def _try(tell: Callable[[], None]) -> None:
         await asyncio.to_thread(tell)
     except Exception as error:  # of a driver that may not be installed
         log.warning("engine.circuit.not_shared", reason=str(error))
-
-
-def _degrades(request: Request) -> bool:
-    """Say whether a cheaper tier may answer the request."""
-    return request.may_degrade and request.model is None
