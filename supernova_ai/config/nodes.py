@@ -95,6 +95,18 @@ def read_yaml(path: Path) -> tuple[Node, list[str]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. It must be a readable UTF-8 file.") from error
+    node, twice = parse(text, path)
+    if not isinstance(node.value, dict):
+        raise ConfigError(f"{path}:1: the file must be a mapping of settings, such as 'streaming: true'")
+    return node, twice
+
+
+def parse(text: str, path: Path) -> tuple[Node, list[str]]:
+    """Read YAML of a file into nodes; otherwise as ``read_yaml``.
+
+    Raises:
+        ConfigError: it is not YAML.
+    """
     twice: list[str] = []
     try:
         loader = _Loader(text)
@@ -104,11 +116,7 @@ def read_yaml(path: Path) -> tuple[Node, list[str]]:
         raise ConfigError(_syntax(path, error)) from None
     except RecursionError:
         raise ConfigError(f"{path} is nested far deeper than any setting: write it flat") from None
-    if node.value is None:
-        node = Node({}, str(path))
-    if not isinstance(node.value, dict):
-        raise ConfigError(f"{path}:1: the file must be a mapping of settings, such as 'streaming: true'")
-    return node, twice
+    return (Node({}, str(path)) if node.value is None else node), twice
 
 
 class _Loader(yaml.SafeLoader):

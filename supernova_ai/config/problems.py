@@ -33,9 +33,9 @@ def refuse(problems: list[str]) -> ConfigError:
     return ConfigError("\n  ".join([f"the configuration cannot be used, {count}:", *map(_safe, problems)]))
 
 
-def explain(error: ValidationError, tree: Node) -> list[str]:
-    """Say each of pydantic's errors with the place of its value in ``tree``."""
-    return [_explain(detail, tree) for detail in error.errors(include_url=False)]
+def explain(error: ValidationError, tree: Node, model: type[BaseModel] = Config) -> list[str]:
+    """Say each of pydantic's errors with the place of its value in ``tree``; ``model`` is what that is of."""
+    return [_explain(detail, tree, model) for detail in error.errors(include_url=False)]
 
 
 def problem(place: str, field: str, value: object, remedy: str) -> str:
@@ -44,11 +44,11 @@ def problem(place: str, field: str, value: object, remedy: str) -> str:
     return f"{place}: {field} is {_safe(said)[:100]}: {remedy}"
 
 
-def _explain(detail: ErrorDetails, tree: Node) -> str:
+def _explain(detail: ErrorDetails, tree: Node, model: type[BaseModel]) -> str:
     loc: Loc = tuple(step for step in detail["loc"] if step != "[key]")
     place, field, value = place_of(tree, loc), _dotted(loc), detail["input"]
     if detail["type"] == "extra_forbidden":  # the value may be anything, so it is not shown
-        return f"{place}: {field}: {_unknown(loc)}"
+        return f"{place}: {field}: {_unknown(loc, model)}"
     if detail["type"] == "missing":
         return f"{place}: {field} is missing"
     if isinstance(value, dict | list | tuple):
@@ -71,17 +71,17 @@ def _remedy(detail: ErrorDetails) -> str:
     return _REMEDIES.get(detail["type"]) or re.sub(r"^Input should be", "must be", detail["msg"])
 
 
-def _unknown(loc: Loc) -> str:
+def _unknown(loc: Loc, model: type[BaseModel]) -> str:
     key = str(loc[-1])
     if _SECRET_NAME.search(key):
         return "API keys are never written here; store one with `supernova keys add`"
-    known = _settings_at(loc[:-1])
+    known = _settings_at(loc[:-1], model)
     return f"there is no such setting.{nearest(key, known) or ' It can be ' + ', '.join(known) + '.'}"
 
 
-def _settings_at(loc: Loc) -> list[str]:
+def _settings_at(loc: Loc, model: type[BaseModel]) -> list[str]:
     """Return the names the section at ``loc`` may have, by walking the models."""
-    kind: Any = Config
+    kind: Any = model
     for step in loc:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = kind.model_fields[str(step)].annotation

@@ -9,13 +9,30 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from supernova_ai.config.nodes import to_plain
+from supernova_ai.config.problems import explain
 from supernova_ai.prompts.files import Part
 from supernova_ai.prompts.template import Contract, Kind, Template, Variable, environment
 from supernova_ai.types import Tier
 
-_Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError("must be a name of small letters, digits and '_'")
+    return name
+
+
+_Identifier = Annotated[str, AfterValidator(_identifier)]
 _Words = Annotated[str, Field(min_length=1)]
 
 
@@ -53,6 +70,7 @@ class _Header(_Section):
     disclaimer: _Words | None = None
     example: dict[str, Any] = {}
     system: str | None = None
+    extends: str | None = None  # merged in by now, and here only to be proposed
 
     @field_validator("output", mode="before")
     @classmethod
@@ -67,11 +85,9 @@ class _Header(_Section):
 def build(name: str, part: Part, *, source: str, problems: list[str]) -> Template | None:
     """Return the template of a file, or None with what is wrong added to the problems, a line each."""
     try:
-        header = _Header.model_validate(part.fields)
+        header = _Header.model_validate(to_plain(part.header))
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            loc = tuple(step for step in detail["loc"] if step != "[key]")
-            problems.append(f"{part.place(loc)}: {_dotted(loc)}{_remedy(detail, loc)}")
+        problems += explain(error, part.header, _Header)
         return None
     template = Template(
         name=header.name,
@@ -106,17 +122,17 @@ def _contract(output: _Output) -> Contract:
 
 def _disagreements(name: str, template: Template, part: Part) -> Iterator[tuple[str, str]]:
     if template.name != name:
-        yield part.place(("name",)), f"name is {template.name!r}: must be {name!r}, as the file is called"
+        yield part.place("name"), f"name is {template.name!r}: must be {name!r}, as the file is called"
     variables = {variable.name: variable for variable in template.variables}
     for variable in template.variables:
         fault = None if variable.default is None else variable.fault(variable.default)
         if fault:
             yield (
-                part.place(("variables", variable.name, "default")),
+                part.place("variables", variable.name, "default"),
                 f"the default of {variable.name} {fault}",
             )
     for key, value in template.example.items():
-        at = part.place(("example", key))
+        at = part.place("example", key)
         if key not in variables:
             yield at, f"example.{key} is none of the variables"
         elif value is not None and (fault := variables[key].fault(value)):
@@ -128,7 +144,7 @@ def _disagreements(name: str, template: Template, part: Part) -> Iterator[tuple[
         yield f"{path}:{line + at_line}", what
     safe = {name: variable for name, variable in variables.items() if not variable.untrusted}
     for _, what in _in_text(template.system or "", safe):
-        yield part.place(("system",)), f"system: {what}"
+        yield part.place("system"), f"system: {what}"
 
 
 def _in_text(text: str, variables: Mapping[str, Variable]) -> Iterator[tuple[int, str]]:
@@ -148,25 +164,3 @@ def _in_text(text: str, variables: Mapping[str, Variable]) -> Iterator[tuple[int
         hint = f" Did you mean {near[0]!r}?" if near else ""
         line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == word)
         yield line, f"{word} is used, and is not declared as a variable that may stand here.{hint}"
-
-
-def _dotted(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(step) for step in loc) or "the header"
-
-
-def _remedy(detail: Any, loc: tuple[str | int, ...]) -> str:
-    match detail["type"]:
-        case "missing":
-            return " is missing"
-        case "extra_forbidden":
-            near = get_close_matches(
-                str(loc[-1]), [*_Header.model_fields, *_Variable.model_fields, "extends"], 1
-            )
-            return f": there is no such field.{f' Did you mean {near[0]!r}?' if near else ''}"
-        case "value_error":
-            return f": {detail['ctx']['error']}"
-        case "string_pattern_mismatch":
-            return ": must be a name of small letters, digits and '_'"
-        case "tuple_type":
-            return ": must be a list, such as [one, two]"
-    return f" is {detail['input']!r:.60}: {re.sub('^Input should be', 'must be', detail['msg'])}"

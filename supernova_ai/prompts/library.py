@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import header
-from supernova_ai.prompts.files import Malformed, Part, merge, read
+from supernova_ai.prompts.files import Part, merge, read
 from supernova_ai.prompts.template import Template
 
 _BUILT_IN = Path(__file__).with_name("templates")
@@ -59,7 +59,7 @@ def _load(folders: Sequence[Path]) -> Mapping[str, Template]:
         for path in sorted(folder.glob("*.md")):
             try:
                 part = read(path)
-            except Malformed as error:
+            except ConfigError as error:
                 problems.append(str(error))
             else:
                 files.setdefault(path.stem, []).append(part)
@@ -69,7 +69,7 @@ def _load(folders: Sequence[Path]) -> Mapping[str, Template]:
             continue  # only there to be extended
         try:
             part = _whole(name, files)
-        except Malformed as error:
+        except ConfigError as error:
             problems.append(str(error))
             continue
         source = "built-in" if part.path.parent == _BUILT_IN else str(part.path)
@@ -87,13 +87,13 @@ def _whole(
 ) -> Part:
     """Return the file of that name, laid over what it extends; its own name means the next weaker one."""
     part = files[name][rank]
-    base = part.fields.get("extends")
-    if base is None:
+    extends = part.header.value.get("extends")
+    if extends is None:
         return part
-    place = part.place(("extends",))
+    base, place = extends.value, extends.place
     below = rank + 1 if base == name else 0
     if not isinstance(base, str) or below >= len(files.get(base, ())):
-        raise Malformed(f"{place}: extends is {base!r}: there is no such template to extend")
+        raise ConfigError(f"{place}: extends is {base!r}: there is no such template to extend")
     if part in under:
-        raise Malformed(f"{place}: extends is {base!r}, which extends this in turn")
+        raise ConfigError(f"{place}: extends is {base!r}, which extends this in turn")
     return merge(_whole(base, files, below, (*under, part)), part)

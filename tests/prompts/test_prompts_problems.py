@@ -21,7 +21,7 @@ WRONG = {
     "a name that is none": (
         "variables: {A-b: text}\n",
         "x",
-        ":5: variables.A-b: must be a name of small letters",
+        ":5: variables.A-b is 'A-b': must be a name of small letters",
     ),
     "a wrong default": (
         "variables:\n  a: {type: number, default: no}\n",
@@ -36,7 +36,7 @@ WRONG = {
     "choices that are no list": (
         "variables:\n  a: {choices: x}\n",
         "x",
-        r":6: variables\.a\.choices: must be a list",
+        r":6: variables\.a\.choices is 'x': must be a list",
     ),
     "choices of a number": (
         "variables:\n  a: {type: number, choices: ['1']}\n",
@@ -58,16 +58,25 @@ WRONG = {
         "x",
         ":5: tier is 'gold': must be 'economy', 'standard' or 'premium'",
     ),
-    "an unknown contract": ("output: table\n", "x", r":5: output: .*must be plain, \{sections: \[names\]\}"),
-    "no sections": ("output: {sections: []}\n", "x", r":5: output\.sections is \[\]"),
+    "an unknown contract": (
+        "output: table\n",
+        "x",
+        r":5: output is 'table': must be plain, \{sections: \[names\]\}",
+    ),
+    "no sections": ("output: {sections: []}\n", "x", r":5: output\.sections: .* at least 1 item"),
     "an example of nothing": ("example: {b: 1}\n", "x", ":5: example.b is none of the variables"),
     "a wrong example": (
         "variables: {a: list}\nexample:\n  a: 1\n",
         "x",
         ":7: example.a must be a list of texts",
     ),
-    "written twice": ("tier: economy\ntier: premium\n", "x", ":6: 'tier' is here twice"),
-    "not YAML": ("a: [\n", "x", r":\d+: not valid YAML"),
+    "written twice": (
+        "tier: economy\ntier: premium\n",
+        "x",
+        ":6: 'tier' is here twice .* first at .*:5: keep",
+    ),
+    "a field almost right": ("extend: chat\n", "x", ":5: extend: .*Did you mean 'extends'"),
+    "not YAML": ("a: [\n", "x", r":5:5: not valid YAML"),
     "an undeclared variable": (
         "variables: {message: text}\n",
         "\n\nHello\n{{ mesage }}",
