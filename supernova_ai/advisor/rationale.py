@@ -43,7 +43,7 @@ _PROMISE = re.compile(
 )
 _DENIED = re.compile(
     r"(?:\b(?:not|none|neither|nor|never|nothing|nobody|cannot|without|no)\b|n['’]t\b)"
-    r"(?:(?!\b(?:and|only|(?:un)?doubt\w*|den(?:y|ied)|questions?|stops?|prevents?)\b).)*$",
+    r"(?:(?!\b(?:and|only|(?:un)?doubt\w*|den(?:y|ied)|questions?|stops?|prevents?|miss|regret)\b).)*$",
     re.IGNORECASE | re.DOTALL,
 )
 """What stands in its clause before a word that is no promise: "neither signal guarantees a rise"."""

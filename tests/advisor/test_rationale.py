@@ -142,6 +142,7 @@ async def test_what_is_cut_off_is_not_shown() -> None:
         "Nobody doubts that it is risk-free.",
         "This is not only likely but guaranteed.",
         "Nothing can stop this guaranteed gain.",
+        "Do not miss this guaranteed gain.",
     ],
 )
 async def test_a_promise_is_none_of_ours(promise: str) -> None:
