@@ -70,9 +70,7 @@ class Supernova:
         self._alert_sinks = tuple(alert_sinks)
         self._loaded = _load(config)
         self._library = Library(self._loaded.prompts)
-        self._elsewhere = set(
-            self.config.elsewhere
-        )  # a reload changes it, under the keys of a running engine
+        self._elsewhere = set(self.config.elsewhere)  # which the keys share: a reload changes it for them too
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
         self._store: Store | None = None
