@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from supernova_ai import arguments, health
 from supernova_ai import config as configuration
 from supernova_ai.attachments import Given, load
-from supernova_ai.config import Budget, Config, Loaded
+from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout
 from supernova_ai.judgement import assessed
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
@@ -28,7 +28,7 @@ from supernova_ai.prompts import Library, Template
 from supernova_ai.sessions import Sessions, Turn, Whose, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
-from supernova_ai.types import PROBE, Probe, Quote, Reply, Request
+from supernova_ai.types import Probe, Quote, Reply, Request
 
 if TYPE_CHECKING:
     from supernova_ai.engine import Engine
@@ -324,7 +324,7 @@ class Supernova:
                     resolve=lambda name: vault.reveal(name, "primary"),
                     sinks=self._alert_sinks,
                 )
-                self._courier = self._new_courier(self.config.budgets, self.config.alerts)
+                self._courier = self._new_courier(self.config.limits, self.config.alerts)
                 opening.callback(lambda: self._courier.close())
                 self._ledger = Ledger(store, ())
                 opening.callback(self._ledger.close)
@@ -358,10 +358,7 @@ class Supernova:
         return vault
 
     def _keep_limits(self, config: Config) -> None:
-        budgets = list(config.budgets)
-        if config.health.probes == "paid":
-            budgets.append(Budget(name=PROBE, limit=config.health.paid_limit, per="day", task=PROBE))
-        self._ledger.serve(budgets, thresholds=config.alerts.thresholds, on_alert=self._courier.wake)
+        self._ledger.serve(config.limits, thresholds=config.alerts.thresholds, on_alert=self._courier.wake)
 
     def _reload(self, given: Config | str | Path | None) -> None:
         with self._lock:
@@ -379,7 +376,7 @@ class Supernova:
                     self._keep_limits(self.config)
                     raise
                 before = self._courier
-                self._courier = self._new_courier(loaded.config.budgets, loaded.config.alerts)
+                self._courier = self._new_courier(loaded.config.limits, loaded.config.alerts)
                 self._keep_limits(loaded.config)  # and from now on wake this courier
                 self._courier.start()
                 before.close()

@@ -34,9 +34,7 @@ def list_(
     with Store(loaded.database) as store:
         spikes.look(store, loaded.config.alerts.spike, now_ms=int(store.now() * 1000))
         rows = store.read(lambda database: alerts.outbox(database, acknowledged=all_))
-    events = [
-        (row, AlertEvent.of(row, loaded.config.budgets), text.loads(row.detail or "{}")) for row in rows
-    ]
+    events = [(row, AlertEvent.of(row, loaded.config.limits), text.loads(row.detail or "{}")) for row in rows]
     if json:
         print_json(
             [

@@ -27,7 +27,7 @@ from supernova_ai.cli.options import (
     print_json,
 )
 from supernova_ai.config import Loaded
-from supernova_ai.ledger import Ledger, breakdown, export, reports
+from supernova_ai.ledger import breakdown, export, reports, swept
 from supernova_ai.ledger.breakdown import By, Line, lines
 from supernova_ai.ledger.forecast import forecast
 from supernova_ai.ledger.spans import Per, Span, latest
@@ -73,13 +73,14 @@ def costs(
     if leaves_to_subcommand(context):
         return
     with _ledger(config) as (loaded, store):
-        since_ms = int((store.now() - days * 86_400) * 1000)
+        now = datetime.fromtimestamp(store.now(), _UTC)
+        span = Span(f"last {days} days", now - timedelta(days=days), now)
+        since_ms = int(span.start.timestamp() * 1000)
 
-        def read(database: Database) -> tuple[list[Any], list[Any], list[Attempt]]:
-            standings = reports.standings(database, loaded.config.budgets, now=store.now())
-            totals = reports.totals(database, since_ms=since_ms)
+        def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt]]:
+            standings = reports.standings(database, loaded.config.limits, now=now.timestamp())
             latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request)
-            return list(standings), totals, latest
+            return list(standings), lines(database, span, "model"), latest
 
         standings, totals, latest = store.read(read)
     if request is not None and not latest and limit:
@@ -88,16 +89,16 @@ def costs(
         print_json(
             {
                 "budgets": [_plain(asdict(row), _MONEY) for row in standings],
-                "totals": [_plain(asdict(row), {"cost", "held"}) for row in totals],
+                "totals": [_plain(asdict(row), {"cost"}) for row in totals],
                 "attempts": [_plain(dict(row.__data__), {"cost", "held"}) for row in latest],
             }
         )
         return
     console.print(tables.budgets(standings))
-    if not totals:
+    if not totals and not latest:
         typer.echo(f"\nno attempts in the last {days} days")
         return
-    console.print(tables.totals(totals))
+    console.print(tables.lines("By provider and model", [(row.name, "", row) for row in totals]))
     console.print(tables.attempts(latest))
 
 
@@ -161,7 +162,7 @@ def top(
 def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = False) -> None:
     """Forecast what the month, and each budget's current window, will have cost at its end."""
     with _ledger(config) as (loaded, store):
-        ask = partial(forecast, budgets=loaded.config.budgets, now=store.now(), time_zone=time_zone.key)
+        ask = partial(forecast, budgets=loaded.config.limits, now=store.now(), time_zone=time_zone.key)
         found = store.read(lambda database: list(ask(database)))
     if json:
         print_json([_plain(asdict(row), {"limit", "spent", "expected", "low", "high"}) for row in found])
@@ -225,7 +226,7 @@ def _ledger(config: Path | None) -> Iterator[tuple[Loaded, Store]]:
     """Open the configured ledger, with the holds of dead processes turned into lost ones."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        Ledger(store, loaded.config.budgets).sweep()
+        swept(store, loaded.config)
         yield loaded, store
 
 

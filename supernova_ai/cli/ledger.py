@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from peewee import Database
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import MOST_DAYS, AsJson, ConfigPath, print_json
-from supernova_ai.config import Config
-from supernova_ai.ledger import Ledger, archive, billing, reconcile
+from supernova_ai.ledger import archive, billing, reconcile, swept
 from supernova_ai.ledger import copy as copying
 from supernova_ai.ledger import verify as verifying
-from supernova_ai.ledger.alerts import Watch
-from supernova_ai.ledger.holds import Spent
 from supernova_ai.ledger.reconcile import Correction, Match, Plan
 from supernova_ai.ledger.soundness import Finding
 from supernova_ai.money import show, to_nano, to_usd
@@ -40,7 +35,7 @@ def verify(config: ConfigPath = None, folder: Folder = None, json: AsJson = Fals
     """Recompute windows and rollups from attempts, and check the archives. Exits with 1 if not right."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        report = verifying.verify(store, loaded.config.budgets, folder=_archives(folder))
+        report = verifying.verify(store, loaded.config.limits, folder=_archives(folder))
     if json:
         print_json({"ok": report.ok, **asdict(report)})
     else:
@@ -61,7 +56,7 @@ def lost(config: ConfigPath = None, json: AsJson = False) -> None:
     """List the attempts whose cost is not known exactly: lost, or estimated."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        Ledger(store, loaded.config.budgets, thresholds=loaded.config.alerts.thresholds).sweep()
+        swept(store, loaded.config)
         rows = store.read(lambda database: list(reconcile.uncertain(database)))
     if json:
         print_json([row.__data__ | {"held": to_usd(row.held), "cost": to_usd(row.cost)} for row in rows])
@@ -91,8 +86,9 @@ def settle(
     except ValueError as error:
         raise typer.BadParameter(f"{error}: write it as 5.00", param_hint="--cost") from None
     with Store(loaded.database) as store:
+        ledger = swept(store, loaded.config)
         correction = Correction(attempt, nano, reason)
-        reconcile.settle(store, correction, _look(loaded.config, store), now_ms=_now_ms(store))
+        reconcile.settle(store, correction, ledger.look, now_ms=ledger.now_ms())
     typer.echo(f"settled {attempt} at {show(nano)}")
 
 
@@ -117,12 +113,13 @@ def reconcile_(
     loaded = configuration.load(config)
     bills = list(billing.read(file, billing.mapping(columns)))
     with Store(loaded.database) as store:
-        look = _look(loaded.config, store)
-        Ledger(store, loaded.config.budgets, thresholds=loaded.config.alerts.thresholds).sweep()
+        ledger = swept(store, loaded.config)
         plan = store.read(
             lambda database: reconcile.plan(database, bills, provider=provider, tolerance_s=tolerance)
         )
-        count = reconcile.apply(store, plan, look, source=file.name, now_ms=_now_ms(store)) if apply else None
+        count = None
+        if apply:
+            count = reconcile.apply(store, plan, ledger.look, source=file.name, now_ms=ledger.now_ms())
     if json:
         print_json({"settled": count, **_plain(plan)})
         return
@@ -202,7 +199,7 @@ def copy(
 
     with Store(loaded.database) as source, Store(to) as target:
         for store in (source, target):
-            Ledger(store, loaded.config.budgets).sweep()
+            swept(store, loaded.config)
         copied = copying.copy(source, target, tell=tell)
     if json:
         print_json(copied)
@@ -225,12 +222,6 @@ def _archives(folder: Path | None) -> Path:
 
 def _now_ms(store: Store) -> int:
     return int(store.now() * 1000)
-
-
-def _look(config: Config, store: Store) -> Callable[[Database, list[Spent]], object]:
-    limits = {budget.name: to_nano(budget.limit) for budget in config.budgets}
-    watch = Watch(limits, config.alerts.thresholds)
-    return lambda database, windows: watch.look(database, windows, now_ms=_now_ms(store))
 
 
 def _list(title: str, findings: tuple[Finding, ...]) -> None:

@@ -115,7 +115,8 @@ class Routing(_Section):
 class Health(_Section):
     """Probes of deployments that rest or were idle for ``idle`` seconds, one in ``every`` seconds at most.
 
-    ``paid`` probes ask for one token where a free one would tell nothing, up to ``paid_limit`` USD a day.
+    ``paid`` probes ask for one token where a free one would tell nothing. These, and those that a person
+    asks for, may cost ``paid_limit`` USD a day.
     """
 
     probes: Annotated[Literal["off", "free", "paid"], unquoted_off] = "free"
@@ -259,6 +260,11 @@ class Config(_Section):
         if wrong:  # raised this way, each keeps the place it is about
             raise ValidationError.from_exception_data("Config", wrong)
         return self
+
+    @property
+    def limits(self) -> tuple[Budget, ...]:
+        """Every budget in force: those of ``budgets``, and that of the probes that are paid for."""
+        return (*self.budgets, Budget(name=PROBE, limit=self.health.paid_limit, per="day", task=PROBE))
 
     @property
     def asked(self) -> tuple[str, ...]:

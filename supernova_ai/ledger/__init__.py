@@ -3,6 +3,6 @@
 from supernova_ai.ledger.alerts import AlertEvent
 from supernova_ai.ledger.courier import Courier
 from supernova_ai.ledger.holds import End, Entry, Hold, lost
-from supernova_ai.ledger.ledger import Ledger
+from supernova_ai.ledger.ledger import Ledger, swept
 
-__all__ = ["AlertEvent", "Courier", "End", "Entry", "Hold", "Ledger", "lost"]
+__all__ = ["AlertEvent", "Courier", "End", "Entry", "Hold", "Ledger", "lost", "swept"]

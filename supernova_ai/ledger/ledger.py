@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from peewee import Database
 
-from supernova_ai.config import Budget
+from supernova_ai.config import Budget, Config
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import holds, leases
 from supernova_ai.ledger.alerts import Key, Watch
@@ -51,7 +51,7 @@ class Ledger:
         self._clock = clock or store.now
         self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
         self._owed: deque[tuple[Hold, End]] = deque()  # ends that could not be written yet
-        self._lease = leases.Lease(store, self._clock, self._look, renewed=self._write_owed)
+        self._lease = leases.Lease(store, self._clock, self.look, renewed=self._write_owed)
 
     def serve(
         self,
@@ -118,7 +118,7 @@ class Ledger:
             windows = holds.end(database, hold, end)
             if windows is None and end.state != "lost":
                 windows = holds.end(database, hold, end, was="lost")
-            told.extend(self._look(database, windows or []))
+            told.extend(self.look(database, windows or []))
             return windows is not None
 
         def committed(done: Future[bool]) -> None:
@@ -148,7 +148,11 @@ class Ledger:
 
     def sweep(self) -> int:
         """Turn the holds of dead processes into lost ones; return how many there were."""
-        return self._store.write(lambda database: leases.sweep(database, self.now_ms(), self._look)).result()
+        return self._store.write(lambda database: leases.sweep(database, self.now_ms(), self.look)).result()
+
+    def look(self, database: Database, windows: list[Spent]) -> list[Key]:
+        """Record an alert for each threshold that a window has reached, inside the caller's operation."""
+        return self._watch.look(database, windows, now_ms=self.now_ms())
 
     def close(self) -> None:
         """Write what is owed, give up what is still held, and end the lease."""
@@ -159,8 +163,12 @@ class Ledger:
         for _ in range(len(self._owed)):
             self.end(*self._owed.popleft())
 
-    def _look(self, database: Database, windows: list[Spent]) -> list[Key]:
-        return self._watch.look(database, windows, now_ms=self.now_ms())
-
     def _shares(self, provider: str, user: str | None, task: str) -> Iterator[Share]:
         return shares(self._budgets, now=self._clock(), provider=provider, user=user, task=task)
+
+
+def swept(store: Store, config: Config) -> Ledger:
+    """Return the ledger as it is configured, after the holds of dead processes were turned into lost ones."""
+    ledger = Ledger(store, config.limits, thresholds=config.alerts.thresholds)
+    ledger.sweep()
+    return ledger

@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 import tempfile
+from datetime import UTC, datetime, timedelta
 from math import exp
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from supernova_ai.client import Supernova
 from supernova_ai.config import Config
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.keys import MasterKey, Vault
-from supernova_ai.ledger import reports
+from supernova_ai.ledger import breakdown, reports
+from supernova_ai.ledger.spans import Span
 from supernova_ai.money import show
 from supernova_ai.ops import tables
 from supernova_ai.ops.local import LocalModel
@@ -57,7 +59,10 @@ def run(console: Console) -> None:
         asyncio.run(_talk(config, master, console))
         with Store(str(config.database)) as store:
             console.print(tables.attempts(store.read(lambda db: reports.attempts(db, limit=20))))
-            console.print(tables.totals(store.read(lambda db: reports.totals(db, since_ms=0))))
+            now = datetime.now(UTC)
+            today = Span("", now - timedelta(days=1), now)
+            models = store.read(lambda db: breakdown.lines(db, today, "model"))
+            console.print(tables.lines("By provider and model", [(row.name, "", row) for row in models]))
 
 
 async def _talk(config: Config, master: MasterKey, console: Console) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from supernova_ai.health import Health, Pattern, Per, Percentiles, Uptime
 from supernova_ai.ledger.breakdown import Line
 from supernova_ai.ledger.forecast import Forecast
-from supernova_ai.ledger.reports import Standing, Total
+from supernova_ai.ledger.reports import Standing
 from supernova_ai.money import show, to_usd
 from supernova_ai.store.tables import Attempt
 from supernova_ai.types import Probe
@@ -39,25 +39,6 @@ def attempts(rows: Iterable[Attempt], *, title: str = "Attempts, latest last") -
             _cell(row.state, row.error, _COLOURS[row.state]),
             _cell(tokens, None if row.latency_ms is None else f"{row.latency_ms / 1000:.2f} s"),
             _cost(row),
-        )
-    return table
-
-
-def totals(rows: Iterable[Total]) -> Table:
-    """Show what each provider and model took and cost."""
-    table = _table(
-        "By provider and model",
-        ("Provider, model",),
-        ("Attempts", "Settled\nreleased", "Lost\nopen", "Tokens in\nout", "Cost"),
-    )
-    for row in rows:
-        table.add_row(
-            _cell(row.provider, row.model),
-            Text(f"{row.attempts:,}"),
-            _cell(f"{row.settled:,}", f"{row.released:,}"),
-            _cell(f"{row.lost:,}", f"{row.open:,}"),
-            _cell(f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}"),
-            _cell(show(row.cost), f"+ {show(row.held)} held" if row.held else None),
         )
     return table
 

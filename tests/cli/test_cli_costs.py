@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def spend(folder: Path) -> Spend:
         }
         loaded = configuration.load()
         with Store(loaded.database) as store:
-            ledger = Ledger(store, loaded.config.budgets)
+            ledger = Ledger(store, loaded.config.limits)
             entry = Entry(**ordinary | given)
             hold = ledger.write(lambda database: ledger.place(database, entry)).result()
             assert ledger.end(hold, end).result()
@@ -125,6 +126,29 @@ def test_json_is_exact(supernova: Supernova, spend: Spend) -> None:
     assert [row["cost"] for row in plain["totals"]] == ["0.000000003"]
     assert [row["cost"] for row in plain["attempts"]] == ["0.000000001", "0.000000002"]
     assert plain["attempts"][0]["request"] == "one"
+
+
+def test_archiving_changes_no_totals(supernova: Supernova, spend: Spend) -> None:
+    """The totals are those of the rollups: attempts that were moved into files still count."""
+    days_ago_ms = int((time.time() - 3 * 86_400) * 1000)
+    spend("old", replace(_settled(5), ended_ms=days_ago_ms), started_ms=days_ago_ms)
+    spend("new", _settled(7))
+    before = supernova("costs", "--json").json["totals"]
+    assert (before[0]["attempts"], before[0]["cost"]) == (2, "0.000000012")
+    assert supernova("ledger", "archive", "--days", "1").out.endswith(
+        "archived 1 attempts older than 1 days\n"
+    )
+    assert supernova("costs", "--json").json["totals"] == before
+
+
+def test_the_budget_of_paid_probes_is_shown_once_it_is_used(supernova: Supernova, spend: Spend) -> None:
+    """It is no line for those who never pay for probes."""
+    spend("one", _settled(1))
+    assert [row["budget"] for row in supernova("costs", "--json").json["budgets"]] == ["daily", "monthly"]
+    spend("two", _settled(1), task="probe", held_nano=1_000)
+    shown = supernova("costs", "--json").json["budgets"][-1]
+    assert (shown["budget"], shown["limit"], shown["settled"]) == ("probe", "0.05", "0.000000001")
+    assert "probe" in supernova("costs", "forecast").out
 
 
 def test_selection(supernova: Supernova, spend: Spend) -> None:

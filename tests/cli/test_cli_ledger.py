@@ -15,6 +15,7 @@ from supernova_ai.ledger import End, Entry, Ledger, lost
 from supernova_ai.store import Store, bulk
 from supernova_ai.types import Usage
 from tests.cli.conftest import Supernova
+from tests.entries import entry
 
 Spend = Callable[..., None]
 DAY = 86_400
@@ -86,6 +87,31 @@ def test_lost_and_settle(supernova: Supernova, spend: Spend) -> None:
     supernova("ledger", "settle", "b", "--cost", "0", "--reason", "the bill")
     assert supernova("ledger", "lost").out == "the cost of every attempt is known exactly\n"
     assert supernova("ledger", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "costs",
+        "costs report",
+        "ledger lost",
+        "ledger settle a --cost 8.50 --reason r",
+        "ledger copy --to b.db",
+    ],
+)
+def test_a_dead_process_is_told_of(supernova: Supernova, folder: Path, command: str) -> None:
+    """Whichever command turns its holds into lost ones records the alerts of the thresholds they pass."""
+    (folder / "config").mkdir()
+    (folder / "config" / "supernova.yaml").write_text("budgets: [{name: daily, limit: 10, per: day}]\n")
+    loaded = configuration.load()
+    with Store(loaded.database) as store:
+        ledger = Ledger(store, loaded.config.limits)
+        held = entry("a", 8_500_000_000, ledger.now_ms())
+        ledger.write(lambda database: ledger.place(database, held)).result()
+    execute("DELETE FROM process")  # it holds money, and no lease
+    assert supernova(*command.split()).code == 0
+    told = supernova("alerts", "list", "--json").json
+    assert [(row["threshold"], row["spent"]) for row in told] == [(50, "8.5"), (80, "8.5")]
 
 
 def test_settling_needs_sense(supernova: Supernova, spend: Spend) -> None:

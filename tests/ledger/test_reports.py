@@ -11,7 +11,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Hold, Ledger, lost
-from supernova_ai.ledger.reports import Standing, Total, attempts, standings, totals
+from supernova_ai.ledger.reports import Standing, attempts, standings
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
 
@@ -48,37 +48,6 @@ def past(
     ledger.end(gone, lost(gone, ended_ms=ledger.now_ms(), error="ProviderTimeout")).result()
     take(ledger, "2", id="open", user_id="bob", request="r4")
     return store
-
-
-def test_totals_add_up_by_provider_and_model(past: Store) -> None:
-    """Attempts are counted by state, tokens and cost summed, what is held kept apart, dearest first."""
-    assert past.read(lambda database: totals(database, since_ms=0)) == [
-        Total(
-            "openai",
-            "gpt",
-            4,
-            2,
-            1,
-            0,
-            1,
-            prompt_tokens=107,
-            completion_tokens=50,
-            cost=3 * USD,
-            held=2 * USD,
-        ),
-        Total("anthropic", "claude", 1, 0, 0, 1, 0, prompt_tokens=0, completion_tokens=0, cost=USD, held=0),
-    ]
-
-
-def test_totals_begin_when_asked(past: Store) -> None:
-    """Attempts that started before are not counted, the first moment is."""
-    today = int(SUNDAY.timestamp() * 1000)
-    found = past.read(lambda database: totals(database, since_ms=today))
-    assert [(total.provider, total.attempts, total.cost) for total in found] == [
-        ("openai", 3, 2 * USD),
-        ("anthropic", 1, USD),
-    ]
-    assert past.read(lambda database: totals(database, since_ms=today + 3_600_000)) == []
 
 
 def ids(store: Store, limit: int = 100, **which: object) -> list[str]:
