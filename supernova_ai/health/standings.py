@@ -144,7 +144,7 @@ def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> lis
     for row in _rows(database, "< ? ORDER BY started_ms DESC LIMIT ?", since_ms, BEFORE):
         if tally := tallies.get(row[:4]):
             tally.look(row)
-    found = (_health(_Place(*place), tally, known) for place, tally in tallies.items())
+    found = (_health(_Place(*place), tally, known, now_ms) for place, tally in tallies.items())
     return sorted(found, key=lambda health: (health.deployment, health.model))
 
 
@@ -179,8 +179,9 @@ def _place(row: tables.Health) -> _Place:
     return _Place(tier, row.provider, row.model, None if slot == NO_KEY else slot)
 
 
-def _health(place: _Place, tally: _Tally, states: Mapping[str, tables.Health]) -> Health:
+def _health(place: _Place, tally: _Tally, states: Mapping[str, tables.Health], now_ms: int) -> Health:
     known = states.get(place.deployment)
+    state, since_ms, until_ms = _circuit(known, tally.last_success_ms or 0, now_ms)
     return Health(
         deployment=place.deployment,
         **place._asdict(),
@@ -193,12 +194,27 @@ def _health(place: _Place, tally: _Tally, states: Mapping[str, tables.Health]) -
         last_success_ms=tally.last_success_ms,
         last_failure_ms=tally.last_failure_ms,
         last_error=tally.last_error,
-        state=cast(BreakerState, known.state) if known else "closed",
-        since_ms=known.since_ms if known else None,
-        until_ms=known.until_ms if known else None,
+        state=state,
+        since_ms=since_ms,
+        until_ms=until_ms,
         probed_ms=known.probed_ms if known else None,
         probe=known.probe if known else None,
     )
+
+
+def _circuit(
+    known: tables.Health | None, success_ms: int, now_ms: int
+) -> tuple[BreakerState, int | None, int | None]:
+    """Return how the circuit stands now, since when and until when.
+
+    What is kept is how it last changed: when its time is over nobody writes so, and its process may be gone.
+    """
+    if known is None:
+        return "closed", None, None
+    over_ms = known.until_ms or known.since_ms
+    if known.state == "closed" or over_ms > now_ms:
+        return cast(BreakerState, known.state), known.since_ms, known.until_ms
+    return ("closed", None, None) if success_ms > over_ms else ("half-open", over_ms, None)
 
 
 def _percentiles(measured: Sequence[int | None]) -> Percentiles:

@@ -65,3 +65,16 @@ def test_a_breaker_belongs_to_the_deployment(store: Store, put: Put) -> None:
     keep(store, OPENED)
     put(model="gpt-next")
     assert (only(store).model, only(store).state, only(store).attempts) == ("gpt-next", "open", 1)
+
+
+def test_a_circuit_is_not_open_for_ever(store: Store, put: Put) -> None:
+    """When its time is over it is half-open, and once an answer came after that, closed."""
+    keep(store, replace(OPENED, since_ms=NOW - 90_000, until_ms=NOW - 60_000))
+    put(70)  # it was under way when the circuit opened
+    assert (only(store).state, only(store).since_ms, only(store).until_ms) == (
+        "half-open",
+        NOW - 60_000,
+        None,
+    )
+    put(50)
+    assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("closed", None, None)
