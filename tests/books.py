@@ -57,6 +57,7 @@ def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
             sums[(*whose, "answered")] += answered
         for who in (usage, payer, daily):
             sums[(*who, "attempts")] += 1
+            sums[(*who, "cached")] += row.basis == "cached"
             sums[(*who, row.state)] += 1
             sums[(*who, "cost")] += row.cost
             sums[(*who, "prompt_tokens")] += row.prompt

@@ -35,14 +35,15 @@ class Uptime:
 def uptime(database: Database, *, since_ms: int, per: Per = "day") -> list[Uptime]:
     """Return each provider's whole hours or days, from the one that holds ``since_ms``; those with attempts.
 
-    An attempt counts to the time it was sent. Open ones do not count yet.
+    An attempt counts to the time it was sent. Open ones do not count yet, and answers kept from before never:
+    nobody was asked.
     """
     hours = _HOURS[per]
     first = since_ms // (hours * _HOUR_MS) * hours
     query = (
-        Usage.select(Usage.provider, Usage.hour, Usage.error, fn.SUM(Usage.attempts))
+        Usage.select(Usage.provider, Usage.hour, Usage.error, fn.SUM(Usage.attempts - Usage.cached))
         # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
-        .where((Usage.hour >= first) & (Usage.attempts > 0))
+        .where((Usage.hour >= first) & (Usage.attempts > Usage.cached))
         .group_by(Usage.provider, Usage.hour, Usage.error)
     )
     attempts: Counter[tuple[str, int]] = Counter()

@@ -34,6 +34,7 @@ _TIMED: tuple[By | None, ...] = (None, "provider", "model")
 _SUMS = (
     "attempts",
     "answered",
+    "cached",
     "settled",
     "released",
     "lost",
@@ -52,7 +53,8 @@ class Line:
     """What the ended attempts of one group took and cost in one period. The cost is nano-USD.
 
     ``name`` joins provider and model, or user and session, with a slash; nothing is empty text.
-    ``answered`` are the attempts that ended without an error; what a lost one costs is its whole hold.
+    ``answered`` are the attempts that ended without an error, and ``cached`` those of them whose answer was
+    kept from before, so that nobody was asked. What a lost one costs is its whole hold.
 
     Percentiles are of the answered attempts, in milliseconds, and known for everything, for a provider and
     for a model; elsewhere they are None. They come from steps of a factor of √2 and are a step's upper end:
@@ -64,6 +66,7 @@ class Line:
     name: str
     attempts: int
     answered: int
+    cached: int
     settled: int
     released: int
     lost: int
@@ -78,8 +81,9 @@ class Line:
 
     @property
     def success_rate(self) -> float | None:
-        """The share of attempts that were answered, 0 to 1; None without attempts."""
-        return self.answered / self.attempts if self.attempts else None
+        """The share that was answered, 0 to 1, of the attempts that asked somebody; None without such."""
+        asked = self.attempts - self.cached
+        return (self.answered - self.cached) / asked if asked else None
 
     @property
     def cost_per_attempt(self) -> int | None:

@@ -51,6 +51,7 @@ class Ended(NamedTuple):
     latency_ms: int | None
     first_token_ms: int | None
     error_class: str | None
+    cost_basis: str | None
 
 
 COLUMNS = ", ".join(Ended._fields)
@@ -69,14 +70,14 @@ def contributions(row: Ended) -> Iterator[Sum]:
     """Yield what the row of an ended attempt adds to the rollups."""
     hour = row.started_ms // HOUR_MS
     answered = row.state == "settled" and row.error_class is None
-    ends = {state: int(row.state == state) for state in ("settled", "released", "lost")}
+    counts = {"attempts": 1, "cached": int(row.cost_basis == "cached")}
+    counts |= {state: int(row.state == state) for state in ("settled", "released", "lost")}
     tokens = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}
     yield Sum(
         "usage_rollup",
         (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error_class or ""),
         {
-            "attempts": 1,
-            **ends,
+            **counts,
             "cost_nano": row.cost_nano,
             **tokens,
             "cached_tokens": row.cached_tokens,
@@ -84,7 +85,7 @@ def contributions(row: Ended) -> Iterator[Sum]:
             "reasoning_tokens": row.reasoning_tokens,
         },
     )
-    paid = {"attempts": 1, "answered": int(answered), **ends, "cost_nano": row.cost_nano, **tokens}
+    paid = {"answered": int(answered), **counts, "cost_nano": row.cost_nano, **tokens}
     yield Sum("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
     yield Sum("daily_rollup", (hour // HOURS["day"], row.user_id or ""), paid)
     if answered:

@@ -124,6 +124,7 @@ class Usage(Table):
     prompt = TextField()
     error = TextField()
     attempts = IntegerField()
+    cached = IntegerField()  # of those: answers kept from before, for which nobody was asked
     settled = IntegerField()
     released = IntegerField()
     lost = IntegerField()
@@ -147,6 +148,7 @@ class Payer(Table):
     session = TextField(column_name="session_id")
     attempts = IntegerField()
     answered = IntegerField()
+    cached = IntegerField()
     settled = IntegerField()
     released = IntegerField()
     lost = IntegerField()
@@ -166,6 +168,7 @@ class Daily(Table):
     user = TextField(column_name="user_id")
     attempts = IntegerField()
     answered = IntegerField()
+    cached = IntegerField()
     settled = IntegerField()
     released = IntegerField()
     lost = IntegerField()

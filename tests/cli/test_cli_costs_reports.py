@@ -36,7 +36,7 @@ def spend() -> Iterator[Spend]:
         def run(days_ago: int, nano: int, *, user: str = "ann", model: str = "gpt-6-luna") -> None:
             sent = int(time.time() * 1000) - days_ago * DAY_MS
             who = ("openai", model, "economy", "chat", "hello", user, None)
-            columns: list[Any] = [sent, *who, "settled", nano, 30, 4, 0, 0, 0, 700, 90, None]
+            columns: list[Any] = [sent, *who, "settled", nano, 30, 4, 0, 0, 0, 700, 90, None, "exact"]
             row = Ended(*columns)
 
             def add(database: Database) -> None:

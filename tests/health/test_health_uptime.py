@@ -28,6 +28,14 @@ def test_only_what_the_provider_caused_lowers_it(store: Store, put: Put) -> None
     assert read(store)[0].share == 0.9
 
 
+def test_answers_of_the_cache_do_not_count(store: Store, put: Put) -> None:
+    """Nobody was asked for them: a provider that is down is not up for what it said before."""
+    put(error="ProviderUnavailable", state="released")
+    put(basis="cached", times=9)
+    put(basis="cached", provider="ollama")
+    assert read(store) == [Uptime("openai", TODAY, 1, 1)]
+
+
 def test_days_are_whole_and_of_utc(store: Store, put: Put) -> None:
     """The first day is counted from its midnight on, wherever in it the time asked for lies."""
     put(0)  # at 12:30

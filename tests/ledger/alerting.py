@@ -71,6 +71,7 @@ def spend(store: Store, hour: int, usd: str) -> None:
         latency_ms=None,
         first_token_ms=None,
         error_class=None,
+        cost_basis="exact",
     )
     store.write(lambda database: rollups.add(database, row)).result()
 

@@ -35,7 +35,7 @@ def spend(store: Store, cost: Cost, *, days: int, now: datetime, user: str = "an
     usage, payer = [], []
     for hour in range(int(first.timestamp()) // 3600, int(now.timestamp()) // 3600):
         spent = cost(datetime.fromtimestamp(hour * 3600, now.tzinfo))
-        ends = {"attempts": 1, "settled": 1, "released": 0, "lost": 0, "cost": spent}
+        ends = {"attempts": 1, "cached": 0, "settled": 1, "released": 0, "lost": 0, "cost": spent}
         tokens = {"prompt_tokens": 0, "completion_tokens": 0}
         where = {"provider": "openai", "model": "gpt", "tier": "standard", "task": "chat", "prompt": ""}
         more = {"cached_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0}

@@ -46,8 +46,10 @@ def ended(draw: Any) -> Ended:
         draw([None, *range(0, 70_000, 997)]),
         draw([None, *range(0, 700, 99)]),
         draw([None, None, "RateLimited", "ProviderTimeout"]),
+        None if state == "released" else draw(["exact", "estimated"]),
     ]
-    return Ended(*row)
+    kept = state == "settled" and row[-2] is None and draw([False, False, True])
+    return Ended(*row)._replace(**{"cost_nano": 0, "cost_basis": "cached"} if kept else {})
 
 
 def expected(rows: Iterable[Ended], span: Span, by: By | None) -> dict[str, dict[str, Any]]:
@@ -68,6 +70,7 @@ def _sums(group: list[Ended], by: By | None) -> dict[str, Any]:
     return {
         "attempts": len(group),
         "answered": len(answered),
+        "cached": sum(row.cost_basis == "cached" for row in group),
         **{state: sum(row.state == state for row in group) for state in ("settled", "released", "lost")},
         "cost": sum(row.cost_nano for row in group),
         "prompt_tokens": sum(row.prompt_tokens for row in group),
@@ -177,6 +180,18 @@ def test_rates_of_a_line(store: Store) -> None:
     assert line.success_rate == pytest.approx(2 / 3)
     assert line.cost_per_attempt == 3
     assert line.errors == {"RateLimited": 1}
+
+
+def test_answers_kept_from_before_are_no_success(store: Store) -> None:
+    """They count as attempts, and say nothing of whether who is asked answers; only such have no rate."""
+    kept = attempt(cost_nano=0, cost_basis="cached")
+    failed = attempt(state="released", cost_nano=0)._replace(error_class="RateLimited")
+    store.write(lambda database: fill(database, [attempt(cost_nano=5), failed, kept, kept])).result()
+    (line,) = store.read(lambda database: lines(database, day()))
+    assert (line.attempts, line.answered, line.cached, line.success_rate) == (4, 3, 2, 0.5)
+    store.write(lambda database: fill(database, [kept._replace(user_id="eve")])).result()
+    eve = store.read(lambda database: lines(database, day(), "user"))[-1]
+    assert (eve.name, eve.attempts, eve.success_rate) == ("eve", 1, None)
 
 
 def test_the_dearest_come_first_and_a_limit_keeps_them(store: Store) -> None:

@@ -35,7 +35,7 @@ def spend(store: Store) -> Callable[..., None]:
     def run(cost: int, month: int, day: int, user: str = "ann") -> None:
         sent = int(datetime(2026, month, day, 12, tzinfo=UTC).timestamp() * 1000)
         who = ("openai", "gpt", "standard", "chat", None, user, None)
-        columns: list[Any] = [sent, *who, "settled", cost, 3, 4, 0, 0, 0, 700, 90, None]
+        columns: list[Any] = [sent, *who, "settled", cost, 3, 4, 0, 0, 0, 700, 90, None, "exact"]
         row = Ended(*columns)
 
         def add(database: Database) -> None:

@@ -53,21 +53,22 @@ CREATE UNIQUE INDEX budget_window_budget_subject_period ON budget_window (budget
 CREATE TABLE usage_rollup (
     hour INTEGER NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, tier TEXT NOT NULL,
     task TEXT NOT NULL, prompt TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL,
-    settled INTEGER NOT NULL, released INTEGER NOT NULL, lost INTEGER NOT NULL, cost_nano {big} NOT NULL,
-    prompt_tokens {big} NOT NULL, completion_tokens {big} NOT NULL, cached_tokens {big} NOT NULL,
-    cache_write_tokens {big} NOT NULL, reasoning_tokens {big} NOT NULL,
+    cached INTEGER NOT NULL, settled INTEGER NOT NULL, released INTEGER NOT NULL, lost INTEGER NOT NULL,
+    cost_nano {big} NOT NULL, prompt_tokens {big} NOT NULL, completion_tokens {big} NOT NULL,
+    cached_tokens {big} NOT NULL, cache_write_tokens {big} NOT NULL, reasoning_tokens {big} NOT NULL,
     PRIMARY KEY (hour, provider, model, tier, task, prompt, error)){clustered};
 
 CREATE TABLE payer_rollup (
     hour INTEGER NOT NULL, user_id TEXT NOT NULL, session_id TEXT NOT NULL, attempts INTEGER NOT NULL,
-    answered INTEGER NOT NULL, settled INTEGER NOT NULL, released INTEGER NOT NULL, lost INTEGER NOT NULL,
-    cost_nano {big} NOT NULL, prompt_tokens {big} NOT NULL, completion_tokens {big} NOT NULL,
+    answered INTEGER NOT NULL, cached INTEGER NOT NULL, settled INTEGER NOT NULL, released INTEGER NOT NULL,
+    lost INTEGER NOT NULL, cost_nano {big} NOT NULL, prompt_tokens {big} NOT NULL,
+    completion_tokens {big} NOT NULL,
     PRIMARY KEY (hour, user_id, session_id)){clustered};
 
 CREATE TABLE daily_rollup (
     day INTEGER NOT NULL, user_id TEXT NOT NULL, attempts INTEGER NOT NULL, answered INTEGER NOT NULL,
-    settled INTEGER NOT NULL, released INTEGER NOT NULL, lost INTEGER NOT NULL, cost_nano {big} NOT NULL,
-    prompt_tokens {big} NOT NULL, completion_tokens {big} NOT NULL,
+    cached INTEGER NOT NULL, settled INTEGER NOT NULL, released INTEGER NOT NULL, lost INTEGER NOT NULL,
+    cost_nano {big} NOT NULL, prompt_tokens {big} NOT NULL, completion_tokens {big} NOT NULL,
     PRIMARY KEY (day, user_id)){clustered};
 
 CREATE TABLE latency_rollup (
