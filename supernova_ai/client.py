@@ -241,9 +241,10 @@ class Supernova:
             store, self._store = self._store, None
             if opened is not None:
                 self._opened = None
-        for each in (opened, store):
-            if each is not None:
-                each.close()
+        with ExitStack() as closing:  # whatever one of them raises, the other is closed
+            for each in (store, opened):  # the last is the first
+                if each is not None:
+                    closing.callback(each.close)
 
     async def __aenter__(self) -> Supernova:
         return self

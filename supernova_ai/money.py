@@ -12,13 +12,13 @@ def decimal(amount: Decimal | int | float | str) -> Decimal:
     """Return the amount as the decimal a person wrote, so that ``0.1`` means one tenth.
 
     Raises:
-        ValueError: it is not a finite number.
+        ValueError: it is not a finite number, or one beyond all money.
     """
     try:
         value = Decimal(str(amount))
     except InvalidOperation:
         raise ValueError(f"{amount!r} is not an amount of money") from None
-    if not value.is_finite():
+    if not value.is_finite() or value.adjusted() > 27:  # so that none overflows when it is multiplied
         raise ValueError(f"{amount!r} is not a finite amount of money")
     return value
 

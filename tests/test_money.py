@@ -46,7 +46,9 @@ def test_what_is_below_a_nano_goes_to_the_nearest(usd: str, nano: int) -> None:
     assert to_nano(usd) == nano
 
 
-@pytest.mark.parametrize("wrong", ["", "a dollar", "1,50", "nan", "inf", float("nan"), float("-inf"), True])
+@pytest.mark.parametrize(
+    "wrong", ["", "a dollar", "1,50", "nan", "inf", float("nan"), float("-inf"), True, "1e999999", "-1e28"]
+)
 def test_what_is_no_amount_is_refused_by_name(wrong: str | float) -> None:
     """The error shows the value that is not a finite number."""
     with pytest.raises(ValueError, match="amount of money") as caught:

@@ -63,6 +63,8 @@ def add(
     typer.echo(f"added {info.provider} {info.slot} version {info.version}, fingerprint {info.fingerprint}")
     if provider in providers and slot not in providers[provider].keys:
         typer.echo(f"It is not used: 'providers.{provider}.keys' does not name {slot!r}.", err=True)
+    elif provider not in providers and slot != "primary":
+        typer.echo(f"It is not used: vault:{provider} is the primary one.", err=True)
 
 
 @app.command("list")

@@ -128,10 +128,7 @@ class Courier:
         """Lease the oldest alert that is due to this courier; writing transactions never overlap."""
         now_ms = self._now_ms()
         due: Expression = (
-            (Alert.state == "new")
-            & (Alert.next_ms <= now_ms)
-            & (Alert.tries < TRIES)
-            & (Alert.at_ms > now_ms - STALE_S * 1000)
+            (Alert.state == "new") & (Alert.next_ms <= now_ms) & (Alert.at_ms > now_ms - STALE_S * 1000)
         )
         oldest = Alert.select(Alert.id).where(due).order_by(Alert.id).limit(1)
         lease_ms = _LEASE_S * (1 + len(self._addresses)) * 1000

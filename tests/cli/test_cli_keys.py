@@ -170,7 +170,10 @@ def test_add_a_notification_url(supernova: Supernova, folder: Path) -> None:
     assert refused.code == 2
     assert "vault:ops-slack must be an Apprise URL" in refused.err
     assert "0123456789abcdef" not in refused.err
-    assert supernova(*add, stdin="slack://0123456789abcdef").code == 0
+    added = supernova(*add, stdin="slack://0123456789abcdef")
+    assert (added.code, added.err) == (0, "")
+    unused = supernova(*add, "--slot", "backup", stdin="slack://0123456789abcdef")
+    assert "It is not used: vault:ops-slack is the primary one." in unused.err
 
 
 def test_add_asks_for_no_key_without_a_master(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:

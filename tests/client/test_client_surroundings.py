@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai import SchemaTooNew, StoreError, Supernova
+from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
 from tests import desk
@@ -64,6 +65,22 @@ async def test_full_disk_is_named_and_passes(nova: Supernova, path: Path, stub: 
     sent = len(stub.requests)
     assert (await nova.chat("What now?")).content == "Diversify, always."
     assert sent + 1 == len(stub.requests) < 200
+
+
+async def test_a_ledger_that_cannot_be_written_leaves_no_store_open(
+    nova: Supernova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing tells the error, and closes the database all the same."""
+
+    def fail(_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Ledger, "close", fail)
+    await nova.warm_up()
+    store = nova.store()
+    with pytest.raises(StoreError, match="the disk is full"):
+        nova.close()
+    assert store.closed
 
 
 def sockets() -> set[str]:

@@ -146,6 +146,21 @@ def test_a_dead_service_is_given_up(
     assert courier_.work() == 0
 
 
+def test_a_last_try_that_died_is_taken_over(
+    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+) -> None:
+    """An alert whose process died in the last of its tries is tried once more, and sent or given up."""
+    alert()
+    courier_ = open_courier(service.url)
+    for _ in range(courier.TRIES):
+        claimed = store.write(courier_._claim).result()  # and nothing after: it died
+        assert claimed is not None
+        clock.now = claimed.next_ms / 1000
+    assert courier_.work() == 1
+    (row,) = rows(store)
+    assert (row.state, row.tries) == ("sent", courier.TRIES + 1)
+
+
 def test_several_couriers_send_each_alert_once(
     where: str, service: Service, alert: Callable[..., None], clock: SimpleNamespace, store: Store
 ) -> None:

@@ -111,6 +111,19 @@ def test_a_vanished_process_is_swept_at_once(
     assert states(store) == {"mine": HELD, "theirs": LOST}
 
 
+def test_a_namesake_is_another_machine(
+    ledger: Ledger, hold_of: HoldOf, here: str, gone: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines with one hostname and one number of their first namespace are told apart by their boot."""
+    hold_of(here, gone, 1000)
+    other = tmp_path / "boot_id"
+    other.write_text("0b5e0a3c-0000-4000-8000-000000000000\n")
+    monkeypatch.setattr(leases, "_BOOT", other)
+    assert ledger.sweep() == 0
+    monkeypatch.undo()
+    assert ledger.sweep() == (1 if Path("/proc/self").exists() else 0)
+
+
 def test_a_living_process_is_left_alone(store: Store, ledger: Ledger, hold_of: HoldOf, here: str) -> None:
     """A process of this machine that lives and renews keeps what it holds."""
     hold_of(here, os.getppid(), 1)

