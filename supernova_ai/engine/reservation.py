@@ -88,21 +88,27 @@ class Reservations:
 
     async def _try(self, call: Call, ranked: Sequence[Deployment]) -> Taken:
         """Try once, in one operation of the ledger."""
-        waiting = asyncio.wrap_future(
-            self._ledger.write(lambda database: self._place(database, call, ranked))
-        )
+        placed: list[Taken] = []
+
+        def place(database: Database) -> Taken:
+            placed.append(self._place(database, call, ranked))
+            return placed[-1]
+
+        waiting = asyncio.wrap_future(self._ledger.write(place))
         try:
             taken = await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            waiting.add_done_callback(self._forgo)  # the hold is taken all the same, and nobody will use it
+        except (asyncio.CancelledError, StoreError):
+            # The hold may be taken all the same: a server can commit and be gone before it says so.
+            waiting.add_done_callback(lambda _: self._forgo(placed))
             raise
         call.begin(taken.deployment, taken.hold, taken.max_tokens)
         return taken
 
-    def _forgo(self, taking: asyncio.Future[Taken]) -> None:
-        if not taking.cancelled() and taking.exception() is None:
+    def _forgo(self, placed: Sequence[Taken]) -> None:
+        """Release what was placed and nobody will use."""
+        for taken in placed:
             with suppress(StoreError):  # it was closed, and what was held is lost
-                self._ledger.forgo(taking.result().hold)
+                self._ledger.forgo(taken.hold)
 
     def _place(self, database: Database, call: Call, ranked: Sequence[Deployment]) -> Taken:
         refusals: list[SupernovaError] = []

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from peewee import OperationalError
 
 from supernova_ai import SchemaTooNew, StoreError, Supernova
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import StubProvider
 from tests import desk
 
@@ -65,6 +67,29 @@ async def test_full_disk_is_named_and_passes(nova: Supernova, path: Path, stub: 
     sent = len(stub.requests)
     assert (await nova.chat("What now?")).content == "Diversify, always."
     assert sent + 1 == len(stub.requests) < 200
+
+
+async def test_a_hold_whose_commit_was_not_told_is_released(
+    nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server commits and is gone before it says so: the call fails, and no budget stays blocked."""
+    await nova.chat("What now?")  # the lease is there: the next commit is a hold's
+    store = nova.store()
+    database = store._writer._database
+    commit = database.commit
+
+    def lose_the_answer() -> None:
+        monkeypatch.setattr(database, "commit", commit)
+        commit()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(database, "commit", lose_the_answer)
+    with pytest.raises(StoreError, match="server closed the connection"):
+        await nova.chat("What now?")
+    store.write(lambda database: None).result()  # by now the release is committed
+    rows = store.read(lambda database: list(Attempt.select().order_by(Attempt.started_ms).execute(database)))
+    assert [(row.state, row.error) for row in rows] == [("settled", None), ("released", "Cancelled")]
+    assert len(stub.requests) == 1
 
 
 async def test_a_ledger_that_cannot_be_written_leaves_no_store_open(

@@ -49,7 +49,8 @@ def ended(draw: Any) -> Ended:
         None if state == "released" else draw(["exact", "estimated"]),
     ]
     kept = state == "settled" and row[-2] is None and draw([False, False, True])
-    return Ended(*row)._replace(**{"cost_nano": 0, "cost_basis": "cached"} if kept else {})
+    found = Ended(*row)
+    return found._replace(cost_nano=0, cost_basis="cached") if kept else found
 
 
 def expected(rows: Iterable[Ended], span: Span, by: By | None) -> dict[str, dict[str, Any]]:
