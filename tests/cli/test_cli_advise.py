@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from supernova_ai.cli import options
+from supernova_ai.store.clock import Clock
 from supernova_ai.testing import StubProvider
 from tests.advisor.sample import CSV, GOOD
 from tests.cli.conftest import KEY, Supernova
@@ -110,6 +112,25 @@ def test_young_records_are_not_pruned(given: str, supernova: Supernova) -> None:
     """By default six years are kept."""
     assert supernova("advice", "prune").out == "deleted 0 records of advice older than 2190 days\n"
     assert supernova("advice", "prune", "--days", "1").out.startswith("deleted 0 records")
+
+
+def test_old_records_are_pruned(given: str, supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When their time has come they are deleted, and the chain still verifies."""
+    later = time.time() + 2191 * 86_400
+    monkeypatch.setattr(Clock, "__call__", lambda _: later)
+    assert supernova("advice", "prune", "--days", "2192").out.startswith("deleted 0 records")
+    assert supernova("advice", "prune").out == "deleted 1 records of advice older than 2190 days\n"
+    assert supernova("advice", "list").out == "no advice was recorded\n"
+    assert supernova("advice", "verify").code == 0
+
+
+def test_pruning_wants_to_know_how_old(given: str, supernova: Supernova, folder: Path) -> None:
+    """Where records are kept for ever, the command must say for how long."""
+    (folder / "nova.yaml").write_text("retention: {advice: null}\n")
+    result = supernova("advice", "prune", "--config", "nova.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert "retention.advice" in result.err
+    assert supernova("advice", "prune", "--config", "nova.yaml", "--days", "1").code == 0
 
 
 def test_a_user_is_exported_and_erased(given: str, supernova: Supernova) -> None:

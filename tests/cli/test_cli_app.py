@@ -14,6 +14,7 @@ import pytest
 from supernova_ai import config as configuration
 from supernova_ai import errors
 from supernova_ai.cli import app
+from tests.advisor.sample import CSV
 from tests.cli.conftest import KEY, Supernova
 
 _BUDGET = errors.BudgetExceeded(
@@ -89,7 +90,7 @@ def test_help_names_commands_and_exit_codes(supernova: Supernova) -> None:
     """The help lists every command, and every exit code of ours."""
     result = supernova("--help")
     assert result.code == 0
-    for command in ("chat", "analyze", "demo", "costs", "version", "keys", "config"):
+    for command in app._HOMES:
         assert f"│ {command} " in result.out
     codes = " ".join(result.out.partition("Exit codes:")[2].split())
     assert all(f"{code} " in codes for code in {0, 1, 130, *(code for _, code in app.EXIT_CODES)})
@@ -148,6 +149,18 @@ def test_only_asking_a_model_imports_litellm(folder: Path) -> None:
         ["keys", "remove", "openai", "--yes"],
         ["costs"],
         ["costs", "--json"],
+        ["costs", "report"],
+        ["costs", "forecast"],
+        ["health"],
+        ["health", "uptime"],
+        ["ledger", "verify"],
+        ["ledger", "lost"],
+        ["alerts", "list"],
+        ["prompts", "list"],
+        ["advise", "--symbol", "AAPL", "--bars", str(CSV), "--no-llm", "--user", "ann"],
+        ["advice", "list"],
+        ["advice", "verify"],
+        ["privacy", "export", "--user", "ann"],
     ]
     program = (
         "import json, sys\n"

@@ -61,7 +61,7 @@ def test_chat_estimates_the_tier(stub_provider: Stub, configure: Configure, supe
     )
     reply = supernova("chat", "What is a bond?", "--complexity", "critical", "--json").json
     assert (reply["tier"], reply["tier_reason"]) == ("premium", "complexity: critical")
-    assert supernova("chat", "What now?", "--complexity", "auto", "--tier", "economy").code != 0
+    assert supernova("chat", "What now?", "--complexity", "auto", "--tier", "economy").code == 2
 
 
 def test_chat_reads_standard_input(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,14 @@ from supernova_ai.cli import health as command
 from supernova_ai.health import State, fingerprint, record
 from supernova_ai.ledger import End, holds
 from supernova_ai.store import Store
+from supernova_ai.testing import Failure, StubProvider
 from supernova_ai.types import Probe, Usage
-from tests.cli.conftest import Supernova
+from tests.cli.conftest import KEY, Supernova
 from tests.entries import entry
 
 Attempt = Callable[..., None]
+Configure = Callable[..., Path]
+Stub = Callable[..., StubProvider]
 
 
 @pytest.fixture
@@ -164,6 +168,49 @@ def test_uptime_by_provider(supernova: Supernova, attempt: Attempt) -> None:
     found = supernova("health", "uptime", "--days", "2", "--json").json
     assert {(row["provider"], row["failed"]) for row in found} == {("openai", 1), ("ollama", 0)}
     assert sum(row["attempts"] for row in found) == 3
+
+
+def test_check_asks_with_each_key(
+    supernova: Supernova, configure: Configure, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for what is free, and keeps what it found; a key that is refused is told, with exit code 1."""
+    stub = stub_provider()
+    configure(stub.url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (found,) = supernova("health", "check", "--json").json
+    assert (found["provider"], found["key_slot"], found["result"]) == ("openai", "primary", "ok")
+    assert [request.headers["authorization"] for request in stub.requests] == [f"Bearer {KEY}"]
+    assert stub.chats == []
+    stub.probe = Failure(401)
+    refused = supernova("health", "check")
+    assert (refused.code, "AuthenticationFailed" in refused.out) == (1, True)
+    kept = supernova("health", "--json").json
+    assert {(row["probe"], row["state"]) for row in kept} == {("AuthenticationFailed", "open")}
+
+
+def test_check_pays_only_when_told_and_within_its_budget(
+    supernova: Supernova, configure: Configure, stub_provider: Stub
+) -> None:
+    """Where no probe is free, nobody is asked but with --pay: then for a token, while the budget bears it."""
+    stub = stub_provider("Yes.", "Yes.")
+    prices = {"mistral-small": {"input": "1", "output": "1"}}
+    mistral = {
+        "api_base": f"{stub.url}/v1",
+        "models": {"standard": "mistral-small"},
+        "keys": [],
+        "prices": prices,
+    }
+    given = {"providers": {"mistral": mistral}, "routing": {"priority": ["mistral"]}}
+    configure(stub.url, **given)
+    assert (supernova("health", "check", "--json").code, stub.requests) == (1, [])
+    (found,) = supernova("health", "check", "--pay", "--json").json
+    assert (found["provider"], found["result"]) == ("mistral", "ok")
+    assert [request.body["max_tokens"] for request in stub.chats] == [1]
+    spent = supernova("costs", "--json").json["budgets"][-1]
+    assert (spent["budget"], spent["settled"] != "0") == ("probe", True)
+    configure(stub.url, health={"paid_limit": "0.0000001"}, **given)
+    refused = supernova("health", "check", "--pay")
+    assert (refused.code, "BudgetExceeded" in refused.out, len(stub.chats)) == (1, True, 1)
 
 
 @pytest.mark.parametrize(("results", "code"), [(["ok", "Timeout"], 0), (["Timeout"], 1), ([], 1)])

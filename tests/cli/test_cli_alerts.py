@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from supernova_ai import config as configuration
-from supernova_ai.cli import alerts
-from supernova_ai.errors import ConfigError
-from supernova_ai.keys import Vault, master, resolve
+from supernova_ai.keys import Vault, resolve
 from supernova_ai.ledger.alerts import record
 from supernova_ai.ledger.rollups import HOUR_MS
 from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
+from tests.cli.conftest import Supernova
 from tests.ledger.alerting import Service, spend
 
 Configure = Callable[..., Store]
@@ -26,24 +24,11 @@ Configure = Callable[..., Store]
 CANARY = "cAnArY0123456789"
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(alerts.app, arguments)
-
-
 @pytest.fixture
 def service() -> Iterator[Service]:
     service = Service()
     yield service
     service.close()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, with a master key."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "5e" * 32)
-    monkeypatch.setattr(master, "_taken", None)
-    return tmp_path
 
 
 @pytest.fixture
@@ -62,47 +47,55 @@ def configure(folder: Path) -> Iterator[Configure]:
         store.close()
 
 
-def tell(store: Store, threshold: int) -> None:
-    key = ("daily", "", "2026-11-22", threshold)
+def tell(store: Store, threshold: int, budget: str = "daily") -> None:
+    key = (budget, "", "2026-11-22", threshold)
     amounts = {"spent": to_nano("0.5") * threshold, "limit": to_nano(50)}
     now_ms = 1_795_348_800_000
     assert store.write(lambda database: record(database, key, **amounts, now_ms=now_ms)).result()
 
 
-def test_a_quiet_ledger_has_nothing_to_list(configure: Configure) -> None:
+def test_a_quiet_ledger_has_nothing_to_list(supernova: Supernova, configure: Configure) -> None:
     """Without alerts the command says so, and its JSON is an empty list."""
     configure()
-    assert run("list").output == "no alerts\n"
-    assert json.loads(run("list", "--json").output) == []
+    assert supernova("alerts", "list").out == "no alerts\n"
+    assert supernova("alerts", "list", "--json").json == []
 
 
-def test_alerts_are_listed_until_they_are_acknowledged(configure: Configure) -> None:
+def test_alerts_are_listed_until_they_are_acknowledged(supernova: Supernova, configure: Configure) -> None:
     """list shows number, state and message; ack puts some or all aside; --all still shows those."""
     store = configure()
     tell(store, 50)
     tell(store, 80)
-    listed = run("list").output
+    listed = supernova("alerts", "list").out
     assert listed.startswith("#1  2026-11-22 ")
     assert "$25.00 of $50.00 (50 %) of the budget daily is spent in 2026-11-22." in listed
-    assert run("ack", "1").output == "acknowledged 1\n"
-    assert [line.split()[0] for line in run("list").output.splitlines() if line[0] == "#"] == ["#2"]
-    assert run("ack", "--all").output == "acknowledged 1\n"
-    assert run("list").output == "no alerts\n"
-    everything = json.loads(run("list", "--all", "--json").output)
+    assert supernova("alerts", "ack", "1").out == "acknowledged 1\n"
+    assert [line.split()[0] for line in supernova("alerts", "list").out.splitlines() if line[0] == "#"] == [
+        "#2"
+    ]
+    assert supernova("alerts", "ack", "--all").out == "acknowledged 1\n"
+    assert supernova("alerts", "list").out == "no alerts\n"
+    everything = supernova("alerts", "list", "--all", "--json").json
     assert [(row["id"], row["state"]) for row in everything] == [(1, "acknowledged"), (2, "acknowledged")]
 
 
-def test_json_has_every_part(configure: Configure) -> None:
+def test_json_has_every_part(supernova: Supernova, configure: Configure) -> None:
     """A script gets exact amounts, times in ISO 8601, the delivery, and the text as people get it."""
     tell(configure(), 80)
-    (row,) = json.loads(run("list", "--json").output)
+    (row,) = supernova("alerts", "list", "--json").json
     assert row["title"] == "Budget daily: 80 % spent"
     assert (row["spent"], row["limit"], row["threshold"]) == ("40", "50", 80)
     assert (row["at"], row["resets_at"]) == ("2026-11-22T12:00:00+00:00", "2026-11-23T00:00:00+00:00")
     assert (row["state"], row["tries"], row["delivery"]) == ("new", 0, {})
 
 
-def test_a_spike_is_listed_without_a_courier(configure: Configure) -> None:
+def test_the_budget_of_paid_probes_resets_as_others_do(supernova: Supernova, configure: Configure) -> None:
+    """Its alert says when, though no budget of the configuration has its name."""
+    tell(configure(), 80, "probe")
+    assert "It resets on 2026-11-23" in supernova("alerts", "list").out
+
+
+def test_a_spike_is_listed_without_a_courier(supernova: Supernova, configure: Configure) -> None:
     """Who has named nobody to tell still sees a spike here."""
     store = configure()
     now = int(store.now() * 1000) // HOUR_MS
@@ -110,43 +103,50 @@ def test_a_spike_is_listed_without_a_courier(configure: Configure) -> None:
     for day in range(1, 12):
         spend(store, now - 24 * day, "1")
     spend(store, now, "100")
-    (row,) = json.loads(run("list", "--json").output)
+    (row,) = supernova("alerts", "list", "--json").json
     assert (row["threshold"], row["spent"]) == (0, "100")
 
 
 @pytest.mark.parametrize("arguments", [("ack",), ("ack", "1", "--all"), ("ack", "7")])
-def test_ack_wants_to_know_which(configure: Configure, arguments: tuple[str, ...]) -> None:
+def test_ack_wants_to_know_which(
+    supernova: Supernova, configure: Configure, arguments: tuple[str, ...]
+) -> None:
     """Neither, both, or a number that is not there is a usage error, and acknowledges nothing."""
     tell(configure(), 50)
-    assert run(*arguments).exit_code == 2
-    assert "#1" in run("list").output
+    assert supernova("alerts", *arguments).code == 2
+    assert "#1" in supernova("alerts", "list").out
 
 
-def test_test_reaches_everybody_or_says_whom_not(configure: Configure, service: Service) -> None:
+def test_test_reaches_everybody_or_says_whom_not(
+    supernova: Supernova, configure: Configure, service: Service
+) -> None:
     """Each URL gets a message; one that did not take it is named with the reason, and the exit code is 1."""
     place = service.url.removeprefix("json://")
     service.statuses = [200, 403]
     store = configure(notify=[f"json://ann:{CANARY}@{place}/{CANARY}", "vault:ops", "vault:gone"])
     vault = Vault(store, lambda: resolve(store, environ=configuration.read_environ(), create=True))
     vault.add("ops", "primary", Secret(f"json://ann:{CANARY}@{place}/{CANARY}"))
-    result = run("test")
-    first, second, third = result.output.splitlines()
+    result = supernova("alerts", "test")
+    first, second, third = result.out.splitlines()
     assert first == "notify[0] json: sent"
     assert second == "notify[1] vault:ops: FAILED: it answered HTTP 403"
     assert third.startswith("notify[2] vault:gone: FAILED: the vault holds no primary key of gone")
-    assert result.exit_code == 1
+    assert result.code == 1
     assert [got["title"] for got in service.got] == ["A test", "A test"]
-    assert CANARY not in result.output
+    assert CANARY not in result.out
 
 
-def test_test_succeeds_when_everybody_was_reached(configure: Configure, service: Service) -> None:
+def test_test_succeeds_when_everybody_was_reached(
+    supernova: Supernova, configure: Configure, service: Service
+) -> None:
     """The exit code is 0 only then."""
     configure(notify=[service.url])
-    assert run("test").exit_code == 0
+    assert supernova("alerts", "test").code == 0
 
 
-def test_test_without_anybody_to_tell_says_what_to_do(configure: Configure) -> None:
+def test_test_without_anybody_to_tell_says_what_to_do(supernova: Supernova, configure: Configure) -> None:
     """No URL is an error of the configuration that names the setting."""
     configure()
-    assert isinstance(error := run("test").exception, ConfigError)
-    assert "alerts.notify" in str(error)
+    result = supernova("alerts", "test")
+    assert (result.code, result.out) == (3, "")
+    assert "alerts.notify" in result.err
