@@ -14,7 +14,7 @@ Both layers are AES-256-GCM, and both are bound by associated data to the place 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hmac import HMAC
 
 from cryptography.exceptions import InvalidTag
@@ -37,7 +37,7 @@ _SHORTEST = 1 + _NONCE + _WRAPPED + _NONCE + 1 + _TAG
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record belongs. Sealed for one place, it opens at no other."""
+    """Where a record belongs. Sealed for one place, it opens at no other: all fields, in order, bind it."""
 
     store: str
     provider: str
@@ -99,17 +99,7 @@ def unseal(wrapping: AESGCM, place: Place, record: bytes) -> Secret:
 
 
 def _bound(layer: str, place: Place) -> bytes:
-    return pack(
-        "supernova-ai sealed key",
-        FORMAT,
-        layer,
-        place.store,
-        place.provider,
-        place.slot,
-        place.key_id,
-        place.version,
-        place.master_id,
-    )
+    return pack("supernova-ai sealed key", FORMAT, layer, *astuple(place))
 
 
 def _corrupt(place: Place) -> KeyCorrupt:

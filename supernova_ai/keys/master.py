@@ -192,7 +192,6 @@ def _from_keychain(store: Store, backend: KeyringBackend | None, timeout: float,
 
 
 def _create(database: Database, keychain: Keychain, create: bool) -> Secret:
-    records.lock(database)
     if (sealed := records.sealed_with(database)) or records.exist(database):
         raise MasterKeyError(
             "the master key is missing: the store holds keys, and the keyring of this user has no entry for "

@@ -40,12 +40,6 @@ class SealedKey:
     record: bytes = field(repr=False)
 
 
-def lock(database: Database) -> None:
-    """Make other transactions that call this wait, so that what this one reads of keys stays true."""
-    # SQLite's IMMEDIATE transactions do so anyway; PostgreSQL locks the row.
-    Meta.update(value=Meta.value).where(Meta.name == "store").execute(database)
-
-
 def insert(database: Database, place: Place, fingerprint: str, record: bytes, created_ms: int) -> KeyInfo:
     """Write a sealed record as its slot's active version; the version before it is revoked."""
     revoke(database, place.provider, place.slot)

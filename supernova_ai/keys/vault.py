@@ -96,7 +96,6 @@ class Vault:
         master = self._master()
 
         def change(database: Database) -> KeyInfo:
-            records.lock(database)
             self._claim(database, master)
             version = records.next_version(database, provider, slot)
             place = Place(self._store.id, provider, slot, self._random(16).hex(), version, master.id)
@@ -127,7 +126,6 @@ class Vault:
         master = self._master()
 
         def change(database: Database) -> None:
-            records.lock(database)
             confirm(database, master)
             place = self._must_find(database, provider, slot).place
             records.revoke(database, provider, slot)
@@ -168,7 +166,6 @@ class Vault:
         master = self._master()
 
         def claim(database: Database) -> None:
-            records.lock(database)
             self._claim(database, master)
 
         if self._store.read(records.sealed_with) is None:

@@ -14,13 +14,11 @@ from peewee import Database
 from supernova_ai.ledger.breakdown import Line
 from supernova_ai.ledger.spans import Span
 from supernova_ai.money import to_usd
+from supernova_ai.store import bulk
 from supernova_ai.store.tables import Attempt
 
 Format = Literal["csv", "json"]
 Row = Mapping[str, Any]
-
-BATCH = 1000
-"""Rows read at once."""
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _ASIDE = {"windows", "held", "cost", "started_ms", "ended_ms"}  # inner ids, and what is shown otherwise
@@ -40,22 +38,24 @@ LINE_COLUMNS = (
 )
 
 
-def attempts(database: Database, span: Span) -> Iterator[Row]:
-    """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC."""
+def attempts(database: Database, span: Span, *, size: int = bulk.PAGE) -> Iterator[Row]:
+    """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC.
+
+    Args:
+        size: rows read at once.
+    """
     first, after = (int(moment.timestamp() * 1000) for moment in (span.start, span.end))
-    last_ms, last_id = first, ""
-    while True:
-        query = Attempt.select().where(
-            # The first two alone bound the search in the index; the rest makes it begin after the last row.
-            (Attempt.started_ms >= last_ms)
-            & (Attempt.started_ms < after)
-            & ((Attempt.started_ms > last_ms) | (Attempt.id > last_id))
-        )
-        batch = list(query.order_by(Attempt.started_ms, Attempt.id).limit(BATCH).execute(database))
-        yield from map(_attempt, batch)
-        if len(batch) < BATCH:
-            return
-        last_ms, last_id = batch[-1].started_ms, batch[-1].id
+    pages = bulk.pages(
+        database,
+        Attempt,
+        order=("started_ms", "id"),
+        where="started_ms < ?",
+        arguments=[after],
+        after=(first, ""),
+        size=size,
+    )
+    for page in pages:
+        yield from map(_attempt, page)
 
 
 def line(line: Line) -> Row:
@@ -98,9 +98,10 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _attempt(row: Attempt) -> Row:
-    plain = row.__data__ | {"held_usd": _usd(row.held), "cost_usd": _usd(row.cost)}
-    plain |= {"started": _iso(row.started_ms), "ended": _iso(row.ended_ms)}
+def _attempt(row: bulk.Row) -> Row:
+    plain = dict(zip(Attempt._meta.sorted_field_names, row, strict=True))
+    plain |= {"held_usd": _usd(plain["held"]), "cost_usd": _usd(plain["cost"])}
+    plain |= {"started": _iso(plain["started_ms"]), "ended": _iso(plain["ended_ms"])}
     return {name: plain[name] for name in ATTEMPT_COLUMNS}
 
 

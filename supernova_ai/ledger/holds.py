@@ -108,18 +108,7 @@ def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
     return Hold(entry.id, entry.held_nano, tuple(windows))
 
 
-_NEW_ROW = dict.fromkeys(
-    (
-        "cost_nano",
-        "prompt_tokens",
-        "completion_tokens",
-        "cached_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-        "late",
-    ),
-    0,
-)
+_NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
 
 
 def _reserve(database: Database, share: Share, amount: int) -> int:

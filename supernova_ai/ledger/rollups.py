@@ -11,22 +11,15 @@ from typing import Any, NamedTuple
 
 from peewee import Database
 
-from supernova_ai.store.bulk import run
+from supernova_ai.store import bulk
+from supernova_ai.store.tables import Daily, Latency, Payer, Table, Usage
 
 HOUR_MS = 3_600_000
 HOURS = {"hour": 1, "day": 24}
 """The periods of rollups, and how many hours each has."""
 
-_USAGE = ("hour", "provider", "model", "tier", "task", "prompt", "error")
-_PAYER = ("hour", "user_id", "session_id")
-_DAILY = ("day", "user_id")
-_LATENCY = ("hour", "provider", "model", "what", "bucket")
-TABLES = {
-    "usage_rollup": _USAGE,
-    "payer_rollup": _PAYER,
-    "daily_rollup": _DAILY,
-    "latency_rollup": _LATENCY,
-}
+ROLLUPS: tuple[type[Table], ...] = (Usage, Payer, Daily, Latency)
+TABLES = {table._meta.table_name: bulk.key(table) for table in ROLLUPS}
 """The columns that make the key of each rollup; the first is its period, since the epoch."""
 
 
@@ -57,6 +50,9 @@ class Ended(NamedTuple):
 COLUMNS = ", ".join(Ended._fields)
 """The columns of an attempt's row that count, for a SELECT."""
 
+AMOUNTS = tuple(name for name in Ended._fields if name.endswith(("_nano", "_tokens")))
+"""Those of them that are money or tokens."""
+
 
 class Sum(NamedTuple):
     """What to add to one row of one rollup."""
@@ -76,14 +72,7 @@ def contributions(row: Ended) -> Iterator[Sum]:
     yield Sum(
         "usage_rollup",
         (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error_class or ""),
-        {
-            **counts,
-            "cost_nano": row.cost_nano,
-            **tokens,
-            "cached_tokens": row.cached_tokens,
-            "cache_write_tokens": row.cache_write_tokens,
-            "reasoning_tokens": row.reasoning_tokens,
-        },
+        counts | {name: getattr(row, name) for name in AMOUNTS},
     )
     paid = {"answered": int(answered), **counts, "cost_nano": row.cost_nano, **tokens}
     yield Sum("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
@@ -100,7 +89,7 @@ def add(database: Database, row: Ended, *, times: int = 1) -> None:
     for table, key, amounts in contributions(row):
         columns = (*TABLES[table], *amounts)
         changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in amounts)
-        run(
+        bulk.run(
             database,
             f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of ours
             f"VALUES ({', '.join('?' * len(columns))}) "

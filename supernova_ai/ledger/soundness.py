@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from supernova_ai.ledger.rollups import AMOUNTS
 from supernova_ai.money import show
 
 Row = Mapping[str, Any]
 """An attempt's row by column."""
 
-_AMOUNTS = (
-    "held_nano",
-    "cost_nano",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
+_AMOUNTS = ("held_nano", *AMOUNTS)
 _BASES = {
     "held": (None,),
     "settled": ("exact", "estimated", "bound", "unknown", "cached"),

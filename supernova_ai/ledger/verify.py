@@ -26,12 +26,11 @@ from supernova_ai.ledger.soundness import Finding, Row
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import Attempt, Daily, Latency, Payer, Process, Table, Usage, Window
+from supernova_ai.store.tables import Attempt, Process, Window
 
 SHOWN = 100
 """How many findings of one kind a report names; it counts them all."""
 
-_ROLLUPS: tuple[type[Table], ...] = (Usage, Payer, Daily, Latency)
 _DAY_HOURS = rollups.HOURS["day"]
 _STATES = ("settled", "held", "lost")
 _COLUMNS = bulk.columns(Attempt)
@@ -192,7 +191,7 @@ class _Verification:
     def _compare_rollups(self, day: int, expected: Sums) -> None:
         """Compare the rollups of the day and of its hours, but for those with unreadable attempts."""
         found: Sums = {}
-        for table in _ROLLUPS:
+        for table in rollups.ROLLUPS:
             name, names = table._meta.table_name, bulk.columns(table)
             keys = rollups.TABLES[name]
             place = [names.index(column) for column in keys]

@@ -54,7 +54,7 @@ def pages(
             values.extend(after)
         limits = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         select = (
-            f"SELECT {_quoted(names)} FROM {table._meta.table_name}{limits} "  # noqa: S608 - names of ours
+            f"SELECT {', '.join(names)} FROM {table._meta.table_name}{limits} "  # noqa: S608 - names of ours
             f"ORDER BY {', '.join(order)} LIMIT {size}"
         )
         rows = run(database, select, *values).fetchall()
@@ -72,7 +72,7 @@ def insert(database: Database, table: type[Table], rows: Sequence[Row]) -> None:
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         marks = ", ".join([f"({_marks(names)})"] * len(part))
-        statement = f"INSERT INTO {table._meta.table_name} ({_quoted(names)}) VALUES {marks}"  # noqa: S608
+        statement = f"INSERT INTO {table._meta.table_name} ({', '.join(names)}) VALUES {marks}"  # noqa: S608
         run(database, statement, *(value for row in part for value in row))
 
 
@@ -83,7 +83,3 @@ def run(database: Database, statement: str, *arguments: Any) -> Any:
 
 def _marks(names: Sequence[str]) -> str:
     return ", ".join("?" * len(names))
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)  # an alert's "limit" is a word of SQL

@@ -36,8 +36,8 @@ def spend(open_ledger: Callable[..., Ledger], take: Callable[..., Hold]) -> Spen
     return run
 
 
-def exported(store: Store, span: Span = HOUR) -> list[export.Row]:
-    return store.read(lambda database: list(export.attempts(database, span)))
+def exported(store: Store, span: Span = HOUR, **given: int) -> list[export.Row]:
+    return store.read(lambda database: list(export.attempts(database, span, **given)))
 
 
 def text(columns: Any, rows: Any, form: export.Format) -> str:
@@ -46,16 +46,13 @@ def text(columns: Any, rows: Any, form: export.Format) -> str:
     return file.getvalue()
 
 
-def test_every_attempt_leaves_once_in_order(
-    store: Store, spend: Spend, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_attempt_leaves_once_in_order(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
     """Read two at a time, and several sent in the same millisecond, none is left out or repeated."""
-    monkeypatch.setattr(export, "BATCH", 2)
     for name in "edcba":
         spend(id=name)
     clock.now += 1
     spend(id="0")
-    assert [row["id"] for row in exported(store)] == [*"abcde", "0"]
+    assert [row["id"] for row in exported(store, size=2)] == [*"abcde", "0"]
 
 
 def test_a_period_ends_before_the_next_begins(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
@@ -66,16 +63,13 @@ def test_a_period_ends_before_the_next_begins(store: Store, spend: Spend, clock:
     assert [row["id"] for row in exported(store)] == ["first"]
 
 
-def test_rows_are_read_as_they_are_written(
-    store: Store, spend: Spend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_read_as_they_are_written(store: Store, spend: Spend) -> None:
     """The first row is there before the second batch is read, so memory holds one batch."""
-    monkeypatch.setattr(export, "BATCH", 1)
     for name in "ab":
         spend(id=name)
 
     def read(database: Any) -> tuple[str, int]:
-        rows: Iterator[export.Row] = export.attempts(database, HOUR)
+        rows: Iterator[export.Row] = export.attempts(database, HOUR, size=1)
         first = next(rows)["id"]
         database.execute_sql("UPDATE attempt SET id = 'changed meanwhile' WHERE id = 'b'")
         return first, len([row for row in rows if row["id"] == "changed meanwhile"])
