@@ -151,7 +151,7 @@ def prune(
     if days is None:
         raise typer.BadParameter("how long are records kept? Give --days, or set 'retention.advice'")
     with Store(loaded.database) as store:
-        now_ms = int(store.now() * 1000)
+        now_ms = store.now_ms()
         count = records.prune(store, before_ms=now_ms - days * _DAY_MS, now_ms=now_ms)
     typer.echo(f"deleted {count:,} records of advice older than {days} days")
 

@@ -32,7 +32,7 @@ def list_(
     """List the alerts that nobody has acknowledged, oldest first; looks for a spike before."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        spikes.look(store, loaded.config.alerts.spike, now_ms=int(store.now() * 1000))
+        spikes.look(store, loaded.config.alerts.spike, now_ms=store.now_ms())
         rows = store.read(lambda database: alerts.outbox(database, acknowledged=all_))
     events = [(row, AlertEvent.of(row, loaded.config.limits), text.loads(row.detail or "{}")) for row in rows]
     if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,7 +48,7 @@ def chat(
     text = read_text(None) if message == "-" else message
     options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost)
     options |= {"task": task, "session_id": session, "attachments": attach or []}
-    _show(asyncio.run(_chat(config, text, options, json)), json)
+    _show(asyncio.run(_ask(Supernova.chat, config, text, options, json)), json)
 
 
 def analyze(
@@ -68,7 +69,7 @@ def analyze(
     text = read_text(None if file == "-" else Path(file))
     options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost)
     options |= {"analysis_type": type, "attachments": attach or []}
-    _show(asyncio.run(_analyze(config, text, options, json)), json)
+    _show(asyncio.run(_ask(Supernova.analyze, config, text, options, json)), json)
 
 
 def demo(
@@ -83,14 +84,15 @@ def demo(
     (crisis if outage else show_case).run(console)
 
 
-async def _chat(config: Path | None, text: str, options: dict[str, Any], json: bool) -> Reply:
+async def _ask(
+    method: Callable[..., Awaitable[Reply]],
+    config: Path | None,
+    text: str,
+    options: dict[str, Any],
+    json: bool,
+) -> Reply:
     async with Supernova(config) as nova:
-        return await nova.chat(text, on_token=None if json else _print, **options)
-
-
-async def _analyze(config: Path | None, text: str, options: dict[str, Any], json: bool) -> Reply:
-    async with Supernova(config) as nova:
-        return await nova.analyze(text, on_token=None if json else _print, **options)
+        return await method(nova, text, on_token=None if json else _print, **options)
 
 
 def _options(

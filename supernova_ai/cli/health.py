@@ -53,7 +53,7 @@ def health_(
         raise typer.BadParameter("--watch draws a table: leave out --json, or --watch")
     with Store(configuration.load(config).database) as store:
         if json:
-            rows = _look(store, hours, _now_ms(store))
+            rows = _look(store, hours, store.now_ms())
             print_json([asdict(row) | {"success_rate": row.success_rate} for row in rows])
         elif watch:
             with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
@@ -67,7 +67,7 @@ def health_(
 def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -> None:
     """Show the kinds of failures, most frequent first: ids and numbers in their messages do not matter."""
     with Store(configuration.load(config).database) as store:
-        now_ms = _now_ms(store)
+        now_ms = store.now_ms()
         ask = partial(health.patterns, since_ms=now_ms - hours * _HOUR_MS, now_ms=now_ms)
         found = store.read(ask)
     if json:
@@ -105,7 +105,7 @@ def uptime(
 ) -> None:
     """Show the share of attempts that each provider did not fail, by days or hours of UTC."""
     with Store(configuration.load(config).database) as store:
-        today = _now_ms(store) // (24 * _HOUR_MS)
+        today = store.now_ms() // (24 * _HOUR_MS)
         since_ms = (today - days + 1) * 24 * _HOUR_MS
         found = store.read(lambda database: health.uptime(database, since_ms=since_ms, per=per))
     if json:
@@ -129,7 +129,7 @@ def ticks() -> Iterator[None]:
 
 
 def _draw(store: Store, hours: int) -> Table | str:
-    now_ms = _now_ms(store)
+    now_ms = store.now_ms()
     rows = _look(store, hours, now_ms)
     if not rows:
         return f"no attempts in {_last(hours)}"
@@ -142,7 +142,3 @@ def _look(store: Store, hours: int, now_ms: int) -> list[Health]:
 
 def _last(hours: int) -> str:
     return "the last hour" if hours == 1 else f"the last {hours} hours"
-
-
-def _now_ms(store: Store) -> int:
-    return int(store.now() * 1000)

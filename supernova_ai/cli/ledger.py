@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import MOST_DAYS, AsJson, ConfigPath, print_json
+from supernova_ai.cli.options import MOST_DAYS, ArchiveFolder, AsJson, ConfigPath, archives, print_json
 from supernova_ai.ledger import archive, billing, reconcile, swept
 from supernova_ai.ledger import copy as copying
 from supernova_ai.ledger import verify as verifying
@@ -22,20 +22,15 @@ from supernova_ai.store.engines import vacuum as vacuum_database
 
 app = typer.Typer(help="The ledger: verify, settle, archive, copy.", no_args_is_help=True)
 
-Folder = Annotated[
-    Path | None,
-    typer.Option("--folder", help="Where the archives are; otherwise 'archive' in the data folder."),
-]
-
 _DAY_MS = 86_400_000
 
 
 @app.command()
-def verify(config: ConfigPath = None, folder: Folder = None, json: AsJson = False) -> None:
+def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson = False) -> None:
     """Recompute windows and rollups from attempts, and check the archives. Exits with 1 if not right."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        report = verifying.verify(store, loaded.config.limits, folder=_archives(folder))
+        report = verifying.verify(store, loaded.config.limits, folder=archives(folder))
     if json:
         print_json({"ok": report.ok, **asdict(report)})
     else:
@@ -149,7 +144,7 @@ def archive_(
         ),
     ] = None,
     config: ConfigPath = None,
-    folder: Folder = None,
+    folder: ArchiveFolder = None,
 ) -> None:
     """Move older attempts into compressed files; budgets, reports and open holds keep everything."""
     loaded = configuration.load(config)
@@ -158,9 +153,9 @@ def archive_(
         raise typer.BadParameter(
             "how long are attempts kept? Give --days, or set 'retention.attempts' in the configuration"
         )
-    place = _archives(folder)
+    place = archives(folder)
     with Store(loaded.database) as store:
-        now_ms = _now_ms(store)
+        now_ms = store.now_ms()
         made = archive.archive(store, place, before_ms=now_ms - days * _DAY_MS, now_ms=now_ms)
     for manifest in made:
         typer.echo(f"{manifest.rows:,} attempts in {place / manifest.file}")
@@ -173,7 +168,7 @@ def restore(
 ) -> None:
     """Put the attempts of an archive back into the ledger, once its hashes are found right."""
     with Store(configuration.load(config).database) as store:
-        count = archive.restore(store, file, now_ms=_now_ms(store))
+        count = archive.restore(store, file, now_ms=store.now_ms())
     typer.echo(f"restored {count:,} attempts" if count else f"the attempts of {file.name} are back already")
 
 
@@ -214,14 +209,6 @@ def copy(
             f"{copied.keys_left} keys stayed behind: they are sealed for their own database and open in no "
             f"other. Add them to the copy with 'supernova keys add'."
         )
-
-
-def _archives(folder: Path | None) -> Path:
-    return folder or configuration.data_folder(configuration.read_environ()) / "archive"
-
-
-def _now_ms(store: Store) -> int:
-    return int(store.now() * 1000)
 
 
 def _list(title: str, findings: tuple[Finding, ...]) -> None:

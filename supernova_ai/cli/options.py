@@ -14,9 +14,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from supernova_ai import config as configuration
+
 ConfigPath = Annotated[
     Path | None,
     typer.Option("--config", help="The YAML file; otherwise it is looked for.", show_default=False),
+]
+ArchiveFolder = Annotated[
+    Path | None,
+    typer.Option("--folder", help="Where the archives are; otherwise 'archive' in the data folder."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
@@ -36,6 +42,11 @@ def leaves_to_subcommand(context: typer.Context) -> bool:
         if source and source.name == "COMMANDLINE":
             raise typer.BadParameter(f"write --{name} after {context.invoked_subcommand!r}, not before it")
     return True
+
+
+def archives(folder: Path | None) -> Path:
+    """Return where the archives are, as the option or the data folder says."""
+    return folder or configuration.data_folder(configuration.read_environ()) / "archive"
 
 
 def print_json(value: Any) -> None:

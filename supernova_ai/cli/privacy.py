@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from supernova_ai import config as configuration
 from supernova_ai import privacy
-from supernova_ai.cli.options import ConfigPath, print_json
+from supernova_ai.cli.options import ArchiveFolder, ConfigPath, archives, print_json
 from supernova_ai.keys import Vault, resolve
 from supernova_ai.store import Store
 
 app = typer.Typer(help="One user's data: export it, or erase who it is of.", no_args_is_help=True)
 
 User = Annotated[str, typer.Option("--user", help="The user's id, as it is in calls.")]
-Folder = Annotated[
-    Path | None,
-    typer.Option("--folder", help="Where the archives are; otherwise 'archive' in the data folder."),
-]
 
 
 @app.command()
-def export(user: User, config: ConfigPath = None, folder: Folder = None) -> None:
+def export(user: User, config: ConfigPath = None, folder: ArchiveFolder = None) -> None:
     """Print every row of a user as JSON, by table; sessions are opened with the master key."""
     with Store(configuration.load(config).database) as store:
         vault = Vault(store, lambda: resolve(store, environ=configuration.read_environ()))
-        found = privacy.export(store, user, folder=_archives(folder), vault=vault)
+        found = privacy.export(store, user, folder=archives(folder), vault=vault)
     print_json(found)
 
 
@@ -35,7 +30,7 @@ def export(user: User, config: ConfigPath = None, folder: Folder = None) -> None
 def erase(
     user: User,
     config: ConfigPath = None,
-    folder: Folder = None,
+    folder: ArchiveFolder = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Put a pseudonym in a user's place everywhere; sums and chains stay as they are."""
@@ -43,7 +38,7 @@ def erase(
     if not yes:
         typer.confirm(f"Forget for ever who {user!r} is, in all that was ever recorded?", abort=True)
     with Store(loaded.database) as store:
-        done = privacy.erase(store, user, folder=_archives(folder), now_ms=int(store.now() * 1000))
+        done = privacy.erase(store, user, folder=archives(folder), now_ms=store.now_ms())
     for table, rows in done.rows.items():
         typer.echo(f"{rows:>12,} {table}")
     typer.echo(f"the user is {done.pseudonym} now, and nothing says who that was")
@@ -54,7 +49,3 @@ def erase(
     for name in done.left:
         typer.echo(f"{name} still names the user: delete it, unless an archive run is under way just now")
     typer.echo("run 'supernova ledger vacuum' so that the disk forgets too, and mind your backups and logs")
-
-
-def _archives(folder: Path | None) -> Path:
-    return folder or configuration.data_folder(configuration.read_environ()) / "archive"

@@ -20,7 +20,8 @@ from typing import Literal
 from peewee import Database
 
 from supernova_ai.keys.crypto import mac
-from supernova_ai.store.tables import Audit, Meta
+from supernova_ai.store.facts import fact, set_fact
+from supernova_ai.store.tables import Audit
 
 Event = Literal["master.created", "key.added", "key.imported", "key.removed"]
 Details = Mapping[str, str | int]
@@ -72,9 +73,7 @@ def append(
         database
     )
     head = f"{number}:{link}:{mac(key, 'head', store, number, link)}"
-    Meta.insert(name=_HEAD, value=head).on_conflict(
-        conflict_target=[Meta.name], preserve=[Meta.value]
-    ).execute(database)
+    set_fact(database, _HEAD, head)
 
 
 def verify(database: Database, key: HMAC, store: str) -> AuditReport:
@@ -125,15 +124,10 @@ def moment(at_ms: int) -> datetime:
 
 def _head(database: Database, key: HMAC, store: str) -> tuple[int, str] | None:
     """Return the number and MAC of the last row, or None when the record of them is absent or not genuine."""
-    row = Meta.select(Meta.value).where(Meta.name == _HEAD).tuples().execute(database)
-    for (value,) in row:
-        count, _, rest = value.partition(":")
-        link, _, seal = rest.partition(":")
-        if count.isdecimal() and hmac.compare_digest(
-            mac(key, "head", store, count, link).encode(), seal.encode()
-        ):
-            return int(count), link
-    return None
+    count, _, rest = (fact(database, _HEAD) or "").partition(":")
+    link, _, seal = rest.partition(":")
+    genuine = mac(key, "head", store, count, link).encode()
+    return (int(count), link) if count.isdecimal() and hmac.compare_digest(genuine, seal.encode()) else None
 
 
 def _end(database: Database, key: HMAC, store: str) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from supernova_ai.keys.crypto import derive
 from supernova_ai.keys.keychain import ADVICE, Keychain
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Meta
+from supernova_ai.store.facts import fact, first_fact
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -241,13 +241,8 @@ def _stretch(passphrase: Secret, salt: bytes) -> bytes:
 
 
 def _salt(store: Store) -> bytes:
-    def read(database: Database) -> list[tuple[str]]:
-        return list(Meta.select(Meta.value).where(Meta.name == _SALT).tuples().execute(database))
-
-    def make(database: Database) -> None:
-        Meta.insert(name=_SALT, value=os.urandom(16).hex()).on_conflict_ignore().execute(database)
-
-    if not (rows := store.read(read)):
-        store.write(make).result()
-        rows = store.read(read)
-    return bytes.fromhex(rows[0][0])
+    salt = store.read(lambda database: fact(database, _SALT))
+    if salt is None:
+        made = os.urandom(16).hex()
+        salt = store.write(lambda database: first_fact(database, _SALT, made)).result()
+    return bytes.fromhex(salt)

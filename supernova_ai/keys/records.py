@@ -9,7 +9,8 @@ from peewee import Database, fn
 
 from supernova_ai.keys.audit import moment
 from supernova_ai.keys.crypto import Place
-from supernova_ai.store.tables import Audit, Key, Meta
+from supernova_ai.store.facts import fact, set_fact
+from supernova_ai.store.tables import Audit, Key
 
 _SEALED_WITH = "master.id"
 
@@ -104,14 +105,12 @@ def untouched(database: Database) -> bool:
 
 def sealed_with(database: Database) -> str | None:
     """Return the id of the master that the store's keys are sealed with; None before the first key."""
-    for (master_id,) in Meta.select(Meta.value).where(Meta.name == _SEALED_WITH).tuples().execute(database):
-        return str(master_id)
-    return None
+    return fact(database, _SEALED_WITH)
 
 
 def seal_with(database: Database, master_id: str) -> None:
     """Name the master of the store, when its first key is added."""
-    Meta.insert(name=_SEALED_WITH, value=master_id).execute(database)
+    set_fact(database, _SEALED_WITH, master_id)
 
 
 def _active(provider: str, slot: str) -> object:

@@ -19,6 +19,7 @@ from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.ledger import leases
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import continue_numbers, snapshot
+from supernova_ai.store.facts import fact, set_fact
 from supernova_ai.store.tables import (
     Advice,
     Alert,
@@ -124,16 +125,13 @@ def _at_rest(store: Store, which: str) -> None:
 def _claim(database: Database, source: str, target: str) -> None:
     if source == target:
         raise InvalidRequest("the target is the ledger itself: name another database")
-    marks = {
-        row.name: row.value for row in Meta.select().where(Meta.name.in_([_BEGUN, _DONE])).execute(database)
-    }
-    if _DONE in marks:
+    if fact(database, _DONE):
         raise InvalidRequest(
             "the target is a finished copy already, and may have been used since: set 'database' to it, or "
             "name an empty database"
         )
-    if _BEGUN in marks:
-        if marks[_BEGUN] != source:
+    if begun := fact(database, _BEGUN):
+        if begun != source:
             raise InvalidRequest("the target holds a part of another ledger: name an empty database")
         return
     for table in COPIED:
@@ -141,7 +139,7 @@ def _claim(database: Database, source: str, target: str) -> None:
             raise InvalidRequest(
                 f"the target is not empty: it has rows in {table._meta.table_name}. Name an empty database"
             )
-    Meta.insert(name=_BEGUN, value=source).execute(database)
+    set_fact(database, _BEGUN, source)
 
 
 def _transfer(
@@ -156,9 +154,7 @@ def _transfer(
 
         def operation(writing: Database, page: list[bulk.Row] = page, last: str = last) -> None:
             bulk.insert(writing, table, page)
-            Meta.insert(name=mark, value=last).on_conflict(
-                conflict_target=[Meta.name], preserve=[Meta.value]
-            ).execute(writing)
+            set_fact(writing, mark, last)
 
         target.write(operation).result()
         count += len(page)
@@ -167,8 +163,8 @@ def _transfer(
 
 def _reached(database: Database, mark: str) -> list[object] | None:
     """Return the key of the last row of the table that was copied."""
-    rows = list(Meta.select(Meta.value).where(Meta.name == mark).tuples().execute(database))
-    return json.loads(rows[0][0]) if rows else None
+    last = fact(database, mark)
+    return None if last is None else json.loads(last)
 
 
 def _proved(source: Store, target: Store) -> dict[str, int]:
@@ -201,4 +197,4 @@ def _digest(table: type[Table], database: Database) -> tuple[int, int]:
 
 def _finish(database: Database, source: str) -> None:
     Meta.delete().where(Meta.name.startswith("copy.")).execute(database)
-    Meta.insert(name=_DONE, value=source).execute(database)
+    set_fact(database, _DONE, source)

@@ -99,7 +99,7 @@ class _Crisis:
 
     def _show_health(self) -> None:
         with Store(self._path.with_name(_DATABASE)) as store:
-            now_ms = int(store.now() * 1000)
+            now_ms = store.now_ms()
             rows = store.read(lambda database: health.deployments(database, now_ms=now_ms))
         self._console.print(tables.health("Health", rows, now_ms=now_ms))
 

@@ -124,10 +124,7 @@ class Sessions:
         return self._store.read(lambda database: turns.read(database, seal, whose, since_ms))
 
     def _oldest_ms(self, config: Config) -> int:
-        return self._now_ms() - config.sessions.keep_days * _DAY_MS
-
-    def _now_ms(self) -> int:
-        return int(self._store.now() * 1000)
+        return self._store.now_ms() - config.sessions.keep_days * _DAY_MS
 
     async def _shorten(
         self,
@@ -177,7 +174,7 @@ class Sessions:
         """Keep an exchange; a failure must not take the answer away from who paid for it."""
         if not reply.content.strip():
             return
-        now_ms, oldest_ms = self._now_ms(), self._oldest_ms(config)
+        now_ms, oldest_ms = self._store.now_ms(), self._oldest_ms(config)
 
         def write(database: Database) -> None:
             turns.prune(database, before_ms=oldest_ms)

@@ -15,8 +15,8 @@ from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.store.clock import Clock
+from supernova_ai.store.facts import first_fact
 from supernova_ai.store.postgres import Postgres
-from supernova_ai.store.tables import Meta
 from supernova_ai.store.writer import Writer, explain
 
 T = TypeVar("T")
@@ -66,6 +66,10 @@ class Store:
         except PeeweeException as error:
             raise explain(error, self._shown) from error
 
+    def now_ms(self) -> int:
+        """Return the time in Unix milliseconds."""
+        return int(self.now() * 1000)
+
     @property
     def closed(self) -> bool:
         """Whether it was closed: whatever is written now raises ``StoreError``."""
@@ -77,7 +81,7 @@ class Store:
 
     def _get_to_know(self, database: Database) -> str:
         self.now.follow(database)
-        return _identity(database)
+        return first_fact(database, "store", uuid.uuid4().hex)  # keys are sealed for it
 
     def __enter__(self) -> Store:
         return self
@@ -128,10 +132,3 @@ def _migrate(database: Database, shown: str) -> None:
             f"(it has {', '.join(unknown)}): upgrade the package, or set 'database' to another place"
         )
     runner.up()
-
-
-def _identity(database: Database) -> str:
-    """Return the store's id, made once: keys are sealed for it."""
-    Meta.insert(name="store", value=uuid.uuid4().hex).on_conflict_ignore().execute(database)
-    (row,) = Meta.select(Meta.value).where(Meta.name == "store").tuples().execute(database)
-    return str(row[0])

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from supernova_ai import MasterKeyError, ProviderError, ProviderTimeout, StreamInterrupted, Supernova
-from supernova_ai.sessions import Sessions
 from supernova_ai.store import Store
 from supernova_ai.store.tables import SessionTurn
 from supernova_ai.testing import Answer, Cut, Failure, Received, Step, StubProvider
@@ -201,8 +200,8 @@ async def test_it_is_kept_for_so_many_days(
 ) -> None:
     """What is older than ``keep_days`` is neither sent along nor kept."""
     await talk.chat("First?", session_id="s")
-    now_ms = Sessions._now_ms
-    monkeypatch.setattr(Sessions, "_now_ms", lambda self: now_ms(self) + 31 * 86_400_000)
+    now_ms = Store.now_ms
+    monkeypatch.setattr(Store, "now_ms", lambda self: now_ms(self) + 31 * 86_400_000)
     await talk.chat("Second?", session_id="s")
     assert sent(stub.chats[1]) == [("user", "Second?")]
     assert kept(path) == 1
