@@ -23,7 +23,7 @@ from supernova_ai.types import Reply
 
 _QUESTION = "Explain to a new investor what diversification is and why it matters."
 _DATABASE = "demo.db"
-_COOLDOWN_S = 4
+_COOLDOWN_S = 6
 _PAUSE_S = 0.5
 
 
@@ -72,9 +72,10 @@ class _Crisis:
             await self._ask(
                 nova, "It goes down in mid-answer: the second goes on where it stopped.", kill=True
             )
-            for _ in range(3):
-                await self._ask(nova, "It is down: the second answers.")
-            self._show_health()
+            await self._ask(nova, "It is down: the second answers.")
+            self._show_health()  # at once, while it rests
+            for _ in range(2):
+                await self._ask(nova, "It rests: the second is asked at once.")
             self._model = LocalProcess(api_keys=[self._key], port=self._port)
             self._console.print(
                 f"[dim]It is back; its breaker lets a request try after {_COOLDOWN_S} s …[/]\n"
