@@ -132,7 +132,7 @@ def check(database: Database, rows: list[Ended], zone: str) -> None:
         assert whole == lines(database, every, group)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), zone=st.sampled_from(ZONES), size=st.integers(0, 25))
 def test_reports_say_what_the_rows_say(data: st.DataObject, zone: str, size: int) -> None:
     """Whatever the attempts, each period and grouping adds up to the same numbers as its rows do."""
