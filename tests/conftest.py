@@ -46,12 +46,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trace no line twice, for tracing takes half as long again: a property test goes the same ways hundreds
-    of times, and so does the ledger on its second engine.
+    """Trace few lines twice, for tracing takes half as long again.
+
+    A property test goes the same ways hundreds of times, and so do the cases of a test of the engine or the
+    ledger after the first.
     """
+    seen = set()
     for item in items:
-        same = item.path.parent.name == "ledger" and "[postgresql" in item.name
-        if same or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        test = item.nodeid.partition("[")[0]
+        again = test in seen and item.path.parent.name in ("engine", "ledger")
+        seen.add(test)
+        if again or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")
 
 

@@ -19,9 +19,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from supernova_ai import Reply, SupernovaError, arguments, client, config, errors
+from supernova_ai import Reply, SupernovaError, arguments, client, errors
 from supernova_ai.cli.app import EXIT_CODES, app
-from supernova_ai.errors import ConfigError
 from supernova_ai.testing import StubProvider
 
 ROOT = Path(__file__).parent.parent
@@ -163,16 +162,6 @@ def test_every_direct_dependency_has_its_reason() -> None:
     )
     reasoned = {name for row in rows for name in row.split(", ")} - {"package", "extra", "dashboard"}
     assert reasoned == {re.split(r"[<>=!~\[ ;]", requirement)[0] for requirement in declared}
-
-
-def test_configuration_errors_are_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wrong file at the end of docs/configuration.md gives exactly the error shown below it."""
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "supernova.yaml").write_text(_blocks("docs/configuration.md", "yaml")[-1])
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError) as raised:
-        config.load()
-    assert f"{raised.value}\n" == _blocks("docs/configuration.md", "text")[-1]
 
 
 def test_python_page_is_complete() -> None:

@@ -13,6 +13,7 @@ from supernova_ai.config import Routing
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Cut, Failure, Garbled, Hang, Received, Reset, Step, StubProvider
 from supernova_ai.types import Usage
+from tests.telling import rest_of, said_before
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -33,18 +34,9 @@ BREAKS: dict[str, Step] = {
 }
 
 
-def said_before(request: Received) -> str:
-    """What the request gives as the answer so far; Anthropic's dialect has it in blocks."""
-    for message in request.json["messages"]:
-        if message["role"] == "assistant":
-            content = message["content"]
-            return str(content if isinstance(content, str) else content[0]["text"])
-    return ""
-
-
 def rest(request: Received) -> str:
     """Go on where the answer so far stops, with the next word."""
-    return TEXT.removeprefix(said_before(request)).lstrip()
+    return rest_of(TEXT, request)
 
 
 def another(provider: str) -> str:
