@@ -66,7 +66,7 @@ class _Capped(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         received = line = 0
-        async for piece in self._stream:
+        async for piece in self._pieces():
             received += len(piece)
             ended = piece.rfind(b"\n")
             line = line + len(piece) if ended < 0 else len(piece) - ended - 1
@@ -78,5 +78,21 @@ class _Capped(httpx.AsyncByteStream):
             if self._enough is not None and received >= self._enough:
                 return
 
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """Yield what comes, and before a break what had come by then: aiohttp tells of the break first."""
+        try:
+            async for piece in self._stream:
+                yield piece
+        except Exception:
+            if unread := _unread(self._stream):
+                yield unread
+            raise
+
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _unread(stream: Any) -> bytes:
+    """Return what aiohttp has received of a response that broke, and nobody read. httpx wraps its stream."""
+    response = getattr(getattr(stream, "_stream", None), "_aiohttp_response", None)
+    return b"" if response is None else bytes(response.content._read_nowait(-1))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from supernova_ai import ConfigError, ProviderUnavailable, Supernova
+from supernova_ai import ConfigError, ProviderUnavailable, StreamInterrupted, Supernova
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Cut, Failure, Raw, StubProvider
 
@@ -113,6 +114,31 @@ async def test_a_wrong_key_that_is_answered_with_400_is_passed_over(
 def of_xai(url: str) -> dict[str, Any]:
     prices = {"grok": {"input": "1", "output": "1"}}
     return {"url": f"{url}/v1", "models": {"standard": "grok"}, "keys": ["primary"], "prices": prices}
+
+
+async def test_words_that_came_before_a_break_are_read(open_nova: Open, attempts: Rows) -> None:
+    """A slow reader sees all that a provider sent before its connection broke, and it is charged for."""
+    read = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n"
+        writer.write((head + event({"content": "Buy"})).encode())
+        await read.wait()
+        writer.write((event({"content": " low"}) + event({"content": " today"})).encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        nova = open_nova({"openai": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+        async with nova.stream("What now?", on_interrupt="raise") as tokens:
+            said = [await anext(tokens)]
+            read.set()
+            await asyncio.sleep(0.3)  # the break is known by now, and nothing more was read
+            said += [await anext(tokens), await anext(tokens)]
+            with pytest.raises(StreamInterrupted) as raised:
+                await anext(tokens)
+    assert raised.value.partial == "".join(said) == "Buy low today"
+    assert [(row.state, row.completion) for row in attempts()] == [("settled", 3)]
 
 
 async def test_words_held_back_at_a_break_are_not_said(open_nova: Open, stub_provider: Stub) -> None:
