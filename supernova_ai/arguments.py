@@ -51,10 +51,8 @@ def build(
         InvalidRequest: an argument is wrong; the message names it.
     """
     for name in unknown:
-        known = [
-            n for n in (*(build.__kwdefaults__ or ()), "attachments", "on_token", "streaming") if n != name
-        ]
-        near = nearest(name, known) or f" There are: {', '.join(sorted(known))}."
+        known = sorted({*(build.__kwdefaults__ or ()), "attachments", "on_token", "streaming"} - {name})
+        near = nearest(name, known) or f" There are: {', '.join(known)}."
         raise InvalidRequest(f"there is no option {name!r}.{near}")
     kinds = {variable.name: variable.type for variable in template.variables}
     for name, value in values.items():

@@ -70,7 +70,6 @@ class Supernova:
         self._alert_sinks = tuple(alert_sinks)
         self._loaded = _load(config)
         self._library = Library(self._loaded.prompts)
-        self._elsewhere = set(self.config.elsewhere)  # which the keys share: a reload changes it for them too
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
         self._store: Store | None = None
@@ -79,6 +78,7 @@ class Supernova:
         self._sessions: Sessions
         self._ledger: Ledger
         self._courier: Courier
+        self._keys: KeySource
 
     @property
     def config(self) -> Config:
@@ -331,7 +331,8 @@ class Supernova:
                 opening.callback(self._ledger.close)
                 self._keep_limits(self.config)
                 self._ledger.sweep()
-                self._engine = Engine(self.config, self._loaded.version, self._ledger, self._keys(vault))
+                self._keys = self._key_source(vault)
+                self._engine = Engine(self.config, self._loaded.version, self._ledger, self._keys)
                 opening.callback(self._engine.close)
                 self._sessions = Sessions(store, vault, self._engine.complete)
                 self._sessions.prune(self.config)
@@ -381,17 +382,16 @@ class Supernova:
                 self._keep_limits(loaded.config)  # and from now on wake this courier
                 self._courier.start()
                 before.close()
+                self._keys.elsewhere = loaded.config.elsewhere
             self._source, self._loaded, self._library = source, loaded, library
-            self._elsewhere.update(self.config.elsewhere)
-            self._elsewhere.intersection_update(self.config.elsewhere)
 
-    def _keys(self, vault: Vault) -> KeySource:
+    def _key_source(self, vault: Vault) -> KeySource:
         return KeySource(
             vault,
             environ=configuration.read_environ(),
             allow_environment=self.config.environment_keys_allowed,
             environment_name=self.config.environment,
-            elsewhere=self._elsewhere,
+            elsewhere=self.config.elsewhere,
         )
 
     def _request(self, prompt: str, values: Mapping[str, Any], **options: Any) -> Request:

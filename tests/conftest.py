@@ -45,16 +45,20 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trace few lines twice, for tracing takes half as long again.
+_LONGEST = ["test_chaos", "test_kills", "test_cli_demo", "test_examples", "test_canary"]
 
-    A property test goes the same ways hundreds of times, and so do the cases of a test of the engine or the
-    ledger after the first.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that the other cores do the rest meanwhile; trace few lines twice.
+
+    Tracing takes half as long again. Proofs and property tests go the same ways hundreds of times, and so do
+    the cases of a test of the engine or the ledger after the first.
     """
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else 99)
     seen = set()
     for item in items:
-        test = item.nodeid.partition("[")[0]
-        again = test in seen and item.path.parent.name in ("engine", "ledger")
+        test, folder = item.nodeid.partition("[")[0], item.path.parent.name
+        again = folder == "proofs" or (test in seen and folder in ("engine", "ledger"))
         seen.add(test)
         if again or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")

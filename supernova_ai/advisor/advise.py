@@ -189,7 +189,7 @@ def _keep(nova: Supernova, record: Draft, said: Rationale) -> _Kept:
         rows = store.read(lambda database: _attempts(database, said.requests))
         attempts = [{name: getattr(row, name) for name in _RECORDED} for row in rows]
         content = {**record.content, "attempts": attempts}
-        whole = replace(record, created_ms=int(store.now() * 1000), content=content)
+        whole = replace(record, created_ms=store.now_ms(), content=content)
         store.write(lambda database: records.append(database, whole)).result()
     except StoreError as error:
         log.error("advice.record.failed", symbol=record.symbol, error=str(error))

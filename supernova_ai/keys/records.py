@@ -9,8 +9,8 @@ from peewee import Database, fn
 
 from supernova_ai.keys.audit import moment
 from supernova_ai.keys.crypto import Place
-from supernova_ai.store.facts import fact, set_fact
-from supernova_ai.store.tables import Audit, Key
+from supernova_ai.store.facts import fact
+from supernova_ai.store.tables import Audit, Key, Meta
 
 _SEALED_WITH = "master.id"
 
@@ -110,7 +110,7 @@ def sealed_with(database: Database) -> str | None:
 
 def seal_with(database: Database, master_id: str) -> None:
     """Name the master of the store, when its first key is added."""
-    set_fact(database, _SEALED_WITH, master_id)
+    Meta.insert(name=_SEALED_WITH, value=master_id).execute(database)  # never in the place of another
 
 
 def _active(provider: str, slot: str) -> object:

@@ -39,7 +39,8 @@ class KeySource:
         environ: the environment's variables.
         allow_environment: whether a key may come from there.
         environment_name: what this environment is called ("production"), for messages.
-        elsewhere: the providers that another server speaks for, with keys of whatever shape.
+        elsewhere: the providers that another server speaks for, with keys of whatever shape; it may be set
+            anew.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class KeySource:
         self._environ = environ
         self._allowed = allow_environment
         self._name = environment_name
-        self._elsewhere = elsewhere
+        self.elsewhere = elsewhere
         self._warned: set[str] = set()
 
     def find(self, database: Database, provider: str, slot: str) -> SealedKey | Secret | None:
@@ -77,7 +78,7 @@ class KeySource:
             )
         secret = Secret(self._environ[name])
         try:
-            formats.check(provider, secret, elsewhere=provider in self._elsewhere)
+            formats.check(provider, secret, elsewhere=provider in self.elsewhere)
         except KeyFormatError as error:
             raise KeyNotFound(f"{name} is not used: {error}") from None
         if provider not in self._warned:

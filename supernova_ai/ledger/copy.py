@@ -139,7 +139,7 @@ def _claim(database: Database, source: str, target: str) -> None:
             raise InvalidRequest(
                 f"the target is not empty: it has rows in {table._meta.table_name}. Name an empty database"
             )
-    set_fact(database, _BEGUN, source)
+    Meta.insert(name=_BEGUN, value=source).execute(database)
 
 
 def _transfer(
@@ -197,4 +197,4 @@ def _digest(table: type[Table], database: Database) -> tuple[int, int]:
 
 def _finish(database: Database, source: str) -> None:
     Meta.delete().where(Meta.name.startswith("copy.")).execute(database)
-    set_fact(database, _DONE, source)
+    Meta.insert(name=_DONE, value=source).execute(database)

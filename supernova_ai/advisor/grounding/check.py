@@ -65,11 +65,11 @@ def check(
     for claim in claims:
         if claim.kind == "ticker" and claim.text in CODES:
             continue  # beside a figure it is what that is counted in
-        masked = masked[: claim.start] + " " * (claim.end - claim.start) + masked[claim.end :]
+        masked = _masked(masked, claim.start, claim.end, " ")
     for mention in mentions:
-        masked = masked[: mention.start] + "_" * (mention.end - mention.start) + masked[mention.end :]
+        masked = _masked(masked, mention.start, mention.end, "_")
     for match in (*_list_numbers(masked), *_NOT_FIGURES.finditer(masked)):
-        masked = masked[: match.start()] + " " * len(match[0]) + masked[match.end() :]
+        masked = _masked(masked, *match.span(), " ")
     claims += _odd(text)
     claims += label_claims(text, facts)
     found = figures(masked, next((fact.currency for fact in facts if fact.unit == "price"), "USD"))
@@ -79,6 +79,10 @@ def check(
     if action:
         claims += action_claims(text, action, symbol)
     return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
+
+
+def _masked(text: str, start: int, end: int, mark: str) -> str:
+    return text[:start] + mark * (end - start) + text[end:]
 
 
 def _list_numbers(text: str) -> Iterator[re.Match[str]]:
