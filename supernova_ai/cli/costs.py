@@ -67,9 +67,15 @@ def costs(
     days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="How many days back.")] = 30,
     limit: Annotated[int, typer.Option(min=0, max=MOST_ROWS, help="How many of the latest attempts.")] = 10,
     request: Annotated[str | None, typer.Option(help="Only the attempts of this request.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", help="Only this user's budgets and attempts.")
+    ] = None,
+    users: Annotated[
+        int, typer.Option(min=1, max=MOST_ROWS, help="How many users of each budget, the most used first.")
+    ] = 5,
     json: AsJson = False,
 ) -> None:
-    """Show budgets, totals per model and the latest attempts; what dead processes held is counted as lost."""
+    """Show how full the budgets are, totals per model and the latest attempts."""
     if leaves_to_subcommand(context):
         return
     with _ledger(config) as (loaded, store):
@@ -78,9 +84,12 @@ def costs(
         since_ms = int(span.start.timestamp() * 1000)
 
         def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt]]:
-            standings = reports.standings(database, loaded.config.limits, now=now.timestamp())
-            latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request)
-            return list(standings), lines(database, span, "model"), latest
+            standings = reports.standings(
+                database, loaded.config.limits, now=now.timestamp(), user=user, most=None if json else users
+            )
+            latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request, user=user)
+            by: By = "model" if user is None else "user"
+            return list(standings), lines(database, span, by, user=user), latest
 
         standings, totals, latest = store.read(read)
     if request is not None and not latest and limit:
@@ -95,10 +104,13 @@ def costs(
         )
         return
     console.print(tables.budgets(standings))
+    for budget, count in {row.budget: row.subjects for row in standings if row.subjects > users}.items():
+        typer.echo(f"{budget}: {users} of {count:,} users; see one with --user NAME, or more with --users N")
     if not totals and not latest:
         typer.echo(f"\nno attempts in the last {days} days")
         return
-    console.print(tables.lines("By provider and model", [(row.name, "", row) for row in totals]))
+    title = "By provider and model" if user is None else "In total"
+    console.print(tables.lines(title, [(row.name, "", row) for row in totals]))
     console.print(tables.attempts(latest))
 
 

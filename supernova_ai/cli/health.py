@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from supernova_ai import config as configuration
 from supernova_ai import health
@@ -26,7 +26,10 @@ from supernova_ai.cli.options import (
     print_json,
 )
 from supernova_ai.client import Supernova
+from supernova_ai.config import Loaded
 from supernova_ai.health import Health, Per
+from supernova_ai.keys import records
+from supernova_ai.keys.source import variable
 from supernova_ai.ops import tables
 from supernova_ai.store import Store
 from supernova_ai.types import Probe
@@ -43,15 +46,19 @@ def health_(
     context: typer.Context,
     config: ConfigPath = None,
     hours: Hours = 1,
-    watch: Annotated[bool, typer.Option("--watch", help="Draw it anew each second, until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Draw it anew each second, until Ctrl-C.")
+    ] = False,
+    all_: Annotated[bool, typer.Option("--all", "-a", help="Also what does not fit the screen.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show each deployment's breaker, success, times and last error."""
+    """Show each deployment's state, success, times and last error, the worst first."""
     if leaves_to_subcommand(context):
         return
     if watch and json:
         raise typer.BadParameter("--watch draws a table: leave out --json, or --watch")
-    with Store(configuration.load(config).database) as store:
+    loaded = configuration.load(config)
+    with Store(loaded.database) as store:
         if json:
             rows = _look(store, hours, store.now_ms())
             print_json([asdict(row) | {"success_rate": row.success_rate} for row in rows])
@@ -60,7 +67,9 @@ def health_(
                 for _ in ticks():
                     live.update(_draw(store, hours), refresh=True)
         else:
-            console.print(_draw(store, hours))
+            console.print(_draw(store, hours, most=None if all_ else _rows_of_screen()))
+            if lacking := _without_key(loaded, store):
+                typer.echo(f"no key: {', '.join(lacking)}\nadd one: supernova keys add {lacking[0]}")
 
 
 @app.command()
@@ -128,12 +137,30 @@ def ticks() -> Iterator[None]:
         time.sleep(1)
 
 
-def _draw(store: Store, hours: int) -> Table | str:
+def _draw(store: Store, hours: int, most: int | None = None) -> RenderableType:
     now_ms = store.now_ms()
     rows = _look(store, hours, now_ms)
     if not rows:
         return f"no attempts in {_last(hours)}"
-    return tables.health(f"Health over {_last(hours)}", rows, now_ms=now_ms)
+    table = tables.health(f"Health over {_last(hours)}", rows[:most], now_ms=now_ms)
+    more = len(rows[most:]) if most else 0
+    return Group(table, f"and {more} in a better state; see them with --all") if more else table
+
+
+def _rows_of_screen() -> int | None:
+    """Return how many rows of two lines a terminal shows below a heading; None where there is no terminal."""
+    return max(1, (console.height - 7) // 2) if console.is_terminal else None
+
+
+def _without_key(loaded: Loaded, store: Store) -> list[str]:
+    """Return the providers that take a key and have none, in the order of ``routing.priority``."""
+    config, environ = loaded.config, configuration.read_environ()
+    found = {key.provider for key in store.read(records.every) if key.state == "active"}
+    if config.environment_keys_allowed:
+        slots = ((name, slot) for name, provider in config.providers.items() for slot in provider.keys)
+        found |= {name for name, slot in slots if environ.get(variable(name, slot))}
+    asked = ((name, config.providers.get(name)) for name in config.routing.priority)
+    return [name for name, it in asked if it and it.enabled and it.keys and name not in found]
 
 
 def _look(store: Store, hours: int, now_ms: int) -> list[Health]:

@@ -129,7 +129,7 @@ class _Tally:
 
 
 def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> list[Health]:
-    """Return how each deployment did in the last ``window_s`` seconds, and what its breaker says.
+    """Return each deployment, the worst first: how it did in the last ``window_s`` seconds, and its breaker.
 
     Those that neither were asked in that time nor have a known breaker or probe are left out. An attempt
     counts from when it was sent, once it has ended.
@@ -145,7 +145,16 @@ def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> lis
         if tally := tallies.get(row[:4]):
             tally.look(row)
     found = (_health(_Place(*place), tally, known, now_ms) for place, tally in tallies.items())
-    return sorted(found, key=lambda health: (health.deployment, health.model))
+    return sorted(found, key=_trouble)
+
+
+_WORST_FIRST: tuple[BreakerState, ...] = ("open", "half-open", "closed")
+
+
+def _trouble(health: Health) -> tuple[int, float, str, str]:
+    """Return what sorts the deployments that need attention first."""
+    rate = 1.0 if health.success_rate is None else health.success_rate
+    return _WORST_FIRST.index(health.state), rate, health.deployment, health.model
 
 
 def recent(database: Database, *, since_ms: int, limit: int) -> list[Sample]:

@@ -109,16 +109,32 @@ def report(
     return parts, sorted(together, key=lambda line: (-line.cost, -line.attempts, line.name))
 
 
-def lines(database: Database, span: Span, by: By | None = None, *, limit: int | None = None) -> list[Line]:
-    """Return one line per group of one period, dearest first, at most ``limit``."""
-    return [_line(span.name, key, group) for key, group in _groups(database, span, by, limit).items()]
+def lines(
+    database: Database,
+    span: Span,
+    by: By | None = None,
+    *,
+    limit: int | None = None,
+    user: str | None = None,
+) -> list[Line]:
+    """Return one line per group of one period, dearest first, at most ``limit``.
+
+    Args:
+        user: only this user's; with ``by`` "user" or "session".
+    """
+    groups = _groups(database, span, by, limit, user)
+    return [_line(span.name, key, group) for key, group in groups.items()]
 
 
-def _groups(database: Database, span: Span, by: By | None, limit: int | None = None) -> dict[Key, _Group]:
+def _groups(
+    database: Database, span: Span, by: By | None, limit: int | None = None, user: str | None = None
+) -> dict[Key, _Group]:
     """Return what each group adds up to, dearest first."""
     rows = _rows(span, by)
     fields = [getattr(rows.c, name) for name in _FIELDS[by]]
     query = rows.select_from(*fields, *(fn.SUM(getattr(rows.c, name)) for name in _SUMS)).group_by(*fields)
+    if user is not None:
+        query = query.where(rows.c.user == user)
     query = query.order_by(fn.SUM(rows.c.cost).desc(), fn.SUM(rows.c.attempts).desc(), *fields).limit(limit)
     found: dict[Key, _Group] = {}
     for row in query.tuples().execute(database):

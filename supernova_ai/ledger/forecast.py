@@ -71,8 +71,7 @@ def forecast(
     yield _look_ahead(Forecast("", "", name, ends_at, None, spent), hours, at)
     for budget in budgets:
         at = datetime.fromtimestamp(now, ZoneInfo(budget.time_zone))
-        fullest = sorted(standings(database, [budget], now=now), key=lambda row: -row.settled - row.lost)
-        for row in fullest[:FULLEST]:
+        for row in standings(database, [budget], now=now, most=FULLEST):
             yield _of_window(database, budget, row, at)
 
 

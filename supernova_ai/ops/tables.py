@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from supernova_ai.health import Health, Pattern, Per, Percentiles, Uptime
+from supernova_ai.health import Health, Pattern, Per, Uptime
 from supernova_ai.ledger.breakdown import Line
 from supernova_ai.ledger.forecast import Forecast
 from supernova_ai.ledger.reports import Standing
@@ -22,206 +25,267 @@ if TYPE_CHECKING:  # it imports what encrypts them, which reports need not wait 
     from supernova_ai.keys import KeyInfo
 
 _COLOURS = {"settled": "green", "released": "yellow", "lost": "red", "held": "cyan"}
-_STATES = {"closed": "green", "open": "red", "half-open": "yellow"}
+_STATES = {
+    "closed": ("healthy", "green"),
+    "open": ("cooling down", "red"),
+    "half-open": ("testing", "yellow"),
+}
+"""The states of a circuit breaker in words for people, and their colours."""
 
 
-def attempts(rows: Iterable[Attempt], *, title: str = "Attempts, latest last") -> Table:
+_WHOLE = len("AuthenticationFailed")
+"""Texts of this many letters are never folded over two lines."""
+
+_BOUNDLESS = 10_000
+"""Columns of a terminal that no table fills."""
+
+Cell = tuple[Text, ...]
+"""What stands in one place of a sheet, part by part."""
+
+
+class Sheet:
+    """A table whose columns have several parts: side by side where the terminal is wide enough, else stacked.
+
+    Args:
+        left: headings of texts; a heading such as ``"Provider\\nModel"`` has two parts.
+        right: headings of numbers.
+    """
+
+    def __init__(self, title: str, left: Sequence[str], right: Sequence[str] = ()) -> None:
+        self._title = title
+        self._columns = [(name, False) for name in left] + [(name, True) for name in right]
+        self._rows: list[tuple[Cell, ...]] = []
+
+    def add(self, *cells: str | Text | Cell) -> None:
+        """Add a row: a cell for each heading."""
+        self._rows.append(tuple(cell if isinstance(cell, tuple) else _cell(cell) for cell in cells))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._table(side_by_side=True)
+        needs = Measurement.get(console, options.update(max_width=_BOUNDLESS), wide).maximum
+        fits = needs <= options.max_width
+        yield wide if fits else self._table(side_by_side=False)
+
+    def _table(self, *, side_by_side: bool) -> Table:
+        table = Table(
+            title=f"\n{self._title}",
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        split = [len(name.split("\n")) if side_by_side else 1 for name, _ in self._columns]
+        for place, ((name, is_number), parts) in enumerate(zip(self._columns, split, strict=True)):
+            longest = max((len(part) for row in self._rows for part in row[place]), default=0)
+            for heading in name.split("\n") if parts > 1 else [name]:
+                # Long names give way on a narrow terminal: an amount over two lines would be read as another.
+                folds = not is_number and longest > _WHOLE
+                table.add_column(
+                    heading,
+                    justify="right" if is_number else "left",
+                    no_wrap=not folds,
+                    overflow="fold" if folds else "ellipsis",
+                )
+        for row in self._rows:
+            cells: list[Text] = []
+            for cell, parts in zip(row, split, strict=True):
+                if parts == 1:
+                    cells.append(Text("\n").join(part for part in cell if part))
+                else:
+                    cells += [*cell, *[Text()] * (parts - len(cell))]
+            table.add_row(*cells)
+        return table
+
+
+def attempts(rows: Iterable[Attempt], *, title: str = "Attempts, latest last") -> Sheet:
     """Show attempts: who was asked, how it ended, what it took and cost."""
-    table = _table(
-        title, ("When", "Provider\nmodel", "Tier\nkey", "Outcome\nerror"), ("Tokens\ntime", "Cost")
-    )
+    sheet = Sheet(title, ("When", "Provider\nModel", "Tier\nKey", "Outcome\nError"), ("Tokens\nTime", "Cost"))
     for row in rows:
         tokens = f"{row.prompt}+{row.completion}" if row.prompt or row.completion else "-"
-        table.add_row(
+        sheet.add(
             _when(row.started_ms),
             _cell(row.provider, row.model),
             _cell(row.tier, row.slot or "no key"),
-            _cell(row.state, row.error, _COLOURS[row.state]),
+            _cell(row.state, row.error, style=_COLOURS[row.state]),
             _cell(tokens, None if row.latency_ms is None else f"{row.latency_ms / 1000:.2f} s"),
             _cost(row),
         )
-    return table
+    return sheet
 
 
-def budgets(rows: Iterable[Standing]) -> Table:
-    """Show how every budget stands in its current window."""
-    table = _table("Budgets", ("Budget, user", "Window"), ("Spent", "Held", "Lost", "Left", "Limit"))
+def budgets(rows: Iterable[Standing]) -> Sheet:
+    """Show how much of every budget's current window is used, and by what."""
+    sheet = Sheet(
+        "Budgets", ("Budget\nUser", "Window\nUsed"), ("Spent\nLeft", "Held", "Lost", "Limit\nResets")
+    )
     for row in rows:
-        amounts = (row.settled, row.held, row.lost, row.left, row.limit)
-        table.add_row(
-            _cell(row.budget, row.subject), Text(row.period), *(Text(show(amount)) for amount in amounts)
+        sheet.add(
+            _cell(row.budget, row.subject),
+            _cell(row.period, _bar(row.used / row.limit)),
+            _cell(_about(row.settled), _about(row.left)),
+            _about(row.held),
+            _about(row.lost),
+            _cell(_about(row.limit), f"{row.resets_at:%m-%d}"),
         )
-    return table
+    return sheet
 
 
-def lines(title: str, rows: Sequence[tuple[str, str, Line]]) -> Table:
+def lines(title: str, rows: Sequence[tuple[str, str, Line]]) -> Sheet:
     """Show what groups took and cost: with each line goes its name, and what is written below that."""
-    right = ["Attempts\nanswered", "Released\nlost", "Tokens in\nout", "Cost\neach"]
     timed = any(line.answer_p50_ms is not None for _, _, line in rows)
-    table = _table(title, ("",), (*right, *(("Answer\np50/p95", "First\np50/p95") if timed else ())))
+    times = ("Answer\np95", "First\np95") if timed else ()
+    right = ("Attempts\nAnswered", "Released\nLost", "Tokens in\nTokens out", "Cost\nEach")
+    sheet = Sheet(title, ("\n",), (*right, *times))
     for name, below, line in rows:
         rate, each = line.success_rate, line.cost_per_attempt
-        times = (
+        took = (
             _cell(_took(line.answer_p50_ms), _took(line.answer_p95_ms)),
             _cell(_took(line.first_p50_ms), _took(line.first_p95_ms)),
         )
-        table.add_row(
-            _cell(name if len(name) <= 20 else name.replace("/", "/\n", 1), below),
+        sheet.add(
+            _cell(name, below),
             _cell(f"{line.attempts:,}", None if rate is None else f"{rate:.1%}"),
             _cell(f"{line.released:,}", f"{line.lost:,}"),
             _cell(f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}"),
             _cell(_about(line.cost), None if each is None else _about(each)),
-            *(times if timed else ()),
+            *(took if timed else ()),
         )
-    return table
+    return sheet
 
 
-def forecasts(rows: Iterable[Forecast]) -> Table:
+def forecasts(rows: Iterable[Forecast]) -> Sheet:
     """Show how the month and the budgets' windows are expected to end."""
-    table = _table(
-        "At the end", ("Budget, user", "Window"), ("Spent", "Expected", "80 % within", "Limit\npassed")
+    sheet = Sheet(
+        "At the end",
+        ("Budget\nUser", "Window"),
+        ("Spent", "Expected", "80 % within", "Limit\nPassed"),
     )
     for row in rows:
         limit = "-" if row.limit is None else show(row.limit)
-        name = _cell(row.budget or "everything", row.subject)
         if row.expected is None or row.low is None or row.high is None:
-            cells = (Text(_about(row.spent)), Text("-"), Text("-"), Text(limit))
+            expected, between, likely = "-", "-", None
         else:
+            expected, between = _about(row.expected), f"{_about(row.low)} to {_about(row.high)}"
             likely = None if row.over is None else f"{row.over:.0%}"
-            between = _cell(_about(row.low), f"to {_about(row.high)}")
-            cells = (Text(_about(row.spent)), Text(_about(row.expected)), between, _cell(limit, likely))
-        table.add_row(name, Text(row.period), *cells)
-    return table
+        name = _cell(row.budget or "everything", row.subject)
+        sheet.add(name, row.period, _about(row.spent), expected, between, _cell(limit, likely))
+    return sheet
 
 
-def keys(rows: Iterable[KeyInfo]) -> Table:
+def keys(rows: Iterable[KeyInfo]) -> Sheet:
     """Show the keys of the vault by their fingerprints."""
-    table = _table("Keys", ("Provider", "Slot", "Version", "State", "Fingerprint", "Since"), ())
+    sheet = Sheet("Keys", ("Provider\nSlot", "Version\nState", "Fingerprint", "Since"))
     for row in rows:
-        since = f"{row.created.astimezone():%Y-%m-%d %H:%M}"
-        cells = (row.provider, row.slot, str(row.version), row.state, row.fingerprint, since)
-        table.add_row(*map(Text, cells))
-    table.columns[4].no_wrap = True
-    return table
+        sheet.add(
+            _cell(row.provider, row.slot),
+            _cell(str(row.version), row.state),
+            row.fingerprint,
+            f"{row.created.astimezone():%Y-%m-%d %H:%M}",
+        )
+    return sheet
 
 
-def prices(rows: Iterable[Mapping[str, Any]]) -> Table:
+def prices(rows: Iterable[Mapping[str, Any]]) -> Sheet:
     """Show rates in USD per million tokens; a second row of a model is for long prompts."""
     classes = ("prompt", "cached", "cache_write", "completion", "reasoning")
     shown = ("Prompt", "Cached", "To cache", "Answer", "Thinking")
-    table = _table("USD per million tokens", ("Provider, model", "Prompts"), shown)
+    sheet = Sheet("USD per million tokens", ("Provider\nModel", "Prompts"), shown)
     for row in rows:
         above = row["above"]
         length = "no known price" if above is None else f"above {above:,}" if above else "all, or up to"
-        amounts = (Text(f"{row[name].normalize():f}" if name in row else "-") for name in classes)
-        table.add_row(_cell(row["provider"], row["model"]), Text(length), *amounts)
-    return table
+        amounts = (f"{row[name].normalize():f}" if name in row else "-" for name in classes)
+        sheet.add(_cell(row["provider"], row["model"]), length, *amounts)
+    return sheet
 
 
-def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Table:
-    """Show how each deployment does: its breaker, its times, and what happened last."""
-    table = _table(
+def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Sheet:
+    """Show how each deployment does: its state, what failed last, and how long answers take."""
+    sheet = Sheet(
         title,
-        ("Deployment\nmodel", "State", "Last"),
-        ("Success\nattempts", "Answer\np50\np95\np99", "First\np50\np95\np99"),
+        ("Provider\nModel", "Key\nTier", "Last failure\nWhen", "State\nFor"),
+        ("Success\nAttempts", "Answer\np95"),
     )
     for row in rows:
+        state, colour = _STATES[row.state]
         rate = row.success_rate
-        table.add_row(
-            _cell(row.deployment.replace("/", "/\n", 1), row.model),
-            _cell(row.state, _since(row, now_ms), _STATES[row.state]),
-            Text("\n".join(_last(row, now_ms)) or "-"),
+        sheet.add(
+            _cell(row.provider, row.model),
+            _cell(row.slot or "-", row.tier),
+            _cell(row.last_error or "-", _ago(row.last_failure_ms, now_ms)),
+            _cell(state, _since(row, now_ms), style=colour),
             _cell("-" if rate is None else f"{rate:.1%}", f"{row.attempts:,}"),
-            _percentiles(row.latency),
-            _percentiles(row.first_token),
+            _cell(_took(row.latency.p50), _took(row.latency.p95)),
         )
-    return table
+    return sheet
 
 
-def probes(rows: Iterable[Probe]) -> Table:
+def probes(rows: Iterable[Probe]) -> Sheet:
     """Show what a probe of each key found."""
-    table = _table("Probes", ("Provider", "Key", "Result"), ("Took",))
+    sheet = Sheet("Probes", ("Provider", "Key", "Result"), ("Took",))
     for row in rows:
         style = "green" if row.result == "ok" else "red"
-        table.add_row(row.provider, row.key_slot or "-", Text(row.result, style), f"{row.latency_s:.2f} s")
-    return table
+        sheet.add(row.provider, row.key_slot or "-", Text(row.result, style), f"{row.latency_s:.2f} s")
+    return sheet
 
 
-def patterns(rows: Iterable[Pattern], *, now_ms: int) -> Table:
+def patterns(rows: Iterable[Pattern], *, now_ms: int) -> Sheet:
     """Show kinds of failures: where, what was said, how often and when."""
-    left, right = ("Failure\nmodel, status, fingerprint", "Message"), ("Count\nper hour", "First\nlast seen")
-    table = _table("Failures by their patterns", left, right)
+    left, right = ("Failure\nModel\nStatus, fingerprint", "Message"), ("Count\nPer hour", "First\nLast seen")
+    sheet = Sheet("Failures by their patterns", left, right)
     for row in rows:
         status = "no answer" if row.status is None else str(row.status)
-        table.add_row(
-            _cell(row.error, f"{row.provider}/{row.model}\n{status}, {row.fingerprint}"),
-            Text(row.message or "-"),
+        sheet.add(
+            _cell(row.error, f"{row.provider}/{row.model}", f"{status}, {row.fingerprint}"),
+            row.message or "-",
             _cell(f"{row.count:,}", f"{row.per_hour:.2g}" if row.per_hour < 10 else f"{row.per_hour:,.0f}"),
             _cell(_ago(row.first_ms, now_ms), _ago(row.last_ms, now_ms)),
         )
-    return table
+    return sheet
 
 
-def uptimes(rows: Iterable[Uptime], *, per: Per) -> Table:
+def uptimes(rows: Iterable[Uptime], *, per: Per) -> Sheet:
     """Show the share of attempts that each provider did not fail."""
-    table = _table("Uptime", ("Provider", f"{per.title()}, UTC"), ("Attempts", "Failed", "Uptime"))
+    sheet = Sheet("Uptime", ("Provider", f"{per.title()}, UTC"), ("Attempts", "Failed", "Uptime"))
     for row in rows:
         start = datetime.fromtimestamp(row.start_ms / 1000, UTC)
         name = f"{start:%Y-%m-%d}" if per == "day" else f"{start:%Y-%m-%d %H:%M}"
         cells = (row.provider, name, f"{row.attempts:,}", f"{row.failed:,}", f"{row.share:.2%}")
-        table.add_row(*map(Text, cells))
-    return table
+        sheet.add(*cells)
+    return sheet
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(
-        title=f"\n{title}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        # Names give way on a narrow terminal: an amount over two lines would be read as another.
-        table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
-    return table
-
-
-def _cell(main: str, below: str | None, style: str = "") -> Text:
+def _cell(*parts: str | Text | None, style: str = "") -> Cell:
+    """Return a cell: its first part in the style, the others dim. A part that is None or "" is empty."""
     # A Text, never markup: user ids and model names come from outside and may hold square brackets.
-    return Text.assemble((main, style), *([("\n" + below, "dim")] if below else []))
+    styles = (style, *["dim"] * (len(parts) - 1))
+    return tuple(
+        part if isinstance(part, Text) else Text(part or "", look)
+        for part, look in zip(parts, styles, strict=True)
+    )
 
 
 def _took(milliseconds: int | None) -> str:
     return "-" if milliseconds is None else f"{milliseconds / 1000:.2f} s"
 
 
-def _percentiles(values: Percentiles) -> Text:
-    return _cell(_took(values.p50), f"{_took(values.p95)}\n{_took(values.p99)}")
+def _bar(share: float) -> Text:
+    """Draw a share of a limit: a bar of ten, and percent."""
+    full = min(10, math.floor(share * 10))
+    colour = "green" if share < 0.8 else "yellow" if share < 0.95 else "red"
+    # Rounded down: 100 % is a limit that is used up.
+    return Text.assemble(("█" * full + "░" * (10 - full), colour), f" {math.floor(share * 100)}%")
 
 
 def _since(row: Health, now_ms: int) -> str | None:
     if row.until_ms is not None and row.until_ms > now_ms:
-        return f"{_span(row.until_ms - now_ms)} left"
-    return None if row.since_ms is None else f"for {_span(now_ms - row.since_ms)}"
+        return f"{_span(row.until_ms - now_ms)} more"
+    return None if row.since_ms is None else _span(now_ms - row.since_ms)
 
 
-def _last(row: Health, now_ms: int) -> Iterator[str]:
-    if row.last_success_ms is not None:
-        yield f"success {_ago(row.last_success_ms, now_ms)}"
-    if row.last_failure_ms is not None:
-        yield f"failure {_ago(row.last_failure_ms, now_ms)}\n{row.last_error}"
-    if row.probed_ms is not None:
-        ago = _ago(row.probed_ms, now_ms)
-        yield f"probe ok {ago}" if row.probe == "ok" else f"probe {ago}\n{row.probe}"
-
-
-def _ago(moment_ms: int, now_ms: int) -> str:
-    return f"{_span(now_ms - moment_ms)} ago"
+def _ago(moment_ms: int | None, now_ms: int) -> str:
+    return "" if moment_ms is None else f"{_span(now_ms - moment_ms)} ago"
 
 
 def _span(milliseconds: int) -> str:
@@ -235,18 +299,19 @@ def _span(milliseconds: int) -> str:
 def _about(nano: int) -> str:
     """Write an amount to the cent, or if that is less than three digits, to three."""
     usd = to_usd(nano)
-    return f"${usd:,.{max(2, 2 - usd.adjusted())}f}"
+    dollars, _, cents = f"{usd:,.{max(2, 2 - usd.adjusted())}f}".partition(".")
+    return f"${dollars}.{cents.rstrip('0'):0<2}"
 
 
-def _cost(row: Attempt) -> Text:
+def _cost(row: Attempt) -> Cell:
     if row.state == "held":
         return _cell(show(row.held), "at most")
     if row.state == "released":
-        return Text("-")
+        return _cell("-")
     return _cell(show(row.cost), None if row.basis == "exact" else row.basis)
 
 
-def _when(moment_ms: int) -> Text:
+def _when(moment_ms: int) -> Cell:
     moment = datetime.fromtimestamp(moment_ms / 1000).astimezone()
     today = moment.date() == datetime.now().astimezone().date()
     return _cell(f"{moment:%H:%M:%S}", None if today else f"{moment:%m-%d}")

@@ -100,8 +100,42 @@ def test_a_narrow_terminal_splits_no_amount(
     out = supernova("costs").out
     assert max(map(len, out.splitlines())) <= 60
     assert "…" not in out
-    for whole in ("$0.00003885", "$49.99996115", "$1,000.00", "39", "55"):
+    for whole in ("$0.00003885", "$50.00", "$1,000.00", "39", "55"):
         assert whole in out
+
+
+def test_a_wide_terminal_shows_one_line_each(
+    supernova: Supernova, spend: Spend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In 160 columns what is stacked on a narrow terminal stands side by side."""
+    monkeypatch.setattr(options.console, "_width", 160)
+    spend("one", _released())
+    (line,) = (line for line in supernova("costs").out.splitlines() if "ProviderUnavailable" in line)
+    assert line.split()[1:6] == ["anthropic", "claude-sonnet-5-5", "standard", "primary", "released"]
+
+
+def test_budgets_show_the_users_who_used_most(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """Of many users the five nearest to their limit are listed with their share, and the others counted."""
+    (folder / "config").mkdir()
+    (folder / "config" / "supernova.yaml").write_text(
+        'budgets: [{name: each-user, limit: 0.01, per: day, user: "*"}]\n'
+    )
+    for number in range(1, 8):
+        spend(
+            f"r{number}", _settled(number * 1_000_000), user_id=f"user-{number}", held_nano=number * 1_000_000
+        )
+    out = supernova("costs", "--limit", "0").out
+    assert [n for n in range(1, 8) if f"user-{n}" in out] == [3, 4, 5, 6, 7]
+    assert "███████░░░ 70%" in out
+    assert "each-user: 5 of 7 users" in out
+    assert "user-1" in supernova("costs", "--users", "7").out
+    mine = supernova("costs", "--user", "user-2").out
+    assert "20%" in mine
+    assert "user-3" not in mine
+    plain = supernova("costs", "--user", "user-2", "--json").json
+    assert [row["subject"] for row in plain["budgets"]] == ["user-2"]
+    assert [(row["name"], row["cost"]) for row in plain["totals"]] == [("user-2", "0.002")]
+    assert [row["request"] for row in plain["attempts"]] == ["r2"]
 
 
 def test_users_may_be_called_anything(supernova: Supernova, spend: Spend, folder: Path) -> None:

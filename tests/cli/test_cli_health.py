@@ -12,6 +12,7 @@ from peewee import Database
 
 from supernova_ai import config as configuration
 from supernova_ai.cli import health as command
+from supernova_ai.cli import options
 from supernova_ai.health import State, fingerprint, record
 from supernova_ai.ledger import End, holds
 from supernova_ai.store import Store
@@ -66,8 +67,6 @@ def opened(seconds: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "no attempts in the last hour\n"),
-        (("--hours", "2"), "no attempts in the last 2 hours\n"),
         (("errors",), "no failures in the last 24 hours\n"),
         (("uptime",), "no attempts in the last 7 days\n"),
     ],
@@ -79,6 +78,35 @@ def test_empty_ledger(arguments: tuple[str, ...], said: str, supernova: Supernov
     assert supernova("health", *arguments, "--json").json == []
 
 
+def test_before_the_first_attempt(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That nothing was asked is said, and which providers have no key, with the command that mends it."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert supernova("health").out.splitlines() == [
+        "no attempts in the last hour",
+        "no key: anthropic, huggingface",
+        "add one: supernova keys add anthropic",
+    ]
+    assert supernova("health", "--json").json == []
+    assert supernova("health", "--hours", "2").out.startswith("no attempts in the last 2 hours\n")
+
+
+def test_the_worst_come_first_and_fit_the_screen(
+    supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal of 11 lines two deployments are shown, those in trouble; the others are counted."""
+    attempt()
+    attempt(provider="anthropic", model="claude")
+    attempt("overloaded", provider="anthropic", model="claude")
+    opened(3000)
+    monkeypatch.setattr(options.console, "_force_terminal", True)
+    monkeypatch.setattr(options.console, "_height", 11)
+    out = supernova("health").out
+    assert out.index("cooling down") < out.index("claude")
+    assert "gpt" not in out
+    assert "and 1 in a better state; see them with --all" in out
+    assert "gpt" in supernova("health", "--all").out
+
+
 def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, attempt: Attempt) -> None:
     """In 80 columns every line fits, and states, times and errors are whole."""
     attempt()
@@ -87,9 +115,9 @@ def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, attempt: A
     out = supernova("health").out
     assert max(map(len, out.splitlines())) <= 80
     assert "…" not in out
-    for whole in ("openai/primary", "gpt", "closed", "success 2 min ago", "failure 2 h ago", "100.0%"):
+    for whole in ("openai", "primary", "gpt", "healthy", "2 h ago", "100.0%"):
         assert whole in out
-    for whole in ("huggingface/primary", "ProviderUnavailable", "1.91 s", "0.25 s", "open", "min left"):
+    for whole in ("huggingface", "ProviderUnavailable", "1.91 s", "cooling down", "min more"):
         assert whole in out
 
 
@@ -128,7 +156,7 @@ def test_watching_draws_anew_until_interrupted(
     monkeypatch.setattr(command, "ticks", ticks)
     result = supernova("health", "--watch")
     assert result.code == 0
-    assert "success 2 min ago" in result.out
+    assert "openai" in result.out
 
 
 def test_ticks_come_at_once_and_then_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_attempts_can_be_those_of_a_request_or_a_time(past: Store) -> None:
 
 
 def test_standings_show_every_budget_now(past: Store, clock: SimpleNamespace) -> None:
-    """Each budget has a row, each user of an each-user budget one, and an untouched one stands at zero."""
+    """Each budget has a row, or one for each user, the most used first; an unused budget stands at zero."""
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
     found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now)))
     assert found[0] == Standing("daily", "", "2026-11-22", 10 * USD, 2 * USD, 2 * USD, USD, midnight)
@@ -77,11 +77,25 @@ def test_standings_show_every_budget_now(past: Store, clock: SimpleNamespace) ->
     assert found[1].resets_at.isoformat() == "2026-12-01T00:00:00+09:00"
     assert [(s.budget, s.subject, s.period, s.settled, s.held, s.lost) for s in found[1:]] == [
         ("openai-month", "", "2026-11", 3 * USD, 2 * USD, 0),
-        ("each-user", "", "2026-W47", USD, 0, 0),
-        ("each-user", "ann", "2026-W47", 2 * USD, 0, 0),
         ("each-user", "bob", "2026-W47", 0, 2 * USD, USD),
+        ("each-user", "ann", "2026-W47", 2 * USD, 0, 0),
+        ("each-user", "", "2026-W47", USD, 0, 0),
         ("summaries", "", "2026-11-22", 0, 0, 0),
     ]
+
+
+def test_standings_of_many_users_are_cut_and_counted(past: Store, clock: SimpleNamespace) -> None:
+    """At most so many users of a budget are listed, and each row says how many there are."""
+    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now, most=2)))
+    users = [(s.subject, s.subjects) for s in found if s.budget == "each-user"]
+    assert users == [("bob", 3), ("ann", 3)]
+
+
+@pytest.mark.parametrize(("user", "used"), [("ann", 2 * USD), ("nobody", 0)])
+def test_standings_of_one_user(past: Store, clock: SimpleNamespace, user: str, used: int) -> None:
+    """A user's standings are the budgets that bound this user, with the user's own window, used or not."""
+    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now, user=user)))
+    assert [(s.budget, s.subject, s.used) for s in found][2] == ("each-user", user, used)
 
 
 def test_nothing_is_left_of_an_overspent_window() -> None:
