@@ -11,6 +11,7 @@ from supernova_ai.complexity import TIER_OF, estimate
 from supernova_ai.config import Routing
 from supernova_ai.config.fields import nearest
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.identifiers import identifier, whole
 from supernova_ai.money import decimal
 from supernova_ai.prompts import Template
 from supernova_ai.types import TIERS, Complexity, OnInterrupt, Request, Tier
@@ -109,22 +110,24 @@ def text(name: str, value: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a text, not {value!r:.60}")
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InvalidRequest(f"{name} holds half a character (a lone surrogate) and cannot be sent as text")
-    return value
+    return whole(name, value)
 
 
 def identity(name: str, value: str | int | None) -> str | None:
     """Return the id of a user or session as a text.
 
     Raises:
-        InvalidRequest: it is neither a text nor a whole number.
+        InvalidRequest: it is neither a text nor a whole number, or cannot be kept.
     """
     if value is None:
         return None
-    if not isinstance(value, str | int) or isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value.bit_length() > 256:
+            raise InvalidRequest(f"{name} must be a whole number of at most 256 bits")
+        value = str(value)
+    if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a text or a whole number, not {value!r:.60}")
-    return text(name, str(value))
+    return identifier(name, value)
 
 
 def _one_tier(tier: Tier | None, quality: Tier | None, complexity: Complexity | None) -> Tier | None:

@@ -194,8 +194,9 @@ class Supernova:
 
     async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
         """Delete what is kept of one user's session; return how many exchanges and summaries that was."""
+        user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
+        whose = Whose(user or "", session or "")
         store = await asyncio.to_thread(self.store)
-        whose = Whose("" if user_id is None else str(user_id), str(session_id))
         return await asyncio.wrap_future(store.write(lambda database: forget(database, whose)))
 
     def template(self, prompt: str) -> Template:

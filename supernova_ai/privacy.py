@@ -23,6 +23,7 @@ from peewee import Database
 from supernova_ai import sessions
 from supernova_ai.advisor import records
 from supernova_ai.errors import InvalidRequest, StoreError
+from supernova_ai.identifiers import storable
 from supernova_ai.keys import Vault
 from supernova_ai.ledger import archive, archive_files
 from supernova_ai.ledger.archive_files import Manifest
@@ -98,6 +99,7 @@ def export(store: Store, user: str, *, folder: Path, vault: Vault | None = None)
 
 
 def _found(store: Store, user: str, folder: Path) -> Found:
+    storable("the user's id", user)  # of any length: earlier versions kept longer ids than are taken now
     found = store.read(lambda database: _known(database, user, folder)) if user else {}
     if not any(found.values()):
         raise InvalidRequest(f"nothing is known of user {user!r}: is the id written as it is in calls?")

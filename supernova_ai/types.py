@@ -1,4 +1,4 @@
-"""What goes in and what comes out: plain frozen records, with no behaviour of their own."""
+"""What goes in and what comes out: plain frozen records. A request checks its identifiers, and no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
+
+from supernova_ai.identifiers import identifier
 
 Tier = Literal["economy", "standard", "premium"]
 """The quality a request asks for."""
@@ -92,6 +94,9 @@ class Request:
 
     ``tier_reason`` says why it is this tier; without ``may_degrade`` no cheaper one may answer. ``cache``
     says whether an answer kept from before will do. Attachments belong to the last of ``messages``.
+
+    Raises:
+        InvalidRequest: an identifier cannot be kept; ``identifier`` says what can.
     """
 
     id: str
@@ -113,6 +118,16 @@ class Request:
     may_degrade: bool = True
     cache: bool = True
     attachments: tuple[Attachment, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in _IDENTIFIERS:
+            if (value := getattr(self, name)) is not None:
+                identifier(name, value)
+        for key in self.metadata:
+            identifier("a key of metadata", key)
+
+
+_IDENTIFIERS = ("id", "user_id", "session_id", "task", "model", "prompt_name")
 
 
 @dataclass(frozen=True, slots=True)

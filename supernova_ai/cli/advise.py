@@ -22,6 +22,7 @@ from supernova_ai.cli.options import (
     console,
     print_json,
     read_text,
+    searchable,
 )
 from supernova_ai.client import Supernova
 from supernova_ai.config.advice import AssetClass
@@ -30,7 +31,7 @@ from supernova_ai.store.tables import Advice
 
 app = typer.Typer(help="Records of advice: list, show, replay, verify, prune.", no_args_is_help=True)
 
-RecordId = Annotated[str, typer.Argument(help="The record's id, or its beginning.")]
+RecordId = Annotated[str, typer.Argument(callback=searchable, help="The record's id, or its beginning.")]
 
 _DAY_MS = 86_400_000
 
@@ -79,8 +80,10 @@ def advise(
 @app.command("list")
 def list_(
     config: ConfigPath = None,
-    user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
-    symbol: Annotated[str | None, typer.Option("--symbol", help="Only on this symbol.")] = None,
+    user: Annotated[str | None, typer.Option("--user", callback=searchable, help="Only this user's.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", callback=searchable, help="Only on this symbol.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="How many, newest first.")] = 20,
     json: AsJson = False,
 ) -> None:

@@ -25,6 +25,7 @@ from supernova_ai.cli.options import (
     console,
     leaves_to_subcommand,
     print_json,
+    searchable,
 )
 from supernova_ai.config import Loaded
 from supernova_ai.ledger import breakdown, export, reports, swept
@@ -66,9 +67,12 @@ def costs(
     config: ConfigPath = None,
     days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="How many days back.")] = 30,
     limit: Annotated[int, typer.Option(min=0, max=MOST_ROWS, help="How many of the latest attempts.")] = 10,
-    request: Annotated[str | None, typer.Option(help="Only the attempts of this request.")] = None,
+    request: Annotated[
+        str | None, typer.Option(callback=searchable, help="Only the attempts of this request.")
+    ] = None,
     user: Annotated[
-        str | None, typer.Option("--user", "-u", help="Only this user's budgets and attempts.")
+        str | None,
+        typer.Option("--user", "-u", callback=searchable, help="Only this user's budgets and attempts."),
     ] = None,
     users: Annotated[
         int, typer.Option(min=1, max=MOST_ROWS, help="How many users of each budget, the most used first.")

@@ -10,7 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import MOST_DAYS, ArchiveFolder, AsJson, ConfigPath, archives, print_json
+from supernova_ai.cli.options import (
+    MOST_DAYS,
+    ArchiveFolder,
+    AsJson,
+    ConfigPath,
+    archives,
+    print_json,
+    searchable,
+)
 from supernova_ai.ledger import archive, billing, reconcile, swept
 from supernova_ai.ledger import copy as copying
 from supernova_ai.ledger import verify as verifying
@@ -69,7 +77,10 @@ def lost(config: ConfigPath = None, json: AsJson = False) -> None:
 
 @app.command()
 def settle(
-    attempt: Annotated[str, typer.Argument(help="The attempt's id, as 'supernova ledger lost' shows it.")],
+    attempt: Annotated[
+        str,
+        typer.Argument(callback=searchable, help="The attempt's id, as 'supernova ledger lost' shows it."),
+    ],
     cost: Annotated[str, typer.Option(help="What it cost, in USD.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")],
     config: ConfigPath = None,

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from supernova_ai import config as configuration
+from supernova_ai.identifiers import storable
 
 ConfigPath = Annotated[
     Path | None,
@@ -25,6 +26,12 @@ ArchiveFolder = Annotated[
     typer.Option("--folder", help="Where the archives are; otherwise 'archive' in the data folder."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+def searchable(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Return an option's value that is looked for in the database, if it is a text that can be there."""
+    return value if value is None else storable(param.name or "this", value)
+
 
 MOST_DAYS = 36_500
 MOST_ROWS = 1_000_000

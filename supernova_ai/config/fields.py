@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from supernova_ai import money
+from supernova_ai.identifiers import MOST, identifier
 from supernova_ai.secret import HIDDEN
 
 _USERINFO = re.compile(r"(?<=://)\S*@")
@@ -88,7 +89,7 @@ def notify_name(url: str) -> str:
 
 
 def _notify_url(value: str) -> str:
-    if not re.fullmatch(r"vault:[a-z0-9][a-z0-9_\-]*|(?!vault:)[A-Za-z][A-Za-z0-9+.\-]*://.+", value):
+    if not re.fullmatch(r"vault:[a-z0-9][a-z0-9_\-]{0,254}|(?!vault:)[A-Za-z][A-Za-z0-9+.\-]*://.+", value):
         raise ValueError("must be an Apprise URL such as mailto://… or slack://…, or vault:NAME")
     return value
 
@@ -109,8 +110,9 @@ Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 Usd = Annotated[Decimal, BeforeValidator(_usd), Field(gt=0, le=10**9, decimal_places=9)]
 Factor = Annotated[Decimal, BeforeValidator(_usd), Field(gt=1, le=1000)]
 UsdPerMillion = Annotated[Decimal, BeforeValidator(_usd), Field(ge=0, le=10**6, decimal_places=9)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
-ModelName = Annotated[str, StringConstraints(pattern=r"^\S+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=MOST)]
+Identifier = Annotated[str, AfterValidator(lambda value: identifier("this", value))]
+ModelName = Annotated[Identifier, StringConstraints(pattern=r"^\S+$")]
 Slot = Literal["primary", "backup"]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]

@@ -16,6 +16,7 @@ from supernova_ai.config.fields import (
     Days,
     Factor,
     HttpUrl,
+    Identifier,
     ModelName,
     Name,
     NotifyUrl,
@@ -140,7 +141,7 @@ class Budget(_Section):
     limit: Usd
     per: Literal["day", "week", "month"]
     provider: str | None = None
-    user: str | None = None
+    user: Identifier | None = None
     task: str | None = None
     time_zone: TimeZone = "UTC"
 

@@ -1,0 +1,109 @@
+"""One rule for every identifier, at every door it can come in by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from supernova_ai import InvalidRequest, Supernova
+from supernova_ai.arguments import identity
+from supernova_ai.cli.app import app
+from supernova_ai.config import Config
+from supernova_ai.config.schema import Budget
+from supernova_ai.errors import ConfigError
+from supernova_ai.identifiers import MOST
+from supernova_ai.store import Store
+from supernova_ai.store.tables import Attempt
+from supernova_ai.testing import StubProvider
+from supernova_ai.types import Request
+
+BAD = {"long": "x" * (MOST + 1), "nul": "a\0b", "half": "a\ud800b"}
+GOOD = {"longest": "\U0001f600" * MOST, "empty": "", "usual": "ann@example.com"}
+
+REQUEST: dict[str, Any] = {"id": "r", "messages": (), "tier": "economy", "task": "chat", "max_tokens": 1}
+
+
+@pytest.mark.parametrize("value", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("name", ["id", "user_id", "session_id", "task", "model", "prompt_name", "metadata"])
+def test_no_request_has_an_identifier_that_a_database_cannot_index(name: str, value: str) -> None:
+    """Every identifier of a request, the keys of its metadata too, is checked where the request is made."""
+    given: Any = {value: "x"} if name == "metadata" else value
+    with pytest.raises(InvalidRequest, match=name):
+        Request(**REQUEST | {name: given})
+
+
+@pytest.mark.parametrize("value", GOOD.values(), ids=GOOD)
+def test_what_fits_is_taken_as_it_is(value: str) -> None:
+    """An identifier of the greatest length, in the longest characters, passes unchanged."""
+    assert Request(**REQUEST, user_id=value, session_id=value, metadata={value: "x"}).user_id == value
+    assert identity("user_id", value) == value
+
+
+@pytest.mark.parametrize("value", [10**5000, *BAD.values(), True, 1.5], ids=["huge", *BAD, "bool", "float"])
+async def test_doors_without_a_request_refuse_it_too(value: Any) -> None:
+    """Forgetting a session and advice check ids as calls do, before anything is opened."""
+    from supernova_ai import aadvise
+
+    nova = Supernova(Config())
+    for wrong in (
+        nova.forget("s", user_id=value),
+        nova.forget(value),
+        nova.chat("What now?", user_id=value),
+        nova.chat("What now?", session_id=value),
+        aadvise([], symbol="A", user_id=value, client=nova),
+    ):
+        with pytest.raises(InvalidRequest, match=r"user_id|session_id"):
+            await wrong
+
+
+@pytest.mark.parametrize("value", BAD.values(), ids=BAD)
+def test_the_configuration_refuses_it(value: str) -> None:
+    """Names of models, tasks, providers and budgets, and a budget's user, follow the same rule."""
+    for wrong in (
+        {"providers": {"openai": {"models": {"economy": value}}}},
+        {"providers": {value: {}}},
+        {"routing": {"tasks": {value: "economy"}}},
+        {"budgets": [{"name": value, "limit": 1, "per": "day"}]},
+        {"budgets": [{"name": "b", "limit": 1, "per": "day", "user": value}]},
+        {"alerts": {"notify": [f"vault:{value}"]}},
+    ):
+        with pytest.raises((ValueError, ConfigError)):
+            Config.model_validate(wrong)
+    assert Budget(name="b", limit=1, per="day", user=GOOD["longest"]).user == GOOD["longest"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["advice list --user", "advice show", "costs --request", "ledger settle --cost 1 --reason x",
+     "privacy export --user", "privacy erase --yes --user"],
+)  # fmt: skip
+def test_a_command_that_looks_for_half_a_character_says_so(command: str) -> None:
+    """Bytes on the command line that are no UTF-8 are a wrong argument, on either engine."""
+    result = CliRunner().invoke(app, [*command.split(), "a\udcffb"])
+    assert isinstance(result.exception, InvalidRequest)
+
+
+def test_the_longest_identifiers_fit_every_index(
+    new_database: Callable[[], str], stub_provider: Callable[..., StubProvider]
+) -> None:
+    """A call with the longest ids, under a budget for each user, is settled and written, on either engine."""
+    from tests import desk
+
+    stub, name = stub_provider("Diversify."), GOOD["longest"]
+    where = new_database()
+    config = desk.configure(
+        where, {"openai": stub.url}, budgets=[{"name": "b" * MOST, "limit": 1, "per": "day", "user": "*"}]
+    )
+    nova = Supernova(config, master=desk.MASTER)
+    try:
+        reply = asyncio.run(nova.chat("What now?", user_id=name, session_id=name, metadata={name: "x"}))
+    finally:
+        nova.close()
+    assert reply.content == "Diversify."
+    with Store(where) as store:
+        (row,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    assert (row.state, row.user) == ("settled", name)
