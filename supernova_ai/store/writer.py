@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from peewee import Database, InterfaceError, InternalError, OperationalError, PeeweeException
+from peewee import Database, PeeweeException
 
 from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
@@ -34,8 +34,8 @@ class Writer:
     """Runs operations in order on a thread of its own.
 
     Operations that arrive together share one transaction, each inside a savepoint: one that raises is undone
-    alone, a broken connection fails them all. A future is done only after the commit, so what it
-    acknowledges is durable.
+    alone, whatever it raises. They all fail if the transaction itself is gone, and no savepoint is left to go
+    back to. A future is done only after the commit, so what it acknowledges is durable.
 
     Args:
         where: what its errors call the database.
@@ -58,7 +58,7 @@ class Writer:
         thread and must not submit.
 
         Raises:
-            StoreError: the writer is closed.
+            StoreError: the writer is closed, or its thread cannot be started.
         """
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
@@ -67,8 +67,12 @@ class Writer:
                 raise StoreError("the store is closed")
             if self._thread is None:
                 # A daemon: a program that forgets to close must still be able to end.
-                self._thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # no more threads, or the interpreter is about to end
+                    raise StoreError(f"the store cannot start its thread: {error}") from error
+                self._thread = thread
             self._jobs.put(_Job(operation, future))
         return future
 
@@ -102,7 +106,7 @@ class Writer:
                 closing = True
             if batch:
                 self._commit(batch)
-        self._database.close()
+        self._disconnect()
 
     def _commit(self, batch: list[_Job[Any]]) -> None:
         try:
@@ -111,27 +115,32 @@ class Writer:
         except BaseException as error:
             failure = explain(error, self._where)
             log.warning("store.commit.failed", operations=len(batch), error=str(failure))
-            self._reconnect()
+            self._disconnect()  # the next batch connects anew
             outcomes = [(None, failure)] * len(batch)
         for job, (result, reason) in zip(batch, outcomes, strict=True):
-            if reason is None:
-                job.future.set_result(result)
-            else:
-                job.future.set_exception(reason)
+            try:
+                if reason is None:
+                    job.future.set_result(result)
+                else:
+                    job.future.set_exception(reason)
+            except BaseException:  # a callback's; those behind it must still hear of theirs
+                log.exception("store.callback.failed")
 
     def _attempt(self, operation: Operation[Any]) -> tuple[Any, BaseException | None]:
-        try:
-            with self._database.savepoint():
+        savepoint = self._database.savepoint()
+        with savepoint:
+            try:
                 return operation(self._database), None
-        except (OperationalError, InterfaceError, InternalError):
-            raise  # the transaction may be gone: the whole batch fails
-        except BaseException as error:
-            return None, explain(error, self._where)
+            except BaseException as error:
+                savepoint.rollback(
+                    begin=False
+                )  # raises where the transaction is gone, which fails the whole batch
+                return None, explain(error, self._where)
 
-    def _reconnect(self) -> None:
+    def _disconnect(self) -> None:
         try:
             self._database.close()
-        except PeeweeException:
+        except Exception:
             self._database.dispose()
 
 
@@ -169,7 +178,9 @@ def explain(error: BaseException, where: str) -> BaseException:
         return error
     reasons = []
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()  # a program can chain errors in a circle
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         reasons.append(str(cause))
         cause = cause.__cause__ or cause.__context__
     text = " ".join(" / ".join(dict.fromkeys(reasons)).split())

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from peewee import Database, PostgresqlDatabase
+from peewee import Database, OperationalError, PostgresqlDatabase
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Meta
-from supernova_ai.store.writer import BATCH
+from supernova_ai.store.writer import BATCH, explain
 from tests.store.rows import insert, names
 
 
@@ -68,10 +70,43 @@ def test_a_refused_row_does_not_poison_the_batch(store: Store) -> None:
     assert names(store) == {"same", "after"}
 
 
+FAULTS: dict[str, Callable[[Database], object]] = {
+    "unknown table": lambda database: database.execute_sql("SELECT * FROM nowhere"),
+    "no SQL": lambda database: database.execute_sql("SELEKT"),
+    "number too great": lambda database: database.execute_sql(
+        f"SELECT CAST({database.param} AS INT)", (10**40,)
+    ),
+    "half a character": lambda database: insert("a\ud800")(database),
+    "NUL, and a second time": lambda database: [insert("a\0b")(database) for _ in range(2)],
+    "too long for an index": lambda database: (insert(secrets.token_hex(5000))(database), 1 // 0),
+    "an error of Python": lambda database: 1 // 0,
+    "the end of a thread": lambda database: sys.exit(),
+    "no memory": lambda database: (_ for _ in ()).throw(MemoryError),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_an_error_of_a_statement_is_no_error_of_the_connection(
+    store: Store, fault: Callable[[Database], object]
+) -> None:
+    """Whatever an operation stumbles over, it is undone alone, and those around it are committed at once."""
+
+    def operation(database: Database) -> None:
+        insert("undone")(database)
+        fault(database)
+
+    with queued_together(store):
+        before, failing, after = (store.write(o) for o in (insert("before"), operation, insert("after")))
+    assert (before.result(), after.result()) == ("before", "after")
+    assert failing.exception() is not None
+    assert names(store) == {"before", "after"}
+
+
 def break_connection(database: Database) -> None:
-    """Fail as if the connection to the database were gone."""
+    """Fail as if the connection to the database, and with it the transaction, were gone."""
     if isinstance(database, PostgresqlDatabase):
         database.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    database.execute_sql("ROLLBACK")
     database.execute_sql("SELECT * FROM nowhere")
 
 
@@ -80,7 +115,9 @@ def test_a_broken_connection_fails_the_batch_and_no_more(store: Store) -> None:
     with queued_together(store):
         beside, broken = store.write(insert("beside")), store.write(break_connection)
     for future in (beside, broken):
-        with pytest.raises(StoreError, match=r"no such table|Try again: the next write connects anew"):
+        with pytest.raises(
+            StoreError, match=r"no such (table|savepoint)|Try again: the next write connects anew"
+        ):
             future.result()
     assert store.write(insert("next")).result() == "next"
     assert names(store) == {"next"}
@@ -180,3 +217,38 @@ def test_a_full_disk_is_named_and_survived(path: Path) -> None:
         assert names(store) == {"before"}
         store.write(big).result()
         assert names(store) == {"before", "big"}
+
+
+def test_a_callback_that_fails_keeps_no_other_future_waiting(store: Store) -> None:
+    """Every future of a batch is done, whatever the callback of the one before it raises."""
+
+    def fails(_: object) -> None:
+        raise SystemExit
+
+    with queued_together(store):
+        first, second = store.write(insert("first")), store.write(insert("second"))
+        first.add_done_callback(fails)
+    assert second.result(60) == "second"
+    assert store.write(insert("third")).result(60) == "third"
+
+
+def test_a_thread_that_cannot_start_takes_no_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a thread the write is refused at once, and not queued for nobody; later ones work again."""
+
+    def fails(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Store(path) as store:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", fails)
+            with pytest.raises(StoreError, match="can't start new thread"):
+                store.write(insert("refused"))
+        assert store.write(insert("next")).result(60) == "next"
+        assert names(store) == {"next"}
+
+
+def test_errors_in_a_circle_are_explained() -> None:
+    """A chain of causes that leads back to its beginning ends all the same."""
+    one, other = OperationalError("one"), OperationalError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert "one / other" in str(explain(one, "here"))
