@@ -43,7 +43,7 @@ def tasks_of(nova: Supernova) -> set[str]:
 
 
 def configure(
-    path: Path,
+    path: Path | str,
     providers: Mapping[str, str | Mapping[str, Any]],
     *,
     routing: Mapping[str, Any] | None = None,

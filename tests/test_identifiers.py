@@ -63,14 +63,15 @@ async def test_doors_without_a_request_refuse_it_too(value: Any) -> None:
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_the_configuration_refuses_it(value: str) -> None:
     """Names of models, tasks, providers and budgets, and a budget's user, follow the same rule."""
-    for wrong in (
+    refused: list[dict[str, Any]] = [
         {"providers": {"openai": {"models": {"economy": value}}}},
         {"providers": {value: {}}},
         {"routing": {"tasks": {value: "economy"}}},
         {"budgets": [{"name": value, "limit": 1, "per": "day"}]},
         {"budgets": [{"name": "b", "limit": 1, "per": "day", "user": value}]},
         {"alerts": {"notify": [f"vault:{value}"]}},
-    ):
+    ]
+    for wrong in refused:
         with pytest.raises((ValueError, ConfigError)):
             Config.model_validate(wrong)
     assert Budget(name="b", limit=1, per="day", user=GOOD["longest"]).user == GOOD["longest"]  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ from supernova_ai.money import to_usd
 from supernova_ai.ops import files, tables
 from supernova_ai.ops.charts import sparkline
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import Attempt, StuckEnd
 
 app = typer.Typer()
 
@@ -87,15 +87,16 @@ def costs(
         span = Span(f"last {days} days", now - timedelta(days=days), now)
         since_ms = int(span.start.timestamp() * 1000)
 
-        def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt]]:
+        def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt], list[StuckEnd]]:
             standings = reports.standings(
                 database, loaded.config.limits, now=now.timestamp(), user=user, most=None if json else users
             )
             latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request, user=user)
             by: By = "model" if user is None else "user"
-            return list(standings), lines(database, span, by, user=user), latest
+            stuck = list(StuckEnd.select().execute(database))
+            return list(standings), lines(database, span, by, user=user), latest, stuck
 
-        standings, totals, latest = store.read(read)
+        standings, totals, latest, stuck = store.read(read)
     if request is not None and not latest and limit:
         raise typer.BadParameter(f"request {request!r} has no attempts in the last {days} days")
     if json:
@@ -104,12 +105,18 @@ def costs(
                 "budgets": [_plain(asdict(row), _MONEY) for row in standings],
                 "totals": [_plain(asdict(row), {"cost"}) for row in totals],
                 "attempts": [_plain(dict(row.__data__), {"cost", "held"}) for row in latest],
+                "set_aside": [{"attempt": row.attempt, "reason": row.reason} for row in stuck],
             }
         )
         return
     console.print(tables.budgets(standings))
     for budget, count in {row.budget: row.subjects for row in standings if row.subjects > users}.items():
         typer.echo(f"{budget}: {users} of {count:,} users; see one with --user NAME, or more with --users N")
+    if stuck:
+        typer.echo(
+            f"\nthe database refused the ends of {len(stuck)} attempts: their holds stay. "
+            f"See 'supernova ledger verify'"
+        )
     if not totals and not latest:
         typer.echo(f"\nno attempts in the last {days} days")
         return

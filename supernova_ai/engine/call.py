@@ -15,7 +15,7 @@ from supernova_ai.engine.fit import first_half, fit
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.seam import Seam, continuation
-from supernova_ai.errors import ProviderError, StoreError, SupernovaError
+from supernova_ai.errors import ProviderError, SupernovaError
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
@@ -24,6 +24,9 @@ from supernova_ai.secret import Secret
 from supernova_ai.types import CostBasis, Reply, Request, Tier, Usage, weakest
 
 log = get_logger(__name__)
+
+PATIENCE_S = 3.0
+"""How long an answer waits for the database to take its ends."""
 
 
 class Observer(Protocol):
@@ -179,11 +182,13 @@ class Call:
         return sum(flight.end.cost for flight in self.flights if flight.end)
 
     async def closed(self) -> None:
-        """Wait until every end is durable, or is owed by the ledger: an answer is not kept back for that."""
-        ends = (asyncio.wrap_future(end) for end in self._ends)
-        for failure in await asyncio.gather(*ends, return_exceptions=True):
-            if isinstance(failure, BaseException) and not isinstance(failure, StoreError):
-                raise failure
+        """Wait a moment until every end is durable; what takes longer is owed, and the answer is given."""
+        ends = {asyncio.wrap_future(end): end for end in self._ends}
+        for waiting in ends:
+            waiting.add_done_callback(lambda done: done.exception())  # the ledger owes those that failed
+        _, late = await asyncio.wait(ends, timeout=PATIENCE_S) if ends else ((), ())
+        if late:
+            await asyncio.to_thread(self._ledger.owe, [ends[each] for each in late])
 
     def reply(self, finish_reason: str | None) -> Reply:
         """Return the finished answer, with the story of every attempt."""

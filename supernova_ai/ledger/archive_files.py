@@ -85,7 +85,7 @@ def write(file: Path, rows: Sequence[bulk.Row], before_ms: int) -> Manifest:
         content_sha256=hashlib.sha256(content).hexdigest(),
     )
     _sync(_beside(file), manifest.text().encode())
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
     return manifest
 
 
@@ -154,7 +154,7 @@ def _make(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for each in missing:
-        _sync_folder(each.parent)
+        sync_folder(each.parent)
 
 
 def _sync(file: Path, content: bytes) -> None:
@@ -164,7 +164,7 @@ def _sync(file: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     if os.name == "nt":  # it has no such thing
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -15,19 +15,16 @@ from pathlib import Path
 
 from peewee import Database
 
-from supernova_ai.errors import StoreError
-from supernova_ai.ledger import holds
+from supernova_ai.ledger import holds, owed
+from supernova_ai.ledger.owed import Look
 from supernova_ai.log import get_logger
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Process
+from supernova_ai.store.tables import Attempt, Process, StuckEnd
 
 log = get_logger(__name__)
 
 TERM_S = 30.0
 """How long a lease lasts, in seconds; it is renewed three times as often."""
-
-Look = Callable[[Database, list[holds.Spent]], object]
-"""Is shown how the windows stand after a hold in them was lost, inside the same operation."""
 
 _PROC = Path("/proc/self/ns/pid")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -90,7 +87,7 @@ class Lease:
             try:
                 self._store.write(self._renew).result()
                 self._renewed()
-            except StoreError as error:
+            except Exception as error:  # whatever it is: without this thread living calls would be swept
                 if self._store.closed:
                     return  # without its ledger: the lease runs out, and what is held becomes lost
                 log.warning("ledger.lease.not_renewed", reason=str(error))
@@ -107,7 +104,11 @@ class Lease:
 
 
 def sweep(database: Database, now_ms: int, look: Look) -> int:
-    """Turn the holds of dead processes into lost ones; return how many there were."""
+    """Turn the holds of dead processes into lost ones; return how many there were.
+
+    Ends that were set aside are tried again first.
+    """
+    owed.retry(database, look, now_ms)
     here = _host()
     dead = [
         process.id
@@ -127,10 +128,17 @@ def sweep(database: Database, now_ms: int, look: Look) -> int:
 
 
 def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
-    """End every open hold of the process as lost, and forget the process."""
+    """End every open hold of the process as lost, and forget the process; return how many there were.
+
+    A hold whose end was set aside stays as it is. So does one that the database refuses to end.
+    """
     open_holds = (
         Attempt.select(Attempt.id, Attempt.held, Attempt.windows)
-        .where((Attempt.process == process) & (Attempt.state == "held"))
+        .where(
+            (Attempt.process == process)
+            & (Attempt.state == "held")
+            & Attempt.id.not_in(StuckEnd.select(StuckEnd.attempt))
+        )
         .tuples()
         .execute(database)
     )
@@ -138,9 +146,7 @@ def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
     for attempt, amount, windows in list(open_holds):
         hold = holds.Hold(attempt, amount, tuple(json.loads(windows)))
         gone = holds.lost(hold, ended_ms=now_ms, error="ProcessDied")
-        if (spent := holds.end(database, hold, gone)) is not None:
-            look(database, spent)
-            count += 1
+        count += bool(owed.write(database, (hold, gone), look, now_ms))
     Process.delete().where(Process.id == process).execute(database)
     return count
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from peewee import Database
 
-from supernova_ai.config import Budget, Config
+from supernova_ai.config import Budget, Config, data_folder, read_environ
 from supernova_ai.errors import StoreError
-from supernova_ai.ledger import holds, leases
+from supernova_ai.ledger import holds, leases, owed
 from supernova_ai.ledger.alerts import Key, Watch
 from supernova_ai.ledger.budgets import Share, shares
 from supernova_ai.ledger.holds import End, Entry, Hold, Spent
+from supernova_ai.ledger.owed import Ending, OwedEnds
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
@@ -50,7 +51,8 @@ class Ledger:
         self._store = store
         self._clock = clock or store.now
         self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
-        self._owed: deque[tuple[Hold, End]] = deque()  # ends that could not be written yet
+        self._owed = OwedEnds(_beside(store))
+        self._pending: dict[Future[bool], Ending] = {}
         self._lease = leases.Lease(store, self._clock, self.look, renewed=self._write_owed)
 
     def serve(
@@ -110,28 +112,40 @@ class Ledger:
         """End the hold; the future is done once that is durable, and False if it had ended before.
 
         What is learnt after the hold was given up as lost still counts. An end that cannot be written is
-        owed: it is tried again whenever the lease is renewed, and until then its hold stays.
+        owed: it is tried again whenever the lease is renewed and when a ledger of this database is opened on
+        this machine. Until then its hold stays.
         """
         told: list[Key] = []
 
-        def operation(database: Database) -> bool:
-            windows = holds.end(database, hold, end)
-            if windows is None and end.state != "lost":
-                windows = holds.end(database, hold, end, was="lost")
-            told.extend(self.look(database, windows or []))
-            return windows is not None
+        def look(database: Database, windows: list[Spent]) -> None:
+            told.extend(self.look(database, windows))
 
         def committed(done: Future[bool]) -> None:
-            error = done.exception()
-            if isinstance(error, StoreError):
-                log.warning("ledger.end.owed", attempt=hold.attempt, reason=str(error))
-                self._owed.append((hold, end))
-            elif told and error is None:
+            ending = self._pending.pop(done)
+            if error := done.exception():
+                self._owe([ending], str(error))
+            elif told:
                 self._watch.remember(told)
 
-        future = self._store.write(operation)
+        future: Future[bool]
+        try:
+            future = self._store.write(lambda database: owed.apply(database, (hold, end), look))
+        except StoreError as error:  # it was closed
+            future = Future()
+            future.set_exception(error)
+        self._pending[future] = (hold, end)
         future.add_done_callback(committed)
         return future
+
+    def owe(self, ends: Iterable[Future[bool]]) -> None:
+        """Keep the ends durably that the database has not taken yet; they are written as soon as it does."""
+        pending = [self._pending.get(end) for end in ends]
+        self._owe([ending for ending in pending if ending], "the database is busy")
+
+    def _owe(self, endings: Sequence[Ending], reason: str) -> None:
+        for hold, _ in endings:
+            log.warning("ledger.end.owed", attempt=hold.attempt, reason=reason)
+        self._owed.add(endings)
 
     def note_cached(self, entry: Entry) -> Future[bool]:
         """Write the row of an answer kept from before: nobody was asked, and it costs nothing.
@@ -147,7 +161,8 @@ class Ledger:
         return self.write(operation)
 
     def sweep(self) -> int:
-        """Turn the holds of dead processes into lost ones; return how many there were."""
+        """Write what is owed, then turn the holds of dead processes into lost ones; return how many."""
+        self._write_owed()
         return self._store.write(lambda database: leases.sweep(database, self.now_ms(), self.look)).result()
 
     def look(self, database: Database, windows: list[Spent]) -> list[Key]:
@@ -155,16 +170,39 @@ class Ledger:
         return self._watch.look(database, windows, now_ms=self.now_ms())
 
     def close(self) -> None:
-        """Write what is owed, give up what is still held, and end the lease."""
-        self._write_owed()
-        self._lease.release()
+        """Write what is owed, give up what is still held, and end the lease.
+
+        Where the database cannot be used the ends stay owed, and the lease runs out.
+        """
+        try:
+            self._write_owed()
+            self._lease.release()
+        except StoreError as error:
+            log.warning("ledger.lease.not_released", reason=str(error))
 
     def _write_owed(self) -> None:
-        for _ in range(len(self._owed)):
-            self.end(*self._owed.popleft())
+        """Write the ends that this or another process owes; those that the database refuses are set aside."""
+        endings, files = self._owed.take()
+
+        def operation(database: Database) -> None:
+            for ending in endings:
+                owed.write(database, ending, self.look, self.now_ms())
+
+        try:
+            if endings:
+                self._store.write(operation).result()
+        except Exception as error:
+            self._owe(endings, str(error))
+        self._owed.discard(files)
 
     def _shares(self, provider: str, user: str | None, task: str) -> Iterator[Share]:
         return shares(self._budgets, now=self._clock(), provider=provider, user=user, task=task)
+
+
+def _beside(store: Store) -> Path:
+    """Return the file of what is owed: beside the database, or for a server in the user's data folder."""
+    base = store.file or data_folder(read_environ()) / store.id
+    return base.with_name(f"{base.name}.owed")
 
 
 def swept(store: Store, config: Config) -> Ledger:

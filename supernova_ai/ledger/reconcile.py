@@ -18,8 +18,8 @@ from supernova_ai.errors import InvalidRequest
 from supernova_ai.ledger import holds
 from supernova_ai.ledger.billing import MOST_COST, Bill
 from supernova_ai.ledger.holds import End, Hold
-from supernova_ai.ledger.leases import Look
 from supernova_ai.ledger.matching import Candidate, match
+from supernova_ai.ledger.owed import Look
 from supernova_ai.money import show
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Journal

@@ -26,7 +26,7 @@ from supernova_ai.ledger.soundness import Finding, Row
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import Attempt, Process, Window
+from supernova_ai.store.tables import Attempt, Process, StuckEnd, Window
 
 SHOWN = 100
 """How many findings of one kind a report names; it counts them all."""
@@ -106,6 +106,7 @@ class _Verification:
         sound, absent = self._archives()
         self._attempts(sound, absent)
         self._compare_windows()
+        self._stuck()
         return Report(
             dict(self._checked),
             tuple(self._problems.named),
@@ -212,6 +213,12 @@ class _Verification:
             if right != wrong:
                 what = f"{at[0]} {'/'.join(map(str, at[1]))}"
                 self._problems.add([Finding("rollup", what, _listed(right), _listed(wrong))])
+
+    def _stuck(self) -> None:
+        """Name the ends that the database refused: what these attempts cost is not in the books."""
+        for row in StuckEnd.select().order_by(StuckEnd.attempt).execute(self._database):
+            what = f"attempt {row.attempt}"
+            self._problems.add([Finding("set aside", what, "its end written", f"refused: {row.reason}")])
 
     def _compare_windows(self) -> None:
         for page in bulk.pages(self._database, Window):

@@ -27,6 +27,8 @@ from supernova_ai.types import Reply, Request
 log = get_logger(__name__)
 
 _DAY_MS = 86_400_000
+_PATIENCE_S = 3.0
+"""How long an answer waits until it is kept."""
 
 Complete = Callable[[Request], Awaitable[Reply]]
 
@@ -181,9 +183,17 @@ class Sessions:
             turns.append(database, seal, whose, now_ms, message=message, answer=reply.content)
 
         try:
-            await asyncio.wrap_future(self._store.write(write))
+            writing = asyncio.wrap_future(self._store.write(write))
         except StoreError as error:
             log.warning("sessions.turn.lost", session=whose.session, error=str(error))
+            return
+
+        def told(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and (error := done.exception()):
+                log.warning("sessions.turn.lost", session=whose.session, error=str(error))
+
+        writing.add_done_callback(told)
+        await asyncio.wait([writing], timeout=_PATIENCE_S)  # a busy database takes it later
 
 
 def tokens(exchange: Exchange) -> int:

@@ -37,14 +37,15 @@ class Store:
 
     def __init__(self, where: str | Path) -> None:
         self.where = str(where)
+        self.file: Path | None = None  # of SQLite
         self._shown = _without_password(self.where)
         self.now = Clock()
         try:
             if "://" in self.where and not self.where.startswith("sqlite:"):
                 self._database: Database = _open_postgres(self.where, self._shown)
             else:
-                path = Path(self.where.removeprefix("sqlite:///")).expanduser()
-                self._database = _open_sqlite(path)
+                self.file = Path(self.where.removeprefix("sqlite:///")).expanduser()
+                self._database = _open_sqlite(self.file)
             self.id: str = self.read(self._get_to_know)
         except (PeeweeException, OSError) as error:
             raise explain(error, self._shown) from error

@@ -306,6 +306,15 @@ class SessionTurn(Table):
         primary_key = CompositeKey("user", "session", "number")
 
 
+class StuckEnd(Table):
+    """The end of a hold that the database refused, and why: it counts once it can be written."""
+
+    attempt = TextField(primary_key=True)
+    at_ms = BigIntegerField()
+    ending = TextField()  # JSON: the hold and its end
+    reason = TextField()
+
+
 TABLES: tuple[type[Table], ...] = (
     Meta,
     Key,
@@ -325,4 +334,5 @@ TABLES: tuple[type[Table], ...] = (
     Link,
     UserToken,
     SessionTurn,
+    StuckEnd,
 )
