@@ -2,7 +2,11 @@
 
 The chain shows a record that was altered, inserted, deleted or reordered, and records cut off at the end.
 Its hashes are SHA-256 without a key, since advice needs none: who can write to the database can make the
-whole chain anew. Against that, note the head that ``verify`` returns somewhere else from time to time.
+whole chain anew. Against that, note the head that ``verify`` returns somewhere else from time to time, and
+give it to ``verify`` later: a chain made anew does not lead through it.
+
+Where the head is missing and anything of a chain is left, the chain is lost: records can still be added, but
+it never verifies again.
 
 The user is in it by a token only. Bars and news are hashed apart, so that they can go and the chain holds.
 """
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from peewee import Database
+from peewee import Database, fn
 
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store import Store, bulk
@@ -27,6 +31,7 @@ from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import Advice, Journal, Link, UserToken
 
 _HEAD, _PRUNED = "head", "pruned"
+_LOST = "lost"  # a previous hash that no record has: what follows it can never verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ def digest(text: str) -> str:
 def append(database: Database, draft: Draft) -> None:
     """Add a record to the end of the chain, inside an operation of the store's writer."""
     number, previous = _link(database, _HEAD)
+    if _lost(database):
+        number, previous = _last_number(database), _LOST
     row = (
         number + 1,
         draft.id,
@@ -149,11 +156,17 @@ def _kept(record: Advice, what: str) -> str | None:
     return text
 
 
-def verify(database: Database) -> ChainReport:
-    """Check every record, the chain and its end, and the bars and news that were kept."""
+def verify(database: Database, noted: str | None = None) -> ChainReport:
+    """Check every record, the chain and its end, and the bars and news that were kept.
+
+    Args:
+        noted: the head of an earlier report; the chain must lead through it.
+    """
     with snapshot(database):
         last = _link(database, _HEAD)
         number, previous = _link(database, _PRUNED)
+        led_through = noted in (None, _shown((number, previous)))
+        lost = _lost(database)
         rows = 0
         for page in bulk.pages(database, Advice):
             for *values, bars, news, seal in page:
@@ -162,8 +175,12 @@ def verify(database: Database) -> ChainReport:
                 if problem := _problem(number, previous, values, bars, news, seal):
                     return ChainReport(rows, _shown(last), problem)
                 previous = seal
+                led_through = led_through or noted == _shown((number, previous))
+    if lost:
+        return ChainReport(rows, _shown(last), "the chain is lost: the record of its end is missing")
     if (number, previous) == last:
-        return ChainReport(rows, _shown(last))
+        anew = f"the chain does not lead through {noted}: it was made anew, or pruned beyond it"
+        return ChainReport(rows, _shown(last), None if led_through else anew)
     missing = last[0] - number
     what = f"{missing} records at the end are missing" if missing > 0 else "the record of its end was altered"
     return ChainReport(rows, _shown(last), what)
@@ -214,6 +231,18 @@ def _problem(
 
 def _seal(previous: str, row: tuple[Any, ...]) -> str:
     return digest(canonical([previous, *row]))
+
+
+def _lost(database: Database) -> bool:
+    """Tell whether there was a chain, and the record of its end is gone."""
+    names = {row.name for row in Link.select(Link.name).execute(database)}
+    traces = bool(names) or any(table.select().limit(1).count(database) for table in (Advice, UserToken))
+    return traces and _HEAD not in names
+
+
+def _last_number(database: Database) -> int:
+    ((number,),) = Advice.select(fn.MAX(Advice.number)).tuples().execute(database)
+    return number or 0
 
 
 def _link(database: Database, name: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from json import loads
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,10 +126,17 @@ def replay_(record: RecordId, config: ConfigPath = None, json: AsJson = False) -
 
 
 @app.command()
-def verify(config: ConfigPath = None, json: AsJson = False) -> None:
+def verify(
+    config: ConfigPath = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="What an earlier check printed: the chain must lead through it."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
     """Check that no record was altered, removed or put in. Exits with 1 if one was."""
     with _open(config) as store:
-        report = store.read(records.verify)
+        report = store.read(partial(records.verify, noted=head))
     if json:
         print_json({"ok": report.ok, "rows": report.rows, "head": report.head, "problem": report.problem})
     else:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from peewee import Database
 
 from supernova_ai.advisor import rationale, records
 from supernova_ai.advisor.ensemble import assess
@@ -117,7 +118,7 @@ def test_an_untouched_chain_is_right(store: Store) -> None:
         ("UPDATE advice SET bars = 'eJwDAAAAAAE=' WHERE number = 2", "the bars of record 2 were altered"),
         ("UPDATE advice SET bars = 'damaged' WHERE number = 2", "the bars of record 2 were altered"),
         ("UPDATE advice SET news = 'damaged' WHERE number = 3", "the news of record 3 were altered"),
-        ("DELETE FROM advice_chain", "the record of its end was altered"),
+        ("DELETE FROM advice_chain", "the chain is lost: the record of its end is missing"),
         ("UPDATE advice_chain SET hash = 'x'", "the record of its end was altered"),
     ],
 )
@@ -127,6 +128,68 @@ def test_a_change_is_found(statement: str, found: str, store: Store) -> None:
     assert problem(store) is None
     run(store, statement)
     assert (problem(store) or "").startswith(found)
+
+
+def rewrite(store: Store, number: int) -> None:
+    """Alter a record and give it the hash that its new content has at its place."""
+
+    def forge(database: Database) -> None:
+        columns = ", ".join(bulk.columns(Advice))
+        select = f"SELECT {columns} FROM advice WHERE number IN (?, ?) ORDER BY number"
+        before, row = bulk.run(database, select, number - 1, number).fetchall()
+        altered = [*row[:5], "sell", *row[6:-3]]
+        seal = records._seal(before[-1], tuple(altered))
+        bulk.run(database, "UPDATE advice SET action = 'sell', hash = ? WHERE number = ?", seal, number)
+
+    store.write(forge).result()
+
+
+def test_a_record_with_a_new_hash_of_its_own_is_found(store: Store) -> None:
+    """The next record, or the end of the chain, still names the hash that it had."""
+    keep(store, *map(draft, range(1, 5)))
+    rewrite(store, 4)
+    assert problem(store) == "the record of its end was altered"
+    rewrite(store, 2)
+    assert problem(store) == "record 3 was altered, or does not follow the record before it"
+
+
+def test_a_chain_made_anew_does_not_lead_through_a_noted_head(store: Store) -> None:
+    """Whoever rewrites all that follows, and the end, is found out by the head that was noted elsewhere."""
+    keep(store, *map(draft, range(1, 5)))
+    noted = store.read(records.verify).head
+    first = store.read(lambda d: [f"{row.number}:{row.hash}" for row in records.latest(d)])[-1]
+    rewrite(store, 4)
+    run(store, "UPDATE advice_chain SET hash = (SELECT hash FROM advice WHERE number = 4)")
+    assert problem(store) is None
+    found = store.read(partial(records.verify, noted=noted)).problem
+    assert found == f"the chain does not lead through {noted}: it was made anew, or pruned beyond it"
+    keep(store, draft(5))
+    assert store.read(partial(records.verify, noted=first)).ok
+    records.prune(store, before_ms=2 * DAY_MS, now_ms=9)
+    assert store.read(partial(records.verify, noted=first)).ok
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["DELETE FROM advice_chain"],
+        ["DELETE FROM advice_chain WHERE name = 'head'", "DELETE FROM user_token"],
+        ["DELETE FROM advice_chain", "DELETE FROM advice"],
+        ["DELETE FROM advice_chain WHERE name = 'head'", "DELETE FROM advice", "DELETE FROM user_token"],
+    ],
+    ids=["records", "records and pruned", "users", "pruned"],
+)
+def test_a_lost_chain_never_starts_anew(statements: list[str], store: Store) -> None:
+    """While anything of it is left, a chain without its end is lost; the next records are kept."""
+    keep(store, draft(1), draft(2), draft(3))
+    records.prune(store, before_ms=2 * DAY_MS, now_ms=9)
+    for statement in statements:
+        run(store, statement)
+    for number in (4, 5):
+        assert problem(store)
+        keep(store, draft(number))
+        assert problem(store)
+    assert store.read(records.latest)[0].id == "record-5"
 
 
 def test_bars_and_news_may_go(store: Store) -> None:
