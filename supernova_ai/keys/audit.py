@@ -3,6 +3,9 @@
 It detects a row that was altered, inserted, deleted or reordered, and rows cut off at the end: the head of
 the chain (how many rows, and the last one's MAC) is kept apart from them, under a MAC of its own.
 
+A chain starts once, with the store's master key. Where a master or anything sealed is left and the head is
+not, the chain is lost: rows can still be added, but it never verifies again.
+
 It cannot detect that the whole database, or both rows and head, were put back to an earlier state, nor
 anything done by somebody who holds the master key. Against the first, keep copies elsewhere.
 """
@@ -20,14 +23,18 @@ from typing import Literal
 from peewee import Database
 
 from supernova_ai.keys.crypto import mac
+from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.facts import fact, set_fact
 from supernova_ai.store.tables import Audit
 
 Event = Literal["master.created", "key.added", "key.imported", "key.removed"]
 Details = Mapping[str, str | int]
 
-_HEAD = "audit.head"
+HEAD = "audit.head"
+"""The fact that tells where the chain ends."""
+
 _LOST = "lost"  # a previous MAC that no row has: what follows it can never verify
+_EVERY = "SELECT number, at_ms, event, subject, details, mac FROM audit ORDER BY number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,15 @@ def append(
     event: Event,
     subject: str,
     details: Details,
+    *,
+    first: bool = False,
 ) -> None:
-    """Add a row, inside the transaction of the change it tells of; one transaction at a time may do so."""
-    number, previous = _end(database, key, store)
+    """Add a row, inside the transaction of the change it tells of; one transaction at a time may do so.
+
+    Args:
+        first: nothing was sealed in the store before, so that a chain may start here.
+    """
+    number, previous = (0, "") if first else _end(database, key, store)
     number += 1
     written = json.dumps(details, sort_keys=True)
     link = mac(key, "row", store, number, at_ms, event, subject, written, previous)
@@ -73,30 +86,31 @@ def append(
         database
     )
     head = f"{number}:{link}:{mac(key, 'head', store, number, link)}"
-    set_fact(database, _HEAD, head)
+    set_fact(database, HEAD, head)
 
 
 def verify(database: Database, key: HMAC, store: str) -> AuditReport:
     """Check every row and the head; the report names the first row that is wrong."""
     head = _head(database, key, store)  # before the rows: one added meanwhile is then no alarm
-    rows = list(Audit.select().order_by(Audit.number).tuples().execute(database))
+    rows = damaged_rows(database, _EVERY)
     links = [""]
     for expected, (number, at_ms, event, subject, details, found) in enumerate(rows, start=1):
         if number != expected:
             return AuditReport(len(rows), False, expected, f"row {expected} is missing")
         link = mac(key, "row", store, number, at_ms, event, subject, details, links[-1])
         if not hmac.compare_digest(link.encode(), str(found).encode()):
-            return AuditReport(
-                len(rows),
-                False,
-                expected,
-                f"row {expected} was altered, or does not follow the row before it",
+            after_loss = mac(key, "row", store, number, at_ms, event, subject, details, _LOST)
+            lost = hmac.compare_digest(after_loss.encode(), str(found).encode())
+            reason = (
+                f"the chain was lost: its end was missing or altered when row {expected} was added"
+                if lost
+                else f"row {expected} was altered, or does not follow the row before it"
             )
+            return AuditReport(len(rows), False, expected, reason)
         links.append(link)
     if head is None:
-        return AuditReport(
-            len(rows), False, len(rows) + 1, "the record of the chain's end is missing or altered"
-        )
+        reason = "the chain is lost: the record of its end is missing or altered"
+        return AuditReport(len(rows), False, len(rows) + 1, reason)
     count, last = head
     if count > len(rows):
         return AuditReport(
@@ -109,8 +123,8 @@ def verify(database: Database, key: HMAC, store: str) -> AuditReport:
 
 def events(database: Database) -> list[AuditEvent]:
     """Return every row, oldest first, unchecked."""
-    rows = Audit.select().order_by(Audit.number).tuples().execute(database)
-    return [AuditEvent(number, moment(at_ms), event, *rest) for number, at_ms, event, *rest, _ in rows]
+    rows = damaged_rows(database, _EVERY)
+    return [AuditEvent(number, moment(at_ms), *map(str, told)) for number, at_ms, *told, _ in rows]
 
 
 def moment(at_ms: int) -> datetime:
@@ -124,7 +138,7 @@ def moment(at_ms: int) -> datetime:
 
 def _head(database: Database, key: HMAC, store: str) -> tuple[int, str] | None:
     """Return the number and MAC of the last row, or None when the record of them is absent or not genuine."""
-    count, _, rest = (fact(database, _HEAD) or "").partition(":")
+    count, _, rest = (fact(database, HEAD) or "").partition(":")
     link, _, seal = rest.partition(":")
     genuine = mac(key, "head", store, count, link).encode()
     return (int(count), link) if count.isdecimal() and hmac.compare_digest(genuine, seal.encode()) else None
@@ -133,15 +147,5 @@ def _head(database: Database, key: HMAC, store: str) -> tuple[int, str] | None:
 def _end(database: Database, key: HMAC, store: str) -> tuple[int, str]:
     """Return the number and MAC that the next row follows; appending must never mend a broken chain."""
     head = _head(database, key, store)
-    rows = list(
-        Audit.select(Audit.number, Audit.mac)
-        .order_by(Audit.number.desc())
-        .limit(1)
-        .tuples()
-        .execute(database)
-    )
-    if head is None:
-        return (rows[0][0], _LOST) if rows else (0, "")
-    if rows and rows[0][0] > head[0]:
-        return rows[0][0], _LOST
-    return head
+    ((last,),) = damaged_rows(database, "SELECT COALESCE(MAX(number), 0) FROM audit")
+    return (last, _LOST) if head is None or last > head[0] else head

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
+from typing import Any
 
-from peewee import Database, fn
+from peewee import SQL, Database, fn
 
-from supernova_ai.keys.audit import moment
+from supernova_ai.keys.audit import HEAD, moment
 from supernova_ai.keys.crypto import Place
+from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.facts import fact
-from supernova_ai.store.tables import Audit, Key, Meta
+from supernova_ai.store.tables import Audit, Key, Meta, SessionTurn, Table
 
 _SEALED_WITH = "master.id"
 
 # Written out, since every attempt runs it, and building it with peewee takes ten times as long as running it.
+# A state that is neither is damage: the slot is not empty.
 _FIND = (
-    "SELECT id, version, master_id, sealed FROM api_key "
-    "WHERE provider = {0} AND slot = {0} AND state = 'active' ORDER BY version DESC LIMIT 1"
+    "SELECT id, version, state, master_id, sealed FROM api_key "
+    "WHERE provider = ? AND slot = ? AND COALESCE(state, '') <> 'revoked' "
+    "ORDER BY CASE state WHEN 'active' THEN 0 ELSE 1 END, version DESC LIMIT 1"
 )
+_EVERY = (
+    "SELECT provider, slot, version, state, fingerprint, created_ms FROM api_key "
+    "ORDER BY provider, slot DESC, version"
+)
+_MOST_VERSIONS = 1_000_000
+"""A version above it is damage: the next one must not come near to what a column can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of one version of a key. The fingerprint is the same whenever the key is."""
+    """What may be shown of one version of a key. The fingerprint is the same whenever the key is.
+
+    ``version`` is 0 where the record is damaged and has no number there.
+    """
 
     provider: str
     slot: str
@@ -59,48 +73,49 @@ def insert(database: Database, place: Place, fingerprint: str, record: bytes, cr
 
 
 def revoke(database: Database, provider: str, slot: str) -> None:
-    """Revoke the slot's active version and wipe its record, so that later copies do not carry it on."""
-    Key.update(state="revoked", sealed=b"").where(_active(provider, slot)).execute(database)
+    """Revoke the slot's current version and wipe its record, so that later copies do not carry it on."""
+    Key.update(state="revoked", sealed=b"").where(_current(provider, slot)).execute(database)
 
 
 def find(database: Database, store: str, provider: str, slot: str) -> SealedKey | None:
     """Read the slot's active version."""
-    statement = _FIND.format(database.param)
-    row = database.execute_sql(statement, (provider, slot)).fetchone()
-    if row is None:
-        return None
-    key_id, version, master_id, record = row
-    # A damaged record may not even be a blob; it must fail when it is opened, not here.
-    sealed = b"" if isinstance(record, str) else bytes(record)
-    return SealedKey(Place(store, provider, slot, key_id, version, master_id), sealed)
+    for key_id, version, state, master_id, record in damaged_rows(database, _FIND, provider, slot):
+        whole = all(isinstance(text, str) for text in (key_id, master_id)) and isinstance(version, int)
+        # Whatever is damaged fails when the record is opened, not here: the caller may have another key.
+        whole = whole and state == "active" and isinstance(record, bytes | memoryview)
+        sealed = bytes(record) if whole else b""
+        place = Place(store, provider, slot, _text(key_id), _number(version), _text(master_id))
+        return SealedKey(place, sealed)
+    return None
 
 
 def next_version(database: Database, provider: str, slot: str) -> int:
-    """Return the number of the slot's next version; the first is 1."""
-    query = Key.select(fn.MAX(Key.version)).where((Key.provider == provider) & (Key.slot == slot))
-    ((latest,),) = query.tuples().execute(database)
-    return 1 + (latest or 0)
+    """Return a number above those of the slot's versions; the first is 1. Damaged numbers do not count."""
+    statement = "SELECT version FROM api_key WHERE provider = ? AND slot = ?"
+    taken = {_number(version) for (version,) in damaged_rows(database, statement, provider, slot)}
+    latest = max((version for version in taken if version < _MOST_VERSIONS), default=0)
+    return next(version for version in count(max(latest, 0) + 1) if version not in taken)
 
 
 def every(database: Database) -> list[KeyInfo]:
     """Read every version of every key."""
-    columns = (Key.provider, Key.slot, Key.version, Key.state, Key.fingerprint, Key.created_ms)
-    rows = Key.select(*columns).order_by(Key.provider, Key.slot.desc(), Key.version).tuples()
     return [
-        KeyInfo(provider, slot, version, state, fingerprint, moment(at_ms))
-        for provider, slot, version, state, fingerprint, at_ms in rows.execute(database)
+        KeyInfo(
+            _text(provider), _text(slot), _number(version), _text(state), _text(fingerprint), moment(at_ms)
+        )
+        for provider, slot, version, state, fingerprint, at_ms in damaged_rows(database, _EVERY)
     ]
 
 
 def exist(database: Database) -> bool:
     """Tell whether there is any key record, revoked ones too."""
-    return bool(list(Key.select(Key.id).limit(1).tuples().execute(database)))
+    return _any(database, Key)
 
 
 def untouched(database: Database) -> bool:
-    """Tell whether no key was ever added: no record, no audit row, no master named."""
-    audited = list(Audit.select(Audit.number).limit(1).tuples().execute(database))
-    return not (audited or exist(database) or sealed_with(database))
+    """Tell whether nothing was ever sealed here: no master named, no record, no conversation, no audit."""
+    facts = sealed_with(database) or fact(database, HEAD)
+    return not (facts or any(_any(database, table) for table in (Key, SessionTurn, Audit)))
 
 
 def sealed_with(database: Database) -> str | None:
@@ -113,5 +128,19 @@ def seal_with(database: Database, master_id: str) -> None:
     Meta.insert(name=_SEALED_WITH, value=master_id).execute(database)  # never in the place of another
 
 
-def _active(provider: str, slot: str) -> object:
-    return (Key.provider == provider) & (Key.slot == slot) & (Key.state == "active")
+def _current(provider: str, slot: str) -> object:
+    return (Key.provider == provider) & (Key.slot == slot) & (fn.COALESCE(Key.state, "") != "revoked")
+
+
+def _any(database: Database, table: type[Table]) -> bool:
+    return bool(list(table.select(SQL("1")).limit(1).tuples().execute(database)))
+
+
+def _text(value: Any) -> str:
+    """Return a text column's value, which in a damaged record may be anything."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _number(value: Any) -> int:
+    """Return a version, 0 if it is no number."""
+    return value if isinstance(value, int) else 0

@@ -200,13 +200,22 @@ class Vault:
 
     def _claim(self, database: Database, master: MasterKey) -> None:
         if not confirm(database, master):
+            first = records.untouched(database)
             records.seal_with(database, master.id)
-            self._audit(database, master, "master.created", master.id, {})
+            self._audit(database, master, "master.created", master.id, {}, first=first)
 
     def _audit(
-        self, database: Database, master: MasterKey, event: audit.Event, subject: str, details: audit.Details
+        self,
+        database: Database,
+        master: MasterKey,
+        event: audit.Event,
+        subject: str,
+        details: audit.Details,
+        *,
+        first: bool = False,
     ) -> None:
-        audit.append(database, master.audit, self._store.id, self._now_ms(), event, subject, details)
+        at_ms = self._now_ms()
+        audit.append(database, master.audit, self._store.id, at_ms, event, subject, details, first=first)
 
     def _read(self, provider: str, slot: str) -> SealedKey:
         return self._store.read(lambda database: self._must_find(database, provider, slot))

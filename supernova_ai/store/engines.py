@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from peewee import AutoField, Database, SqliteDatabase
 
-from supernova_ai.store.bulk import run
+from supernova_ai.store.bulk import Row, run
 from supernova_ai.store.tables import TABLES, Table
 
 
@@ -21,6 +23,22 @@ def snapshot(database: Database) -> Iterator[None]:
         yield
     finally:
         run(database, "ROLLBACK")
+
+
+def damaged_rows(database: Database, statement: str, *arguments: Any) -> list[Row]:
+    """Return the rows that plain SQL selects, whatever is in them.
+
+    SQLite keeps any value in any column. A text there that is not UTF-8 would raise when it is fetched; here
+    it gets replacement characters instead.
+    """
+    if not isinstance(database, SqliteDatabase):
+        return list(run(database, statement, *arguments).fetchall())
+    connection = database.connection()
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    try:
+        return list(run(database, statement, *arguments).fetchall())
+    finally:
+        connection.text_factory = str
 
 
 def vacuum(database: Database) -> None:

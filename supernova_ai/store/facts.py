@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from peewee import Database
 
+from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.tables import Meta
 
 
 def fact(database: Database, name: str) -> str | None:
     """Return the fact of that name, None if there is none."""
-    for (value,) in Meta.select(Meta.value).where(Meta.name == name).tuples().execute(database):
+    for (value,) in damaged_rows(database, "SELECT value FROM meta WHERE name = ?", name):
         return str(value)
     return None
 

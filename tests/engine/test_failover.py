@@ -157,14 +157,18 @@ async def test_backup_key_follows_a_refused_one(
         assert other not in repr(request)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["sealed = zeroblob(200)", "sealed = 7", "version = 'second'", "version = x'ff'", "id = x'ff'"],
+)
 async def test_other_slots_work_when_one_record_is_corrupt(
-    open_nova: Open, stub_provider: Stub, path: Path, attempts: Rows
+    damage: str, open_nova: Open, stub_provider: Stub, path: Path, attempts: Rows
 ) -> None:
     """A key record that was tampered with fails alone: the backup slot answers, and the next request too."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": {"url": stub.url, **BOTH}})
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE api_key SET sealed = zeroblob(200) WHERE slot = 'primary'")
+        connection.execute(f"UPDATE api_key SET {damage} WHERE slot = 'primary'")
     connection.close()
     for _ in range(2):
         assert (await nova.chat("What now?")).content == "Diversify."

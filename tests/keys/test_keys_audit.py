@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,44 @@ def test_later_events_do_not_mend_the_chain(
     five.remove("openai", "backup")
     assert not five.verify_audit().ok
     assert five.audit_events()[-1].event == "key.removed"
+
+
+NO_CHAIN = ["DELETE FROM audit", "DELETE FROM meta WHERE name = 'audit.head'"]
+NO_MASTER = ["DELETE FROM meta WHERE name = 'master.id'"]
+NO_KEYS = ["DELETE FROM api_key"]
+TURN = ["INSERT INTO session_turn VALUES ('ann', 'talk', 1, 0, x'00')"]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        NO_CHAIN,
+        NO_CHAIN + NO_KEYS,
+        NO_CHAIN + NO_MASTER,
+        NO_CHAIN + NO_MASTER + NO_KEYS + TURN,
+        NO_KEYS + NO_MASTER + ["DELETE FROM audit"],
+    ],
+    ids=["keys and master", "master", "keys", "conversation", "head"],
+)
+def test_a_lost_chain_never_starts_anew(
+    five: Vault, store: Store, master: MasterKey, tamper: Callable[..., None], statements: list[str]
+) -> None:
+    """Where anything sealed is left and the head is not, the chain stays lost, whatever is added."""
+    tamper(*statements)
+    for again in (Vault(store, master), Vault(store, master)):
+        assert not again.verify_audit().ok
+        again.add("openai", "backup", KEYS[3])
+        report = again.verify_audit()
+        assert not report.ok
+        assert re.search("lost|missing", str(report.reason))
+        assert again.reveal("openai", "backup").reveal() == KEYS[3].reveal()
+
+
+def test_the_chain_of_a_new_store_starts_with_its_master(vault: Vault) -> None:
+    """The first key makes a chain that verifies."""
+    vault.add("openai", "primary", KEYS[0])
+    assert [event.event for event in vault.audit_events()] == ["master.created", "key.added"]
+    assert vault.verify_audit().ok
 
 
 def test_rows_of_another_store_do_not_verify(five: Vault, master: MasterKey, tmp_path: Path) -> None:

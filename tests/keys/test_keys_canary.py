@@ -74,7 +74,7 @@ def test_traceback_with_locals_shows_no_key(
     """When adding or opening fails, a traceback that prints every local variable does not show the key."""
     secret = Secret(CANARY)
 
-    def fail(database: Database, *_: object) -> None:
+    def fail(database: Database, *_: object, **__: object) -> None:
         raise RuntimeError("in the middle")
 
     errors: list[BaseException] = []

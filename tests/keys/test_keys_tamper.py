@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from supernova_ai.errors import (
-    KeyCorrupt,
-)
+from supernova_ai.errors import KeyCorrupt, KeyNotFound, MasterKeyError
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -90,3 +91,76 @@ def test_damaged_time_does_not_take_the_list_down(vault: Vault, path: Path, dama
     change(path, "UPDATE api_key SET created_ms = ?", damaged)
     assert vault.list()[0].created == datetime(1970, 1, 1, tzinfo=UTC)
     assert vault.reveal("openai", "primary").reveal() == FIRST.reveal()
+
+
+COLUMNS = ("id", "provider", "slot", "version", "state", "master_id", "fingerprint", "sealed", "created_ms")
+FREE = "fingerprint", "created_ms"  # what is only shown
+ANYTHING = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.text(st.characters(codec="utf-8")),
+    st.binary(),
+    st.binary().map(lambda raw: ("CAST(? AS TEXT)", raw)),  # a text that may be no UTF-8
+    st.sampled_from(
+        [2**63 - 1, 2**31 - 1, 999_999, 1_000_000, "abc", b"\xff", "active", b"active", "1.5", 1.5]
+    ),
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.parametrize("column", COLUMNS)
+def test_any_damage_is_of_one_record(vault: Vault, path: Path, column: str, data: st.DataObject) -> None:
+    """Whatever SQL value a column gets, that record alone is corrupt, and every command goes on working."""
+    value = data.draw(ANYTHING)
+    vault.add("openai", "primary", FIRST)
+    vault.add("openai", "backup", SECOND)
+    with sqlite3.connect(path) as connection:
+        connection.executescript(  # a column without a type or a constraint takes every value as it is
+            f"CREATE TABLE loose ({', '.join(COLUMNS)}); INSERT INTO loose SELECT * FROM api_key;"
+            "DROP TABLE api_key; ALTER TABLE loose RENAME TO api_key"
+        )
+        where = "WHERE provider = 'openai' AND slot = 'primary' AND state = 'active'"
+        ((before,),) = connection.execute(f"SELECT {column} FROM api_key {where}")
+        sql, argument = value if isinstance(value, tuple) else ("?", value)
+        connection.execute(f"UPDATE api_key SET {column} = {sql} {where}", (argument,))
+    connection.close()
+    if column in FREE or (value == before and type(value) is type(before)):
+        assert vault.reveal("openai", "primary").reveal() == FIRST.reveal()
+    else:
+        with pytest.raises(
+            KeyNotFound if column in ("provider", "slot") or value == "revoked" else KeyCorrupt
+        ):
+            vault.reveal("openai", "primary")
+    assert vault.reveal("openai", "backup").reveal() == SECOND.reveal()
+    assert all(isinstance(key.version, int) and isinstance(key.state, str) for key in vault.list())
+    assert vault.add("openai", "primary", FIRST).version > 0
+    assert vault.reveal("openai", "primary").reveal() == FIRST.reveal()
+    vault.remove("openai", "primary")
+    assert vault.verify_audit().ok
+    assert vault.audit_events()[-1].event == "key.removed"
+
+
+@pytest.mark.parametrize("column", ["at_ms", "event", "subject", "details", "mac"])
+@pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "1.5", "''", "9e999"])
+def test_a_damaged_audit_row_is_named(vault: Vault, path: Path, column: str, value: str) -> None:
+    """Whatever an audit row holds, the row is named as altered, and the events can still be listed."""
+    vault.add("openai", "primary", FIRST)
+    change(path, f"UPDATE audit SET {column} = {value} WHERE number = 2")
+    assert vault.verify_audit().first_bad == 2
+    assert len(vault.audit_events()) == 2
+    vault.remove("openai", "primary")
+    assert vault.verify_audit().first_bad == 2
+
+
+@pytest.mark.parametrize("name", ["audit.head", "master.id"])
+@pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "7"])
+def test_damaged_facts_are_told(vault: Vault, path: Path, name: str, value: str) -> None:
+    """A damaged head loses the chain; a damaged name of the master is another master."""
+    vault.add("openai", "primary", FIRST)
+    change(path, f"UPDATE meta SET value = {value} WHERE name = '{name}'")
+    if name == "audit.head":
+        assert not vault.verify_audit().ok
+    with pytest.raises(MasterKeyError) if name == "master.id" else nullcontext():
+        vault.remove("openai", "primary")

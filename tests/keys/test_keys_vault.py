@@ -193,7 +193,7 @@ def test_key_and_audit_are_one_transaction(vault: Vault, monkeypatch: pytest.Mon
     vault.add("openai", "primary", FIRST)
     before = vault.list()
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
