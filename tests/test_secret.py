@@ -8,9 +8,13 @@ import logging
 import pickle
 import sys
 import threading
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from supernova_ai.secret import HIDDEN, Secret, redact
 
@@ -106,12 +110,103 @@ def test_a_dead_secret_is_forgotten() -> None:
         ("hf_abcdefghijklmnop!", f"{HIDDEN}!"),
         ("Authorization: Bearer abc.def-ghi_123", f"Authorization: {HIDDEN}"),
         ("authorization: bearer abcdefgh", f"authorization: {HIDDEN}"),
+        ("AKIAIOSFODNN7EXAMPLE, xoxb-123456789012-abcdef", f"{HIDDEN}, {HIDDEN}"),
+        ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", HIDDEN),
+        ("AIzaSyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe", HIDDEN),
+        ("at=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN", f"at={HIDDEN}"),
+        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", HIDDEN),
         ("a task-oriented risk-adjusted half_year bearer bond", None),
+        ("keys look like sk-ant-api03-… or sk-proj-", None),
     ],
 )
 def test_what_is_shaped_like_a_key_goes_too(text: str, clean: str | None) -> None:
     """Keys that never passed through a Secret are known by their shape; ordinary words are not."""
     assert redact(text) == (clean or text)
+
+
+PREFIXES = ("", "sk-", "sk-proj-", "sk-ant-api03-", "hf_", "AIza", "gsk_")
+BODIES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", min_size=20, max_size=90)
+ODD_BODIES = st.text([chr(code) for code in range(33, 127)], min_size=20, max_size=40)
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "upper": str.upper,
+    "lower": str.lower,
+    "reversed": lambda text: text[::-1],
+    "base64": lambda text: b64encode(text.encode()).decode(),
+    "base64, unpadded, for URLs": lambda text: urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "base64, second place": lambda text: b64encode(b"?" + text.encode() + b"?").decode(),
+    "base64, third place": lambda text: urlsafe_b64encode(b"??" + text.encode() + b"??").decode(),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "hex with colons": lambda text: text.encode().hex(":"),
+    "hex with dashes": lambda text: text.encode().hex("-"),
+    "hex with spaces": lambda text: text.encode().hex(" ").upper(),
+    "hex in a list": lambda text: ", ".join(f"0x{code:02x}" for code in text.encode()),
+    "percent": lambda text: "".join(f"%{code:02x}" for code in text.encode()),
+    "percent where needed": lambda text: quote(text, safe=""),
+    "percent twice": lambda text: quote("".join(f"%{code:02X}" for code in text.encode())),
+    "percent, dashes only": lambda text: text.replace("-", "%2D"),
+    "JSON": lambda text: "".join(f"\\u{code:04x}" for code in text.encode()),
+    "JSON in JSON": lambda text: json.dumps("".join(f"\\u{code:04X}" for code in text.encode()))[1:-1],
+    "Python": lambda text: "".join(f"\\x{code:02x}" for code in text.encode()),
+    "HTML": lambda text: "".join(f"&#{code};" for code in text.encode()),
+    "HTML, hex": lambda text: "".join(f"&#x{code:X};" for code in text.encode()),
+}
+
+
+@settings(deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_secret_is_hidden_in_every_form_and_cut(form: Callable[[str], str], data: st.DataObject) -> None:
+    """Twelve characters of a key in a row are found, however they are written; little beside them goes."""
+    prefix = data.draw(st.sampled_from(PREFIXES))
+    key = Secret(prefix + data.draw(BODIES | ODD_BODIES))
+    text = key.reveal()
+    start = data.draw(st.integers(0, len(text) - 12))
+    part = text[start : data.draw(st.integers(start + 12, len(text)))]
+    assume(part not in prefix)
+    echo = form(part)
+    found = redact(f"before {echo} after")
+    assert found.startswith("before ")
+    assert found.endswith(" after")
+    left = found.removeprefix("before ").removesuffix(" after").replace(HIDDEN, "")
+    assert len(left) <= 9, found  # in base64 what other bytes have a part in
+
+
+@settings(deadline=None)
+@given(texts=st.lists(st.text(), max_size=5), key=BODIES)
+def test_what_is_around_a_secret_stays(texts: list[str], key: str) -> None:
+    """Whatever is written between two echoes, escapes too, comes out as it was."""
+    secret = Secret(f"Q7{key}7Q")
+    assume(all(redact(text) == text and redact(f" {text} ") == f" {text} " for text in texts))
+    assert redact(f" {secret.reveal()} ".join(texts)) == f" {HIDDEN} ".join(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Keys begin with sk-ant-api03- or sk-proj-, SK-ANT-API03- is refused",
+        b64encode(b"sk-ant-api03-").decode(),
+        b"sk-ant-api03-".hex(),
+        b"sk-ant-api03-".hex(" "),
+        "sk-ant-api03-"[::-1],
+        "model claude-haiku-4-5, request req_011CSHoEeqs5C35K2UUqR7Fy, 2026-11-28T23:46:18Z",
+        "ad be de fa ce 00 11 22 33 44 55 66 77 88 99 %41%42%43 \\u0041\\u0042 &#65; C:\\\\new\\/",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    """Neither what all keys begin with, nor ids and escapes, are taken for a living key."""
+    keys = [Secret("sk-ant-api03-Vt8xQ2mZr5Lw9Kp3"), Secret("sk-proj-Vt8xQ2mZr5Lw9Kp3")]
+    assert redact(text) == text
+    del keys
+
+
+def test_short_secrets_are_hidden_whole() -> None:
+    """A key of fewer than twelve characters is found in every form too, but not in part."""
+    key = Secret("p4ssW-rd")
+    for form in (str, str.upper, FORMS["reversed"], FORMS["hex"], FORMS["percent"], FORMS["base64"]):
+        assert len(redact(form(key.reveal())).replace(HIDDEN, "")) <= 2
+    assert redact("p4ssW-r") == "p4ssW-r"
 
 
 @pytest.fixture
