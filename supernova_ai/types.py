@@ -150,12 +150,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a probe of one provider's key found: "ok" or the class of the error, and the seconds it took."""
+    """What a probe of one provider's key found: "ok" or the class of the error, and the seconds it took.
+
+    ``reason`` is what the error says, None where all is well.
+    """
 
     provider: str
     key_slot: str | None
     result: str
     latency_s: float
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

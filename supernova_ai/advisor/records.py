@@ -26,12 +26,15 @@ from typing import Any
 from peewee import Database, fn
 
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.inflate import inflate
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import Advice, Journal, Link, UserToken
 
 _HEAD, _PRUNED = "head", "pruned"
 _LOST = "lost"  # a previous hash that no record has: what follows it can never verify
+_LONGEST = 32 * 2**20
+"""Bytes of bars or news that are read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,6 @@ def _pack(text: str | None) -> str | None:
 def _unpack(packed: str) -> str:
     """Return the text, an empty one if it is damaged: no record was made of that."""
     try:
-        return zlib.decompress(base64.b64decode(packed)).decode()
-    except (ValueError, zlib.error):
+        return inflate(base64.b64decode(packed), _LONGEST).decode()
+    except ValueError:
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 from supernova_ai.attachments.addresses import fetch
@@ -79,17 +78,14 @@ def _checked(name: str, data: bytes) -> Attachment:
 
 
 def _pages(name: str, data: bytes) -> int:
-    from pypdf import PdfReader  # here: few calls attach a document
+    from supernova_ai.attachments.pdf import pages_of  # here: few calls attach a document
 
     try:
-        reader = PdfReader(BytesIO(data))
-        if reader.is_encrypted:
-            raise InvalidRequest(f"{name} is an encrypted PDF: attach it without a password")
-        pages = len(reader.pages)
-    except InvalidRequest:
-        raise
+        pages = pages_of(data)
     except Exception as error:  # a damaged file makes it fail in any way
         raise InvalidRequest(f"{name} is a damaged PDF: {error}") from None
+    if pages is None:
+        raise InvalidRequest(f"{name} is an encrypted PDF: attach it without a password")
     if not pages:
         raise InvalidRequest(f"{name} is a PDF without pages")
     return pages

@@ -23,6 +23,7 @@ from supernova_ai.engine.lite import (
     RouterRateLimitErrorBasic,
     litellm,
 )
+from supernova_ai.engine.pool import redirection
 from supernova_ai.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -170,6 +171,8 @@ def spent_nothing(error: Exception) -> bool:
 
 def _words(error: Exception) -> str:
     """Return what the provider said, without LiteLLM's wrapping and the provider's JSON around it."""
+    if redirected := _redirection(error):
+        return redirected
     return _unwrap(_NOISE.sub("", str(getattr(error, "message", None) or error)).strip())
 
 
@@ -184,7 +187,15 @@ def _unwrap(words: str) -> str:
         return words
 
 
+def _redirection(error: Exception) -> str | None:
+    """Say where the provider's answer redirects to, None if it does not."""
+    answers = (cause.response for cause in _causes(error) if isinstance(cause, httpx.HTTPStatusError))
+    return next(filter(None, map(redirection, answers)), None)
+
+
 def _kind(error: Exception) -> type[ProviderError]:
+    if _redirection(error):
+        return ProviderUnavailable
     for theirs, ours in _BY_CLASS:
         if isinstance(error, theirs):
             return ours

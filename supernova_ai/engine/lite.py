@@ -65,7 +65,8 @@ with _environment(_FOR_IMPORT):
     from litellm._service_logger import ServiceLogging
     from litellm.caching import DiskCache, InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+    from litellm.llms.openai.common_utils import BaseOpenAILLM
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
     from openai import AsyncOpenAI
 
@@ -107,7 +108,9 @@ __all__ = [
     "LISTENERS",
     "AsyncHTTPHandler",
     "AsyncOpenAI",
+    "BaseOpenAILLM",
     "DiskCache",
+    "HTTPHandler",
     "InMemoryCache",
     "MidStreamFallbackError",
     "RedisCache",

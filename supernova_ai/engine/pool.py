@@ -1,20 +1,78 @@
-"""The HTTP client given to LiteLLM for a provider: it sends once, connects in time, reads within reason."""
+"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and read within reason."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import httpx
 
-from supernova_ai.engine.lite import AsyncHTTPHandler
+from supernova_ai.engine.lite import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler
+from supernova_ai.inflate import Inflater
 
 _MOST_BYTES = 32 * 2**20
-"""The longest answer that is read: a provider gone mad must not fill the memory."""
+"""The longest answer that is read, decompressed: a provider gone mad must not fill the memory."""
+
+_MOST_SAID_BYTES = 2**16
+"""What is read of an error: LiteLLM looks through all of it for secrets, for seconds per megabyte."""
 
 _STREAMS = ("text/event-stream", "application/x-ndjson")
 _MOST_LINE_BYTES = 2**20
 """The longest line of a stream: its reader looks through all of it again with each piece that comes."""
+
+
+def guard(client: Any) -> Any:
+    """Return the httpx client, which from now on follows no redirect and reads no more than is sensible.
+
+    A redirect would take the key, and with 307 and 308 the prompt, to a server that nobody configured.
+    """
+    client.follow_redirects = False
+    if isinstance(client, httpx.AsyncClient) and _cap not in client.event_hooks["response"]:
+        client.headers["accept-encoding"] = "gzip"
+        client.event_hooks = {
+            "request": client.event_hooks["request"],
+            "response": [*client.event_hooks["response"], _cap],
+        }
+    return client
+
+
+async def _cap(response: httpx.Response) -> None:
+    streams = response.headers.get("content-type", "").startswith(_STREAMS)
+    most_line = _MOST_LINE_BYTES if streams else _MOST_BYTES
+    # Decompressed here, bounded: httpx would inflate a whole piece at once before anybody could count.
+    encoding = response.headers.pop("content-encoding", "identity").strip().lower()
+    enough = None if response.is_success else _MOST_SAID_BYTES
+    response.stream = _Capped(response.stream, encoding, most_line, enough)
+
+
+def _guarded(make: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return guard(make(*args, **kwargs))
+
+    return guarded
+
+
+# Also the clients that LiteLLM makes for itself, for providers that cannot be given ours.
+AsyncHTTPHandler.create_client = _guarded(AsyncHTTPHandler.create_client)
+HTTPHandler.create_client = _guarded(HTTPHandler.create_client)
+BaseOpenAILLM._get_async_http_client = staticmethod(_guarded(BaseOpenAILLM._get_async_http_client))
+
+
+def redirection(response: httpx.Response) -> str | None:
+    """Say where an answer redirects to, without what may be secret in the address; None if it does not."""
+    if not 300 <= response.status_code < 400:
+        return None
+    try:
+        to = response.request.url.join(response.headers.get("location", ""))
+        place = f"{to.scheme}://{to.netloc.decode()}"
+    except (httpx.InvalidURL, ValueError):
+        place = "an address that cannot be read"
+    return (
+        f"it redirects to {place} (HTTP {response.status_code}), and redirects are not followed, because "
+        f"the key would go there too; if that server is right, set 'api_base' to it"
+    )
 
 
 class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
@@ -31,14 +89,7 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         async def bound(request: httpx.Request) -> None:
             request.extensions["timeout"]["connect"] = connect()
 
-        async def cap(response: httpx.Response) -> None:
-            streams = response.headers.get("content-type", "").startswith(_STREAMS)
-            most_line = _MOST_LINE_BYTES if streams else _MOST_BYTES
-            response.stream = _Capped(
-                response.stream, most_line, _MOST_SAID_BYTES if response.is_error else None
-            )
-
-        super().__init__(event_hooks={"request": [bound], "response": [cap]})
+        super().__init__(event_hooks={"request": [bound]})
 
     async def single_connection_post_request(self, *_: Any, **__: Any) -> Any:
         """Raise the error that LiteLLM is handling when it calls this to send again."""
@@ -48,35 +99,36 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
 
 
-_MOST_SAID_BYTES = 2**16
-"""What is read of an error: LiteLLM looks through all of it for secrets, for seconds per megabyte."""
-
-
 class _Capped(httpx.AsyncByteStream):
-    """A response's bytes, up to as many as an answer and a line of it can sensibly have.
+    """A response's bytes, decompressed, up to as many as an answer and a line of it can sensibly have.
 
     Args:
         enough: bytes after which the rest is left; None: all of it is wanted.
     """
 
-    def __init__(self, stream: Any, most_line: int, enough: int | None) -> None:
+    def __init__(self, stream: Any, encoding: str, most_line: int, enough: int | None) -> None:
         self._stream = stream
+        self._encoding = encoding
         self._most_line = most_line
         self._enough = enough
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        decode = _decoder(self._encoding)
         received = line = 0
-        async for piece in self._pieces():
-            received += len(piece)
-            ended = piece.rfind(b"\n")
-            line = line + len(piece) if ended < 0 else len(piece) - ended - 1
-            if received > _MOST_BYTES:
-                raise httpx.ReadError(f"the answer is longer than {_MOST_BYTES // 2**20} MiB")
-            if line > self._most_line:
-                raise httpx.ReadError(f"a line of the answer is longer than {self._most_line // 2**20} MiB")
-            yield piece
-            if self._enough is not None and received >= self._enough:
-                return
+        async for raw in self._pieces():
+            for piece in decode(raw):
+                received += len(piece)
+                ended = piece.rfind(b"\n")
+                line = line + len(piece) if ended < 0 else len(piece) - ended - 1
+                if received > _MOST_BYTES:
+                    raise httpx.ReadError(f"the answer is longer than {_MOST_BYTES // 2**20} MiB")
+                if line > self._most_line:
+                    raise httpx.ReadError(
+                        f"a line of the answer is longer than {self._most_line // 2**20} MiB"
+                    )
+                yield piece
+                if self._enough is not None and received >= self._enough:
+                    return
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """Yield what comes, and before a break what had come by then: aiohttp tells of the break first."""
@@ -90,6 +142,23 @@ class _Capped(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _decoder(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
+    """Return what decompresses the pieces of an answer one by one."""
+    if encoding == "identity":
+        return lambda piece: iter((piece,))
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise httpx.ReadError(f"the answer is compressed as {encoding!r:.40}, and only gzip was asked for")
+    inflater = Inflater()
+
+    def decode(piece: bytes) -> Iterator[bytes]:
+        try:
+            yield from inflater.feed(piece)
+        except ValueError as error:
+            raise httpx.ReadError(str(error)) from None
+
+    return decode
 
 
 def _unread(stream: Any) -> bytes:

@@ -19,6 +19,7 @@ import httpx
 from supernova_ai.config import Config
 from supernova_ai.engine.breaker import Breaker
 from supernova_ai.engine.deployments import Deployment, api_base
+from supernova_ai.engine.pool import guard, redirection
 from supernova_ai.engine.samples import Book
 from supernova_ai.errors import (
     AuthenticationFailed,
@@ -120,7 +121,8 @@ class Prober:
             error = ProviderUnavailable(f"{first.provider} could not be probed: {type(failure).__name__}")
         self._book.of(first.id).heard = self._book.clock()
         result = type(error).__name__ if error else "ok"
-        probe = Probe(first.provider, first.slot, result, time.monotonic() - started)
+        reason = str(error) if error else None
+        probe = Probe(first.provider, first.slot, result, time.monotonic() - started, reason)
         for deployment in served:
             if error is None:
                 self._breaker.half_open(deployment.id)
@@ -142,7 +144,7 @@ class Prober:
         url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
         failure: ProviderError | None = None
         try:
-            async with httpx.AsyncClient(timeout=_PATIENCE_S) as client:
+            async with guard(httpx.AsyncClient(timeout=_PATIENCE_S)) as client:
                 answer = await client.get(url, headers=_credentials(provider, key))
             if answer.status_code in _REFUSED:
                 failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)
@@ -151,8 +153,9 @@ class Prober:
                         f"{provider}'s key may not list models, which says nothing of what else it may",
                         provider=provider,
                     )
-            elif answer.is_error:
-                failure = ProviderUnavailable(f"{provider} answered {answer.status_code}", provider=provider)
+            elif not answer.is_success:
+                said = redirection(answer) or f"it answered HTTP {answer.status_code}"
+                failure = ProviderUnavailable(f"{provider} is not well: {said}", provider=provider)
         except httpx.TimeoutException:
             failure = ProviderTimeout(f"{provider} did not answer a probe", provider=provider)
         except httpx.HTTPError:

@@ -14,10 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from supernova_ai.errors import StoreError
 from supernova_ai.store import bulk
 from supernova_ai.store.tables import Attempt
 
 SUFFIX = ".jsonl.gz"
+
+_LONGEST_LINE = 2**20
+"""Bytes: an attempt takes about one thousand."""
 
 _COLUMNS = bulk.columns(Attempt)
 _ID, _STARTED, _STATE, _COST, _WINDOWS = (
@@ -96,10 +100,16 @@ def discard(file: Path) -> None:
 
 
 def read(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows by column, in the order they started; a column younger than the file has its default."""
+    """Yield the rows by column, in the order they started; a column younger than the file has its default.
+
+    Raises:
+        StoreError: a line is longer than any row can be.
+    """
     young = {field.column_name: field.default for field in Attempt._meta.sorted_fields}
-    with gzip.open(file, "rt", encoding="utf-8") as written:
-        for line in written:
+    with gzip.open(file) as written:
+        while line := written.readline(_LONGEST_LINE + 1):
+            if len(line) > _LONGEST_LINE:
+                raise StoreError(f"{file} is damaged: a line of it is longer than {_LONGEST_LINE} bytes")
             yield young | json.loads(line)
 
 
@@ -112,14 +122,10 @@ def damage(manifest: Manifest, folder: Path) -> str | None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != manifest.file_sha256:
         return f"its SHA-256 is {found}, and the journal says {manifest.file_sha256}"
-    content = hashlib.sha256()
     with gzip.open(file) as written:
-        for line in written:
-            content.update(line)
-    if content.hexdigest() != manifest.content_sha256:
-        return (
-            f"its content's SHA-256 is {content.hexdigest()}, and the journal says {manifest.content_sha256}"
-        )
+        content = hashlib.file_digest(written, "sha256").hexdigest()
+    if content != manifest.content_sha256:
+        return f"its content's SHA-256 is {content}, and the journal says {manifest.content_sha256}"
     beside = _beside(file)
     if not beside.is_file() or beside.read_bytes() != manifest.text().encode():
         return f"its manifest {beside.name} is missing, or is not the one in the journal"

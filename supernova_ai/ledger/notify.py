@@ -69,6 +69,7 @@ def _send(url: Secret, message: Message, said: list[str]) -> str | None:
     service = Apprise.instantiate(url.reveal(), asset=_asset())
     if service is None:
         return "Apprise does not know such a URL, or a part of it is missing or wrong"
+    service.redirects = False  # whatever the URL says: the next server would get its tokens and the message
     # The service itself, not Apprise.notify: that one uses a pool of threads a program must wait for at exit.
     taken = service.notify(
         title=message.title,

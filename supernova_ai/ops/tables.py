@@ -223,10 +223,11 @@ def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Sheet:
 
 def probes(rows: Iterable[Probe]) -> Sheet:
     """Show what a probe of each key found."""
-    sheet = Sheet("Probes", ("Provider", "Key", "Result"), ("Took",))
+    sheet = Sheet("Probes", ("Provider", "Key", "Result\nReason"), ("Took",))
     for row in rows:
         style = "green" if row.result == "ok" else "red"
-        sheet.add(row.provider, row.key_slot or "-", Text(row.result, style), f"{row.latency_s:.2f} s")
+        found = _cell(row.result, row.reason, style=style)
+        sheet.add(row.provider, row.key_slot or "-", found, f"{row.latency_s:.2f} s")
     return sheet
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from http.client import HTTPException
 from io import BytesIO
@@ -51,6 +54,55 @@ def test_the_kind_is_told_by_the_first_bytes(
         (found,) = load([given], USUAL)
         assert (found.media_type, found.data, found.pages) == (media_type, data, pages)
         assert found.kind == ("image" if pages is None else "pdf")
+
+
+def bomb(streams: int, size: int) -> bytes:
+    """Return a PDF whose one page and filler objects are in so many compressed object streams."""
+    offsets: dict[int, int] = {}
+    file = bytearray(b"%PDF-1.7\n")
+
+    def add(number: int, head: str, body: bytes = b"") -> None:
+        offsets[number] = len(file)
+        stream = b"stream\n" + body + b"\nendstream\n" if body else b""
+        file.extend(f"{number} 0 obj\n<<{head}>>\n".encode() + stream + b"endobj\n")
+
+    first = 100
+    kids = " ".join(f"{first + n} 0 R" for n in range(streams))
+    add(1, "/Type /Catalog /Pages 2 0 R")
+    add(2, f"/Type /Pages /Count {streams} /Kids [{kids}]")
+    for n in range(streams):
+        index = f"{first + n} 0 ".encode()
+        page = b"<</Type /Page /Parent 2 0 R /MediaBox [0 0 9 9]>>" + b" " * size
+        packed = zlib.compress(index + page, 9)
+        add(
+            10 + n,
+            f"/Type /ObjStm /N 1 /First {len(index)} /Filter /FlateDecode /Length {len(packed)}",
+            packed,
+        )
+    rows = {number: (1, at, 0) for number, at in offsets.items()}
+    rows |= {first + n: (2, 10 + n, 0) for n in range(streams)} | {0: (0, 0, 0), 9: (1, len(file), 0)}
+    table = b"".join(struct.pack(">BIH", *rows[number]) for number in sorted(rows))
+    sections = " ".join(f"{number} 1" for number in sorted(rows))
+    start = len(file)
+    add(9, f"/Type /XRef /Size 200 /W [1 4 2] /Index [{sections}] /Root 1 0 R /Length {len(table)}", table)
+    return bytes(file) + f"startxref\n{start}\n%%EOF".encode()
+
+
+def test_a_pdf_is_not_inflated_beyond_reason() -> None:
+    """Neither one part of it nor all of them together may hold more than 32 MiB."""
+    (found,) = load([bomb(5, 10)], USUAL)
+    assert found.pages == 5
+    for streams, size in ((1, 40 * 2**20), (30, 3 * 2**20)):
+        document = bomb(streams, size)
+        assert len(document) < 200_000
+        tracemalloc.start()
+        try:
+            with pytest.raises(InvalidRequest, match="damaged PDF"):
+                load([document], USUAL)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 130 * 2**20
 
 
 def test_nothing_shows_the_bytes() -> None:

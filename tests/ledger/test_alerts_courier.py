@@ -24,6 +24,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import Alert
 from supernova_ai.types import Usage
 from tests.ledger.alerting import WAIT_S, Service, delivery, spend
+from tests.servers import Server
 
 CANARY = "cAnArY0123456789"
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
@@ -99,6 +100,20 @@ def test_a_message_arrives_once(
     assert got["type"] == "warning"
     (row,) = rows(store)
     assert (row.state, row.tries, delivery(row)["notify[0] json"]) == ("sent", 1, "sent")
+
+
+@pytest.mark.parametrize("wanted", ["", "?redirect=yes"])
+def test_an_alert_follows_no_redirect(
+    wanted: str, service: Service, open_courier: Open, alert: Callable[..., None], store: Store
+) -> None:
+    """Neither the message nor the URL's tokens go where a service points, even if the URL asks for it."""
+    alert()
+    to = service.url.replace("json://", "http://")
+    with Server(lambda _: (307, {"location": to}, b"")) as first:
+        open_courier(first.url.replace("http://", "json://") + f"/{wanted}").work()
+    assert (len(first.sent), service.got) == (1, [])
+    (row,) = rows(store)
+    assert delivery(row)["notify[0] json"] == "it answered HTTP 307"
 
 
 def test_a_service_that_failed_is_tried_again_alone(

@@ -382,3 +382,11 @@ def test_vacuum_gives_space_back(tmp_path: Path) -> None:
         store.read(vacuum)
         assert path.stat().st_size < 1_000_000
         assert Path(f"{path}-wal").stat().st_size == 0
+
+
+def test_a_line_without_end_is_not_read(tmp_path: Path) -> None:
+    """A file of a few KB that holds one line of many MiB is damaged, and never in the memory as a whole."""
+    file = tmp_path / "attempts.jsonl.gz"
+    file.write_bytes(gzip.compress(b'{"id": "' + bytes(64 * 2**20)))
+    with pytest.raises(StoreError, match="a line of it is longer"):
+        list(archive_files.read(file))

@@ -1,0 +1,67 @@
+"""A plain HTTP server on loopback that keeps what it is sent, for what a ``StubProvider`` does not do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
+from typing import Any, NamedTuple
+
+
+class Sent(NamedTuple):
+    """One request: its path, its headers in lower case, its body."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Server:
+    """Answers every request alike, until closed.
+
+    Args:
+        answer: gives status, headers and body for a request.
+        tls: makes it speak HTTPS.
+    """
+
+    def __init__(
+        self, answer: Callable[[Sent], tuple[int, Mapping[str, str], bytes]], tls: SSLContext | None = None
+    ) -> None:
+        self.sent: list[Sent] = []
+        kept = self.sent
+
+        class Handler(BaseHTTPRequestHandler):
+            def do(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                sent = Sent(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                kept.append(sent)
+                status, headers, content = answer(sent)
+                self.send_response(status)
+                for name, value in {"content-length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do  # noqa: N815 - the names that http.server looks for
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client may hang up
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_port
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
