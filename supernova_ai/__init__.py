@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         StoreError,
         StreamInterrupted,
         SupernovaError,
+        UserErased,
         VaultError,
     )
     from supernova_ai.streams import Stream
@@ -75,6 +76,7 @@ __all__ = [
     "Supernova",
     "SupernovaError",
     "Usage",
+    "UserErased",
     "VaultError",
     "aadvise",
     "advise",

@@ -12,6 +12,7 @@ SupernovaError
 │   └── KeyCorrupt              the record was altered, or moved from its place
 ├── BudgetExceeded              a budget cannot bear this request
 ├── PriceUnknown                no price is known while a budget applies
+├── UserErased                  the user was erased while the call was running
 ├── NoProvider                  no deployment can be tried: none configured, keyed or healthy
 ├── ExtraMissing                an optional part of this package is not installed
 └── ProviderError               a provider was asked and failed
@@ -133,6 +134,10 @@ class BudgetExceeded(SupernovaError):
 
 class PriceUnknown(SupernovaError):
     """A budget applies and the model has no known price, so no limit could be kept."""
+
+
+class UserErased(SupernovaError):
+    """The user was erased while the call was running: nothing more is sent or kept for them."""
 
 
 class NoProvider(SupernovaError):

@@ -94,6 +94,7 @@ class Request:
 
     ``tier_reason`` says why it is this tier; without ``may_degrade`` no cheaper one may answer. ``cache``
     says whether an answer kept from before will do. Attachments belong to the last of ``messages``.
+    ``began_ms`` is the store's time when the call began: of a user who is erased later it keeps nothing.
 
     Raises:
         InvalidRequest: an identifier cannot be kept; ``identifier`` says what can.
@@ -118,6 +119,7 @@ class Request:
     may_degrade: bool = True
     cache: bool = True
     attachments: tuple[Attachment, ...] = ()
+    began_ms: int | None = None
 
     def __post_init__(self) -> None:
         for name in _IDENTIFIERS:

@@ -156,7 +156,7 @@ def test_every_direct_dependency_has_its_reason() -> None:
         *(name for names in project["dependency-groups"].values() for name in names),
     ]
     rows = re.findall(
-        r"^\| (?:(?:local|postgres|redis|disk-cache|dashboard) \| )?([a-z0-9, -]+?) \|",
+        r"^\| (?:(?:local|postgres|redis|dashboard) \| )?([a-z0-9, -]+?) \|",
         _read("docs/dependencies.md"),
         re.M,
     )

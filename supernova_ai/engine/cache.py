@@ -1,7 +1,8 @@
 """The answer cache: what was answered to exactly the same request, kept for a while.
 
-The stores are LiteLLM's. The rest of its caching is not used: it is one for the whole process, its key leaves
-out the user, and it registers callbacks for every call.
+Answers are in memory or in Redis, by LiteLLM's own stores, or sealed in the database. The rest of LiteLLM's
+caching is not used: it is one for the whole process, its key leaves out the user, and it registers callbacks
+for every call. Its disk cache is not used either: it reads pickles, which execute what they say.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from supernova_ai.config import Cache, Config, data_folder, read_environ
+from supernova_ai.answers import Answers
+from supernova_ai.config import Cache, Config
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.entries import entry_of
-from supernova_ai.engine.lite import DiskCache, InMemoryCache, RedisCache, ServiceLogging
+from supernova_ai.engine.lite import InMemoryCache, RedisCache, ServiceLogging
 from supernova_ai.errors import ExtraMissing
+from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.types import TIERS, Reply, Request, Tier, Usage
@@ -38,7 +40,6 @@ REST_S = 60.0
 """How long a cache that failed is left alone; failures are told once in this time."""
 
 _MOST_IN_MEMORY = 1000
-_EXTRAS = {"disk": ("diskcache", "disk-cache"), "redis": ("redis", "redis")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,12 @@ class AnswerCache:
     ``serve`` it before anything else.
 
     Args:
-        store: one of LiteLLM's; None is no cache.
-        blocks: whether the store makes its caller wait, and so must have a thread.
+        store: one of LiteLLM's, or ``Answers``; None is no cache.
         timer: seconds, monotonic.
     """
 
-    def __init__(
-        self, store: Any, ledger: Ledger, timer: Callable[[], float], *, blocks: bool = False
-    ) -> None:
+    def __init__(self, store: Any, ledger: Ledger, timer: Callable[[], float]) -> None:
         self._store = store
-        self._blocks = blocks
         self._ledger = ledger
         self._timer = timer
         self._package = version("supernova-ai")
@@ -115,12 +112,14 @@ class AnswerCache:
 
         Raises:
             StoreError: the ledger could not be written.
+            UserErased: the user was erased after the call began.
         """
         request = call.request
         found = None if place is None else await self._find(place)
         if found is None:
             return None
-        await asyncio.wrap_future(self._ledger.note_cached(self._entry(request, found)))
+        noted = self._ledger.note_cached(self._entry(request, found), began_ms=request.began_ms)
+        await asyncio.wrap_future(noted)
         latency_s = self._timer() - call.started
         return Reply(
             content=found.content,
@@ -148,7 +147,13 @@ class AnswerCache:
             reply.content, reply.provider, reply.model, reply.tier, reply.usage, reply.finish_reason
         )
         value = _ANSWER.dump_json(answer).decode()
-        await self._try("set_cache", place, value, ttl=self._settings.ttl)
+        # Only an answer in the database can be found by its user, to be erased with them.
+        whose = (
+            {"user": call.request.user_id or "", "began_ms": call.request.began_ms}
+            if isinstance(self._store, Answers)
+            else {}
+        )
+        await self._try("set_cache", place, value, ttl=self._settings.ttl, **whose)
 
     async def aclose(self) -> None:
         """Close the connections, if there are any."""
@@ -171,8 +176,6 @@ class AnswerCache:
             return None
         try:
             async with asyncio.timeout(PATIENCE_S):
-                if self._blocks:
-                    return await asyncio.to_thread(getattr(self._store, operation), *args, **kwargs)
                 return await getattr(self._store, f"async_{operation}")(*args, **kwargs)
         except Exception as error:  # each store has errors of its own, and none may reach the call
             self.failed(error)
@@ -215,41 +218,36 @@ class _Watched(ServiceLogging):  # type: ignore[misc]  # untyped base
         self.failed(error)
 
 
-def build(config: Config, ledger: Ledger, timer: Callable[[], float]) -> AnswerCache:
+def build(config: Config, ledger: Ledger, keys: KeySource, timer: Callable[[], float]) -> AnswerCache:
     """Return the cache that the configuration asks for; not to be called on an event loop.
+
+    Args:
+        keys: give what answers in the database are sealed with.
 
     Raises:
         ExtraMissing: its driver is not installed.
     """
     kind = config.cache.type
-    module, extra = _EXTRAS.get(kind, ("json", ""))
-    if find_spec(module) is None:
+    if kind == "redis" and find_spec("redis") is None:
         raise ExtraMissing(
-            f"'cache.type: {kind}' is configured and {module} is missing: pip install 'supernova-ai[{extra}]'"
+            "'cache.type: redis' is configured and redis is missing: pip install 'supernova-ai[redis]'"
         )
     watched, store = _Watched(), None
     try:
-        store = _store(config, watched)
-    except Exception as error:  # a full disk, a damaged file: better no cache than no answers
+        store = _store(config, ledger, keys, watched)
+    except Exception as error:  # no master key, a wrong address: better no cache than no answers
         log.warning("engine.cache.failed", store=kind, reason=str(error))
-    cache = AnswerCache(store, ledger, timer, blocks=kind == "disk")
+    cache = AnswerCache(store, ledger, timer)
     watched.failed = cache.failed
     return cache
 
 
-def _store(config: Config, watched: _Watched) -> Any:
+def _store(config: Config, ledger: Ledger, keys: KeySource, watched: _Watched) -> Any:
     kind = config.cache.type
     if kind == "memory":
         return InMemoryCache(max_size_in_memory=_MOST_IN_MEMORY)
     if kind == "disk":
-        return DiskCache(str(_private(data_folder(read_environ()) / "answers")))
+        return Answers(ledger.store, keys.answer_cipher())
     if kind == "redis":
         return RedisCache(url=config.redis, socket_timeout=PATIENCE_S, service_logger_obj=watched)
     return None
-
-
-def _private(folder: Path) -> Path:
-    """Make the folder, for its owner alone: answers lie readable in it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    return folder

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from decimal import Decimal
 from importlib.util import find_spec
 
@@ -65,7 +66,7 @@ class Engine:
         self._ledger = ledger
         self._keys = keys
         self._timer = timer
-        self._cache = cache.build(config, ledger, timer)
+        self._cache = cache.build(config, ledger, keys, timer)
         self._background = Background()
         self.run = self._background.run
         self._background.submit(self._open(config, config_version)).result()
@@ -273,6 +274,8 @@ class Engine:
 
     def _call(self, request: Request) -> Call:
         request, below = self._placed(request)
+        if request.began_ms is None:
+            request = replace(request, began_ms=self._ledger.now_ms())
         return Call(request, self._ledger, self._strategy, self._timer, below)
 
     def _failed(self, call: Call, error: BaseException) -> Exception:

@@ -63,7 +63,7 @@ with _environment(_FOR_IMPORT):
     import openai.resources  # noqa: F401 - else at the first call, on the loop
     from litellm._internal_context import is_internal_call
     from litellm._service_logger import ServiceLogging
-    from litellm.caching import DiskCache, InMemoryCache, RedisCache
+    from litellm.caching import InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
     from litellm.llms.openai.common_utils import BaseOpenAILLM
@@ -109,7 +109,6 @@ __all__ = [
     "AsyncHTTPHandler",
     "AsyncOpenAI",
     "BaseOpenAILLM",
-    "DiskCache",
     "HTTPHandler",
     "InMemoryCache",
     "MidStreamFallbackError",

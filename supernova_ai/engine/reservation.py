@@ -169,7 +169,7 @@ class Reservations:
             max_tokens=max_tokens,
             now_ms=self._ledger.now_ms(),
         )
-        return self._ledger.place(database, entry)
+        return self._ledger.place(database, entry, began_ms=request.began_ms)
 
     def _check_cap(self, call: Call, amount: int) -> None:
         """Refuse what would pass the caller's own cap over all attempts of the request."""

@@ -52,6 +52,7 @@ class MasterKey:
     audit: hmac.HMAC = field(repr=False)
     fingerprint: hmac.HMAC = field(repr=False)
     sessions: AESGCM = field(repr=False)
+    answers: AESGCM = field(repr=False)
 
     @classmethod
     def of(cls, master: bytes) -> MasterKey:
@@ -70,6 +71,7 @@ class MasterKey:
             audit=hmac.new(derive(master, "audit"), digestmod="sha256"),
             fingerprint=hmac.new(derive(master, "fingerprint"), digestmod="sha256"),
             sessions=AESGCM(derive(master, "sessions")),
+            answers=AESGCM(derive(master, "answers")),
         )
 
 

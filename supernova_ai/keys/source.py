@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peewee import Database
 
 from supernova_ai.errors import KeyCorrupt, KeyFormatError, KeyNotFound
@@ -94,6 +95,10 @@ class KeySource:
     def open(self, found: SealedKey | Secret) -> Secret:
         """Return the key itself; raises as ``Vault.open`` does, and is no more for inside an operation."""
         return found if isinstance(found, Secret) else self._vault.open(found)
+
+    def answer_cipher(self) -> AESGCM:
+        """Return what cached answers are sealed with; raises as ``Vault.answer_cipher`` does."""
+        return self._vault.answer_cipher()
 
 
 def import_environment(

@@ -163,6 +163,14 @@ class Vault:
         Raises:
             MasterKeyError: there is no master key, or it is not this store's.
         """
+        return self._claimed().sessions
+
+    def answer_cipher(self) -> AESGCM:
+        """Return what cached answers are sealed with; otherwise as ``session_cipher``."""
+        return self._claimed().answers
+
+    def _claimed(self) -> MasterKey:
+        """Return the master key, after the store has taken it as its own."""
         master = self._master()
 
         def claim(database: Database) -> None:
@@ -170,7 +178,7 @@ class Vault:
 
         if self._store.read(records.sealed_with) is None:
             self._store.write(claim).result()
-        return master.sessions
+        return master
 
     def verify_audit(self) -> AuditReport:
         """Check the audit chain.

@@ -11,7 +11,7 @@ from typing import TypeVar
 from peewee import Database
 
 from supernova_ai.config import Budget, Config, data_folder, read_environ
-from supernova_ai.errors import StoreError
+from supernova_ai.errors import StoreError, UserErased
 from supernova_ai.ledger import holds, leases, owed
 from supernova_ai.ledger.alerts import Key, Watch
 from supernova_ai.ledger.budgets import Share, shares
@@ -19,7 +19,7 @@ from supernova_ai.ledger.holds import End, Entry, Hold, Spent
 from supernova_ai.ledger.owed import Ending, OwedEnds
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_nano
-from supernova_ai.store import Store
+from supernova_ai.store import Store, erased
 from supernova_ai.types import Usage
 
 log = get_logger(__name__)
@@ -67,6 +67,11 @@ class Ledger:
         limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._watch = Watch(limits, thresholds, on_alert)
 
+    @property
+    def store(self) -> Store:
+        """Where the ledger is kept."""
+        return self._store
+
     def now_ms(self) -> int:
         """Return the ledger's time: Unix milliseconds."""
         return int(self._clock() * 1000)
@@ -80,12 +85,21 @@ class Ledger:
         self._lease.keep()
         return self._store.write(operation)
 
-    def place(self, database: Database, entry: Entry) -> Hold:
+    def place(self, database: Database, entry: Entry, *, began_ms: int | None = None) -> Hold:
         """Take the hold inside an operation of ``write``, in every window that bears on it or in none.
+
+        Args:
+            began_ms: when the call began, Unix milliseconds.
 
         Raises:
             BudgetExceeded: a budget cannot bear it.
+            UserErased: the user was erased after the call began.
         """
+        if entry.user_id is not None and erased.since(database, entry.user_id, began_ms=began_ms):
+            raise UserErased(
+                "the user was erased while this call was running: nothing more is sent or kept for them. "
+                "A call that begins now is of a new user"
+            )
         # What costs nothing bears on no budget, be it full or overrun.
         bearing = self._shares(entry.provider, entry.user_id, entry.task) if entry.held_nano else ()
         return holds.place(database, replace(entry, process=self._lease.id), bearing)
@@ -147,14 +161,14 @@ class Ledger:
             log.warning("ledger.end.owed", attempt=hold.attempt, reason=reason)
         self._owed.add(endings)
 
-    def note_cached(self, entry: Entry) -> Future[bool]:
+    def note_cached(self, entry: Entry, *, began_ms: int | None = None) -> Future[bool]:
         """Write the row of an answer kept from before: nobody was asked, and it costs nothing.
 
-        It has no latency and no tokens: it is none of the provider's.
+        It has no latency and no tokens: it is none of the provider's. Arguments are those of ``place``.
         """
 
         def operation(database: Database) -> bool:
-            hold = self.place(database, entry)
+            hold = self.place(database, entry, began_ms=began_ms)
             end = End("settled", 0, "cached", Usage(), self.now_ms())
             return holds.end(database, hold, end) is not None
 

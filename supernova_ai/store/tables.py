@@ -315,6 +315,23 @@ class StuckEnd(Table):
     reason = TextField()
 
 
+class Answer(Table):
+    """A cached answer, sealed for its place."""
+
+    place = TextField(primary_key=True)  # a hash of all that may change the answer
+    user = TextField(index=True, column_name="user_id")  # who asked; "" where the call named nobody
+    created_ms = BigIntegerField(index=True)
+    expires_ms = BigIntegerField(index=True)
+    sealed = BlobField()
+
+
+class Erased(Table):
+    """A user who was erased, or a session that was forgotten, of late."""
+
+    subject = TextField(primary_key=True)  # a hash
+    at_ms = BigIntegerField()
+
+
 TABLES: tuple[type[Table], ...] = (
     Meta,
     Key,
@@ -335,4 +352,6 @@ TABLES: tuple[type[Table], ...] = (
     UserToken,
     SessionTurn,
     StuckEnd,
+    Answer,
+    Erased,
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import secrets
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -19,7 +19,7 @@ import redis
 
 from supernova_ai import ConfigError, ExtraMissing, Reply, Supernova, SupernovaError
 from supernova_ai import config as configuration
-from supernova_ai.config import Cache, Config, read_environ
+from supernova_ai.config import Cache, Config
 from supernova_ai.engine import cache as answers
 from supernova_ai.engine.cache import AnswerCache
 from supernova_ai.engine.call import Call, Observer
@@ -218,17 +218,15 @@ async def test_abandoned_stream_is_not_kept(question: str, open_nova: Open, stub
     assert not (await nova.chat(question)).cached
 
 
-async def test_disk_is_for_its_owner_and_has_no_key(
-    question: str, open_nova: Open, stub: StubProvider
+async def test_disk_is_the_database_and_sealed(
+    question: str, open_nova: Open, stub: StubProvider, path: Path
 ) -> None:
-    """The folder is in the data folder, for its owner alone; no API key is in it, nor the question."""
-    await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat(question)
-    folder = configuration.data_folder(read_environ()) / "answers"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    content = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
-    assert b"Diversify, always." in content
-    assert desk.key_of("openai").encode() not in content
-    assert question.encode() not in content
+    """The file of the database has the answer, but neither its text nor the question nor an API key."""
+    await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat(question, user_id=7)
+    content = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    assert b"supernova:answer:" in content
+    for secret in ("Diversify, always.", question, desk.key_of("openai")):
+        assert secret.encode() not in content
 
 
 async def test_dead_redis_fails_no_call(
@@ -244,16 +242,52 @@ async def test_dead_redis_fails_no_call(
     assert sum("engine.cache.failed" in record.message for record in caplog.records) == 1
 
 
-async def test_damaged_disk_fails_no_call(
-    question: str, open_nova: Open, stub: StubProvider, caplog: pytest.LogCaptureFixture
+async def test_without_a_master_key_nothing_is_kept_on_disk(
+    question: str, stub: StubProvider, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the cache's own file is no database, the client opens without a cache and says so."""
-    folder = configuration.data_folder(read_environ()) / "answers"
-    folder.mkdir(parents=True)
-    (folder / "cache.db").write_text("no database " * 1000)
-    nova = open_nova({"openai": stub.url}, cache={"type": "disk"})
-    assert (await nova.chat(question)).content == "Diversify, always."
+    """Where there is nothing to seal answers with, the client goes on without a cache and says so."""
+    with_none = Supernova(desk.configure(path, {"ollama": stub.url}, cache={"type": "disk"}))
+    try:
+        assert (await with_none.chat(question)).content
+    finally:
+        with_none.close()
     assert "engine.cache.failed" in caplog.text
+    assert "master key" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\x80\x04\x95\x0e\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93.",
+        b"__import__('pathlib').Path('planted').touch()",
+        b"!!python/object/apply:os.system [touch planted]",
+        b"(" * 5000,
+    ],
+    ids=["pickle", "expression", "yaml", "nested"],
+)
+async def test_what_is_planted_in_redis_is_not_executed(
+    value: bytes,
+    question: str,
+    open_nova: Open,
+    stub: StubProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Whatever stands in an answer's place is data: it is no answer, and the provider is asked again."""
+    monkeypatch.chdir(tmp_path)
+    nova = open_nova({"openai": stub.url}, **settings_of("redis"))
+    places: list[str] = []
+    place = AnswerCache.place
+    monkeypatch.setattr(
+        AnswerCache, "place", lambda self, request: places.append(place(self, request) or "") or places[-1]
+    )
+    await nova.chat(question)
+    server = redis.Redis.from_url(REDIS)
+    assert json.loads(json.loads(server.get(places[0])))["content"] == "Diversify, always."  # type: ignore[arg-type]
+    server.set(places[0], value, ex=60)
+    reply = await nova.chat(question)
+    assert (reply.content, reply.cached) == ("Diversify, always.", False)
+    assert "planted" not in os.listdir(tmp_path)  # noqa: PTH208
 
 
 def test_redis_needs_an_address() -> None:
@@ -271,10 +305,10 @@ def test_off_needs_no_quotes() -> None:
 async def test_missing_driver_says_what_to_install(
     open_nova: Open, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without diskcache the first call says which extra brings it."""
+    """Without its driver the first call says which extra brings it."""
     monkeypatch.setattr(answers, "find_spec", lambda name: None)
-    with pytest.raises(ExtraMissing, match=r"pip install 'supernova-ai\[disk-cache\]'"):
-        await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat("What now?")
+    with pytest.raises(ExtraMissing, match=r"pip install 'supernova-ai\[redis\]'"):
+        await open_nova({"openai": stub.url}, cache={"type": "redis"}, redis=REDIS).chat("What now?")
 
 
 class Nobody(Observer):
