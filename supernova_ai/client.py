@@ -193,11 +193,16 @@ class Supernova:
             return await asyncio.to_thread(engine.quote, turn.request)
 
     async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
-        """Delete what is kept of one user's session; return how many exchanges and summaries that was."""
+        """Delete what is kept of one user's session; return how many exchanges and summaries that was.
+
+        A call that is running in the session is answered, and not kept.
+        """
         user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
         whose = Whose(user or "", session or "")
         store = await asyncio.to_thread(self.store)
-        return await asyncio.wrap_future(store.write(lambda database: forget(database, whose)))
+        return await asyncio.wrap_future(
+            store.write(lambda database: forget(database, whose, now_ms=store.now_ms()))
+        )
 
     def template(self, prompt: str) -> Template:
         """Return the prompt of that name, the user's own where there is one."""
@@ -282,6 +287,8 @@ class Supernova:
         pay: bool = True,
     ) -> AsyncIterator[Turn]:
         """Give the request with what is attached, and what was said before in its session if that is kept."""
+        await self._ready()
+        request = replace(request, began_ms=self._ledger.now_ms())
         if attachments:
             started = time.monotonic()
             try:
@@ -291,7 +298,6 @@ class Supernova:
                 raise ProviderTimeout(f"the attachments took all of its {request.timeout:g} s") from None
             left = None if request.timeout is None else request.timeout - (time.monotonic() - started)
             request = replace(request, attachments=loaded, timeout=left)
-        await self._ready()
         if message is None or request.session_id is None or not self.config.sessions.history:
             yield Turn(request)
             return

@@ -12,15 +12,16 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from peewee import Database
 
-from supernova_ai import sessions
+from supernova_ai import answers, sessions
 from supernova_ai.advisor import records
 from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.identifiers import storable
@@ -28,11 +29,12 @@ from supernova_ai.keys import Vault
 from supernova_ai.ledger import archive, archive_files
 from supernova_ai.ledger.archive_files import Manifest
 from supernova_ai.sessions.turns import Seal, Whose
-from supernova_ai.store import Store, bulk
+from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import (
     Advice,
     Alert,
+    Answer,
     Attempt,
     Daily,
     Journal,
@@ -55,7 +57,7 @@ PLACES: dict[type[Table], str] = {
 }
 """Where a user's id stands as it was given, and is replaced; a test finds every column of the kind."""
 
-_THEIRS: dict[type[Table], str] = {**PLACES, SessionTurn: "user_id"}
+_THEIRS: dict[type[Table], str] = {**PLACES, SessionTurn: "user_id", Answer: "user_id"}
 _SESSIONS = (Attempt, Payer)
 
 
@@ -77,11 +79,12 @@ def export(store: Store, user: str, *, folder: Path, vault: Vault | None = None)
 
     Args:
         folder: where the archives of attempts are.
-        vault: opens what was said in sessions; without it these rows stay sealed.
+        vault: opens sessions and cached answers; without it their text is left out.
 
     Raises:
         InvalidRequest: nothing is known of the user, or a record of theirs was altered.
         MasterKeyError: the vault has not what the sessions are sealed with.
+        StoreError: an archive that may have rows of the user cannot be read.
     """
     found = _found(store, user, folder)
     for row in found["advice"]:
@@ -95,6 +98,12 @@ def export(store: Store, user: str, *, folder: Path, vault: Vault | None = None)
         if seal:
             said = seal.open(Whose(user, row["session_id"]), row["number"], row["at_ms"], sealed)
             row |= {"message": said.message, "answer": said.answer}
+    cached = found["answer"]
+    cache = answers.Answers(store, vault.answer_cipher()) if vault and cached else None
+    for row in cached:
+        kept = Answer(place=row["place"], user=user, expires_ms=row["expires_ms"], sealed=row.pop("sealed"))
+        if cache:
+            row["text"] = cache.open(kept)
     return found
 
 
@@ -122,18 +131,31 @@ def erase(store: Store, user: str, *, folder: Path, now_ms: int) -> Erased:
     """Put a pseudonym in the user's place everywhere; after a crash, run it again.
 
     Archived attempts that name the user come back into the table, and their files are deleted: archive anew.
+    Calls of the user that are running keep nothing more under the id: they find a tombstone. A call that
+    begins later is of a new user.
 
     Raises:
         InvalidRequest: nothing is known of the user.
         StoreError: an archive that may name the user cannot be read.
     """
     _found(store, user, folder)
-    restored, left = _bring_back(store, user, folder, now_ms)
-    pseudonym, rows = store.write(lambda database: _erase(database, user, now_ms)).result()
-    return Erased(pseudonym, rows, tuple(restored), tuple(left))
+    restored: list[str] = []
+    while True:
+        looked = store.read(archive.archives).keys()
+        more, left = _bring_back(store, user, folder, now_ms)
+        restored += more
+        done = store.write(partial(_erase, store=store, user=user, looked=looked, now_ms=now_ms)).result()
+        if done is not None:
+            return Erased(*done, tuple(restored), tuple(left))
 
 
-def _erase(database: Database, user: str, now_ms: int) -> tuple[str, dict[str, int]]:
+def _erase(
+    database: Database, *, store: Store, user: str, looked: Collection[str], now_ms: int
+) -> tuple[str, dict[str, int]] | None:
+    """Erase the user, unless rows were archived since the archives were looked through: then do nothing."""
+    if archive.archives(database).keys() - set(looked):
+        return None
+    erased.mark(database, user, now_ms=store.now_ms())  # read here: calls begin while this waits its turn
     pseudonym = records.token(database, user)
     counts = {}
     _rename_sessions(database, user)
@@ -142,6 +164,7 @@ def _erase(database: Database, user: str, now_ms: int) -> tuple[str, dict[str, i
         change = f"UPDATE {name} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - names of ours
         counts[name] = int(bulk.run(database, change, pseudonym, user).rowcount)
     counts["session_turn"] = sessions.erase(database, user=user)
+    counts["answer"] = answers.erase(database, user=user)
     counts["advice"] = int(Advice.update(news=None).where(Advice.user == pseudonym).execute(database))
     UserToken.delete().where(UserToken.user == user).execute(database)
     Journal.insert(
@@ -184,10 +207,7 @@ def _bring_back(store: Store, user: str, folder: Path, now_ms: int) -> tuple[lis
     in_force, unnamed = store.read(look)
     for manifest in in_force.values():
         if reason := archive_files.damage(manifest, folder):
-            raise StoreError(
-                f"archive {manifest.file} may name the user, and cannot be read: {reason}. Get an undamaged "
-                f"copy of it, or give the folder where it is, and erase again."
-            )
+            raise _unreadable(manifest.file, reason, "erase")
     restored, left = [], []
     for file in files:
         if not _names(file, user):
@@ -202,6 +222,13 @@ def _bring_back(store: Store, user: str, folder: Path, now_ms: int) -> tuple[lis
     return restored, left
 
 
+def _unreadable(file: str, reason: str, command: str) -> StoreError:
+    return StoreError(
+        f"archive {file} may name the user, and cannot be read: {reason}. Get an undamaged copy of it, or "
+        f"give the folder where it is, and {command} again."
+    )
+
+
 def _names(file: Path, user: str) -> bool:
     with suppress(OSError, EOFError, ValueError):  # of what a crash left, half of a file
         return any(row["user_id"] == user for row in archive_files.read(file))
@@ -209,9 +236,10 @@ def _names(file: Path, user: str) -> bool:
 
 
 def _archived(database: Database, folder: Path, user: str) -> Iterator[dict[str, Any]]:
-    for name in archive.archives(database):
-        if (folder / name).is_file():
-            yield from (row for row in archive_files.read(folder / name) if row["user_id"] == user)
+    for name, manifest in archive.archives(database).items():
+        if reason := archive_files.damage(manifest, folder):
+            raise _unreadable(name, reason, "export")
+        yield from (row for row in archive_files.read(folder / name) if row["user_id"] == user)
 
 
 def _rows(database: Database, table: type[Table], where: str, user: str) -> Iterator[dict[str, Any]]:

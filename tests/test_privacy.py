@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +13,23 @@ from typing import Any
 
 import pytest
 
-from supernova_ai import InvalidRequest, StoreError, privacy
+from supernova_ai import (
+    InvalidRequest,
+    ProviderUnavailable,
+    Reply,
+    StoreError,
+    Supernova,
+    UserErased,
+    privacy,
+)
 from supernova_ai.advisor import records
 from supernova_ai.keys import Vault
 from supernova_ai.ledger import Entry, Ledger, archive, archive_files
 from supernova_ai.sessions import Whose, turns
 from supernova_ai.sessions.turns import Seal
-from supernova_ai.store import Store, bulk
-from supernova_ai.store.tables import TABLES, Attempt, SessionTurn, UserToken, Window
+from supernova_ai.store import Store, bulk, erased
+from supernova_ai.store.tables import TABLES, Answer, Attempt, SessionTurn, Table, UserToken, Window
+from supernova_ai.testing import Failure, Received, StubProvider
 from tests import books, desk
 from tests.entries import entry
 from tests.ledger.keeping import BUDGETS, fill, report, rows, run
@@ -206,8 +218,183 @@ def test_every_column_that_can_name_a_user_is_known() -> None:
         if field.column_name == "subject" or "user" in field.column_name
     }
     replaced = {(table.__name__, column) for table, column in privacy.PLACES.items()}
-    deleted = {("SessionTurn", "user_id"), ("UserToken", "user_id")}
-    no_user = {("Audit", "subject"), ("Advice", "user_token")}
+    deleted = {("SessionTurn", "user_id"), ("UserToken", "user_id"), ("Answer", "user_id")}
+    no_user = {("Audit", "subject"), ("Advice", "user_token"), ("Erased", "subject")}
     assert found == replaced | deleted | no_user
     assert {Attempt, Window} < set(privacy.PLACES)
     assert SessionTurn in TABLES
+
+
+def test_an_export_without_an_archive_says_so(kept: Store, folder: Path) -> None:
+    """An archive that is gone may have rows of the user: an export without them would look whole."""
+    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    (folder / manifest.file).unlink()
+    with pytest.raises(StoreError, match="may name the user, and cannot be read"):
+        privacy.export(kept, "ann", folder=folder)
+
+
+def test_what_is_archived_while_erasing_is_erased_too(
+    kept: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that move into an archive after the archives were looked through are found all the same."""
+    look = privacy._bring_back
+    ran: list[object] = []
+
+    def then_archive(*args: Any) -> Any:
+        found = look(*args)
+        if not ran:
+            ran.extend(archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS))
+        return found
+
+    monkeypatch.setattr(privacy, "_bring_back", then_archive)
+    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert ran
+    assert done.restored
+    assert list(folder.glob("*.gz")) == []
+    assert "'ann'" not in everything(kept)
+
+
+def test_advice_that_was_being_made_is_nobodys(kept: Store, folder: Path) -> None:
+    """Its record is kept as evidence, without the user and without the news; what comes later is theirs."""
+    began_ms = kept.now_ms()
+    privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    content = {"inputs": {"bars": "", "news": records.digest("Ann wrote this.")}}
+
+    def add(name: str, began_ms: int | None) -> Any:
+        draft = records.Draft(name, 1, "ann", "AAPL", "buy", content, None, "Ann wrote this.", began_ms)
+        kept.write(lambda database: records.append(database, draft)).result()
+        return kept.read(lambda database: records.find(database, name))
+
+    late = add("late", began_ms)
+    assert (late.user, late.news) == (None, None)
+    assert "'ann'" not in everything(kept)
+    assert kept.read(records.verify).ok
+    assert add("new", None).user is not None
+
+
+class Desk:
+    """A client over a database, whose provider does what the test says before it answers."""
+
+    def __init__(self, where: str, providers: int = 1, **settings: Any) -> None:
+        self.where = where
+        self.meanwhile: Callable[[Store], object] = lambda _: None
+        self.replies: list[Any] = []
+        self.stubs = [StubProvider(self._answer) for _ in range(providers)]
+        names = ("openai", "anthropic")
+        self._opened = ExitStack()
+        urls = {
+            name: self._opened.enter_context(stub).url for name, stub in zip(names, self.stubs, strict=False)
+        }
+        budgets = [{"name": "each", "limit": 10, "per": "month", "user": "*"}]
+        config = desk.configure(
+            where,  # type: ignore[arg-type] # a URL will do
+            urls,
+            budgets=budgets,
+            sessions={"history": True},
+            cache={"type": "disk"},
+            **settings,
+        )
+        self.nova = Supernova(config, master=desk.MASTER)
+        self._opened.callback(self.nova.close)
+
+    def _answer(self, _: Received) -> Any:
+        with Store(self.where) as other:
+            self.meanwhile(other)
+        self.meanwhile = lambda _: None
+        return self.replies.pop(0) if self.replies else "Good day."
+
+    async def say(self, message: str, **options: Any) -> Reply:
+        return await self.nova.chat(message, user_id="ann", session_id="s", **options)
+
+    async def __aenter__(self) -> Desk:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._opened.close)
+
+
+def count(store: Store, table: type[Table]) -> int:
+    return len(rows(store, table))
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+async def test_a_call_that_runs_while_its_user_is_erased_keeps_nothing(
+    streaming: bool, where: str, folder: Path
+) -> None:
+    """It is answered and not kept, and its attempt is the pseudonym's; a later call is of a new user."""
+    async with Desk(where) as at:
+        await at.say("Hello?")
+        at.meanwhile = lambda other: privacy.erase(other, "ann", folder=folder, now_ms=NOW_MS)
+        assert (await at.say("And now?", streaming=streaming)).content == "Good day."
+        with Store(where) as store:
+            assert "'ann'" not in everything(store)
+            assert (count(store, SessionTurn), count(store, Answer), count(store, Attempt)) == (0, 0, 2)
+            assert len({row[3] for row in rows(store)}) == 1
+            assert report(store, folder).problems == ()
+            store.read(books.check)
+            await at.say("And now?")
+            assert (count(store, SessionTurn), count(store, Answer), count(store, Window)) == (1, 1, 2)
+            found = privacy.export(store, "ann", folder=folder, vault=Vault(store, desk.MASTER))
+            assert "Good day." in found["answer"][0]["text"]
+
+
+async def test_nothing_more_is_sent_for_a_user_who_was_erased(where: str, folder: Path) -> None:
+    """A call whose first attempt failed meanwhile asks nobody else: that would be in the ledger as theirs."""
+    async with Desk(where, 2) as at:
+        await at.say("Hello?")
+        at.replies = [Failure(500)]
+        at.meanwhile = lambda other: privacy.erase(other, "ann", folder=folder, now_ms=NOW_MS)
+        with pytest.raises(UserErased, match="erased while this call was running"):
+            await at.say("And now?")
+        assert [len(stub.requests) for stub in at.stubs] == [2, 0]
+        with Store(where) as store:
+            assert "'ann'" not in everything(store)
+
+
+async def test_a_call_that_runs_while_its_session_is_forgotten_is_not_kept(where: str) -> None:
+    """The session stays empty; other sessions and later calls are as ever."""
+    async with Desk(where) as at:
+        await at.say("Hello?")
+        loop = asyncio.get_running_loop()
+        at.meanwhile = lambda _: asyncio.run_coroutine_threadsafe(
+            at.nova.forget("s", user_id="ann"), loop
+        ).result()
+        await at.say("And now?")
+        with Store(where) as store:
+            assert count(store, SessionTurn) == 0
+            await at.say("Still there?")
+            assert count(store, SessionTurn) == 1
+
+
+async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> None:
+    """A call whose first attempt failed meanwhile finds the slot empty."""
+    async with Desk(where, routing={"retries": 3}) as at:
+        at.replies = [Failure(500)]
+        at.meanwhile = lambda other: Vault(other, desk.MASTER).remove("openai", "primary")
+        with pytest.raises(ProviderUnavailable):
+            await at.say("Hello?")
+        assert len(at.stubs[0].requests) == 1
+
+
+def test_a_summary_does_not_bring_back_what_was_deleted(kept: Store, vault: Vault) -> None:
+    """If an exchange that it sums up was deleted since it was read, there is no summary."""
+    seal = Seal(vault.session_cipher(), kept.id, lambda count: bytes(count))
+    whose = Whose("bob", "s")
+    old = kept.read(lambda database: turns.read(database, seal, whose, 0))
+    kept.write(lambda database: turns.prune(database, before_ms=2)).result()
+    kept.write(lambda database: turns.replace(database, seal, whose, old, "In short.")).result()
+    assert kept.read(lambda database: turns.read(database, seal, whose, 0)) == []
+
+
+def test_a_tombstone_is_for_a_day(store: Store) -> None:
+    """It tells calls that began before, or in the same millisecond; a day later it is gone."""
+
+    def look(began_ms: int | None) -> bool:
+        return store.read(lambda database: erased.since(database, "ann", began_ms=began_ms))
+
+    store.write(lambda database: erased.mark(database, "ann", now_ms=1000)).result()
+    assert [look(began_ms) for began_ms in (999, 1000, 1001, None)] == [True, True, False, False]
+    store.write(lambda database: erased.expire(database, now_ms=1000 + erased.KEPT_MS)).result()
+    assert look(999)
+    store.write(lambda database: erased.expire(database, now_ms=1001 + erased.KEPT_MS)).result()
+    assert not look(999)

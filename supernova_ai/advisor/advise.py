@@ -87,6 +87,7 @@ async def aadvise(
     cap = arguments.usd("max_cost", max_cost)
     news = arguments.text("news", news).strip() or None if news is not None else None
     rules = nova.config.advice
+    began_ms = await asyncio.to_thread(_now_ms, nova)
 
     def look() -> tuple[History, Assessment]:
         history = bars if isinstance(bars, History) else read_bars(bars)
@@ -140,6 +141,7 @@ async def aadvise(
         content=content,
         bars=bars_text(history) if rules.keep_bars else None,
         news=news,
+        began_ms=began_ms,
     )
     kept = await asyncio.to_thread(_keep, nova, record, said)
     return Advice(
@@ -171,6 +173,14 @@ async def aadvise(
         "\n\n".join((said.text, *disclaimers)),
         risk_notes(found),
     )
+
+
+def _now_ms(nova: Supernova) -> int | None:
+    """Return the store's time, None where it cannot be opened: there is advice all the same."""
+    try:
+        return nova.store().now_ms()
+    except StoreError:
+        return None
 
 
 class _Kept(NamedTuple):

@@ -19,7 +19,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from peewee import Database, fn
 
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.inflate import inflate
-from supernova_ai.store import Store, bulk
+from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import Advice, Journal, Link, UserToken
 
@@ -39,7 +39,11 @@ _LONGEST = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a record is made of. ``content`` is JSON; bars and news are None where they are not to be kept."""
+    """What a record is made of. ``content`` is JSON; bars and news are None where they are not to be kept.
+
+    ``began_ms`` is when the call began, in Unix milliseconds: if its user is erased later, the record is
+    nobody's and has no news.
+    """
 
     id: str
     created_ms: int
@@ -49,6 +53,7 @@ class Draft:
     content: Mapping[str, Any]
     bars: str | None = None
     news: str | None = None
+    began_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ def digest(text: str) -> str:
 
 def append(database: Database, draft: Draft) -> None:
     """Add a record to the end of the chain, inside an operation of the store's writer."""
+    if draft.user_id is not None and erased.since(database, draft.user_id, began_ms=draft.began_ms):
+        draft = replace(draft, user_id=None, news=None)
     number, previous = _link(database, _HEAD)
     if _lost(database):
         number, previous = _last_number(database), _LOST

@@ -1,8 +1,8 @@
 """Copy a ledger to another database, of either engine, and prove that the copy has every row.
 
-Keys and conversations stay behind: they are sealed for their own store, and open in no other. So do leases:
-nobody may be at work on either database, for money spent on the one would be unknown to the other. So do
-breakers: they are of the moment.
+Keys, conversations and cached answers stay behind: they are sealed for their own store, and open in no other.
+So do leases: nobody may be at work on either database, for money spent on the one would be unknown to the
+other. So do breakers and tombstones: they are of the moment.
 """
 
 from __future__ import annotations

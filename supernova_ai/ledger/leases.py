@@ -18,7 +18,7 @@ from peewee import Database
 from supernova_ai.ledger import holds, owed
 from supernova_ai.ledger.owed import Look
 from supernova_ai.log import get_logger
-from supernova_ai.store import Store
+from supernova_ai.store import Store, erased
 from supernova_ai.store.tables import Attempt, Process, StuckEnd
 
 log = get_logger(__name__)
@@ -94,6 +94,7 @@ class Lease:
 
     def _renew(self, database: Database) -> None:
         self._store.now.follow(database)
+        erased.expire(database, now_ms=self._store.now_ms())
         until = self._now_ms() + int(TERM_S * 1000)
         Process.insert(id=self.id, host=_host(), pid=os.getpid(), lease_ms=until).on_conflict(
             conflict_target=[Process.id], update={Process.lease_ms: until}

@@ -90,6 +90,7 @@ class Sessions:
             StoreError: what was said cannot be read.
         """
         whose = Whose(request.user_id or "", request.session_id or "")
+        began_ms = self._store.now_ms() if request.began_ms is None else request.began_ms
         started = self._timer()
         try:
             async with asyncio.timeout(request.timeout):
@@ -107,7 +108,7 @@ class Sessions:
                 raise _late(request)
 
             async def keep(reply: Reply) -> None:
-                await self._keep(seal, whose, config, message, reply)
+                await self._keep(seal, whose, config, message, reply, began_ms)
 
             messages = (*request.messages[:-1], *_messages(recent), request.messages[-1])
             yield Turn(replace(request, messages=messages, timeout=left), keep)
@@ -156,6 +157,7 @@ class Sessions:
                 cache=False,
                 metadata=request.metadata,
             )
+            asked = replace(asked, began_ms=request.began_ms)
             summary = (await self._complete(asked)).content.strip() or None
         except SupernovaError as error:
             reason = type(error).__name__
@@ -172,7 +174,9 @@ class Sessions:
         oldest_ms = self._oldest_ms(config)
         self._store.write(lambda database: turns.prune(database, before_ms=oldest_ms)).result()
 
-    async def _keep(self, seal: Seal, whose: Whose, config: Config, message: str, reply: Reply) -> None:
+    async def _keep(
+        self, seal: Seal, whose: Whose, config: Config, message: str, reply: Reply, began_ms: int
+    ) -> None:
         """Keep an exchange; a failure must not take the answer away from who paid for it."""
         if not reply.content.strip():
             return
@@ -180,6 +184,8 @@ class Sessions:
 
         def write(database: Database) -> None:
             turns.prune(database, before_ms=oldest_ms)
+            if turns.is_gone(database, whose, began_ms):
+                return
             turns.append(database, seal, whose, now_ms, message=message, answer=reply.content)
 
         try:

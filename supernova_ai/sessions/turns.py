@@ -12,6 +12,7 @@ from peewee import Database, fn
 
 from supernova_ai.errors import StoreError
 from supernova_ai.keys.crypto import Random, pack
+from supernova_ai.store import erased
 from supernova_ai.store.tables import SessionTurn
 
 _FORMAT = 1
@@ -84,15 +85,27 @@ def append(database: Database, seal: Seal, whose: Whose, at_ms: int, *, message:
 def replace(
     database: Database, seal: Seal, whose: Whose, old: Sequence[Exchange], summary: str | None
 ) -> None:
-    """Put a summary, or nothing, in the place of the oldest exchanges. It is as old as the latest of them."""
+    """Put a summary, or nothing, in the place of the oldest exchanges. It is as old as the latest of them.
+
+    If some of them have been deleted since they were read, there is no summary: it would bring them back.
+    """
     last = old[-1]
-    SessionTurn.delete().where(_of(whose) & (SessionTurn.number <= last.number)).execute(database)
-    if summary is not None:
+    there = SessionTurn.delete().where(_of(whose) & (SessionTurn.number <= last.number)).execute(database)
+    if summary is not None and there == len(old):
         _insert(database, seal, whose, Exchange(last.number, last.at_ms, None, summary))
 
 
-def forget(database: Database, whose: Whose) -> int:
-    """Delete what was said in one user's session; return how many exchanges and summaries that was."""
+def is_gone(database: Database, whose: Whose, began_ms: int | None) -> bool:
+    """Say whether the user was erased or the session forgotten after a call began, in Unix milliseconds."""
+    return any(erased.since(database, *subject, began_ms=began_ms) for subject in ((whose.user,), whose))
+
+
+def forget(database: Database, whose: Whose, *, now_ms: int) -> int:
+    """Delete what was said in one user's session; return how many exchanges and summaries that was.
+
+    Calls that are running in it keep nothing: ``is_gone`` tells them.
+    """
+    erased.mark(database, *whose, now_ms=now_ms)
     return int(SessionTurn.delete().where(_of(whose)).execute(database))
 
 

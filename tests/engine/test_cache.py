@@ -278,9 +278,12 @@ async def test_what_is_planted_in_redis_is_not_executed(
     nova = open_nova({"openai": stub.url}, **settings_of("redis"))
     places: list[str] = []
     place = AnswerCache.place
-    monkeypatch.setattr(
-        AnswerCache, "place", lambda self, request: places.append(place(self, request) or "") or places[-1]
-    )
+
+    def watched(self: AnswerCache, request: Request) -> str | None:
+        places.append(place(self, request) or "")
+        return places[-1]
+
+    monkeypatch.setattr(AnswerCache, "place", watched)
     await nova.chat(question)
     server = redis.Redis.from_url(REDIS)
     assert json.loads(json.loads(server.get(places[0])))["content"] == "Diversify, always."  # type: ignore[arg-type]

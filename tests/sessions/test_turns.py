@@ -112,7 +112,7 @@ def test_forgetting(store: Store, seal: Seal) -> None:
     say(store, seal, BEN, "his", at_ms=2000)
     assert [e.message for e in read(store, seal, ANN, since_ms=1500)] == ["new"]
     assert store.write(lambda d: turns.prune(d, before_ms=2000)).result() == 1
-    assert store.write(lambda d: turns.forget(d, ANN)).result() == 1
+    assert store.write(lambda d: turns.forget(d, ANN, now_ms=3000)).result() == 1
     assert [e.message for e in read(store, seal, Whose("ann", "t"))] == ["more"]
     assert store.write(lambda d: erase(d, user="ann")).result() == 1
     assert [e.message for e in read(store, seal, BEN)] == ["his"]
