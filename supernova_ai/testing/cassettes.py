@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from supernova_ai.secret import redact
@@ -82,7 +83,6 @@ class Cassette:
             filter_query_parameters=["key"],
             before_record_request=_clean_request,
             before_record_response=_clean_response,
-            decode_compressed_response=True,
         )
         self._tape = self._exits.enter_context(player.use_cassette(str(self.path)))
         return self
@@ -119,9 +119,34 @@ def _clean_request(request: Any) -> Any:
 
 
 def _clean_response(response: dict[str, Any]) -> dict[str, Any]:
+    encodings = _only(response["headers"], {"content-encoding"}).get("content-encoding", ())
+    body = _decoded(response["body"].get("string"), encodings)
     response["headers"] = _only(response["headers"], _RESPONSE_HEADERS)
-    response["body"]["string"] = _redacted(response["body"].get("string"))
+    response["body"]["string"] = _redacted(body)
     return response
+
+
+def _decoded(body: Any, encodings: Any) -> Any:
+    """Return the body without its content encodings: no secret can be found in a compressed one.
+
+    Raises:
+        ValueError: it cannot be decoded, so it must not be kept.
+    """
+    encoding = ", ".join([encodings] if isinstance(encodings, str) else encodings)
+    if not isinstance(body, bytes) or not encoding:
+        return body
+    try:
+        decoded = httpx.Response(200, headers={"content-encoding": encoding}, content=body).content
+    except httpx.DecodingError:
+        decoded = body  # some clients decode before the recorder sees the answer
+    try:
+        decoded.decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"an answer with content-encoding {encoding!r} cannot be decoded, so it is not recorded: it may "
+            f"hold a key. Install what decodes it (brotli, zstandard), or do not send that accept-encoding"
+        ) from None
+    return decoded
 
 
 def _only(headers: Any, names: set[str]) -> dict[str, Any]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
 import litellm
 import pytest
 import vcr.errors
+import zstandard
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
 from supernova_ai.ops.local import LocalModel
 from supernova_ai.secret import Secret
@@ -140,6 +149,73 @@ def test_secrets_are_scrubbed(path: Path) -> None:
     assert secret.reveal() not in tape
     assert "wrong key: [redacted] or [redacted]" in tape
     assert "alt=sse" in tape
+
+
+@contextmanager
+def serve_bytes(body: bytes, encoding: str) -> Iterator[str]:
+    """Answer every request with these bytes, in this content encoding."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/plain")
+            self.send_header("content-encoding", encoding)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+ECHO = f"wrong key: {KEY}".encode()
+ENCODED = {
+    "gzip": gzip.compress(ECHO),
+    "deflate": zlib.compress(ECHO),
+    "zstd": zstandard.compress(ECHO),
+    "deflate, gzip": gzip.compress(zlib.compress(ECHO)),
+    "identity": ECHO,
+}
+
+
+def fetch(client: str, url: str) -> str:
+    """Get the address with either client that LiteLLM uses."""
+
+    async def get() -> str:
+        transport = None if client == "httpx" else AsyncHTTPHandler.create_aiohttp_transport()
+        async with httpx.AsyncClient(transport=transport) as asked:
+            return (await asked.get(url)).text
+
+    return asyncio.run(get())
+
+
+@pytest.mark.parametrize("client", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_compressed_answers_are_kept_in_clear(path: Path, encoding: str, client: str) -> None:
+    """A key in a compressed answer is found and hidden, and the answer is replayed as readable text."""
+    with serve_bytes(ENCODED[encoding], encoding) as url:
+        with Cassette(path, recording=True):
+            assert fetch(client, url) == ECHO.decode()
+        with Cassette(path, recording=False):
+            assert fetch(client, url) == "wrong key: [redacted]"
+    assert KEY not in path.read_text()
+    assert "wrong key: [redacted]" in path.read_text()
+
+
+def test_an_answer_that_cannot_be_decoded_is_not_recorded(path: Path) -> None:
+    """Bytes in an unknown content encoding may hold a key: the recording fails and says so."""
+    with (
+        serve_bytes(gzip.compress(ECHO), "x-unknown") as url,
+        Cassette(path, recording=True),
+        pytest.raises(ValueError, match="'x-unknown' cannot be decoded"),
+    ):
+        fetch("httpx", url)
+    assert not path.exists()
 
 
 def test_only_needed_headers_are_kept(path: Path) -> None:
