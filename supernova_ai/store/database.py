@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock
-from peewee import Database, PeeweeException, SqliteDatabase
+from peewee import Database, OperationalError, PeeweeException
 from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.store.clock import Clock
 from supernova_ai.store.facts import first_fact
-from supernova_ai.store.postgres import Postgres
+from supernova_ai.store.postgres import Postgres, may_pass
+from supernova_ai.store.sqlite import Sqlite
 from supernova_ai.store.writer import Writer, explain
 
 T = TypeVar("T")
+
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""How long to wait between tries to open a database whose server restarts, in seconds."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -46,7 +50,9 @@ class Store:
             else:
                 self.file = Path(self.where.removeprefix("sqlite:///")).expanduser()
                 self._database = _open_sqlite(self.file)
-            self.id: str = self.read(self._get_to_know)
+            with self._database.connection_context():
+                self.now.follow(self._database)
+                self.id = first_fact(self._database, "store", uuid.uuid4().hex)  # keys are sealed for it
         except (PeeweeException, OSError) as error:
             raise explain(error, self._shown) from error
         self._writer = Writer(self._database, self._shown)
@@ -80,10 +86,6 @@ class Store:
         """Write what is queued and close. Calling again does nothing."""
         self._writer.close()
 
-    def _get_to_know(self, database: Database) -> str:
-        self.now.follow(database)
-        return first_fact(database, "store", uuid.uuid4().hex)  # keys are sealed for it
-
     def __enter__(self) -> Store:
         return self
 
@@ -96,18 +98,11 @@ def _without_password(where: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if is_url else where
 
 
-def _open_sqlite(path: Path) -> SqliteDatabase:
+def _open_sqlite(path: Path) -> Sqlite:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The first open sets the WAL mode and the tables: one process at a time.
     with FileLock(f"{path}.lock", timeout=30, mode=0o600):
-        # SQLite would make it readable by others; so make it first.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        database = SqliteDatabase(
-            str(path),
-            timeout=30,
-            lock_type="IMMEDIATE",
-            pragmas={"journal_mode": "wal", "synchronous": "full"},
-        )
+        database = Sqlite(path)
         with database.connection_context():
             _migrate(database, str(path))
     return database
@@ -118,9 +113,19 @@ def _open_postgres(url: str, shown: str) -> Postgres:
     if scheme not in ("postgres", "postgresql"):
         raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
     database = Postgres(f"postgresql://{rest}")
-    # One transaction for all migrations: it waits for another machine that is at the same.
-    with database.connection_context(), database.atomic():
-        _migrate(database, shown)
+    for pause in (*_PAUSES_S, None):
+        try:
+            database.check_schema()
+            # One transaction for all migrations: it waits for another machine that is at the same.
+            with database.atomic():
+                _migrate(database, shown)
+            break
+        except OperationalError as error:
+            if pause is None or not may_pass(error):
+                raise
+            time.sleep(pause)
+        finally:
+            database.close()
     return database
 
 

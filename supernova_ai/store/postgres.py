@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from peewee import InterfaceError, OperationalError, PostgresqlDatabase
@@ -24,6 +25,32 @@ SELECT pg_advisory_xact_lock(1400204883, hashtext(current_schema()));
 # each statement, each reads what those before it have committed. A machine that vanishes amid a transaction
 # gives the lock up when the server's patience ends.
 
+_SEARCH_PATH = re.compile(r"search_path\s*=\s*(\S+)")
+
+NO_OPTIONS = (
+    "Take 'options=' out of 'database', and set the schema where the pooler connects: "
+    "ALTER ROLE … SET search_path = …, or PgBouncer's connect_query"
+)
+"""The remedy where a pooler does not pass on what a URL asks of the server."""
+
+_PASSING = (
+    "connection refused",
+    "connection reset",
+    "starting up",
+    "shutting down",
+    "closed the connection",
+    "terminating connection",
+    "too many clients",
+    "remaining connection slots",
+    "server_login_retry",
+)
+
+
+def may_pass(error: Exception) -> bool:
+    """Say whether a connection failed for a reason that often passes, such as a server that restarts."""
+    text = str(error).lower()
+    return any(sign in text for sign in _PASSING)
+
 
 class Postgres(PostgresqlDatabase):
     """A database on a server; every transaction has it to itself.
@@ -44,14 +71,34 @@ class Postgres(PostgresqlDatabase):
                 f"Install it: pip install 'supernova-ai[postgres]'"
             ) from error
         try:
-            conninfo.conninfo_to_dict(url)
+            given = conninfo.conninfo_to_dict(url)
         except ProgrammingError:
             raise StoreError(  # libpq's own message may show a part of the password
                 "'database' is not a valid postgresql:// URL: write postgresql://USER@HOST/DATABASE, "
                 "with special characters of a name or password as %XX"
             ) from None
         patience: dict[str, Any] = {} if "connect_timeout=" in url else {"connect_timeout": 10}
-        super().__init__(url, prefer_psycopg3=True, application_name="supernova-ai", **patience)
+        self._schemas = _SEARCH_PATH.findall(str(given.get("options", "")))
+        super().__init__(
+            url,
+            prefer_psycopg3=True,
+            application_name="supernova-ai",
+            prepare_threshold=None,  # behind a pooler the next transaction may have another connection
+            **patience,
+        )
+
+    def check_schema(self) -> None:
+        """Check that the schema of ``options=`` is in force: poolers may ignore it, and nobody would notice.
+
+        Raises:
+            StoreError: it is not.
+        """
+        ((found,),) = run(self, "SHOW search_path").fetchall()
+        if self._schemas and self._schemas[-1] != found:
+            raise StoreError(
+                f"'database' asks for search_path={self._schemas[-1]} and the server uses {found}: a pooler "
+                f"ignores 'options='. {NO_OPTIONS}"
+            )
 
     def begin(self, isolation_level: str | None = None) -> None:  # noqa: ARG002 - there is but one
         """Begin a transaction, on a new connection if the server has meanwhile dropped this one."""

@@ -15,6 +15,7 @@ from peewee import Database, PeeweeException
 
 from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
+from supernova_ai.store.postgres import NO_OPTIONS
 
 log = get_logger(__name__)
 
@@ -199,6 +200,10 @@ _REMEDIES = {
     "no space left": _DISK_FULL,
     "disk i/o error": "Free some space on its disk, or raise the limit on the size of files (ulimit -f); if "
     "there is enough of both, the disk is failing. Nothing was half-written",
+    "unsupported startup parameter": f"A pooler refuses it. {NO_OPTIONS}",
+    "statement pooling": "Set the pooler's pool_mode to transaction or session: each write is a transaction",
+    "statement timeout": "Raise statement_timeout for this user (ALTER ROLE … SET statement_timeout = '60s') "
+    "or see what keeps the server busy",
     "connection failed": _SERVER,
     "connection timeout": _SERVER,
     "permission denied for": "Let the database's owner grant this user what it needs",

@@ -269,3 +269,16 @@ def test_a_killed_process_is_swept(store: Store, where: str, ledger: Ledger, tak
     child.join()
     assert ledger.sweep() == 1
     assert states(store) == {"mine": HELD, "victim": LOST}
+
+
+@pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
+def test_a_renewal_looks_at_the_servers_clock_again(where: str, take: Take) -> None:
+    """A machine whose own clock has drifted since it opened renews its lease by the server's time."""
+    with Store(where) as store:
+        ledger = Ledger(store, (DAILY,))
+        assert store.now._offset is not None
+        store.now._offset += 5000
+        take(ledger, "0.1")
+        (process,) = processes(store)
+        assert abs(process.lease_ms / 1000 - leases.TERM_S - time.time()) < 60
+        ledger.close()

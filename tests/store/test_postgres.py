@@ -7,12 +7,15 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
-from peewee import Database
+from peewee import Database, OperationalError
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, postgres
+from supernova_ai.store import database as opening
 from supernova_ai.store.tables import Meta
+from tests.databases import schema
 
 on_postgres = pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
 
@@ -103,13 +106,60 @@ def test_a_file_keeps_this_machines_time(path: Path) -> None:
         assert before <= store.now() <= time.time()
 
 
-def test_a_server_that_is_not_there_says_what_to_do() -> None:
-    """Nothing listening is a StoreError that names the address, not the user, and says what to check."""
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Take the pauses between tries at their word: they are told here, and not waited for."""
+    waited: list[float] = []
+    monkeypatch.setattr(opening.time, "sleep", waited.append)
+    return waited
+
+
+def test_opening_waits_for_a_server_that_restarts(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is not there at first is asked again, and used as soon as it listens."""
+    connect = postgres.Postgres._connect
+
+    def restarting(self: postgres.Postgres) -> object:
+        self.connect_params["port"] = 1 if len(pauses) < 3 else there  # nobody listens at 1
+        return connect(self)
+
+    with schema() as url:
+        with psycopg.connect(url) as server:
+            there = server.info.port
+        monkeypatch.setattr(postgres.Postgres, "_connect", restarting)
+        with Store(url) as store:
+            store.write(add_one).result()
+            assert number(store) == "1"
+    assert pauses == [0.1, 0.2, 0.4]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["the database system is starting up", "the database system is shutting down", "Connection refused"],
+)
+def test_only_what_may_pass_is_waited_for(words: str) -> None:
+    """A server that restarts comes back; a wrong name or password does not."""
+    assert postgres.may_pass(OperationalError(f"connection failed: FATAL:  {words}"))
+    assert not postgres.may_pass(OperationalError('FATAL:  password authentication failed for user "ann"'))
+    assert not postgres.may_pass(OperationalError('FATAL:  database "nowhere" does not exist'))
+
+
+def test_a_wrong_database_is_told_at_once(pauses: list[float]) -> None:
+    """What no waiting mends is not waited for."""
+    with schema() as url, pytest.raises(StoreError, match="does not exist"):
+        Store(url.replace("/test?", "/nowhere_at_all?"))
+    assert pauses == []
+
+
+def test_a_server_that_is_not_there_says_what_to_do(pauses: list[float]) -> None:
+    """Nothing listening is, after some tries, a StoreError that names the address and what to check."""
     with pytest.raises(
         StoreError, match=r"Connection refused.* Start the server, or correct its address"
     ) as caught:
         Store(URL)
     assert str(caught.value).startswith("the database could not be used (postgresql://127.0.0.1:1/nowhere): ")
+    assert pauses == list(opening._PAUSES_S)
 
 
 def test_a_wrong_url_does_not_show_its_password() -> None:

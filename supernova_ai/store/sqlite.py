@@ -1,0 +1,54 @@
+"""SQLite: one file, which must stay where it is while it is open."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from peewee import SqliteDatabase
+
+from supernova_ai.errors import StoreError
+
+
+class Sqlite(SqliteDatabase):
+    """A database in a file, which is made for its owner alone if it is missing.
+
+    A file that was moved, deleted or replaced is noticed before the next transaction and at every new
+    connection. Otherwise SQLite would write on into a file that nobody finds, or make an empty one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would make it readable by others
+        self._path = path
+        self._file = path.stat()
+        super().__init__(
+            str(path),
+            timeout=30,
+            lock_type="IMMEDIATE",
+            pragmas={"journal_mode": "wal", "synchronous": "full"},
+        )
+
+    def begin(self, lock_type: str | None = None) -> None:
+        """Begin a transaction.
+
+        Raises:
+            StoreError: the file is not where it was.
+        """
+        self._check()
+        super().begin(lock_type)
+
+    def _connect(self) -> Any:
+        self._check()
+        return super()._connect()
+
+    def _check(self) -> None:
+        try:
+            same = os.path.samestat(self._file, self._path.stat())
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise StoreError(
+                f"the database {self._path} was moved, deleted or replaced while this process had it open: "
+                f"put it back, or restart the process. Nothing was written"
+            )
