@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -18,9 +19,17 @@ import pytest
 from tests.databases import SERVER, schema
 
 
+class Pool(NamedTuple):
+    """The URL of an empty database behind a PgBouncer, the URL that goes past it, and its process."""
+
+    url: str
+    direct: str
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
-def pooled(**settings: str) -> Iterator[str]:
-    """Give the URL of an empty database behind a PgBouncer of its own, which has these settings.
+def pooled(**settings: str) -> Iterator[Pool]:
+    """Start a PgBouncer with these settings before an empty database.
 
     Where there is no PgBouncer the test is skipped; on a CI machine it fails.
     """
@@ -54,7 +63,7 @@ def pooled(**settings: str) -> Iterator[str]:
             process = subprocess.Popen([program, str(file)])
         try:
             _wait(port, process)
-            yield f"postgresql://127.0.0.1:{port}/nova"
+            yield Pool(f"postgresql://127.0.0.1:{port}/nova", direct, process)
         finally:
             process.kill()
             process.wait()

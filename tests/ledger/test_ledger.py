@@ -113,6 +113,29 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
     assert dear.id not in {row.id for row in rows}
 
 
+@pytest.mark.parametrize("refusing", range(4))
+def test_a_refusal_by_any_of_the_budgets_leaves_nothing(
+    refusing: int, open_ledger: OpenLedger, store: Store, windows: Windows, make_entry: Callable[..., Entry]
+) -> None:
+    """Inside an operation that goes on and is committed: no window has changed, and there is no row."""
+    wide: list[Any] = [{}, {"provider": "openai"}, {"user": "*"}, {"task": "chat"}]
+    ledger = open_ledger(
+        *(budget(f"b{n}", "0.5" if n == refusing else "5", **scope) for n, scope in enumerate(wide))
+    )
+    fits, dear = make_entry("0.25", user_id="ann"), make_entry("0.3", user_id="ann")
+
+    def operation(database: Any) -> None:
+        ledger.place(database, fits)
+        for _ in range(2):
+            with pytest.raises(BudgetExceeded, match=f"b{refusing}"):
+                ledger.place(database, dear)
+
+    ledger.write(operation).result()
+    assert set(windows().values()) == {money("0", "0.25", "0")}
+    (row,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    assert row.id == fits.id
+
+
 def test_without_a_budget_every_attempt_is_still_written(
     open_ledger: OpenLedger, store: Store, windows: Windows, take: Take
 ) -> None:

@@ -24,8 +24,8 @@ DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 @pytest.fixture
 def pool() -> Iterator[str]:
     """The URL of an empty database behind a PgBouncer in transaction mode."""
-    with pooled() as url:
-        yield url
+    with pooled() as pool:
+        yield pool.url
 
 
 def test_a_ledger_works_behind_a_pooler_in_transaction_mode(pool: str) -> None:
@@ -59,28 +59,50 @@ def test_a_pooler_that_refuses_options_is_named(pool: str) -> None:
 def test_a_pooler_that_ignores_options_is_noticed() -> None:
     """A schema that is asked for and not in force would be a second ledger: it is refused."""
     with (
-        pooled(ignore_startup_parameters="options") as url,
+        pooled(ignore_startup_parameters="options") as pool,
         pytest.raises(StoreError, match=r"search_path=mine and the server uses supernova_.* connect_query"),
     ):
-        Store(f"{url}?options=-csearch_path%3Dmine")
+        Store(f"{pool.url}?options=-csearch_path%3Dmine")
 
 
 def test_a_pooler_in_statement_mode_is_named() -> None:
     """Where there are no transactions there is no ledger: the message names the modes that work."""
     with (
-        pooled(pool_mode="statement") as url,
+        pooled(pool_mode="statement") as pool,
         pytest.raises(StoreError, match=r"pool_mode to transaction or session"),
     ):
-        Store(url)
+        Store(pool.url)
 
 
 def test_a_pooler_in_session_mode_works() -> None:
     """A connection for each client is as good as none between."""
-    with pooled(pool_mode="session", server_reset_query="DISCARD TEMP") as url, Store(url) as store:
+    with pooled(pool_mode="session", server_reset_query="DISCARD TEMP") as pool, Store(pool.url) as store:
         ledger = Ledger(store, (DAILY,))
         hold = ledger.write(placing(ledger, "one", 1000)).result()
         assert ledger.end(hold, settled(7, ledger.now_ms())).result()
         ledger.close()
+
+
+def test_what_is_owed_when_connections_are_cut_is_settled_by_the_next_process() -> None:
+    """A pooler that dies amid settlements, and stays dead until the process ends, makes none of them lost."""
+    with pooled() as pool:
+        with Store(pool.url) as cut:
+            ledger = Ledger(cut, (DAILY,))
+            taking = [ledger.write(placing(ledger, f"hold-{number}", 1000)) for number in range(100)]
+            held = [future.result() for future in taking]
+            ends = [ledger.end(hold, settled(7, ledger.now_ms())) for hold in held[:50]]
+            ends[0].result()
+            pool.process.kill()
+            pool.process.wait()
+            ends += [ledger.end(hold, settled(7, ledger.now_ms())) for hold in held[50:]]
+            assert ends[-1].exception() is not None
+            ledger.close()
+        with Store(pool.direct) as store:
+            assert Ledger(store, (DAILY,)).sweep() == 0
+            assert {(row.state, row.cost, row.late) for row in attempts(store).values()} == {
+                ("settled", 7, 0)
+            }
+            check(store)
 
 
 def test_a_statement_timeout_names_its_remedy() -> None:
