@@ -33,6 +33,7 @@ from supernova_ai.store.tables import (
     Pattern,
     Payer,
     Process,
+    StuckEnd,
     Table,
     Usage,
     UserToken,
@@ -52,6 +53,7 @@ COPIED: tuple[type[Table], ...] = (
     Advice,
     Link,
     UserToken,
+    StuckEnd,
 )
 
 _BEGUN, _DONE = "copy.begun", "copy.done"  # by the id of the store they come from
@@ -114,7 +116,8 @@ def _at_rest(store: Store, which: str) -> None:
             f"missing from the copy. A process that crashed on another machine counts as alive for "
             f"{leases.TERM_S:.0f} s."
         )
-    held = store.read(lambda database: Attempt.select().where(Attempt.state == "held").count(database))
+    open_ = (Attempt.state == "held") & Attempt.id.not_in(StuckEnd.select(StuckEnd.attempt))
+    held = store.read(lambda database: Attempt.select().where(open_).count(database))
     if held:
         raise StoreError(
             f"the {which} has {held} open holds and no process that could end them: run "

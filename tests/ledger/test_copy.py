@@ -233,6 +233,15 @@ def test_a_process_that_begins_during_the_copy(source: Store, target: Store) -> 
     assert same(source, target)
 
 
+def test_an_end_that_was_set_aside_goes_along(source: Store, target: Store) -> None:
+    """The hold of an end that the database refused stops no copy: both are in it."""
+    run(source, "UPDATE attempt SET state = 'held', cost_nano = 0, ended_ms = NULL WHERE id = 'attempt-1'")
+    run(source, "INSERT INTO stuck_end (attempt, at_ms, ending, reason) VALUES ('attempt-1', 1, '[]', 'why')")
+    run(source, "DELETE FROM process")
+    copy(source, target)
+    assert same(source, target)
+
+
 def test_what_is_in_a_copy_is_every_table_but_these() -> None:
     """Whoever adds a table decides whether it is copied."""
     left = {"Meta", "Key", "Audit", "Process", "Health", "SessionTurn"}
