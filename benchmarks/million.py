@@ -27,7 +27,7 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Ledger, rollups
-from supernova_ai.ledger.budgets import period
+from supernova_ai.ledger.budgets import period, scope
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import TABLES, Attempt, Window
 from supernova_ai.types import Usage
@@ -69,6 +69,7 @@ class Past:
         self._now = now
         self._chance = Random(1)
         self._windows: dict[tuple[str, str, str], int] = {}
+        self._scopes = {budget.name: scope(budget) for budget in BUDGETS}
         self._used: Counter[int] = Counter()
         self._names: dict[tuple[str, int], str] = {}
         self._sums: dict[str, defaultdict[tuple[Any, ...], Counter[str]]] = {
@@ -128,7 +129,7 @@ class Past:
     def windows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the windows, after those of the attempts."""
         for key, number in self._windows.items():
-            yield (number, *key, self._used[number], 0, 0)
+            yield (number, *key, self._used[number], 0, 0, self._scopes[key[0]])
 
     def rollup(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a rollup, after those of the attempts."""

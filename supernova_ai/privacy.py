@@ -38,6 +38,7 @@ from supernova_ai.store.tables import (
     Attempt,
     Daily,
     Journal,
+    Opening,
     Payer,
     SessionTurn,
     Table,
@@ -53,6 +54,7 @@ PLACES: dict[type[Table], str] = {
     Payer: "user_id",
     Daily: "user_id",
     Window: "subject",
+    Opening: "user_id",
     Alert: "subject",
 }
 """Where a user's id stands as it was given, and is replaced; a test finds every column of the kind."""

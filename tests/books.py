@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai.store.tables import Attempt, Daily, Latency, Payer, Table, Usage, Window
+from supernova_ai.store.tables import Attempt, Daily, Latency, Opening, Payer, Table, Usage, Window
 
 
 def check(database: Database) -> None:
@@ -18,12 +18,14 @@ def check(database: Database) -> None:
     attempts = list(Attempt.select().execute(database))
     columns = Window.select(Window.id, Window.settled, Window.held, Window.lost).tuples()
     windows = {number: amounts for number, *amounts in columns.execute(database) if any(amounts)}
-    assert windows == _windows(attempts)
+    openings = {row.window: row.settled for row in Opening.select().execute(database) if row.settled}
+    assert windows == _windows(attempts, openings)
     assert _found(database) == _rollups(attempts)
 
 
-def _windows(attempts: Iterable[Any]) -> dict[int, list[int]]:
+def _windows(attempts: Iterable[Any], openings: dict[int, int]) -> dict[int, list[int]]:
     sums: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    sums.update({window: [settled, 0, 0] for window, settled in openings.items()})
     for attempt in attempts:
         amounts = (
             attempt.cost if attempt.state == "settled" else 0,

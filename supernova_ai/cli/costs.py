@@ -30,7 +30,9 @@ from supernova_ai.cli.options import (
 from supernova_ai.config import Loaded
 from supernova_ai.ledger import breakdown, export, reports, swept
 from supernova_ai.ledger.breakdown import By, Line, lines
+from supernova_ai.ledger.budgets import told
 from supernova_ai.ledger.forecast import forecast
+from supernova_ai.ledger.leases import others as others_at_work
 from supernova_ai.ledger.spans import Per, Span, latest
 from supernova_ai.money import to_usd
 from supernova_ai.ops import files, tables
@@ -87,16 +89,24 @@ def costs(
         span = Span(f"last {days} days", now - timedelta(days=days), now)
         since_ms = int(span.start.timestamp() * 1000)
 
-        def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt], list[StuckEnd]]:
+        def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt], list[Any], list[Any]]:
+            limits = loaded.config.limits
             standings = reports.standings(
-                database, loaded.config.limits, now=now.timestamp(), user=user, most=None if json else users
+                database, limits, now=now.timestamp(), user=user, most=None if json else users
             )
             latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request, user=user)
             by: By = "model" if user is None else "user"
             stuck = list(StuckEnd.select().execute(database))
-            return list(standings), lines(database, span, by, user=user), latest, stuck
+            others = others_at_work(database, told(limits), now_ms=store.now_ms())
+            return list(standings), lines(database, span, by, user=user), latest, stuck, list(others)
 
-        standings, totals, latest, stuck = store.read(read)
+        standings, totals, latest, stuck, others = store.read(read)
+    for process, names in others:
+        typer.echo(
+            f"warning: process {process.pid} on {process.host.split()[0]} keeps other budgets than this "
+            f"configuration: {', '.join(names)}. Each process keeps its own limits only; give all the same",
+            err=True,
+        )
     if request is not None and not latest and limit:
         raise typer.BadParameter(f"request {request!r} has no attempts in the last {days} days")
     if json:

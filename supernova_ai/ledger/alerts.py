@@ -84,13 +84,20 @@ class Watch:
 
 
 def record(database: Database, key: Key, *, spent: int, limit: int, now_ms: int) -> bool:
-    """Write an alert into the outbox; say whether it was not there yet. Amounts are nano-USD."""
+    """Write an alert into the outbox; say whether it is news. Amounts are nano-USD.
+
+    A threshold that was told is told again once it is reached under a higher limit; a spike is not.
+    """
     statement = (
         "INSERT INTO alert "
         "(budget, subject, period, threshold, spent_nano, limit_nano, at_ms, next_ms, state, tries) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'new', 0) ON CONFLICT DO NOTHING"
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'new', 0) "
+        "ON CONFLICT (budget, subject, period, threshold) DO UPDATE SET spent_nano = excluded.spent_nano, "
+        "limit_nano = excluded.limit_nano, at_ms = excluded.at_ms, next_ms = excluded.next_ms, "
+        "state = 'new', tries = 0, detail = NULL "
+        "WHERE alert.limit_nano < excluded.limit_nano AND alert.threshold <> ?"
     )
-    row = (*key, spent, limit, now_ms, now_ms)
+    row = (*key, spent, limit, now_ms, now_ms, SPIKE)
     return bool(run(database, statement, *row).rowcount)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from supernova_ai.config import Budget
-from supernova_ai.money import to_nano
+from supernova_ai.money import show, to_nano
 
 EACH = "*"
 """The user of a budget that every user has one of."""
@@ -16,13 +17,22 @@ EACH = "*"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The window of one budget that a hold must fit in. The limit is nano-USD."""
+    """The window of one budget that a hold must fit in. The limit is nano-USD.
+
+    ``scope`` tells windows of one name apart whose budgets were about something else. ``user`` is None where
+    the budget is about all of them together, and "" where it is about calls without a user.
+    """
 
     budget: str
     subject: str
     period: str
     limit: int
     resets_at: datetime
+    scope: str
+    time_zone: str
+    provider: str | None
+    user: str | None
+    task: str | None
 
 
 def shares(
@@ -39,9 +49,59 @@ def shares(
             continue
         if budget.user not in (None, EACH, user):
             continue
-        name, resets_at = period(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
-        subject = (user or "") if budget.user == EACH else ""
-        yield Share(budget.name, subject, name, to_nano(budget.limit), resets_at)
+        yield share(budget, now=now, user=user)
+
+
+def share(budget: Budget, *, now: float, user: str | None = None) -> Share:
+    """Return the budget's window at this time; where each user has one, that of this user."""
+    name, resets_at = period(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
+    subject = (user or "") if budget.user == EACH else ""
+    return Share(
+        budget.name,
+        subject,
+        name,
+        to_nano(budget.limit),
+        resets_at,
+        scope(budget),
+        budget.time_zone,
+        budget.provider,
+        subject if budget.user == EACH else budget.user,
+        budget.task,
+    )
+
+
+def scope(budget: Budget) -> str:
+    """Return what the budget is about as a text, empty where it is about everything in days of UTC.
+
+    >>> from decimal import Decimal
+    >>> scope(Budget(name="mine", limit=Decimal(1), per="day", user="ann", time_zone="Asia/Kolkata"))
+    '{"time_zone": "Asia/Kolkata", "user": "ann"}'
+    """
+    about = {"provider": budget.provider, "task": budget.task, "user": budget.user}
+    if budget.time_zone != "UTC":
+        about["time_zone"] = budget.time_zone
+    named = {name: value for name, value in about.items() if value is not None}
+    return json.dumps(named, sort_keys=True) if named else ""
+
+
+def told(budgets: Iterable[Budget]) -> str:
+    """Return what the budgets are as JSON by name, for other processes to compare with theirs.
+
+    >>> from decimal import Decimal
+    >>> told([Budget(name="daily", limit=Decimal("2.5"), per="day", provider="openai")])
+    '{"daily": "$2.50 per day {\\"provider\\": \\"openai\\"}"}'
+    """
+    each = {
+        budget.name: f"{show(to_nano(budget.limit))} per {budget.per} {scope(budget)}".strip()
+        for budget in budgets
+    }
+    return json.dumps(each, sort_keys=True)
+
+
+def differences(budgets: str, others: str) -> list[str]:
+    """Return the names of the budgets that differ in two texts of ``told``."""
+    mine, theirs = json.loads(budgets), json.loads(others)
+    return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
 
 def period(per: str, at: datetime) -> tuple[str, datetime]:
@@ -67,10 +127,16 @@ def ends(name: str, time_zone: str) -> datetime:
     >>> ends("2026-W53", "Europe/Paris").isoformat()
     '2027-01-04T00:00:00+01:00'
     """
+    return span(name, time_zone)[1]
+
+
+def span(name: str, time_zone: str) -> tuple[datetime, datetime]:
+    """Return the instants the period of this name begins and ends, in the zone of its budget."""
     if "W" in name:
         per, start = "week", datetime.strptime(f"{name}-1", "%G-W%V-%u")
     elif name.count("-") == 1:
         per, start = "month", datetime.strptime(name, "%Y-%m")
     else:
         per, start = "day", datetime.strptime(name, "%Y-%m-%d")
-    return period(per, start.replace(tzinfo=ZoneInfo(time_zone)))[1]
+    begins = start.replace(tzinfo=ZoneInfo(time_zone))
+    return begins, period(per, begins)[1]

@@ -30,6 +30,7 @@ from supernova_ai.store.tables import (
     Latency,
     Link,
     Meta,
+    Opening,
     Pattern,
     Payer,
     Process,
@@ -43,6 +44,7 @@ from supernova_ai.store.tables import (
 COPIED: tuple[type[Table], ...] = (
     Attempt,
     Window,
+    Opening,
     Usage,
     Payer,
     Daily,

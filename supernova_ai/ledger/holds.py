@@ -21,8 +21,9 @@ from typing import NamedTuple
 from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import failures, rollups
+from supernova_ai.ledger import failures, openings, rollups
 from supernova_ai.ledger.budgets import Share
+from supernova_ai.ledger.openings import Scope, Spending
 from supernova_ai.money import to_usd
 from supernova_ai.store.bulk import run
 from supernova_ai.types import CostBasis, Failure, Outcome, Usage
@@ -53,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An open hold: the attempt, the amount in nano-USD, and the windows that carry it."""
+    """An open hold: the attempt, the amount in nano-USD, and the windows that carried it at first."""
 
     attempt: str
     amount: int
@@ -88,16 +89,20 @@ class Spent(NamedTuple):
     amount: int
 
 
-def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
+def place(database: Database, entry: Entry, shares: Iterable[Share], *, now_ms: int | None = None) -> Hold:
     """Reserve the entry's amount in every share, or in none.
+
+    Args:
+        now_ms: Unix milliseconds, read inside the operation; the entry's start unless given.
 
     Raises:
         BudgetExceeded: a window cannot bear it; what was reserved in others is given back.
     """
     windows: list[int] = []
+    now_ms = entry.started_ms if now_ms is None else now_ms
     try:
         for share in shares:
-            windows.append(_reserve(database, share, entry.held_nano))
+            windows.append(_reserve(database, share, entry.held_nano, now_ms))
     except BudgetExceeded:
         _move(database, windows, {"held": -entry.held_nano})
         raise
@@ -111,39 +116,34 @@ def place(database: Database, entry: Entry, shares: Iterable[Share]) -> Hold:
 _NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
 
 
-def _reserve(database: Database, share: Share, amount: int) -> int:
+def _reserve(database: Database, share: Share, amount: int, now_ms: int) -> int:
     """Add the amount to the window's held if it fits, in one statement; return the window's id."""
-    key = (share.budget, share.subject, share.period)
     reserve = (
         "UPDATE budget_window SET held_nano = held_nano + ? "
-        "WHERE budget = ? AND subject = ? AND period = ? AND settled_nano + held_nano + lost_nano + ? <= ? "
-        "RETURNING id"
+        "WHERE budget = ? AND subject = ? AND period = ? AND scope = ? "
+        "AND settled_nano + held_nano + lost_nano + ? <= ? RETURNING id"
     )
-    arguments = (amount, *key, amount, share.limit)
+    arguments = (amount, *_key(share), amount, share.limit)
     found = run(database, reserve, *arguments).fetchone()
     if found is None:
-        # Not tried where there is one: at each refusal PostgreSQL would use up an id for nothing.
-        run(
-            database,
-            "INSERT INTO budget_window (budget, subject, period, settled_nano, held_nano, lost_nano) "
-            "SELECT ?, ?, ?, 0, 0, 0 WHERE NOT EXISTS "
-            "(SELECT 1 FROM budget_window WHERE budget = ? AND subject = ? AND period = ?)",
-            *key,
-            *key,
-        )
+        openings.open_window(database, share, now_ms=now_ms)
         found = run(database, reserve, *arguments).fetchone()
     if found is None:
         raise _refusal(database, share, amount)
     return int(found[0])
 
 
+def _key(share: Share) -> tuple[str, str, str, str]:
+    return share.budget, share.subject, share.period, share.scope
+
+
 def used(database: Database, share: Share) -> int:
     """Return what is settled, held and lost in the share's window, in nano-USD."""
-    return sum(_standing(database, share))
+    return sum(standing(database, share))
 
 
 def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
-    settled, held, lost = _standing(database, share)
+    settled, held, lost = standing(database, share)
     return BudgetExceeded(
         budget=share.budget,
         spent=to_usd(settled + lost),
@@ -154,16 +154,18 @@ def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
     )
 
 
-def _standing(database: Database, share: Share) -> tuple[int, int, int]:
+def standing(database: Database, share: Share) -> tuple[int, int, int]:
+    """Return what is settled, held and lost in the share's window, or would be if it were made now."""
     found = run(
         database,
         "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
-        "WHERE budget = ? AND subject = ? AND period = ?",
-        share.budget,
-        share.subject,
-        share.period,
+        "WHERE budget = ? AND subject = ? AND period = ? AND scope = ?",
+        *_key(share),
     ).fetchone()
-    return tuple(found) if found else (0, 0, 0)
+    if found:
+        return tuple(found)
+    spent = Spending.of(database, Scope.of(share))
+    return spent.settled, spent.held, spent.lost
 
 
 def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
@@ -171,7 +173,8 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
 
     Args:
         was: the state it must still be in; "lost" lets through what is learnt late, "settled" and "released"
-            a correction. The hold's amount is what its windows count for it.
+            a correction. The hold's amount is what its windows count for it; which these are, the row says:
+            a window that was opened later may be among them.
 
     Returns:
         How the hold's windows stand now, or None if it was not in that state any more and nothing changed.
@@ -184,7 +187,7 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
         "reasoning_tokens = ?, ended_ms = ?, late = late | ?, response_id = COALESCE(?, response_id), "
         "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), "
         "fingerprint = COALESCE(?, fingerprint), error_class = ? "
-        f"WHERE id = ? AND state = ? RETURNING {rollups.COLUMNS}",
+        f"WHERE id = ? AND state = ? RETURNING windows, {rollups.COLUMNS}",
         end.state,
         end.cost,
         end.basis,
@@ -207,13 +210,14 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
         return None
     if before is not None:
         rollups.add(database, before, times=-1)
-    ended = rollups.Ended(*found)
+    windows, *values = found
+    ended = rollups.Ended(*values)
     rollups.add(database, ended)
     if end.failure:
         failures.note(database, end.failure, provider=ended.provider, model=ended.model, at_ms=end.ended_ms)
     change: Counter[Outcome] = Counter({was: -hold.amount})
     change[end.state] += end.cost  # a correction is of one state: what it was and what it is add up
-    return _move(database, hold.windows, change)
+    return _move(database, json.loads(windows), change)
 
 
 def _ended(database: Database, attempt: str) -> rollups.Ended | None:

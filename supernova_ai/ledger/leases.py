@@ -10,12 +10,13 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from peewee import Database
 
 from supernova_ai.ledger import holds, owed
+from supernova_ai.ledger.budgets import differences
 from supernova_ai.ledger.owed import Look
 from supernova_ai.log import get_logger
 from supernova_ai.store import Store, erased
@@ -56,7 +57,9 @@ class Lease:
         self._pid: int | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
+        self._warned: set[tuple[str, str]] = set()
         self.id = ""
+        self.budgets = "{}"  # of this process, as ``budgets.told`` writes them
 
     def keep(self) -> None:
         """Register this process before its first write; afterwards, and until a fork, this does nothing."""
@@ -96,12 +99,32 @@ class Lease:
         self._store.now.follow(database)
         erased.expire(database, now_ms=self._store.now_ms())
         until = self._now_ms() + int(TERM_S * 1000)
-        Process.insert(id=self.id, host=_host(), pid=os.getpid(), lease_ms=until).on_conflict(
-            conflict_target=[Process.id], update={Process.lease_ms: until}
+        row = {"id": self.id, "host": _host(), "pid": os.getpid(), "lease_ms": until, "budgets": self.budgets}
+        Process.insert(row).on_conflict(
+            conflict_target=[Process.id], preserve=[Process.lease_ms, Process.budgets]
         ).execute(database)
+        for other, names in others(database, self.budgets, now_ms=self._now_ms()):
+            if (self.id != other.id) and (other.id, other.budgets) not in self._warned:
+                self._warned.add((other.id, other.budgets))
+                log.warning(
+                    "ledger.budgets.differ",
+                    budgets=names,
+                    this_process=os.getpid(),
+                    other_process=other.pid,
+                    other_host=other.host.split()[0],
+                    then="each keeps its own limits only: give both the same configuration",
+                )
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def others(database: Database, budgets: str, *, now_ms: int) -> Iterator[tuple[Process, list[str]]]:
+    """Yield each process at work whose budgets are not these, and the names of those that differ."""
+    keeping = (Process.lease_ms >= now_ms) & (Process.budgets != "{}")
+    for process in list(Process.select().where(keeping).execute(database)):
+        if names := differences(budgets, process.budgets):
+            yield process, names
 
 
 def sweep(database: Database, now_ms: int, look: Look) -> int:

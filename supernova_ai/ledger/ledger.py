@@ -14,7 +14,7 @@ from supernova_ai.config import Budget, Config, data_folder, read_environ
 from supernova_ai.errors import StoreError, UserErased
 from supernova_ai.ledger import holds, leases, owed
 from supernova_ai.ledger.alerts import Key, Watch
-from supernova_ai.ledger.budgets import Share, shares
+from supernova_ai.ledger.budgets import Share, shares, told
 from supernova_ai.ledger.holds import End, Entry, Hold, Spent
 from supernova_ai.ledger.owed import Ending, OwedEnds
 from supernova_ai.log import get_logger
@@ -50,10 +50,10 @@ class Ledger:
     ) -> None:
         self._store = store
         self._clock = clock or store.now
-        self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
         self._owed = OwedEnds(_beside(store))
         self._pending: dict[Future[bool], Ending] = {}
         self._lease = leases.Lease(store, self._clock, self.look, renewed=self._write_owed)
+        self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
 
     def serve(
         self,
@@ -64,6 +64,7 @@ class Ledger:
     ) -> None:
         """Keep these limits from now on; arguments as for the constructor."""
         self._budgets = tuple(budgets)
+        self._lease.budgets = told(self._budgets)
         limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._watch = Watch(limits, thresholds, on_alert)
 
@@ -102,7 +103,8 @@ class Ledger:
             )
         # What costs nothing bears on no budget, be it full or overrun.
         bearing = self._shares(entry.provider, entry.user_id, entry.task) if entry.held_nano else ()
-        return holds.place(database, replace(entry, process=self._lease.id), bearing)
+        mine = replace(entry, process=self._lease.id)
+        return holds.place(database, mine, bearing, now_ms=self.now_ms())
 
     def room(self, database: Database, *, provider: str, user: str | None, task: str) -> int:
         """Return what every budget that bears on such an attempt can still bear, in nano-USD."""

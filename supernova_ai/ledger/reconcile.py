@@ -15,7 +15,7 @@ from typing import cast
 from peewee import Database, Expression
 
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.ledger import holds
+from supernova_ai.ledger import holds, openings
 from supernova_ai.ledger.billing import MOST_COST, Bill
 from supernova_ai.ledger.holds import End, Hold
 from supernova_ai.ledger.matching import Candidate, match
@@ -177,6 +177,7 @@ def _correct(database: Database, row: Attempt, correction: Correction, look: Loo
         response=correction.response,
     )
     before = _told(row)
+    openings.adopt(database, row.id)
     hold = Hold(row.id, row.cost, tuple(json.loads(row.windows)))
     windows = holds.end(database, hold, end, was=cast(Outcome, row.state))
     after = _row(database, row.id)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from peewee import Database, fn
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import EACH, period
-from supernova_ai.money import to_nano
+from supernova_ai.ledger import holds
+from supernova_ai.ledger.budgets import EACH, share
 from supernova_ai.store.tables import Attempt, Window
 from supernova_ai.types import PROBE
 
@@ -78,25 +77,16 @@ def standings(
     for budget in budgets:
         if user is not None and budget.user not in (None, EACH, user):
             continue
-        name, resets_at = period(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
-        query = Window.select(Window, fn.COUNT(Window.id).over().alias("subjects")).where(
-            (Window.budget == budget.name) & (Window.period == name)
-        )
-        if user is not None and budget.user == EACH:
-            query = query.where(Window.subject == user)
-        rows = list(query.order_by(used.desc(), Window.subject).limit(most).execute(database))
+        of = share(budget, now=now, user=user)
+        here = (Window.budget == of.budget) & (Window.period == of.period) & (Window.scope == of.scope)
+        if user is not None:
+            here &= Window.subject == of.subject
+        subjects = fn.COUNT(Window.id).over()
+        query = Window.select(Window.subject, Window.settled, Window.held, Window.lost, subjects).where(here)
+        rows = list(query.order_by(used.desc(), Window.subject).limit(most).tuples().execute(database))
         if not rows and budget.name != PROBE:
-            subject = user if user is not None and budget.user == EACH else ""
-            rows = [Window(subject=subject, settled=0, held=0, lost=0)]
-        for row in rows:
-            yield Standing(
-                budget.name,
-                row.subject,
-                name,
-                to_nano(budget.limit),
-                row.settled,
-                row.held,
-                row.lost,
-                resets_at,
-                getattr(row, "subjects", 1),
-            )
+            # No window is open yet. That of each user would be the window of nobody in particular.
+            nobodys = budget.user == EACH and user is None
+            rows = [(of.subject, *((0, 0, 0) if nobodys else holds.standing(database, of)), 1)]
+        for subject, settled, held, lost, count in rows:
+            yield Standing(of.budget, subject, of.period, of.limit, settled, held, lost, of.resets_at, count)

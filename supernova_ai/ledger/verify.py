@@ -22,11 +22,12 @@ from peewee import Database
 from supernova_ai.config import Budget
 from supernova_ai.ledger import archive, archive_files, rollups, soundness
 from supernova_ai.ledger.archive_files import Manifest
+from supernova_ai.ledger.openings import Scope
 from supernova_ai.ledger.soundness import Finding, Row
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import Attempt, Process, StuckEnd, Window
+from supernova_ai.store.tables import Attempt, Opening, Process, StuckEnd, Window
 
 SHOWN = 100
 """How many findings of one kind a report names; it counts them all."""
@@ -45,8 +46,8 @@ class Report:
 
     ``checked`` counts attempts, archived attempts, archives, windows and rollups. ``problems`` are what
     should not be; ``flags`` are what happened and should be known: overruns, late settlements, windows above
-    their limit as it is now, holds that no process answers for, left-over files. ``counts`` has the number of
-    each kind of both, of which the first hundred are named.
+    their limit as it is now, openings above their attempts, holds that no process answers for, left-over
+    files. ``counts`` has the number of each kind of both, of which the first hundred are named.
     """
 
     checked: Mapping[str, int]
@@ -100,6 +101,14 @@ class _Verification:
         self._checked: Counter[str] = Counter()
         self._windows: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._unknown: dict[str, set[int]] = {period: set() for period in rollups.HOURS}
+        self._openings: defaultdict[str | None, list[tuple[int, Scope]]] = defaultdict(list)
+        self._opened: dict[int, int] = {}
+        for row in Opening.select().execute(database):
+            scope = Scope(row.provider, row.user, row.task, row.start_ms, row.end_ms)
+            self._openings[row.user].append((row.window, scope))
+            self._opened[row.window] = row.settled
+            self._windows[row.window][0] += row.settled
+        self._uncarried: Counter[int] = Counter()
         self._processes = {row.id for row in Process.select().execute(database)}
 
     def report(self) -> Report:
@@ -185,9 +194,17 @@ class _Verification:
                 for window in _ids(row["windows"]):
                     self._windows[window][_STATES.index(row["state"])] += amount
             if row["state"] != "held":
+                self._count_uncarried(row)
                 for table, key, amounts in rollups.contributions(rollups.Ended(*_counted(row))):
                     sums[table, key].update(amounts)
         return dict(sums)
+
+    def _count_uncarried(self, row: Row) -> None:
+        """Add up, for each opening, what the attempts of its scope cost that do not carry its window."""
+        for user in {None, row["user_id"] or ""}:
+            for window, scope in self._openings.get(user, ()):
+                if scope.holds(row) and window not in _ids(row["windows"]):
+                    self._uncarried[window] += row["cost_nano"]
 
     def _compare_rollups(self, day: int, expected: Sums) -> None:
         """Compare the rollups of the day and of its hours, but for those with unreadable attempts."""
@@ -222,12 +239,16 @@ class _Verification:
 
     def _compare_windows(self) -> None:
         for page in bulk.pages(self._database, Window):
-            for id_, budget, subject, period, *found in page:
+            for id_, budget, subject, period, *found, _ in page:
                 self._checked["windows"] += 1
                 what = f"window {id_}: {' '.join(filter(None, (budget, subject, period)))}"
                 expected = self._windows.pop(id_, [0, 0, 0])
                 if found != expected:
                     self._problems.add([Finding("window", what, _stands(expected), _stands(found))])
+                opened = self._opened.get(id_, 0)
+                if opened > self._uncarried[id_]:
+                    most = f"at most {show(self._uncarried[id_])}, the attempts that do not carry it"
+                    self._flags.add([Finding("opening", what, most, f"opened with {show(opened)}")])
                 limit = self._limits.get(budget)
                 if limit is not None and sum(found) > limit:
                     self._flags.add(

@@ -6,7 +6,7 @@ beside this file; a test compares the two.
 
 from __future__ import annotations
 
-from peewee import AutoField, BigIntegerField, BlobField, CompositeKey, IntegerField, Model, TextField
+from peewee import SQL, AutoField, BigIntegerField, BlobField, CompositeKey, IntegerField, Model, TextField
 
 
 class Table(Model):
@@ -57,6 +57,7 @@ class Process(Table):
     host = TextField()
     pid = IntegerField()
     lease_ms = BigIntegerField()
+    budgets = TextField(default="{}", constraints=[SQL("DEFAULT '{}'")])  # JSON: what it keeps, by name
 
 
 class Attempt(Table):
@@ -96,6 +97,9 @@ class Attempt(Table):
     max_tokens = IntegerField(null=True)  # what the answer was bounded to
     fingerprint = TextField(null=True)  # the failure_pattern it belongs to
 
+    class Meta:
+        indexes = ((("user", "started_ms"), False),)
+
 
 class Window(Table):
     """One period of one budget, for one subject: what is settled, held and lost in it."""
@@ -107,10 +111,27 @@ class Window(Table):
     settled = BigIntegerField(default=0, column_name="settled_nano")
     held = BigIntegerField(default=0, column_name="held_nano")
     lost = BigIntegerField(default=0, column_name="lost_nano")
+    scope = TextField(default="", constraints=[SQL("DEFAULT ''")])  # what its budget is about
 
     class Meta:
         table_name = "budget_window"
-        indexes = ((("budget", "subject", "period"), True),)
+        indexes = ((("budget", "subject", "period", "scope"), True),)
+
+
+class Opening(Table):
+    """With what a window opened: what ended attempts had cost that do not carry it. No scope is NULL."""
+
+    window = IntegerField(primary_key=True, column_name="window_id")
+    provider = TextField(null=True)
+    user = TextField(null=True, column_name="user_id")  # "" is calls without a user
+    task = TextField(null=True)
+    start_ms = BigIntegerField()
+    end_ms = BigIntegerField()
+    opened_ms = BigIntegerField()
+    settled = BigIntegerField(column_name="settled_nano")
+
+    class Meta:
+        table_name = "window_opening"
 
 
 class Usage(Table):
@@ -354,4 +375,5 @@ TABLES: tuple[type[Table], ...] = (
     StuckEnd,
     Answer,
     Erased,
+    Opening,
 )

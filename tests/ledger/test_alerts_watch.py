@@ -277,3 +277,21 @@ def test_acknowledged_alerts_are_put_aside(open_watched: Open, take: Take, store
     assert store.read(outbox) == []
     everything = store.read(lambda database: outbox(database, acknowledged=True))
     assert [row.id for row in everything] == [first, *others]
+
+
+def test_a_raised_limit_is_told_again(open_watched: Open, take: Take, store: Store) -> None:
+    """A threshold is told once more when it is reached under a higher limit; under a lower one it is not."""
+    first = open_watched(DAILY)
+    settle(first, take(first, "0.9"), "0.9")
+    assert [row[3] for row in told(store)] == [50, 80]
+    assert store.write(acknowledge).result() == 2
+    raised = open_watched(DAILY.model_copy(update={"limit": Decimal(2)}))
+    settle(raised, take(raised, "0.05"), "0.05")
+    assert told(store) == []
+    settle(raised, take(raised, "0.1"), "0.1")
+    assert [(row.threshold, row.limit, row.state) for row in store.read(outbox)] == [
+        (50, to_nano("2"), "new")
+    ]
+    lowered = open_watched(DAILY.model_copy(update={"limit": Decimal("1.5")}))
+    settle(lowered, take(lowered, "0.1"), "0.1")
+    assert [(row.threshold, row.limit) for row in store.read(outbox)] == [(50, to_nano("2"))]

@@ -16,6 +16,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, leases
+from supernova_ai.ledger.budgets import told
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Process, Window
@@ -282,3 +283,22 @@ def test_a_renewal_looks_at_the_servers_clock_again(where: str, take: Take) -> N
         (process,) = processes(store)
         assert abs(process.lease_ms / 1000 - leases.TERM_S - time.time()) < 60
         ledger.close()
+
+
+def test_processes_with_other_budgets_are_told(
+    store: Store, open_ledger: OpenLedger, take: Take, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever comes second says which budgets differ from whose, once; those who agree are not told."""
+    budget = Budget(name="daily", limit=Decimal(1), per="day")
+    first, same = open_ledger(budget), open_ledger(budget)
+    take(first, "0.1")
+    take(same, "0.1")
+    assert "ledger.budgets.differ" not in caplog.text
+    other = open_ledger(budget.model_copy(update={"limit": Decimal(2)}))
+    take(other, "0.1")
+    warned = [record.getMessage() for record in caplog.records if "budgets.differ" in record.getMessage()]
+    assert len(warned) == 2  # of either of the two before it
+    assert "daily" in warned[0]
+    assert str(os.getpid()) in warned[0]
+    (found, *_) = store.read(lambda d: list(leases.others(d, told([budget]), now_ms=first.now_ms())))
+    assert found[1] == ["daily"]

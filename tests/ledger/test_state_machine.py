@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -64,18 +64,24 @@ class Taken:
 
     hold: Hold
     keys: list[Key]
+    provider: str
+    user: str | None
+    task: str
+    at: float
     state: Outcome = "held"
+    cost: int = 0  # as far as it is settled or lost
 
 
-def keys(provider: str, user: str | None, task: str, now: float) -> Iterator[Key]:
+_PERIODS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+
+
+def keys(budgets: Iterable[Budget], provider: str, user: str | None, task: str, now: float) -> Iterator[Key]:
     """Say which windows bear on an attempt, for these budgets, by other means than the ledger's."""
     at = datetime.fromtimestamp(now, UTC)
-    yield "all-day", "", f"{at:%Y-%m-%d}"
-    if provider == "openai":
-        yield "openai-week", "", f"{at:%G-W%V}"
-    yield "each-user-month", user or "", f"{at:%Y-%m}"
-    if (user, task) == ("ann", "summary"):
-        yield "ann-summaries", "", f"{at:%Y-%m-%d}"
+    for budget in budgets:
+        about = (budget.provider or provider, budget.task or task)
+        if about == (provider, task) and budget.user in (None, "*", user):
+            yield budget.name, (user or "") if budget.user == "*" else "", f"{at:{_PERIODS[budget.per]}}"
 
 
 def used(windows: dict[Key, Column]) -> dict[Key, Column]:
@@ -93,11 +99,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now = START
         self.store = Store(where)
         self.ledgers: list[Ledger] = []
-        self.limits = {budget.name: budget.limit for budget in BUDGETS}
-        self.highest = self.limits.copy()
-        self.open_ledger()
+        self.budgets = {budget.name: budget for budget in BUDGETS}
         self.model: defaultdict[Key, Column] = defaultdict(Column)
         self.all: list[Taken] = []
+        self.open_ledger()
 
     def teardown(self) -> None:
         for ledger in self.ledgers:
@@ -106,7 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def open_ledger(self) -> None:
         """Begin as a process with the present limits does; those before it live on."""
-        budgets = [b.model_copy(update={"limit": self.limits[b.name]}) for b in BUDGETS]
+        budgets = list(self.budgets.values())
         self.ledger = Ledger(self.store, budgets, thresholds=[50], clock=lambda: self.now)
         self.ledgers.append(self.ledger)
 
@@ -119,8 +124,10 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def take(self, cents: int, provider: str, user: str | None, task: str) -> Any:
         amount = to_nano(Decimal(cents) / 100)
-        bearing = list(keys(provider, user, task, self.now)) if amount else []
-        full = [key for key in bearing if self.model[key].used + amount > to_nano(self.limits[key[0]])]
+        bearing = list(keys(self.budgets.values(), provider, user, task, self.now)) if amount else []
+        new = {key: self.opening(key) for key in bearing if key not in self.model}
+        columns = self.model | {key: self.sum(carried) for key, carried in new.items()}
+        full = [key for key in bearing if columns[key].used + amount > to_nano(self.budgets[key[0]].limit)]
         wanted = entry(
             f"attempt-{len(self.all)}-{self.now}-{cents}",
             amount,
@@ -131,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         placing = self.ledger.write(lambda database: self.ledger.place(database, wanted))
         if full:
-            first = self.model[full[0]]
+            first = columns[full[0]]
             with pytest.raises(BudgetExceeded) as caught:
                 placing.result()
             refusal = caught.value
@@ -140,11 +147,32 @@ class LedgerMachine(RuleBasedStateMachine):
             assert refusal.held == to_usd(first.held)
             return multiple()
         hold = placing.result()
+        self.model.update({key: columns[key] for key in new})
+        for key, carried in new.items():
+            for each in carried:
+                each.keys.append(key)
         for key in bearing:
             self.model[key].held += amount
-        taken = Taken(hold, bearing)
+        taken = Taken(hold, bearing, provider, user, task, self.now)
         self.all.append(taken)
         return taken
+
+    def opening(self, key: Key) -> list[Taken]:
+        """Return what a window that is new begins with: the holds of its scope and period."""
+        budgets = [self.budgets[key[0]]]
+        return [
+            taken
+            for taken in self.all
+            if taken.hold.amount and key in keys(budgets, taken.provider, taken.user, taken.task, taken.at)
+        ]
+
+    def sum(self, carried: Iterable[Taken]) -> Column:
+        column = Column()
+        for taken in carried:
+            column.settled += taken.cost if taken.state == "settled" else 0
+            column.held += taken.hold.amount if taken.state == "held" else 0
+            column.lost += taken.cost if taken.state == "lost" else 0
+        return column
 
     def end(self, taken: Taken, end: End) -> None:
         late = taken.state == "lost" and end.state != "lost"
@@ -162,7 +190,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 column.lost -= taken.hold.amount
             column.settled += cost if state == "settled" else 0
             column.lost += cost if state == "lost" else 0
-        taken.state = state
+        taken.state, taken.cost = state, cost
 
     @rule(
         taken=takens, share=st.fractions(0, 1), took=st.integers(0, 9999), error=st.sampled_from([None, "E"])
@@ -183,12 +211,31 @@ class LedgerMachine(RuleBasedStateMachine):
     def set_the_clock(self, hours: float) -> None:
         self.now += hours * 3600
 
+    @rule(choice=st.randoms(use_true_random=False), factor=st.sampled_from(["0.1", "0.5", "2"]))
+    def change_a_limit(self, choice: Any, factor: str) -> None:
+        budget = choice.choice(sorted(self.budgets.values(), key=lambda budget: budget.name))
+        limit = budget.limit * Decimal(factor)
+        self.budgets[budget.name] = budget.model_copy(update={"limit": limit})
+        self.open_ledger()
+
     @rule(
-        name=st.sampled_from([budget.name for budget in BUDGETS]), factor=st.sampled_from(["0.1", "0.5", "2"])
+        choice=st.randoms(use_true_random=False),
+        change=st.sampled_from(
+            [{}, {"per": "week"}, {"provider": None}, {"user": None}, {"user": "ann"}, {"task": "summary"}]
+        ),
     )
-    def edit_a_budget(self, name: str, factor: str) -> None:
-        self.limits[name] *= Decimal(factor)
-        self.highest[name] = max(self.highest[name], self.limits[name])
+    def rename_a_budget(self, choice: Any, change: dict[str, Any]) -> None:
+        """Give it another name, and maybe another period or scope: its windows are new."""
+        budget = choice.choice(sorted(self.budgets.values(), key=lambda budget: budget.name))
+        del self.budgets[budget.name]
+        name = f"budget-{len(self.ledgers)}"
+        self.budgets[name] = budget.model_copy(update={"name": name, **change})
+        self.open_ledger()
+
+    @rule()
+    def add_a_budget(self) -> None:
+        name = f"budget-{len(self.ledgers)}"
+        self.budgets[name] = Budget(name=name, limit=Decimal(15), per="week", user="*")
         self.open_ledger()
 
     @precondition(lambda self: any(taken.state == "held" for taken in self.all))
@@ -229,9 +276,8 @@ class LedgerMachine(RuleBasedStateMachine):
             (row.budget, row.subject, row.period): Column(row.settled, row.held, row.lost) for row in rows
         }
         assert used(found) == used(self.model)
-        for (budget, *_), column in found.items():
+        for column in found.values():
             assert min(column.settled, column.held, column.lost) >= 0
-            assert column.used <= to_nano(self.highest[budget])
 
 
 @pytest.mark.parametrize(
