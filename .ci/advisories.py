@@ -46,11 +46,13 @@ def judge(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 def main() -> int:
     """Run the check; return the exit status."""
-    done = subprocess.run(_AUDIT, capture_output=True, text=True, check=False)  # noqa: S603 - words of ours
+    reason = ""
     try:
+        done = subprocess.run(_AUDIT, capture_output=True, text=True, check=False)  # noqa: S603 - words of ours
+        reason = done.stderr.strip()[-500:]
         findings, unchecked = judge(report := json.loads(done.stdout))
-    except ValueError:
-        print(f"NOT CHECKED: no advisory list could be had.\n{done.stderr.strip()[-500:]}")  # noqa: T201
+    except (OSError, ValueError) as error:  # pip-audit could not be run, or had nothing to say
+        print(f"NOT CHECKED: no advisory list could be had: {reason or error}")  # noqa: T201
         return 0
     for finding in findings:
         print(finding)  # noqa: T201
