@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from supernova_ai.errors import MasterKeyError
-from supernova_ai.secret import Secret
+from supernova_ai.secret import HIDDEN, Secret, redact
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -22,6 +23,9 @@ ADVICE = (
     "give the master key another way: a systemd credential named supernova-master, SUPERNOVA_MASTER_KEY_FILE "
     "(a file of yours with mode 0600), or API_KEY_ENCRYPTION_KEY; `openssl rand -hex 32` makes one"
 )
+
+_KEY_SHAPED = re.compile(r"[0-9A-Fa-f]{32,}|[0-9A-Za-z+/_\-]{40,}=?")
+"""A master key, or most of one: what an entry holds is no ``Secret`` yet when a backend fails to read it."""
 
 _UNSAFE = ("keyrings.alt", "keyring.backends.null", "keyring.backends.fail")
 
@@ -89,10 +93,12 @@ class Keychain:
             raise MasterKeyError(
                 f"the keyring did not answer within {self._timeout:g} s. {self._advice}"
             ) from error
-        except Exception as error:  # each backend has errors of its own
-            raise MasterKeyError(
-                f"the keyring could not be used ({type(error).__name__}: {error}). {self._advice}"
-            ) from error
+        except Exception as error:  # each backend has errors of its own, and some quote what they were given
+            words = f"{type(error).__name__}: {error}"
+            told = _KEY_SHAPED.sub(HIDDEN, redact(words))
+            failure = MasterKeyError(f"the keyring could not be used ({told}). {self._advice}")
+            failure.__cause__ = error if told == words else None
+        raise failure  # outside the handler, or it would lead to the backend's error all the same
 
 
 def _members(backend: KeyringBackend) -> Iterator[KeyringBackend]:

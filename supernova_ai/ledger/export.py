@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -20,7 +21,9 @@ from supernova_ai.store.tables import Attempt
 Format = Literal["csv", "json"]
 Row = Mapping[str, Any]
 
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+_FORMULA = re.compile(r"""(\A|[;\t\v\f\r\n])(?=[^\S\t\v\f\r\n]*["']*[=+\-@＝＋－＠])|\A(?=[\t\v\f\r\n])""")
+"""Where a spreadsheet may see a formula begin: it may split at other characters than the comma, and trim."""
+
 _ASIDE = {"windows", "held", "cost", "started_ms", "ended_ms"}  # inner ids, and what is shown otherwise
 
 ATTEMPT_COLUMNS = (
@@ -72,7 +75,8 @@ def line(line: Line) -> Row:
 def write(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Format) -> int:
     """Write the rows, whose names are the columns, and return how many there were.
 
-    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front; JSON is exact.
+    In CSV whatever a spreadsheet would take for a formula gets an apostrophe in front, at the start of a text
+    and behind a semicolon, a tab or a line end in it; JSON is exact.
 
     Args:
         file: opened with ``newline=""``.
@@ -95,7 +99,7 @@ def write(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Forma
 def _cell(value: Any) -> Any:
     if isinstance(value, Mapping):
         value = " ".join(f"{name}={number}" for name, number in value.items())
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def _attempt(row: bulk.Row) -> Row:

@@ -9,17 +9,28 @@ from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
 
-from supernova_ai.secret import redact
+from supernova_ai.secret import HIDDEN, redact
 
 # Named headers only, so that no key, cookie or fact about the machine is kept by oversight.
 _REQUEST_HEADERS = {"content-type", "anthropic-version"}
 _RESPONSE_HEADERS = {"content-type", "retry-after"}
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{256,}={0,2}")
+_SECRET = re.compile(
+    r"(x[-_]?)?(api|access|auth|account|subscription|private|secret|session|client)?[-_]?"
+    r"(key|token|secret|sig|signature|password|passwd|pwd|credentials?|authorization|auth|jwt|cookie)"
+    r"|(refresh|id|csrf|bearer|security)[-_]?token|x-(amz|goog)-(signature|credential|security-token)|bearer",
+    re.IGNORECASE,
+)
+"""What a parameter or field with a secret in it is called, as a whole."""
+_FIELD = re.compile(rb'("([\w\-]{1,40})\\*"\s*:\s*\\*")((?:[^"\\]|\\[^"])++)')
+"""A text in JSON, and in JSON that is a text in it, as the arguments of a tool are."""
+_KEY_LIKE = re.compile(rb"(?=\S*\d)\S{12,}")  # a "token" may be a word of an answer, a "key" a name
+
 _MATCH = ("method", "scheme", "host", "port", "path", "query", "body")
 
 
@@ -80,7 +91,6 @@ class Cassette:
         player = vcr.VCR(
             record_mode=vcr.mode.ALL if self.recording else vcr.mode.NONE,
             match_on=_MATCH,
-            filter_query_parameters=["key"],
             before_record_request=_clean_request,
             before_record_response=_clean_response,
         )
@@ -112,10 +122,19 @@ def _clean_request(request: Any) -> Any:
     # The port of a loopback server changes with every run.
     parts = urlsplit(request.uri)
     if is_loopback(parts.hostname or ""):
-        request.uri = parts._replace(netloc="loopback").geturl()
+        parts = parts._replace(netloc="loopback")
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query=_without_secrets(parts.query))
+    request.uri = redact(parts.geturl())
+    form = "x-www-form-urlencoded" in str(request.headers.get("content-type", ""))
     request.headers = _only(request.headers, _REQUEST_HEADERS)
-    request.body = _redacted(_without_bytes(request.body))
+    request.body = _redacted(_without_bytes(request.body), form=form)
     return request
+
+
+def _without_secrets(query: str) -> str:
+    """Leave out the parameters that are called like a secret."""
+    kept = [pair for pair in query.split("&") if not _SECRET.fullmatch(unquote(pair.partition("=")[0]))]
+    return "&".join(kept)
 
 
 def _clean_response(response: dict[str, Any]) -> dict[str, Any]:
@@ -160,8 +179,22 @@ def _without_bytes(body: Any) -> Any:
     return _BASE64.sub(lambda run: b"sha256:" + sha256(run[0]).hexdigest().encode(), body)
 
 
-def _redacted(body: Any) -> Any:
+def _redacted(body: Any, *, form: bool = False) -> Any:
     # Providers repeat the key they refuse.
+    if isinstance(body, str):
+        return _redacted(body.encode(errors="surrogateescape"), form=form)
     if not isinstance(body, bytes):
         return body
+    if form:
+        body = _without_secrets(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+    body = _FIELD.sub(_without_value, body)
     return redact(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+
+def _without_value(field: re.Match[bytes]) -> bytes:
+    """Return a JSON field, without its value where it is called like a secret."""
+    before, name, value = field.groups()
+    ambiguous = name.lower() in (b"token", b"key")
+    if _SECRET.fullmatch(name.decode()) and (not ambiguous or _KEY_LIKE.fullmatch(value)):
+        return bytes(before + HIDDEN.encode())
+    return field[0]

@@ -5,6 +5,7 @@ import json
 import pickle
 import sqlite3
 import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def test_canary_shows_nowhere(store: Store, path: Path, tmp_path: Path) -> None:
     files = [file.read_bytes() for file in tmp_path.iterdir() if file.is_file()]
     assert path.with_name(path.name + "-wal").exists()
     assert opened.reveal() == CANARY
-    for secret in (CANARY, CANARY[3:], CANARY[::-1], raw.hex(), repr(raw)):
+    forms = (CANARY.upper(), CANARY.encode().hex(), b64encode(CANARY.encode()).decode())
+    for secret in (CANARY, CANARY[3:], CANARY[::-1], *forms, raw.hex(), repr(raw)):
         assert not any(secret in text for text in texts)
         assert not any(secret.encode() in content for content in files)
     assert not any(raw in content for content in files)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import threading
+import traceback
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,29 @@ def test_failing_keyring_is_named(store: Store, error: Exception) -> None:
     ) as caught:
         resolve(store, environ={}, backend=Answering(answer))
     assert caught.value.__cause__ is error
+
+
+class Quoting(Answering):
+    """Fails to keep what it is given, and says so in an error that has it."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise ValueError(f"cannot keep {password!r}, {b64encode(password.encode()).decode()}", password)
+
+
+def test_a_backends_error_shows_no_master(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a master it was given nor one it holds is in the message, or in an error behind it."""
+    monkeypatch.setattr(os, "urandom", lambda size: bytes(range(100, 100 + size)))
+    master = bytes(range(100, 132)).hex()
+
+    def answer() -> str:
+        raise ValueError(f"{master} has no checksum")
+
+    for backend in (Quoting(lambda: None), Answering(answer)):
+        with pytest.raises(MasterKeyError, match=r"ValueError: .*\[redacted\]") as caught:
+            resolve(store, environ={}, backend=backend, create=True)
+        shown = "".join(traceback.TracebackException.from_exception(caught.value).format())
+        for form in (master, master[:20], b64encode(master.encode()).decode()[:40]):
+            assert form not in shown
 
 
 def test_keyring_that_forgets_is_noticed(store: Store) -> None:

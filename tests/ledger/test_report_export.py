@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -97,12 +98,20 @@ def test_json_round_trips(store: Store, spend: Spend) -> None:
     assert json.loads(text(export.ATTEMPT_COLUMNS, rows, "json")) == rows
 
 
-@pytest.mark.parametrize("text_", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])
-def test_csv_holds_no_formula(text_: str) -> None:
-    """A text that a spreadsheet would run gets an apostrophe in front; quotes and line ends are kept."""
-    rows = [{"user": text_, "note": 'a "b",\nc', "tokens": -1}]
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠")
+@pytest.mark.parametrize(
+    "before", ["", " ", "\u00a0", '"', "ann;", "ann; ", ";", *"\t\r\n\v\f", "ann\t", "ann\n ", ' \t"', ";;;"]
+)
+def test_csv_holds_no_formula(before: str, sign: str) -> None:
+    """Wherever a spreadsheet may split or trim a text, an apostrophe stands before what it would run."""
+    told = f"{before}{sign}SUM(A1)"
+    rows = [{"user": told, "note": 'a "b",\nc; d - e', "tokens": -1}]
     (found,) = csv.DictReader(io.StringIO(text(("user", "note", "tokens"), rows, "csv"), newline=""))
-    assert found == {"user": f"'{text_}", "note": 'a "b",\nc', "tokens": "-1"}
+    cell = found.pop("user")
+    assert found == {"note": 'a "b",\nc; d - e', "tokens": "-1"}
+    assert cell.replace("'", "") == told
+    for part in [cell, *re.split(r"[;\t\v\f\r\n]", cell)]:
+        assert not part.lstrip(' \u00a0"').startswith(sign)
 
 
 def test_nothing_is_a_header_or_an_empty_list() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -216,6 +218,81 @@ def test_an_answer_that_cannot_be_decoded_is_not_recorded(path: Path) -> None:
     ):
         fetch("httpx", url)
     assert not path.exists()
+
+
+FOREIGN = {
+    "openai": "sk-proj-Zb3kT9wQx7LmN2pR",
+    "amazon": "AKIAIOSFODNN7EXAMPLE",
+    "slack": "xoxb-1234567890-abcdefghij",
+    "github": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "google": "AIzaSyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe",
+    "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmN",
+    "shapeless": "Hq7Zp2Vn9Xc4",
+}
+NAMES = (
+    "key",
+    "api_key",
+    "apiKey",
+    "X-API-Key",
+    "token",
+    "access_token",
+    "sig",
+    "signature",
+    "client_secret",
+    "password",
+)
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
+def test_foreign_keys_are_scrubbed(path: Path, foreign: str) -> None:
+    """No parameter and no field of a form or of JSON that is called like a secret is on the tape."""
+    fields = dict.fromkeys(NAMES, foreign)
+    echo = json.dumps(
+        {
+            "error": {
+                **fields,
+                "arguments": json.dumps(fields),
+                "message": "none",
+                "code": "invalid_api_key",
+            },
+            "logprobs": [{"token": " a"}, {"token": "diversification"}],
+        }
+    )
+
+    def send(cassette: Cassette) -> None:
+        url = cassette.serve(
+            lambda: StubProvider(Raw(401, "application/json", echo, {"set-cookie": f"a={foreign}"}))
+        )
+        headers = {"cookie": f"session={foreign}", "authorization": f"Bearer {foreign}"}
+        httpx.post(url + CHAT, params=fields | {"n": "1"}, json=fields | {"max_tokens": 8}, headers=headers)
+        httpx.post(url + CHAT, data=fields | {"n": "2"}, headers=headers)
+
+    with Cassette(path, recording=True) as cassette:
+        send(cassette)
+    tape = path.read_text()
+    assert foreign not in tape
+    for kept in ("n=1", "n=2", "max_tokens", "none", "invalid_api_key", "diversification"):
+        assert kept in tape
+    with Cassette(path, recording=False) as cassette:
+        send(cassette)
+        cassette.check()
+
+
+@pytest.mark.parametrize("form", ["hex", "reversed", "base64", "upper", "cut"])
+def test_keys_are_scrubbed_in_every_form(path: Path, form: str) -> None:
+    """What a provider repeats of a living key in another form is not on the tape either."""
+    secret = Secret("Qm7x-not-shaped-like-a-key")
+    text = secret.reveal()
+    echo = {
+        "hex": text.encode().hex(),
+        "reversed": text[::-1],
+        "base64": b64encode(text.encode()).decode(),
+        "upper": text.upper(),
+        "cut": text[3:-3],
+    }[form]
+    with Cassette(path, recording=True) as cassette:
+        answered(cassette, Failure(401, f"wrong: {echo}"), {})
+    assert "wrong: [redacted]" in path.read_text()
 
 
 def test_only_needed_headers_are_kept(path: Path) -> None:
