@@ -204,7 +204,8 @@ def _written(text: str) -> list[tuple[str, int]]:
 
 def _normal(text: str) -> str:
     """Return the text, at the same length, in small letters and with one of the two alphabets of base64."""
-    return text.replace("İ", "i").lower().replace("-", "+").replace("_", "/")
+    small = text.replace("İ", "i").lower().replace("ς", "σ")  # no letter depends on its neighbours
+    return small.replace("-", "+").replace("_", "/")
 
 
 def _decoded(text: str) -> tuple[str, Callable[[int], int]]:

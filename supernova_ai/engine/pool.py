@@ -1,8 +1,16 @@
-"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and read within reason."""
+"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and read within reason.
+
+A client that is given to LiteLLM also puts the key on the request, as that leaves: LiteLLM, and whoever
+listens to it, has only a stand-in.
+"""
 
 from __future__ import annotations
 
+import re
+import uuid
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -10,6 +18,23 @@ import httpx
 
 from supernova_ai.engine.lite import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler
 from supernova_ai.inflate import Inflater
+from supernova_ai.secret import Secret, redact
+
+_OAUTH = "sk-ant-oat01-"  # LiteLLM sends these of Anthropic's keys in another header
+_STAND_IN = re.compile(rb"(?:sk-ant-oat01-)?stand-in-[0-9a-f]{32}")
+_ERROR = re.compile(rb'"error"\s*:\s*[{"]')
+"""An error inside an answer that began well. In the text of an answer its quotes would be escaped."""
+
+_keys: weakref.WeakValueDictionary[bytes, Secret] = weakref.WeakValueDictionary()
+
+
+def stand_in(key: Secret) -> str:
+    """Return what to give LiteLLM in the key's place; a ``Pool`` sends the key while the ``Secret`` lives."""
+    prefix = _OAUTH if key.reveal().startswith(_OAUTH[:10]) else ""
+    name = f"{prefix}stand-in-{uuid.uuid4().hex}"
+    _keys[name.encode()] = key
+    return name
+
 
 _MOST_BYTES = 32 * 2**20
 """The longest answer that is read, decompressed: a provider gone mad must not fill the memory."""
@@ -44,6 +69,8 @@ async def _cap(response: httpx.Response) -> None:
     encoding = response.headers.pop("content-encoding", "identity").strip().lower()
     enough = None if response.is_success else _MOST_SAID_BYTES
     response.stream = _Capped(response.stream, encoding, most_line, enough)
+    if not response.is_success:
+        await _hide_keys(response)
 
 
 def _guarded(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,12 +118,67 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
 
         super().__init__(event_hooks={"request": [bound]})
 
+    def create_client(self, *args: Any, **kwargs: Any) -> httpx.AsyncClient:
+        """Return LiteLLM's client, with every way out of it putting the keys on."""
+        client: httpx.AsyncClient = super().create_client(*args, **kwargs)
+        client._transport = _Keyed(client._transport)
+        client._mounts = {to: way and _Keyed(way) for to, way in client._mounts.items()}
+        return client
+
     async def single_connection_post_request(self, *_: Any, **__: Any) -> Any:
         """Raise the error that LiteLLM is handling when it calls this to send again."""
         raise
 
     def __del__(self) -> None:
         """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
+
+
+class _Keyed(httpx.AsyncBaseTransport):
+    """Sends a copy of each request with the keys for their stand-ins, so that no error leads to a key."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._transport.handle_async_request(_with_keys(request))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _with_keys(request: httpx.Request) -> httpx.Request:
+    try:
+        body: dict[str, Any] = {"content": request.content}
+    except httpx.RequestNotRead:
+        body = {"stream": request.stream}
+    return httpx.Request(
+        request.method,
+        _filled(str(request.url).encode()).decode(),
+        headers=[(name, _filled(value)) for name, value in request.headers.raw],
+        extensions=request.extensions,
+        **body,
+    )
+
+
+def _filled(value: bytes) -> bytes:
+    def key(found: re.Match[bytes]) -> bytes:
+        secret = _keys.get(found[0])
+        return secret.reveal().encode() if secret else found[0]
+
+    return _STAND_IN.sub(key, value)
+
+
+async def _hide_keys(refusal: httpx.Response) -> None:
+    """Take out of an answer the key that it repeats: LiteLLM shows its words to all who listen."""
+    body = b""
+    with suppress(httpx.HTTPError, httpx.StreamError):  # its status says enough
+        body = await refusal.aread()
+    refusal._content = _without_keys(body)
+    refusal.headers = httpx.Headers([(name, redact(value)) for name, value in refusal.headers.items()])
+
+
+def _without_keys(words: bytes) -> bytes:
+    return redact(words.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 class _Capped(httpx.AsyncByteStream):
@@ -126,7 +208,7 @@ class _Capped(httpx.AsyncByteStream):
                     raise httpx.ReadError(
                         f"a line of the answer is longer than {self._most_line // 2**20} MiB"
                     )
-                yield piece
+                yield _without_keys(piece) if _ERROR.search(piece) else piece
                 if self._enough is not None and received >= self._enough:
                     return
 

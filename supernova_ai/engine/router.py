@@ -16,7 +16,7 @@ from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.lite import AsyncOpenAI, keep_quiet, litellm
 from supernova_ai.engine.parts import with_parts
-from supernova_ai.engine.pool import Pool
+from supernova_ai.engine.pool import Pool, stand_in
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.errors import SupernovaError
 from supernova_ai.log import get_logger
@@ -103,7 +103,11 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         call = self._calls[request_kwargs["metadata"][_CALL]]
         offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
         last = model == [call.request.tier, *call.below][-1]
-        return await self._strategy.choose(call, offered, last=last)
+        chosen = await self._strategy.choose(call, offered, last=last)
+        params, key = chosen["litellm_params"], call.flights[-1].key
+        if key is not None and _kind(params["model"]) in _TAKES_OURS:
+            params["api_key"] = stand_in(key)
+        return chosen
 
     async def _async_get_healthy_deployments(
         self, *args: Any, **kwargs: Any
@@ -115,7 +119,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
     def _get_async_openai_model_client(self, deployment: dict[str, Any], **_: Any) -> Any:
         """Return the client LiteLLM is to use for the attempt; None lets it use its own."""
         params = deployment["litellm_params"]
-        kind = params["model"].partition("/")[0]
+        kind = _kind(params["model"])
         if kind not in _TAKES_OURS:
             return None
         # A pool for each provider: what hangs at one takes no connection from another.
@@ -179,6 +183,11 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         if isinstance(error, SupernovaError) or not healthy_deployments or faults.is_callers(error):
             raise error
         return True
+
+
+def _kind(model: str) -> str:
+    """Return the provider as LiteLLM names it."""
+    return model.partition("/")[0]
 
 
 async def _try(tell: Callable[[], None]) -> None:

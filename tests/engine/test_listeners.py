@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import httpx
 import litellm
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
+from pydantic import BaseModel
 
-from supernova_ai import Supernova
+from supernova_ai import Supernova, SupernovaError
 from supernova_ai.engine.lite import LISTENERS
-from supernova_ai.testing import Failure, StubProvider
+from supernova_ai.testing import Failure, Raw, Step, StubProvider
+from tests import desk
 from tests.waiting import until
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
+
+
+PATIENT = {"retries": 0, "breaker": {"failures": 1000, "cooldown": 0.001}}
 
 
 class Listener(CustomLogger):  # type: ignore[misc]  # untyped base
@@ -78,6 +86,93 @@ async def test_listeners_are_told(streaming: bool, open_nova: Open, stub_provide
     await until(lambda: listener.answered and listener.failed)
     assert (listener.answered, listener.failed) == (["redacted-by-litellm"], ["InternalServerError"])
     assert listener.metadata["desk"] == "7"
+
+
+class Spy(CustomLogger):  # type: ignore[misc]  # untyped base
+    """Keeps all that LiteLLM tells a listener, by whatever hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, Any]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        method = super().__getattribute__(name)
+        if not name.startswith(("log_", "async_log_")):
+            return method
+
+        def hear(*args: Any, **kwargs: Any) -> Any:
+            self.heard.append((name, (args, kwargs)))
+            return method(*args, **kwargs)
+
+        return hear
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> Any:
+        self.heard.append(("async_pre_call_deployment_hook", kwargs))
+
+
+def texts(value: Any, seen: set[int]) -> Iterator[str]:
+    """Every text in what a listener was told, and in what that leads to: errors, their causes, requests."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, str | bytes):
+        yield value if isinstance(value, str) else value.decode(errors="replace")
+    elif isinstance(value, Mapping):
+        for pair in list(value.items()):
+            yield from texts(pair, seen)
+    elif isinstance(value, list | tuple | set | httpx.Headers):
+        for each in list(value):
+            yield from texts(each, seen)
+    elif isinstance(value, BaseException | httpx.Request | httpx.Response | BaseModel):
+        yield f"{value!r} {value}"
+        yield from texts(getattr(value, "__dict__", {}), seen)
+        if isinstance(value, BaseException):
+            yield from texts((value.args, value.__cause__, value.__context__), seen)
+    elif isinstance(value, int | float | None):
+        return
+    else:
+        yield f"{value!r} {getattr(value, '__dict__', '')}"
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "huggingface", "gemini", "mistral"])
+async def test_listeners_get_no_key(
+    provider: str, streaming: bool, open_nova: Open, stub_provider: Stub
+) -> None:
+    """Neither in arguments, headers nor errors, though a provider that refuses the key repeats it."""
+    spy = Spy()
+    litellm.callbacks.append(spy)
+    key = desk.key_of(provider)
+    echoes: list[Step] = [
+        Failure(status, f"The key {key}, {b64encode(key.encode()).decode()}, is no good.", {"x-key": key})
+        for status in (401, 400, 500)
+    ]
+    if provider == "openai":
+        error = json.dumps({"error": {"message": f"The key {key} is no good.", "code": 500}})
+        kind, body = ("text/event-stream", f"data: {error}\n\n") if streaming else ("application/json", error)
+        echoes.append(Raw(200, kind, body))
+    stub = stub_provider("Diversify.", script=echoes)
+    some = {
+        "url": stub.url if provider in ("anthropic", "gemini") else f"{stub.url}/v1",
+        "models": {"standard": "some-model"},
+        "prices": {"some-model": {"input": "1", "output": "1"}},
+        "keys": ["primary"],
+    }
+    nova = open_nova({provider: some if provider in ("gemini", "mistral") else stub.url}, routing=PATIENT)
+    for _ in echoes:
+        with pytest.raises(SupernovaError) as failed:
+            await nova.chat("What now?", streaming=streaming)
+        assert key not in str(failed.value)
+    if provider != "gemini":  # whose answers the stub does not speak
+        await nova.chat("What now?", streaming=streaming)
+        await until(lambda: any("success" in name for name, _ in spy.heard))
+        await until(lambda: sum(name == "async_log_failure_event" for name, _ in spy.heard) >= len(echoes))
+    assert len(spy.heard) >= len(echoes)
+    assert key in repr([(request.path, request.headers) for request in stub.requests])
+    for name, told in spy.heard:
+        for text in texts(told, set()):
+            assert key not in text, (name, text[:2000])
+            assert b64encode(key.encode()).decode()[4:-4] not in text, (name, text[:2000])
 
 
 async def test_without_listeners_no_log_is_made(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,6 +98,11 @@ def test_no_secret_is_kept(key: str, before: str, after: str) -> None:
     secret = Secret(key)
     for said in (f"{before}{key}{after}", f"{before} {'  '.join(key.split(' '))} {after}"):
         assert key not in fingerprint("openai", "AuthenticationFailed", 401, said).message
+    encoded, reversed_ = b64encode(key.encode()).decode(), key[::-1]
+    for form, kept in ((encoded, encoded[4:-4]), (reversed_, reversed_), (key[2:-2], key[2:-2])):
+        assert (
+            kept not in fingerprint("openai", "AuthenticationFailed", 401, f"{before} {form} {after}").message
+        )
     del secret
 
 
