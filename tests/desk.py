@@ -36,6 +36,12 @@ def key_of(provider: str, slot: str = "primary") -> str:
     return _KEYS.get(provider, "{}").format(f"{provider}{slot}0123456789")
 
 
+def deployment(nova: Supernova, provider: str, slot: str | None = "primary") -> str:
+    """Return the id of a provider's deployment in the tier standard; the client must be open."""
+    found = [d for d in nova._engine._deployments.values() if (d.provider, d.tier) == (provider, "standard")]
+    return next(d.id for d in found if d.slot == slot)
+
+
 def tasks_of(nova: Supernova) -> set[str]:
     """Return the names of the coroutines that run on the client's loop."""
     loop = nova._engine._background._loop

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from supernova_ai.inflate import Inflater, inflate
 
-COMPRESS: Any = st.sampled_from([gzip.compress, zlib.compress])
+COMPRESS: Any = st.sampled_from((gzip.compress, zlib.compress))
 
 
 @given(text=st.binary(max_size=300_000), compress=COMPRESS, step=st.integers(min_value=1, max_value=5000))

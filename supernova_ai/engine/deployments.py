@@ -12,7 +12,7 @@ from supernova_ai.engine import pricing
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.pricing import Price
 from supernova_ai.errors import ConfigError
-from supernova_ai.health import deployment_id
+from supernova_ai.health import Place
 from supernova_ai.types import TIERS, Kind, Request, Tier
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
@@ -27,8 +27,9 @@ NO_KEY = "no-key"
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model at one provider with one key slot; ``slot`` is None where the provider takes no key.
+    """One model at one provider and address with one key slot.
 
+    ``slot`` is None where the provider takes no key, ``address`` where it is asked at its usual one.
     ``shares`` is whether its provider's slots take turns, ``rank`` its place in the configured order,
     ``takes`` what may be attached, and ``hides_thoughts`` whether it charges for tokens that no stream shows.
     """
@@ -45,6 +46,12 @@ class Deployment:
     rank: int
     takes: frozenset[Kind] = frozenset()
     hides_thoughts: bool = False
+    address: str | None = None
+
+    @property
+    def place(self) -> Place:
+        """What makes it itself; ``id`` is the id of this."""
+        return Place(self.tier, self.provider, self.model, self.slot, self.address)
 
     @property
     def name(self) -> str:
@@ -84,7 +91,7 @@ def _each(config: Config) -> Iterator[Deployment]:
                 continue
             for place, slot in enumerate(settings.keys or (None,)):
                 yield Deployment(
-                    id=deployment_id(tier, provider, slot),
+                    id=Place(tier, provider, model, slot, settings.api_base).id,
                     tier=tier,
                     provider=provider,
                     model=model,
@@ -96,6 +103,7 @@ def _each(config: Config) -> Iterator[Deployment]:
                     rank=10 * rank + place,
                     takes=pricing.takes(provider, model),
                     hides_thoughts=pricing.hides_thoughts(provider, model),
+                    address=settings.api_base,
                 )
 
 
@@ -109,7 +117,7 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
                 api_base=api_base(config, d.provider) or _API_BASE.get(d.provider),
                 drop_params=True,
             ),
-            "model_info": {"id": d.id},
+            "model_info": {"id": d.id, "provider": d.provider},
         }
         for d in deployments.values()
     ]

@@ -19,6 +19,7 @@ def entry_of(
     held: int,
     max_tokens: int,
     now_ms: int,
+    address: str | None = None,
 ) -> Entry:
     """Return the row; ``versions`` are of the configuration and the price map, ``held`` is nano-USD."""
     return Entry(
@@ -39,4 +40,5 @@ def entry_of(
         config_version=versions[0],
         price_version=versions[1],
         max_tokens=max_tokens,
+        address=address,
     )

@@ -99,8 +99,8 @@ class Latency(Priority):
 
 
 def _group(deployment: Deployment) -> str:
-    """Return what a provider's deployments of a tier have in common: their ids without the slot."""
-    return deployment.id.rpartition("/")[0]
+    """Return what a provider's deployments of a tier have in common."""
+    return deployment.place._replace(slot="*").id
 
 
 def _rank(slots: Slots) -> int:

@@ -165,6 +165,7 @@ class Reservations:
             provider=deployment.provider,
             model=deployment.model,
             slot=deployment.slot,
+            address=deployment.address,
             held=amount,
             max_tokens=max_tokens,
             now_ms=self._ledger.now_ms(),

@@ -123,7 +123,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         if kind not in _TAKES_OURS:
             return None
         # A pool for each provider: what hangs at one takes no connection from another.
-        provider = deployment["model_info"]["id"].split("/")[1]
+        provider = deployment["model_info"]["provider"]
         if provider not in self._pools:
             self._pools[provider] = Pool(lambda: self._connect[provider])
         pool = self._pools[provider]

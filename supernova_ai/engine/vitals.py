@@ -11,7 +11,7 @@ from supernova_ai.engine.breaker import Breaker, Circuit
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.probe import Ask, FindKey, Prober
 from supernova_ai.engine.samples import Book
-from supernova_ai.health import Sample, State
+from supernova_ai.health import Place, Sample, State
 from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.types import Probe
@@ -39,7 +39,7 @@ class Vitals:
     ) -> None:
         self._ledger = ledger
         self._share = share
-        self._models: dict[str, str] = {}
+        self._places: dict[str, Place] = {}
         self.book = Book()
         self.breaker = Breaker(config.routing.breaker, self._changed)
         self.prober = Prober(self.breaker, self.book, find_key, ask, self._probed)
@@ -47,7 +47,8 @@ class Vitals:
 
     def serve(self, config: Config, deployments: Mapping[str, Deployment]) -> None:
         """Look after these deployments from now on."""
-        self._models = {deployment.id: deployment.model for deployment in deployments.values()}
+        # Those of before stay: calls under way still end at them.
+        self._places |= {deployment.id: deployment.place for deployment in deployments.values()}
         self.breaker.settings = config.routing.breaker
         self.prober.serve(config, deployments.values())
         if self._probing is None:
@@ -62,7 +63,7 @@ class Vitals:
         for state in states:
             left = (state.until_ms or 0) - self._ledger.now_ms()
             if state.state == "open" and left > 0:
-                self.breaker.restore(state.deployment, state.error, left / 1000)
+                self.breaker.restore(state.place.id, state.error, left / 1000)
 
     def _changed(self, deployment: str, circuit: Circuit) -> None:
         """Let the store and other machines know of a circuit that opened, half-opened or closed."""
@@ -70,9 +71,7 @@ class Vitals:
         self._share(deployment, circuit)
         now_ms = self._ledger.now_ms()
         state = State(
-            deployment=deployment,
-            provider=deployment.split("/")[1],
-            model=self._models.get(deployment, ""),
+            place=self._places[deployment],
             state=circuit.state,
             since_ms=now_ms,
             until_ms=now_ms + round(circuit.left_s * 1000) if circuit.left_s else None,
@@ -86,11 +85,6 @@ class Vitals:
         now_ms = self._ledger.now_ms()
         self._ledger.write(
             lambda database: health.record_probe(
-                database,
-                deployment.id,
-                provider=deployment.provider,
-                model=deployment.model,
-                now_ms=now_ms,
-                result=found.result,
+                database, deployment.place, now_ms=now_ms, result=found.result
             )
         )

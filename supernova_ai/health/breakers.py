@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from peewee import Database
 
+from supernova_ai.health.outcomes import Place
 from supernova_ai.store.tables import Health
 
 BreakerState = Literal["closed", "open", "half-open"]
@@ -19,9 +20,7 @@ class State:
     ``failures`` in a row led there, the last with the class ``error``.
     """
 
-    deployment: str
-    provider: str
-    model: str
+    place: Place
     state: BreakerState
     since_ms: int
     until_ms: int | None = None
@@ -29,27 +28,35 @@ class State:
     error: str | None = None
 
 
+_CIRCUIT = ("state", "since_ms", "until_ms", "failures", "error")
+
+
 def record(database: Database, state: State) -> None:
     """Keep the breaker's state; what was known of its probes stays."""
-    _keep(database, asdict(state), changes=asdict(state))
+    circuit = {name: getattr(state, name) for name in _CIRCUIT}
+    _keep(database, state.place, circuit, changes=circuit)
 
 
 def states(database: Database) -> list[State]:
     """Return the state of every breaker that was recorded."""
-    columns = [getattr(Health, field.name) for field in fields(State)]
-    return [State(*row) for row in Health.select(*columns).tuples().execute(database)]
+    return [
+        State(place_of(row), *(getattr(row, name) for name in _CIRCUIT))
+        for row in Health.select().execute(database)
+    ]
 
 
-def record_probe(
-    database: Database, deployment: str, *, provider: str, model: str, now_ms: int, result: str
-) -> None:
+def place_of(row: Health) -> Place:
+    """Return which deployment a row is about."""
+    return Place(*(getattr(row, name) for name in Place._fields))
+
+
+def record_probe(database: Database, place: Place, *, now_ms: int, result: str) -> None:
     """Keep how a probe went: ``result`` is "ok" or an error class. The breaker stays as it is."""
-    known = {"deployment": deployment, "provider": provider, "model": model}
     said = {"probed_ms": now_ms, "probe": result}
     unbroken = {"state": "closed", "since_ms": now_ms, "failures": 0}
-    _keep(database, known | unbroken | said, changes=known | said)
+    _keep(database, place, unbroken | said, changes=said)
 
 
-def _keep(database: Database, row: dict[str, object], *, changes: dict[str, object]) -> None:
-    insert = Health.insert(**row)
+def _keep(database: Database, place: Place, row: dict[str, object], *, changes: dict[str, object]) -> None:
+    insert = Health.insert(deployment=place.id, **place._asdict(), **row)
     insert.on_conflict(conflict_target=[Health.deployment], update=changes).execute(database)

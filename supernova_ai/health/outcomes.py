@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from supernova_ai.errors import ProviderError, RequestRejected, VaultError
 
@@ -10,13 +11,27 @@ NO_KEY = "no-key"
 """Stands for the slot where a provider takes no key."""
 
 
-def deployment_id(tier: str, provider: str, slot: str | None) -> str:
-    """Return the id of a deployment, as the engine knows it.
+class Place(NamedTuple):
+    """What makes a deployment itself: with another model, address or key slot it is another one.
 
-    >>> deployment_id("standard", "ollama", None)
-    'standard/ollama/no-key'
+    ``slot`` is None where the provider takes no key, ``address`` where it is asked at its usual one.
     """
-    return "/".join([tier, provider, slot or NO_KEY])
+
+    tier: str
+    provider: str
+    model: str
+    slot: str | None = None
+    address: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The name under which everything learnt of the deployment is kept. Never take it apart again.
+
+        >>> Place("standard", "openai", "gpt-4o", "primary", "https://eu.example/v1").id
+        'standard/openai/gpt-4o/primary@https://eu.example/v1'
+        """
+        name = "/".join([self.tier, self.provider, self.model, self.slot or NO_KEY])
+        return name if self.address is None else f"{name}@{self.address}"
 
 
 def _names(kind: type[Exception]) -> Iterator[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from peewee import Database
 
-from supernova_ai.health.breakers import BreakerState
-from supernova_ai.health.outcomes import BLAMED, NO_KEY, deployment_id, is_answered, is_blamed
+from supernova_ai.health.breakers import BreakerState, place_of
+from supernova_ai.health.outcomes import BLAMED, Place, is_answered, is_blamed
 from supernova_ai.store import tables
 from supernova_ai.store.bulk import run
 
@@ -29,7 +29,7 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How one model at one provider with one key slot does. Times are Unix milliseconds.
+    """How one model at one provider and address with one key slot does. Times are Unix milliseconds.
 
     ``answered`` are the attempts with a whole answer, and the percentiles theirs. ``errors`` counts error
     classes; ``failed`` are the attempts whose class counts against the provider. The last success and failure
@@ -41,6 +41,7 @@ class Health:
     provider: str
     model: str
     slot: str | None
+    address: str | None
     attempts: int
     answered: int
     failed: int
@@ -71,32 +72,26 @@ class Sample(NamedTuple):
     ok: bool
 
 
-class _Place(NamedTuple):
-    tier: str
-    provider: str
-    model: str
-    slot: str | None
-
-    @property
-    def deployment(self) -> str:
-        return deployment_id(self.tier, self.provider, self.slot)
-
-
 class _Row(NamedTuple):
     tier: str
     provider: str
     model: str
     slot: str | None
+    address: str | None
     state: str
     error: str | None
     latency_ms: int | None
     first_token_ms: int | None
     ended_ms: int
 
+    @property
+    def place(self) -> Place:
+        return Place._make(self[:5])
+
 
 # Plain SQL: a busy hour has many rows. What the cache answered says nothing of the provider.
 _ENDED = """
-SELECT tier, provider, model, key_slot, state, error_class, latency_ms, first_token_ms, ended_ms
+SELECT tier, provider, model, key_slot, address, state, error_class, latency_ms, first_token_ms, ended_ms
 FROM attempt WHERE state <> 'held' AND COALESCE(cost_basis, '') <> 'cached' AND started_ms
 """
 
@@ -136,25 +131,25 @@ def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> lis
     """
     since_ms = now_ms - window_s * 1000
     known = {row.deployment: row for row in tables.Health.select().execute(database)}
-    tallies: defaultdict[tuple[Any, ...], _Tally] = defaultdict(_Tally)  # by what makes a place
+    tallies: defaultdict[Place, _Tally] = defaultdict(_Tally)
     for row in _rows(database, ">= ?", since_ms):
-        tallies[row[:4]].add(row)
-    asked = {_Place(*place).deployment for place in tallies}
-    tallies |= {_place(row): _Tally() for row in known.values() if row.deployment not in asked}
+        tallies[row.place].add(row)
+    for state in known.values():
+        tallies.setdefault(place_of(state), _Tally())  # known by its breaker or a probe alone
     for row in _rows(database, "< ? ORDER BY started_ms DESC LIMIT ?", since_ms, BEFORE):
-        if tally := tallies.get(row[:4]):
+        if tally := tallies.get(row.place):
             tally.look(row)
-    found = (_health(_Place(*place), tally, known, now_ms) for place, tally in tallies.items())
+    found = (_health(place, tally, known, now_ms) for place, tally in tallies.items())
     return sorted(found, key=_trouble)
 
 
 _WORST_FIRST: tuple[BreakerState, ...] = ("open", "half-open", "closed")
 
 
-def _trouble(health: Health) -> tuple[int, float, str, str]:
+def _trouble(health: Health) -> tuple[int, float, str]:
     """Return what sorts the deployments that need attention first."""
     rate = 1.0 if health.success_rate is None else health.success_rate
-    return _WORST_FIRST.index(health.state), rate, health.deployment, health.model
+    return _WORST_FIRST.index(health.state), rate, health.deployment
 
 
 def recent(database: Database, *, since_ms: int, limit: int) -> list[Sample]:
@@ -167,7 +162,7 @@ def recent(database: Database, *, since_ms: int, limit: int) -> list[Sample]:
     rows = _rows(database, f"{telling} ORDER BY started_ms DESC, id DESC LIMIT ?", since_ms, *BLAMED, limit)
     return [
         Sample(
-            deployment_id(row.tier, row.provider, row.slot),
+            row.place.id,
             row.latency_ms,
             row.first_token_ms,
             is_answered(row.state, row.error),
@@ -181,18 +176,11 @@ def _rows(database: Database, condition: str, *arguments: object) -> Iterator[_R
     return map(_Row._make, run(database, _ENDED + condition, *arguments))
 
 
-def _place(row: tables.Health) -> _Place:
-    """Return the place of a deployment that is known by its id."""
-    tier = row.deployment.partition("/")[0]
-    slot = row.deployment.removeprefix(f"{tier}/{row.provider}/")
-    return _Place(tier, row.provider, row.model, None if slot == NO_KEY else slot)
-
-
-def _health(place: _Place, tally: _Tally, states: Mapping[str, tables.Health], now_ms: int) -> Health:
-    known = states.get(place.deployment)
+def _health(place: Place, tally: _Tally, states: Mapping[str, tables.Health], now_ms: int) -> Health:
+    known = states.get(place.id)
     state, since_ms, until_ms = _circuit(known, tally.last_success_ms or 0, now_ms)
     return Health(
-        deployment=place.deployment,
+        deployment=place.id,
         **place._asdict(),
         attempts=tally.attempts,
         answered=len(tally.latencies),

@@ -50,6 +50,7 @@ class Entry:
     config_version: str
     price_version: str
     max_tokens: int | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

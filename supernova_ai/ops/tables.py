@@ -200,6 +200,11 @@ def prices(rows: Iterable[Mapping[str, Any]]) -> Sheet:
     return sheet
 
 
+def _model(row: Health) -> str:
+    """Return the model, and where it is asked if not at the provider's usual address."""
+    return row.model if row.address is None else f"{row.model}\n{row.address}"
+
+
 def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Sheet:
     """Show how each deployment does: its state, what failed last, and how long answers take."""
     sheet = Sheet(
@@ -211,7 +216,7 @@ def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Sheet:
         state, colour = _STATES[row.state]
         rate = row.success_rate
         sheet.add(
-            _cell(row.provider, row.model),
+            _cell(row.provider, _model(row)),
             _cell(row.slot or "-", row.tier),
             _cell(row.last_error or "-", _ago(row.last_failure_ms, now_ms)),
             _cell(state, _since(row, now_ms), style=colour),

@@ -96,6 +96,7 @@ class Attempt(Table):
     response = TextField(null=True, column_name="response_id")  # the provider's own id of its answer
     max_tokens = IntegerField(null=True)  # what the answer was bounded to
     fingerprint = TextField(null=True)  # the failure_pattern it belongs to
+    address = TextField(null=True)  # where the provider was asked, if not at its usual address
 
     class Meta:
         indexes = ((("user", "started_ms"), False),)
@@ -237,9 +238,12 @@ class Pattern(Table):
 class Health(Table):
     """What is known of a deployment beside its attempts: its breaker, and how the last probe went."""
 
-    deployment = TextField(primary_key=True)  # tier/provider/slot
+    deployment = TextField(primary_key=True)  # the id of the place that the next five columns say
+    tier = TextField()
     provider = TextField()
     model = TextField()
+    slot = TextField(null=True, column_name="key_slot")
+    address = TextField(null=True)
     state = TextField()  # closed | open | half-open
     since_ms = BigIntegerField()
     until_ms = BigIntegerField(null=True)

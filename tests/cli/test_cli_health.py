@@ -13,7 +13,7 @@ from peewee import Database
 from supernova_ai import config as configuration
 from supernova_ai.cli import health as command
 from supernova_ai.cli import options
-from supernova_ai.health import State, fingerprint, record
+from supernova_ai.health import Place, State, fingerprint, record
 from supernova_ai.ledger import End, holds
 from supernova_ai.store import Store
 from supernova_ai.testing import Failure, StubProvider
@@ -58,7 +58,7 @@ def opened(seconds: int) -> None:
     """Open the breaker of a deployment that was never asked."""
     now_ms = int(time.time() * 1000)
     state = State(
-        "premium/huggingface/primary", "huggingface", "meta-llama/llama-3.1-8b-instruct", "open",
+        Place("premium", "huggingface", "meta-llama/llama-3.1-8b-instruct", "primary"), "open",
         now_ms, now_ms + seconds * 1000, 3, "ProviderTimeout",
     )  # fmt: skip
     write(lambda database: record(database, state))
@@ -126,7 +126,7 @@ def test_json_is_exact(supernova: Supernova, attempt: Attempt) -> None:
     attempt()
     attempt("overloaded")
     (found,) = supernova("health", "--json").json
-    assert found["deployment"] == "standard/openai/primary"
+    assert found["deployment"] == "standard/openai/gpt/primary"
     assert (found["attempts"], found["answered"], found["success_rate"]) == (2, 1, 0.5)
     assert found["errors"] == {"ProviderUnavailable": 1}
     assert found["latency"] == {"p50": 1910, "p95": 1910, "p99": 1910}

@@ -186,9 +186,9 @@ async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open,
     for streaming in (False, True):
         with pytest.raises(Exception, match="openai failed"):
             await nova.chat("What now?", streaming=streaming)
-        nova._engine.vitals.breaker.half_open("standard/openai/primary")
+        nova._engine.vitals.breaker.half_open(desk.deployment(nova, "openai"))
     assert (await nova.chat("What now?")).content == "Diversify."
-    assert nova._engine._limits._under_way == {"standard/openai/primary": 0}
+    assert nova._engine._limits._under_way == {desk.deployment(nova, "openai"): 0}
 
 
 async def test_callers_who_leave_give_their_place_back(open_nova: Open, stub_provider: Stub) -> None:
@@ -206,17 +206,19 @@ async def test_callers_who_leave_give_their_place_back(open_nova: Open, stub_pro
 
 @pytest.fixture
 def server() -> Iterator[redis.Redis]:
-    """The Redis of SUPERNOVA_TEST_REDIS, else of this machine; what these tests left there is removed."""
+    """The Redis of SUPERNOVA_TEST_REDIS, else of this machine; what these tests leave there expires."""
     connection = redis.Redis.from_url(REDIS, socket_timeout=5)
     try:
         connection.ping()
     except redis.RedisError as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Redis: {error}")
-    forgotten = [f"deployment:standard/{name}/primary:cooldown" for name in ("mistral", "xai")]
-    connection.delete(*forgotten)
     yield connection
-    connection.delete(*forgotten)
     connection.close()
+
+
+def resting(nova: Supernova, provider: str) -> str:
+    """Return what LiteLLM keeps in Redis of a deployment that rests."""
+    return f"deployment:{desk.deployment(nova, provider)}:cooldown"
 
 
 def pair(open_nova: Open, bad: StubProvider, good: StubProvider, **settings: Any) -> list[Supernova]:
@@ -258,15 +260,16 @@ async def test_machines_share_what_is_open(open_nova: Open, stub_provider: Stub,
     async with second:
         await second.warm_up()  # before: what is in the store is read when a client opens
         assert (await first.chat("What now?")).provider == "xai"
-        await until(lambda: server.exists("deployment:standard/mistral/primary:cooldown"))
-        kept = server.get("deployment:standard/mistral/primary:cooldown")
+        told = resting(first, "mistral")
+        await until(lambda: server.exists(told))
+        kept = server.get(told)
         assert desk.key_of("mistral") not in str(kept)
         assert (await second.chat("What now?")).provider == "xai"
         assert len(bad.requests) == 1
         bad.reply = "Diversify."
-        first._engine.vitals.breaker.half_open("standard/mistral/primary")
+        first._engine.vitals.breaker.half_open(desk.deployment(first, "mistral"))
         assert (await first.chat("What now?")).provider == "mistral"
-        await until(lambda: not server.exists("deployment:standard/mistral/primary:cooldown"))
+        await until(lambda: not server.exists(told))
 
 
 @pytest.mark.xdist_group("redis")
@@ -278,7 +281,7 @@ async def test_all_open_elsewhere_says_so(open_nova: Open, stub_provider: Stub, 
         await second.warm_up()
         with pytest.raises(ProviderUnavailable):
             await first.chat("What now?")
-        both = [f"deployment:standard/{name}/primary:cooldown" for name in ("mistral", "xai")]
+        both = [resting(first, name) for name in ("mistral", "xai")]
         await until(lambda: server.exists(*both) == 2)
         with pytest.raises(NoProvider, match=r"breaker\.cooldown"):
             await second.chat("What now?")
@@ -300,7 +303,7 @@ async def test_dead_redis_stops_nobody(open_nova: Open, stub_provider: Stub) -> 
         with pytest.raises(RateLimited):
             await nova.chat("What now?")
         bad.reply = "Back."
-        nova._engine.vitals.breaker.half_open("standard/openai/primary")
+        nova._engine.vitals.breaker.half_open(desk.deployment(nova, "openai"))
         assert (await nova.chat("What now?")).provider == "openai"
         nova.close()
     assert (len(bad.requests), len(good.requests)) == (2, 3)

@@ -41,7 +41,7 @@ def request(text: str = "What now?", max_tokens: int = 4096) -> Request:
 
 
 def order(ranking: Priority, candidates: Iterable[Deployment], asked: Request | None = None) -> list[str]:
-    return [d.id.removeprefix("standard/") for d in ranking.rank(candidates, asked or request())]
+    return [f"{d.provider}/{d.slot}" for d in ranking.rank(candidates, asked or request())]
 
 
 def play(ranking: Priority, candidates: list[Deployment], times: int) -> list[str]:
@@ -50,7 +50,7 @@ def play(ranking: Priority, candidates: list[Deployment], times: int) -> list[st
     for _ in range(times):
         first = ranking.rank(candidates, request())[0]
         ranking.took(first)
-        taken.append(first.id.removeprefix("standard/"))
+        taken.append(f"{first.provider}/{first.slot}")
     return taken
 
 
@@ -115,7 +115,7 @@ def test_round_robin_counts_the_provider_and_not_the_slot() -> None:
     candidates = fleet(a=BOTH, b={})
     ranking = RoundRobin(Book())
     play(ranking, candidates, 1)
-    left = [d for d in candidates if d.id != "standard/a/primary"]
+    left = [d for d in candidates if d.id != "standard/a/m/primary"]
     assert play(ranking, left, 4) == ["b/primary", "a/backup"] * 2
 
 
@@ -138,8 +138,8 @@ def test_cost_expects_answers_as_long_as_they_were() -> None:
     book = Book()
     ranking = Cost(book)
     assert order(ranking, candidates) == ["wordy/primary", "terse/primary"]
-    book.add("standard/wordy/primary", 1, None, tokens=900)
-    book.add("standard/terse/primary", 1, None, tokens=100)
+    book.add("standard/wordy/m/primary", 1, None, tokens=900)
+    book.add("standard/terse/m/primary", 1, None, tokens=100)
     assert order(ranking, candidates) == ["terse/primary", "wordy/primary"]
 
 
@@ -164,20 +164,20 @@ def test_latency_ranks_by_what_was_learnt() -> None:
     book = Book()
     ranking = Latency(book)
     for _ in range(5):
-        book.add("standard/first/primary", 0.9, None)
-        book.add("standard/second/primary", 0.2, None)
+        book.add("standard/first/m/primary", 0.9, None)
+        book.add("standard/second/m/primary", 0.2, None)
     assert order(ranking, candidates) == ["second/primary", "first/primary"]
-    book.add("standard/second/primary", 9, None)
+    book.add("standard/second/m/primary", 9, None)
     assert order(ranking, candidates) == ["second/primary", "first/primary"]
     for _ in range(9):
-        book.add("standard/second/primary", 3, None)
+        book.add("standard/second/m/primary", 3, None)
     assert order(ranking, candidates) == ["first/primary", "second/primary"]
 
 
 def test_latency_first_asks_who_is_not_known() -> None:
     """One not heard of yet goes before those that are, so that each is measured."""
     book = Book()
-    book.add("standard/a/primary", 0.1, None)
+    book.add("standard/a/m/primary", 0.1, None)
     assert order(Latency(book), fleet(a={}, b={}))[0] == "b/primary"
 
 
@@ -190,15 +190,15 @@ def test_latency_notices_recovery() -> None:
     for seconds, name in ((9.0, "slower"), (5.0, "slow"), (0.1, "quick")):
         clock.now += 1
         for _ in range(3):
-            book.add(f"standard/{name}/primary", seconds, None)
+            book.add(f"standard/{name}/m/primary", seconds, None)
     assert play(ranking, candidates, 40) == ["quick/primary"] * 40  # all were heard of just now
     clock.now += 60
-    book.add("standard/quick/primary", 0.1, None)
+    book.add("standard/quick/m/primary", 0.1, None)
     assert play(ranking, candidates, 20) == ["quick/primary"] * 19 + ["slower/primary"]
-    book.add("standard/slower/primary", 0.01, None)
+    book.add("standard/slower/m/primary", 0.01, None)
     assert play(ranking, candidates, 20) == ["quick/primary"] * 19 + ["slow/primary"]
     for _ in range(3):
-        book.add("standard/slower/primary", 0.01, None)
+        book.add("standard/slower/m/primary", 0.01, None)
     assert order(ranking, candidates)[0] == "slower/primary"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,6 @@ Stub = Callable[..., StubProvider]
 Rows = Callable[[], list[Attempt]]
 
 BREAKER = {"breaker": {"failures": 1, "cooldown": 30}}
-FIRST = "standard/openai/primary"
 
 each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 
@@ -45,8 +45,8 @@ async def on_clock(nova: Supernova) -> Clock:
     return clock
 
 
-def circuit(nova: Supernova, deployment: str = FIRST) -> Circuit:
-    found: Circuit = nova._engine.vitals.breaker.circuit(deployment)
+def circuit(nova: Supernova, provider: str = "openai", slot: str | None = "primary") -> Circuit:
+    found: Circuit = nova._engine.vitals.breaker.circuit(desk.deployment(nova, provider, slot))
     return found
 
 
@@ -82,8 +82,7 @@ async def test_retry_after_is_honoured(
     for _ in range(3):
         assert (await nova.chat("What now?")).provider == follower
     assert len(limited.requests) == 1
-    slot = "no-key" if provider == "ollama" else "primary"
-    left = circuit(nova, f"standard/{provider}/{slot}").left_s
+    left = circuit(nova, provider, None if provider == "ollama" else "primary").left_s
     assert 60 < left <= 90 if date else left == 90
     clock.now += 91
     limited.reply = "Diversify."
@@ -220,8 +219,8 @@ async def test_what_is_open_is_kept(open_nova: Open, stub_provider: Stub, path: 
     await nova.chat("What now?")
     await asyncio.to_thread(nova.close)
     with Store(path) as store:
-        states = {state.deployment: state for state in store.read(health.states)}
-    kept = states[FIRST]
+        states = {state.place.provider: state for state in store.read(health.states)}
+    kept = states["openai"]
     assert (kept.state, kept.failures, kept.error) == ("open", 1, "ProviderUnavailable")
     assert kept.until_ms == kept.since_ms + 600_000
     async with Supernova(nova.config, master=desk.MASTER) as another:
@@ -244,3 +243,31 @@ async def test_what_closes_is_kept(open_nova: Open, stub_provider: Stub, path: P
     await asyncio.to_thread(nova.close)
     with Store(path) as store:
         assert [state.state for state in store.read(health.states)] == ["closed"]
+
+
+@pytest.mark.parametrize("changed", ["model", "address"])
+async def test_nothing_learnt_is_inherited(
+    changed: str, open_nova: Open, stub_provider: Stub, path: Path
+) -> None:
+    """Another model or address begins with a closed circuit, whole limits and no samples."""
+    bad, good = stub_provider(script=["Quick."] * 30, reply=Failure(500)), stub_provider("Diversify.")
+    model: dict[str, Any] = {"models": {"standard": "gpt-4o-mini"}, "limits": {"rpm": 31}}
+    routing = {"wait": 0.0, "breaker": {"failures": 1, "cooldown": 600}}
+    nova = open_nova({"openai": model | {"url": bad.url}}, routing=routing)
+    for _ in range(30):
+        await nova.chat("What now?")
+    with pytest.raises(ProviderUnavailable):
+        await nova.chat("What now?")
+    assert circuit(nova).state == "open"
+    bad.reply = "Diversify."
+    now = {"models": {"standard": "gpt-4o"}, "url": bad.url} if changed == "model" else {"url": good.url}
+    after = desk.configure(path, {"openai": model | now}, routing=routing)
+    await nova.reload(after)
+    assert circuit(nova).state == "closed"
+    assert (await nova.chat("What now?")).content == "Diversify."
+    another = Supernova(after, master=desk.MASTER)
+    await another.warm_up()
+    for client, asked in ((nova, 1), (another, 1)):  # the second learns from the ledger
+        samples = client._engine.vitals.book.of(desk.deployment(client, "openai"))
+        assert len(samples.answers) == asked
+    another.close()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from supernova_ai.health import Health, State, deployments, record, record_probe
+import pytest
+
+from supernova_ai.health import Health, Place, State, deployments, record, record_probe
 from supernova_ai.store import Store
 from tests.health.conftest import NOW, Put
 
-OPENED = State("standard/openai/primary", "openai", "gpt", "open", NOW, NOW + 30_000, 3, "ProviderTimeout")
+HERE = Place("standard", "openai", "gpt", "primary")
+OPENED = State(HERE, "open", NOW, NOW + 30_000, 3, "ProviderTimeout")
 
 
 def keep(store: Store, state: State) -> None:
@@ -16,11 +19,7 @@ def keep(store: Store, state: State) -> None:
 
 
 def probe(store: Store, result: str, now_ms: int = NOW) -> None:
-    store.write(
-        lambda database: record_probe(
-            database, OPENED.deployment, provider="openai", model="gpt", now_ms=now_ms, result=result
-        )
-    ).result()
+    store.write(lambda database: record_probe(database, HERE, now_ms=now_ms, result=result)).result()
 
 
 def only(store: Store) -> Health:
@@ -32,7 +31,7 @@ def test_the_latest_state_is_kept(store: Store) -> None:
     """A breaker that closes again says nothing any more of when it would have."""
     keep(store, OPENED)
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("open", NOW, NOW + 30_000)
-    keep(store, State(OPENED.deployment, "openai", "gpt", "closed", NOW + 5))
+    keep(store, State(HERE, "closed", NOW + 5))
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("closed", NOW + 5, None)
 
 
@@ -49,22 +48,27 @@ def test_probes_and_breakers_leave_each_other_alone(store: Store) -> None:
 
 
 def test_a_deployment_is_known_before_it_is_asked(store: Store) -> None:
-    """A breaker or probe alone makes a deployment seen, with its parts read from its id."""
+    """A breaker or probe alone makes a deployment seen, with all that makes it itself."""
     keep(store, OPENED)
-    keep(store, replace(OPENED, deployment="economy/ollama/no-key", provider="ollama", model="llama"))
+    keep(store, replace(OPENED, place=Place("economy", "ollama", "llama", None, "http://elsewhere:1")))
     found = store.read(lambda database: deployments(database, now_ms=NOW))
-    assert [(row.tier, row.provider, row.model, row.slot) for row in found] == [
-        ("economy", "ollama", "llama", None),
-        ("standard", "openai", "gpt", "primary"),
+    assert [(row.tier, row.provider, row.model, row.slot, row.address) for row in found] == [
+        ("economy", "ollama", "llama", None, "http://elsewhere:1"),
+        ("standard", "openai", "gpt", "primary", None),
     ]
     assert {(row.attempts, row.success_rate, row.last_success_ms) for row in found} == {(0, None, None)}
 
 
-def test_a_breaker_belongs_to_the_deployment(store: Store, put: Put) -> None:
-    """After the model was changed in the configuration, the state is shown for what is asked now."""
+@pytest.mark.parametrize("other", [{"model": "gpt-next"}, {"address": "https://elsewhere.example"}])
+def test_a_breaker_belongs_to_the_deployment(other: dict[str, str], store: Store, put: Put) -> None:
+    """What another model, or the same at another address, does is no news of this one."""
     keep(store, OPENED)
-    put(model="gpt-next")
-    assert (only(store).model, only(store).state, only(store).attempts) == ("gpt-next", "open", 1)
+    put(**other)
+    found = store.read(lambda database: deployments(database, now_ms=NOW))
+    assert {row.deployment: (row.state, row.attempts) for row in found} == {
+        HERE.id: ("open", 0),
+        HERE._replace(**other).id: ("closed", 1),
+    }
 
 
 def test_a_circuit_is_not_open_for_ever(store: Store, put: Put) -> None:

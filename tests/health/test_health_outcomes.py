@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supernova_ai.config import Config
-from supernova_ai.health import deployment_id, is_blamed
+from supernova_ai.health import is_blamed
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_deployments_are_called_as_in_the_engine() -> None:
 
     found = deployments.build(Config())
     assert {d.slot for d in found.values()} >= {"primary", None}
-    assert all(name == deployment_id(d.tier, d.provider, d.slot) for name, d in found.items())
+    assert all(name == d.place.id == d.id for name, d in found.items())

@@ -7,13 +7,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from supernova_ai.health import Health, Percentiles, Sample, deployments, recent, standings
+from supernova_ai.health import Health, Percentiles, Place, Sample, deployments, recent, standings
 from supernova_ai.ledger import holds
 from supernova_ai.store import Store
 from tests.entries import entry
 from tests.health.conftest import NOW, Put
 
-PRIMARY, BACKUP = "standard/openai/primary", "standard/openai/backup"
+PRIMARY, BACKUP = (Place("standard", "openai", "gpt", slot).id for slot in ("primary", "backup"))
 
 
 def look(store: Store, **given: Any) -> dict[str, Health]:
@@ -49,8 +49,8 @@ def test_each_model_tier_and_key_slot_stands_alone(store: Store, put: Put) -> No
     assert {name: (row.slot, row.model, row.success_rate) for name, row in found.items()} == {
         PRIMARY: ("primary", "gpt", 1),
         BACKUP: ("backup", "gpt", 0),
-        "standard/ollama/no-key": (None, "llama", 1),
-        "premium/openai/primary": ("primary", "gpt-large", 1),
+        "standard/ollama/llama/no-key": (None, "llama", 1),
+        "premium/openai/gpt-large/primary": ("primary", "gpt-large", 1),
     }
 
 
@@ -117,7 +117,7 @@ def test_recent_attempts_come_oldest_first(store: Store, put: Put) -> None:
     put(10, latency_ms=3, key_slot="backup")
     latest = [
         Sample(PRIMARY, 2, 1, ok=True),
-        Sample("standard/openai/no-key", None, None, ok=False),
+        Sample("standard/openai/gpt/no-key", None, None, ok=False),
         Sample(BACKUP, 3, None, ok=True),
     ]
     assert store.read(lambda database: recent(database, since_ms=0, limit=3)) == latest
