@@ -28,6 +28,7 @@ from supernova_ai.prompts import Library, Template
 from supernova_ai.sessions import Sessions, Turn, Whose, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
+from supernova_ai.threads import in_thread
 from supernova_ai.types import Probe, Quote, Reply, Request
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Supernova:
         request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
         engine = await self._ready()
         async with self._turn(request, message, attachments, pay=False) as turn:
-            return await asyncio.to_thread(engine.quote, turn.request)
+            return await in_thread(engine.quote, turn.request)
 
     async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
         """Delete what is kept of one user's session; return how many exchanges and summaries that was.
@@ -199,7 +200,7 @@ class Supernova:
         """
         user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
         whose = Whose(user or "", session or "")
-        store = await asyncio.to_thread(self.store)
+        store = await in_thread(self.store)
         return await asyncio.wrap_future(
             store.write(lambda database: forget(database, whose, now_ms=store.now_ms()))
         )
@@ -229,7 +230,7 @@ class Supernova:
         Raises:
             ConfigError: it is wrong, or changes what only a new client can take.
         """
-        await asyncio.to_thread(self._reload, config)
+        await in_thread(self._reload, config)
 
     async def probe(self, *, pay: bool = False) -> list[Probe]:
         """Ask every provider whether it is well, once with each key, and keep what they say.
@@ -256,7 +257,7 @@ class Supernova:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close)
 
     async def _answer(
         self, taking: AbstractAsyncContextManager[Turn], streaming: bool | None, on_token: OnToken | None
@@ -293,7 +294,7 @@ class Supernova:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(request.timeout):
-                    loaded = await asyncio.to_thread(load, attachments, self.config.attachments)
+                    loaded = await in_thread(load, attachments, self.config.attachments)
             except TimeoutError:
                 raise ProviderTimeout(f"the attachments took all of its {request.timeout:g} s") from None
             left = None if request.timeout is None else request.timeout - (time.monotonic() - started)
@@ -311,7 +312,7 @@ class Supernova:
         if not self.config.enabled:
             raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
         if not self._is_open():
-            await asyncio.to_thread(self._open)
+            await in_thread(self._open)
         return self._engine
 
     def _is_open(self) -> bool:

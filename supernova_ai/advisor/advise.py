@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -28,6 +27,7 @@ from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.store.tables import Attempt
+from supernova_ai.threads import in_thread, spawn
 from supernova_ai.types import CostBasis, Reply, weakest
 
 log = get_logger(__name__)
@@ -38,8 +38,7 @@ _RECORDED = ("id", "request", "provider", "model", "state", "cost", "basis", "pr
 def advise(bars: Any, **options: Any) -> Advice:
     """Advise on an asset from its bars; see ``aadvise``. It may be called anywhere, in a running loop too."""
     # On a thread and loop of its own: the caller's thread may have a loop that runs, or one it wants to keep.
-    with ThreadPoolExecutor(1, "supernova-advise") as thread:
-        return thread.submit(asyncio.run, aadvise(bars, **options)).result()
+    return spawn("supernova-advise", lambda: asyncio.run(aadvise(bars, **options))).result()
 
 
 async def aadvise(
@@ -102,7 +101,7 @@ async def aadvise(
         )
         return history, with_greeks(found, greeks or {})
 
-    history, found = await asyncio.to_thread(look)
+    history, found = await in_thread(look)
     template = nova.template(f"advice-{asset_class}")
 
     async def ask(values: Mapping[str, Any], left: Decimal | None) -> Reply:
@@ -143,7 +142,7 @@ async def aadvise(
         news=news,
         began_ms=began_ms,
     )
-    kept = await asyncio.to_thread(_keep, nova, record, said)
+    kept = await in_thread(_keep, nova, record, said)
     return Advice(
         found.action,
         found.confidence,

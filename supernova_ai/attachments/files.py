@@ -8,6 +8,7 @@ from pathlib import Path
 from supernova_ai.attachments.addresses import fetch
 from supernova_ai.config import Attachments
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.regular import open_regular
 from supernova_ai.types import Attachment
 
 Given = bytes | str | Path
@@ -60,7 +61,7 @@ def _read(number: int, given: Given, left: int, settings: Attachments) -> tuple[
         raise InvalidRequest(f"{name} must be bytes, a path or an address, not {type(given).__name__}")
     name = f"{name} ({given})"
     try:
-        with Path(given).expanduser().open("rb") as file:
+        with open_regular(Path(given).expanduser()) as file:
             return name, file.read(left + 1)
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidRequest(f"{name} cannot be read: {error}") from None

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from supernova_ai.errors import NoProvider
+from supernova_ai.threads import Daemons
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ class Background:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(Daemons("supernova-engine-work"))
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="supernova-engine", daemon=True)

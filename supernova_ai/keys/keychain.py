@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from supernova_ai.errors import MasterKeyError
 from supernova_ai.secret import HIDDEN, Secret, redact
+from supernova_ai.threads import spawn
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -75,18 +74,8 @@ class Keychain:
         )
 
     def _ask(self, question: Callable[[], T]) -> T:
-        # A stopped daemon never answers, and a thread of an executor would then keep the process from ending.
-        answer: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                answer.set_result(question())
-            except BaseException as error:
-                answer.set_exception(error)
-
-        threading.Thread(target=run, name="supernova-keyring", daemon=True).start()
-        try:
-            return answer.result(self._timeout)
+        try:  # on a thread, because a stopped daemon never answers
+            return spawn("supernova-keyring", question).result(self._timeout)
         except MasterKeyError:
             raise
         except TimeoutError as error:

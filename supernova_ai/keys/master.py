@@ -19,6 +19,7 @@ from supernova_ai.errors import MasterKeyError
 from supernova_ai.keys import records
 from supernova_ai.keys.crypto import derive
 from supernova_ai.keys.keychain import ADVICE, Keychain
+from supernova_ai.regular import open_regular
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.facts import fact, first_fact
@@ -140,7 +141,7 @@ def _from_file(environ: Mapping[str, str]) -> MasterKey | None:
 
 def _read(path: Path, source: str, *, private: bool = False) -> MasterKey:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             # Of the open file, so that neither a link nor a change in between deceives.
             status = os.fstat(file.fileno())
             if private and os.name == "posix":

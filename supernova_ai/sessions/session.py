@@ -22,6 +22,7 @@ from supernova_ai.sessions import turns
 from supernova_ai.sessions.line import Line
 from supernova_ai.sessions.turns import Exchange, Seal, Whose
 from supernova_ai.store import Store
+from supernova_ai.threads import in_thread
 from supernova_ai.types import Reply, Request
 
 log = get_logger(__name__)
@@ -98,8 +99,8 @@ class Sessions:
         except TimeoutError:
             raise _late(request) from None
         try:
-            seal = await asyncio.to_thread(self._seal)
-            past = await asyncio.to_thread(self._read, seal, whose, config)
+            seal = await in_thread(self._seal)
+            past = await in_thread(self._read, seal, whose, config)
             recent = _newest(past, config.sessions.tokens)
             if pay and len(recent) < len(past):
                 recent = await self._shorten(request, seal, whose, past, config, summary)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
 import struct
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,21 +158,18 @@ def test_the_size_of_all_together_is_bounded(tmp_path: Path) -> None:
 
 
 class Connection:
-    """Stands in for an HTTPS connection: to which address it leads, and what is answered there."""
+    """Stands in for an HTTPS connection: what is answered there."""
 
-    peer, status, body, failure = "93.184.216.34", 200, PNG, None
+    status, body, failure = 200, PNG, None
     asked: list[str]
 
-    def __init__(self, host: str, port: int | None, timeout: float) -> None:
-        self.host, self.port, self.timeout = host, port, timeout
+    def __init__(self, host: str, port: int, addresses: list[str]) -> None:
+        self.host, self.addresses = host, addresses
 
     def connect(self) -> None:
+        type(self).asked.append(f"connect {','.join(self.addresses)}")
         if self.failure:
             raise self.failure
-        self.sock = self
-
-    def getpeername(self) -> tuple[str, int]:
-        return self.peer, 443
 
     def request(self, method: str, path: str, headers: dict[str, str]) -> None:
         type(self).asked.append(f"{method} {self.host}{path}")
@@ -184,13 +185,18 @@ class Connection:
         pass
 
 
+PUBLIC = "93.184.216.34"
+
+
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Set what is at every address; give the list of what is asked there."""
+    """Set where every name leads and what is there; give the list of what is done there."""
 
-    def set_(**given: Any) -> list[str]:
+    def set_(*found: str, **given: Any) -> list[str]:
         kind = type("Set", (Connection,), given | {"asked": []})
-        monkeypatch.setattr(addresses, "HTTPSConnection", kind)
+        monkeypatch.setattr(addresses, "_Connection", kind)
+        known = [(0, 0, 0, "", (address, 443)) for address in found or (PUBLIC,)]
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: known)
         return kind.asked  # type: ignore[attr-defined, no-any-return]
 
     return set_
@@ -200,7 +206,7 @@ def test_an_address_is_fetched_where_that_is_allowed(web: Callable[..., list[str
     """With ``attachments.urls`` the file is fetched here, once, and no further than its size may be."""
     asked = web()
     (found,) = load(["https://example.org/a chart.png?x=1 2#here"], URLS)
-    assert (found.data, asked) == (PNG, ["GET example.org/a%20chart.png?x=1%202"])
+    assert (found.data, asked) == (PNG, [f"connect {PUBLIC}", "GET example.org/a%20chart.png?x=1%202"])
     web(body=PNG + bytes(2_000_000))
     with pytest.raises(InvalidRequest, match="larger than 1 MB"):
         load(["https://example.org/"], Attachments(urls=True, max_mb=1))
@@ -214,28 +220,90 @@ def test_a_server_that_drips_is_left(web: Callable[..., list[str]], monkeypatch:
         load(["https://example.org/"], URLS)
 
 
-@pytest.mark.parametrize(
-    "peer",
-    [
-        "127.0.0.1",
-        "10.0.0.8",
-        "192.168.1.1",
-        "169.254.169.254",
-        "::1",
-        "fe80::1%eth0",
-        "fd00::1",
-        "::ffff:10.0.0.1",
-        "0.0.0.0",
-        "100.64.0.1",
-        "224.0.0.1",
-    ],
-)
-def test_no_address_leads_into_this_network(peer: str, web: Callable[..., list[str]]) -> None:
-    """What counts is the address that was reached, not the name: nothing is asked of a private one."""
-    asked = web(peer=peer)
-    with pytest.raises(InvalidRequest, match="not a public address"):
-        load(["https://harmless.example/chart.png"], URLS)
-    assert asked == []
+INWARD = [
+    "127.0.0.1", "10.0.0.8", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
+    "192.0.0.8", "192.88.99.1", "198.18.0.1", "240.0.0.1", "255.255.255.255",
+    "::1", "::", "fe80::1%eth0", "fd00::1", "fec0::1", "ff02::1",
+    "::ffff:10.0.0.1", "::ffff:93.184.216.34", "::ffff:0:7f00:1", "::7f00:1", "::5db8:d822",
+    "64:ff9b::7f00:1", "64:ff9b::5db8:d822", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:5db8:d822::1",
+    "2001::1", "2001:db8::1", "3fff::1", "100::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("inward", INWARD)
+def test_no_address_leads_into_this_network(inward: str, web: Callable[..., list[str]]) -> None:
+    """One private address of a name is enough, plain or inside another: nothing is connected to."""
+    for found in ((inward,), (PUBLIC, inward), (inward, PUBLIC)):
+        asked = web(*found)
+        with pytest.raises(InvalidRequest, match="cannot be fetched"):
+            load(["https://harmless.example/chart.png"], URLS)
+        assert asked == []
+
+
+@pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946"])
+def test_public_addresses_are_public(address: str) -> None:
+    """What is refused is not simply everything."""
+    assert addresses.is_public(address)
+
+
+def test_all_that_keeps_a_server_from_being_reached_looks_alike(web: Callable[..., list[str]]) -> None:
+    """Closed, silent, unknown, private and untrusted are one message: it maps no network."""
+    told = set()
+    for found, failure in [
+        ("10.0.0.8", None),
+        (PUBLIC, ConnectionRefusedError(111, "refused")),
+        (PUBLIC, TimeoutError("timed out")),
+        (PUBLIC, ssl.SSLCertVerificationError("self-signed certificate")),
+        (PUBLIC, HTTPException("odd")),
+    ]:
+        web(found, failure=failure)
+        with pytest.raises(InvalidRequest) as raised:
+            load(["https://inside.example:8443/"], URLS)
+        told.add(str(raised.value))
+    assert len(told) == 1
+
+
+def test_the_checked_address_is_the_one_that_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is resolved once: what it would lead to a moment later is of no matter. SNI is the name."""
+    answers = iter([[(0, 0, 0, "", ("203.0.114.7", 443))], [(0, 0, 0, "", ("127.0.0.1", 443))]])
+    reached: list[Any] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> Any:
+        reached.append(address)
+        return SimpleNamespace(close=lambda: None)
+
+    def wrap(_: Any, sock: Any, server_hostname: str) -> Any:
+        reached.append(server_hostname)
+        raise ssl.SSLError("enough")
+
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: next(answers))
+    monkeypatch.setattr("socket.create_connection", connect)
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap)
+    with pytest.raises(InvalidRequest, match="cannot be fetched"):
+        load(["https://rebind.example:8443/chart.png"], URLS)
+    assert reached == [("203.0.114.7", 8443), "rebind.example"]
+
+
+@pytest.fixture
+def odd_files(tmp_path: Path) -> Iterator[dict[str, Path]]:
+    """A FIFO, a socket, a device and a folder."""
+    files = {
+        "fifo": tmp_path / "fifo",
+        "socket": tmp_path / "s",
+        "device": Path("/dev/zero"),
+        "folder": tmp_path,
+    }
+    os.mkfifo(files["fifo"])
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(files["socket"]))
+        yield files
+
+
+def test_only_regular_files_are_opened(odd_files: dict[str, Path]) -> None:
+    """Nothing that could block its reader, or never end, is read."""
+    for file in odd_files.values():
+        with pytest.raises(InvalidRequest, match="cannot be read"):
+            load([file], USUAL)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Callable
@@ -194,6 +195,20 @@ async def test_the_timeout_covers_them_too(
         await nova.chat("What is this?", attachments=[SECRET], timeout=0.01)
     enough.set()
     assert stub.chats == []
+
+
+async def test_hanging_files_take_no_thread_of_the_program(
+    nova: Supernova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty attachments that hang are given up in their time, and the program's own threads stay free."""
+    await nova.warm_up()
+    enough = Event()
+    monkeypatch.setattr(client, "load", lambda *_: enough.wait(60))
+    calls = (nova.chat("What is this?", attachments=[SECRET], timeout=0.01) for _ in range(40))
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(error) for error in found} == {ProviderTimeout}
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 30) == "free"
+    enough.set()
 
 
 async def test_what_is_wrong_is_refused_first(nova: Supernova, stub: StubProvider) -> None:

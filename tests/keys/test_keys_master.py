@@ -125,6 +125,18 @@ def test_private_file_is_taken(store: Store, private: Path, mode: int) -> None:
     assert resolve(store, environ={"SUPERNOVA_MASTER_KEY_FILE": str(private)}).id == MasterKey.of(RAW).id
 
 
+@pytest.mark.parametrize("source", ["file", "credential"])
+def test_a_fifo_is_no_key_file(source: str, store: Store, tmp_path: Path) -> None:
+    """Nothing waits for somebody to write into it."""
+    os.mkfifo(tmp_path / "supernova-master", 0o600)
+    environ = {
+        "file": {"SUPERNOVA_MASTER_KEY_FILE": str(tmp_path / "supernova-master")},
+        "credential": {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+    }[source]
+    with pytest.raises(MasterKeyError, match="no regular file"):
+        resolve(store, environ=environ)
+
+
 def test_file_of_another_user_is_refused(
     store: Store, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

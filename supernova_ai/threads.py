@@ -1,0 +1,91 @@
+"""Threads for blocking work. They are daemons: what hangs in one keeps no process from ending."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST = 32
+
+
+def spawn(name: str, work: Callable[[], T]) -> Future[T]:
+    """Start the work on a daemon thread of its own; the future has its result."""
+    future: Future[T] = Future()
+    threading.Thread(target=_do, args=(future, work), name=name, daemon=True).start()
+    return future
+
+
+class Daemons(ThreadPoolExecutor):
+    """An executor over at most 32 daemon threads, which end when nothing is left to do.
+
+    Python waits for the threads of its own executors before it exits, and so for whatever hangs in them. It
+    is a ``ThreadPoolExecutor`` only because an event loop takes no other as its default.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(_MOST, name)
+        self._name = name
+        self._lock = threading.Lock()
+        self._running = 0
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run the function on a thread as soon as one is free."""
+        future: Future[T] = Future()
+        with self._lock:
+            self._waiting.append((future, partial(fn, *args, **kwargs)))
+            if self._running < _MOST:
+                self._running += 1
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Do nothing: the threads end by themselves."""
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                future, work = self._waiting.popleft()
+            if future.set_running_or_notify_cancel():
+                _do(future, work)
+            del future, work  # a thread that waits for the lock must keep nothing alive
+
+
+async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Await what a blocking function returns; as ``asyncio.to_thread``, but never in the way of the exit."""
+    work = partial(contextvars.copy_context().run, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_daemons, work)
+
+
+def _do(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        result = work()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+_daemons = Daemons("supernova-work")
+
+
+def _after_fork() -> None:
+    global _daemons
+    _daemons = Daemons("supernova-work")  # the parent's threads are not here, and its lock may be taken
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
