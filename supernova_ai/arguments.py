@@ -16,6 +16,9 @@ from supernova_ai.money import decimal
 from supernova_ai.prompts import Template
 from supernova_ai.types import TIERS, Complexity, OnInterrupt, Request, Tier
 
+LONGEST = 4_000_000
+"""Characters of one text: more than any model reads, and still read here in a moment."""
+
 MOST_TOKENS = 1_000_000
 """More completion tokens than any model gives; asking for more is a mistake."""
 
@@ -106,10 +109,12 @@ def text(name: str, value: str) -> str:
     """Return a text that can be sent and kept.
 
     Raises:
-        InvalidRequest: it is no text, or holds half a character.
+        InvalidRequest: it is no text, is longer than ``LONGEST``, or holds half a character.
     """
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a text, not {value!r:.60}")
+    if len(value) > LONGEST:
+        raise InvalidRequest(f"{name} has {len(value):,} characters: at most {LONGEST:,} are taken")
     return whole(name, value)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from supernova_ai import quality
 from supernova_ai.types import Reply
 
-_SCORE = re.compile(r"^[\s*_#>`-]*score\b[\s*_`]*[:=](?:[^\S\n]|[*_`])*(.*)$", re.IGNORECASE | re.MULTILINE)
+_SCORE = re.compile(r"^[ \t*_#>`-]*score\b[\s*_`]*[:=](?:[^\S\n]|[*_`])*(.*)$", re.IGNORECASE | re.MULTILINE)
 _NUMBER = re.compile(
     r"([+\-\u2212\u2013]?)(\d*[.,]?\d+)"
     # What follows may make another number of it, a range, or one of another scale: 1 out of 10.
@@ -31,12 +31,14 @@ def assessed(reply: Reply, sections: Sequence[str], *, sentiment: bool) -> Reply
 def read_sentiment(text: str) -> float | str:
     """Return the number after "Score:", from -1 to 1, or why there is none. It is never made up.
 
+    It is looked for in the first ``quality.READ`` characters.
+
     >>> read_sentiment("Score: -0.40\\nWhy: profit fell.")
     -0.4
     >>> read_sentiment("It is rather good.")
     'the answer has no line that begins with "Score:"'
     """
-    line = _SCORE.search(text)
+    line = _SCORE.search(text[: quality.READ])
     if line is None:
         return 'the answer has no line that begins with "Score:"'
     number = _NUMBER.match(line[1].strip())

@@ -1,4 +1,4 @@
-"""Structured events to the standard ``logging`` tree under ``supernova_ai``, with secrets removed.
+"""Structured events to the standard ``logging`` tree under ``supernova_ai``, one line each, without secrets.
 
 No handler is installed here: a program that configures ``logging`` sees the events, one that does not
 sees warnings and worse, as with any library.
@@ -11,6 +11,7 @@ from collections.abc import MutableMapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from supernova_ai.characters import visible
 from supernova_ai.secret import redact
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 _ROOT = "supernova_ai"
 
 
-def _redact_values(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: redact(value if isinstance(value, str) else repr(value)) for name, value in event.items()}
+def _clean_values(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {
+        name: visible(redact(value if isinstance(value, str) else repr(value)))
+        for name, value in event.items()
+    }
 
 
 def _render(_: object, __: str, event: MutableMapping[str, Any]) -> str:
@@ -49,7 +53,7 @@ def _bound(name: str) -> BoundLogger:
 
     logger: BoundLogger = structlog.wrap_logger(
         logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, _redact_values, _render],
+        processors=[structlog.stdlib.filter_by_level, _clean_values, _render],
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )

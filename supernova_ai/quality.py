@@ -38,6 +38,9 @@ _COMMON = frozenset(
 _FORMED = re.compile(r"\w{3}(?:ed|ing|ly|tions?|ments?|ies|ness)$")
 """How English forms its rarer words."""
 
+READ = 20_000
+"""Characters that are read. Of a longer text the beginning is assessed, and whether its end is complete."""
+
 _ENOUGH = 0.4
 _SHORT = 6
 _REFUSAL = re.compile(
@@ -93,11 +96,13 @@ def assess(
         report: what the check of its claims found, where there were facts to check against.
         finish_reason: the provider's own, as in a ``Reply``.
     """
+    complete = _complete(text[-READ:], finish_reason)
+    text = text[:READ]
     words = re.findall(r"[a-z]+(?:['’][a-z]+)?", text.lower())
     parts = {
         "says": _says(words),
         "answers": 0.1 if _REFUSAL.match(text) else 1.0,
-        "complete": _complete(text, finish_reason),
+        "complete": complete,
         "varied": _varied(text, words),
         "plain": max(0.4, 1 - 0.15 * len(_STOCK.findall(text))),
         "sections": _present(text, sections),
@@ -133,7 +138,7 @@ def _distinct(items: Iterable[object]) -> float:
 def _present(text: str, sections: Sequence[str]) -> float:
     found = [
         re.search(
-            rf"^[\s#*\d.)-]*{re.escape(name)}\b[^\n.]{{0,20}}?(?::|\**\s*$)",
+            rf"^[ \t#*\d.)-]*{re.escape(name)}\b[^\n.]{{0,20}}?(?::|\**\s*$)",
             text,
             re.IGNORECASE | re.MULTILINE,
         )

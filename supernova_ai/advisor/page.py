@@ -116,7 +116,7 @@ def page(view: View) -> RenderableType:
         "",
         _signals(view.signals),
         "",
-        Markdown(view.text),
+        Markdown(view.text, hyperlinks=False),
         "",
         Text("Beware", "bold"),
         *_bullets(view.notes),

@@ -13,9 +13,10 @@ from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import table
 from supernova_ai.advisor.greeks import is_greek
-from supernova_ai.advisor.grounding import Report, check
+from supernova_ai.advisor.grounding import LONGEST, Report, check
 from supernova_ai.advisor.grounding.clauses import clause, unwrapped
 from supernova_ai.advisor.grounding.stance import action_claims
+from supernova_ai.characters import CONTROLS, UNSEEN
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
 from supernova_ai.quality import Quality, assess
@@ -50,9 +51,7 @@ _DENIED = re.compile(
 
 _FORBIDDEN = {
     r"\w://|\bwww\.|</?[a-z]|\]\(|!\[": "a link or markup has no place in it",
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]": (
-        "a control character has no place in it"
-    ),
+    f"[{CONTROLS}{UNSEEN}]": "a control character has no place in it",
 }
 
 
@@ -168,7 +167,11 @@ def examine(
     sections: Sequence[str],
     finish_reason: str | None = None,
 ) -> Draft:
-    """Read a model's text: its sections, its claims, and whether it can be shown."""
+    """Read a model's text: its sections, its claims, and whether it can be shown.
+
+    Of a text that is longer than ``LONGEST`` only the beginning is read, and it cannot be shown.
+    """
+    length, written = len(written), written[:LONGEST]
     parts = split(written, sections)
     missing = [name for name in sections if not parts.get(name)]
     # Nothing before the first heading is shown: there stands "Sure, here is …".
@@ -180,6 +183,8 @@ def examine(
         text = slots.fill(text, found.facts)
     quality = assess(text, report=report, finish_reason=finish_reason)
     faults = [f"the section {name!r} is missing or empty" for name in missing]
+    if length > LONGEST:
+        faults.append(f"it has {length:,} characters: at most {LONGEST:,} are read, so shorten it")
     if parts.get(_SUMMARY) and not _tells(parts[_SUMMARY], found):
         faults.append(f"the section {_SUMMARY!r} does not tell the client to {found.action}")
     faults += report.describe().splitlines()
@@ -199,7 +204,7 @@ def split(text: str, sections: Sequence[str]) -> dict[str, str]:
     if not sections:
         return {}
     names = "|".join(map(re.escape, sections))
-    heading = rf"^[ \t]*#*[ \t]*(?:\d[.)][ \t]*)?[*_]*({names})[*_]*[ \t]*(?::[*_]*|$)"
+    heading = rf"^[ \t]*(?:#+[ \t]*)?(?:\d[.)][ \t]*)?[*_]*({names})[*_]*[ \t]*(?::[*_]*|$)"
     _, *pieces = re.split(heading, text, flags=re.IGNORECASE | re.MULTILINE)
     by_name = {name.lower(): name for name in sections}
     parts: dict[str, str] = {}

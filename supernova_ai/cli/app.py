@@ -6,16 +6,19 @@ import io
 import os
 import sys
 from collections import UserDict
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
 
+from supernova_ai.characters import visible
+from supernova_ai.cli.terminal import Screen, Terminal
 from supernova_ai.errors import (
     BudgetExceeded,
     ConfigError,
@@ -92,7 +95,7 @@ class _Group(TyperGroup):
         except TyperException as error:
             # Not every provider's keys have a shape that is known.
             extra = of_keys and "extra argument" in error.message
-            error.message = _NO_ARGUMENT if extra else redact(error.message)
+            error.message = _NO_ARGUMENT if extra else visible(redact(error.message), prose=True)
             raise
 
 
@@ -140,10 +143,11 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a "€" must not break a terminal that has none
     try:
-        try:
-            app()
-        finally:
-            typer.echo(nl=False)  # flushes
+        with redirect_stdout(Screen(sys.stdout)), redirect_stderr(Screen(sys.stderr)):
+            try:
+                app()
+            finally:
+                typer.echo(nl=False)  # flushes
     except SupernovaError as error:
         _tell(redact("\n".join([str(error), *getattr(error, "__notes__", ())])))
         sys.exit(next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1))
@@ -157,5 +161,4 @@ def main() -> None:
 
 
 def _tell(message: str) -> None:
-    escaped = message.replace("[", r"\[")
-    Console(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)
+    Terminal(stderr=True).print(Text.assemble(("error:", "red"), f" {message}"), soft_wrap=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
+from supernova_ai.cli.options import AsJson, ConfigPath, print_json, read_text
+from supernova_ai.cli.terminal import Terminal
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
 from supernova_ai.types import Complexity, Reply, Tier
@@ -81,7 +81,7 @@ def demo(
     from supernova_ai.ops import demo as show_case
     from supernova_ai.ops import outage as crisis
 
-    (crisis if outage else show_case).run(console)
+    (crisis if outage else show_case).run(Terminal(markup=True))
 
 
 async def _ask(
@@ -125,12 +125,11 @@ def _show(reply: Reply, json: bool) -> None:
         return
     typer.echo()
     attempts = "1 attempt" if len(reply.attempts) == 1 else f"{len(reply.attempts)} attempts"
-    Console(stderr=True).print(
+    Terminal(stderr=True).print(
         f"{reply.provider}/{reply.model} · {reply.tier} ({reply.tier_reason}) · {attempts} · "
         f"{reply.usage.prompt}+{reply.usage.completion} tokens · {show(reply.cost)} ({reply.cost_basis}) · "
         f"{reply.latency_s:.2f} s",
         style="dim",
-        markup=False,
         highlight=False,
         soft_wrap=True,
     )

@@ -6,6 +6,7 @@ from importlib.metadata import version as installed
 
 import typer
 import yaml
+from rich.text import Text
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
@@ -40,7 +41,8 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
 def validate(config: ConfigPath = None) -> None:
     """Check the configuration; every problem is listed with its place and remedy, and the exit code is 3."""
     loaded = configuration.load(config)
-    console.print(f"[green]valid[/]: version {loaded.version}, environment {loaded.config.environment}")
+    said = f": version {loaded.version}, environment {loaded.config.environment}"
+    console.print(Text.assemble(("valid", "green"), said))
 
 
 def version(json: AsJson = False) -> None:

@@ -63,7 +63,10 @@ def health_(
             rows = _look(store, hours, store.now_ms())
             print_json([asdict(row) | {"success_rate": row.success_rate} for row in rows])
         elif watch:
-            with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+            with (
+                suppress(KeyboardInterrupt),
+                Live(console=console, auto_refresh=False, redirect_stdout=False) as live,
+            ):
                 for _ in ticks():
                     live.update(_draw(store, hours), refresh=True)
         else:

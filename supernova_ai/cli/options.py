@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from supernova_ai import config as configuration
+from supernova_ai.characters import escaped
+from supernova_ai.cli.terminal import Terminal
 from supernova_ai.identifiers import storable
 
 ConfigPath = Annotated[
@@ -37,7 +38,7 @@ MOST_DAYS = 36_500
 MOST_ROWS = 1_000_000
 """What asks for more is a mistake, and would leave the calendar or the memory."""
 
-console = Console()
+console = Terminal()
 
 
 def leaves_to_subcommand(context: typer.Context) -> bool:
@@ -58,7 +59,7 @@ def archives(folder: Path | None) -> Path:
 
 def print_json(value: Any) -> None:
     """Print the value as JSON: records as objects, amounts of money as strings, times in ISO 8601."""
-    typer.echo(json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False))
+    typer.echo(escaped(json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False)))
 
 
 def read_text(path: Path | None) -> str:

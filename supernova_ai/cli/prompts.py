@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
@@ -38,7 +38,7 @@ def list_(config: ConfigPath = None, json: AsJson = False) -> None:
     table.add_column("Source", overflow="fold")
     for t in templates:
         task = f"{t.task}, {t.tier}" if t.tier else t.task
-        table.add_row(t.name, str(t.version), task, t.hash, escape(t.source))
+        table.add_row(t.name, str(t.version), task, t.hash, t.source)
     console.print(table)
 
 
@@ -86,12 +86,12 @@ def try_out(config: ConfigPath = None, json: AsJson = False) -> None:
     if json:
         print_json(found)
     for t in [] if json else templates:
-        verdict = (
-            f"[red]wrong[/] {t.name} ({escape(t.source)})" if found[t.name] else f"[green]ok[/] {t.name}"
-        )
-        console.print(verdict, highlight=False, soft_wrap=True)
+        wrong = found[t.name]
+        verdict = ("wrong", "red") if wrong else ("ok", "green")
+        said = f" {t.name} ({t.source})" if wrong else f" {t.name}"
+        console.print(Text.assemble(verdict, said), soft_wrap=True)
         for fault in found[t.name]:
-            console.print(f"  {fault}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {fault}", highlight=False, soft_wrap=True)
     raise typer.Exit(int(any(found.values())))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TextIO
 
 from peewee import Database
 
+from supernova_ai.characters import escaped
 from supernova_ai.ledger.breakdown import Line
 from supernova_ai.ledger.spans import Span
 from supernova_ai.money import to_usd
@@ -90,7 +91,7 @@ def write(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Forma
             count += 1
         return count
     for row in rows:
-        file.write((",\n" if count else "[\n") + json.dumps(row, ensure_ascii=False))
+        file.write((",\n" if count else "[\n") + escaped(json.dumps(row, ensure_ascii=False)))
         count += 1
     file.write("\n]\n" if count else "[]\n")
     return count

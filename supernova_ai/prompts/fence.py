@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_UNSEEN = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]*"
-"""Letters that take no room: between two others they hide that these are a marker."""
+from supernova_ai.characters import CONTROLS, UNSEEN
+
+_UNSEEN = f"[{CONTROLS}{UNSEEN}]*"
+"""Between two letters of a marker they hide that it is one."""
 
 _MARKERS = re.compile(f"(?:[<＜﹤]{_UNSEEN}){{3,}}|(?:[>＞﹥]{_UNSEEN}){{3,}}")
 

@@ -191,7 +191,7 @@ def test_a_command_imports_no_other(folder: Path) -> None:
         "    print('cryptography' in sys.modules, 'apprise' in sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = "supernova_ai.cli.app supernova_ai.cli.costs supernova_ai.cli.options"
+    modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", "costs", "options", "terminal"))
     assert run.stdout.splitlines()[1:] == [modules, "False False"]
 
 

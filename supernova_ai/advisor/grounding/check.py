@@ -34,6 +34,13 @@ _NOT_FIGURES = re.compile(
 _LISTED = re.compile(r"^[ \t>*#-]*\(?(\d{1,2})[.)](?=\s)", re.MULTILINE)
 
 
+LONGEST = 8_000
+"""Characters of a text that are read: some pages, and ten times what the prompts ask for."""
+
+MOST_FIGURES = 200
+"""Figures that are checked; each is compared with every fact."""
+
+
 def check(
     text: str,
     facts: Iterable[Fact],
@@ -45,12 +52,15 @@ def check(
 ) -> Report:
     """Return every claim of the text, each with the facts it follows from or what is wrong with it.
 
+    What comes after ``LONGEST`` characters or ``MOST_FIGURES`` figures is not read: it is one violation.
+
     Args:
         symbol: the asset's ticker; every other is a violation.
         action: buy, sell, hold, reduce or avoid; a text that tells the client otherwise is a violation.
         directions: what the signals say, by the name the text would use ("trend"); positive is up.
         rsi: below the first it is oversold, above the second overbought.
     """
+    text, rest = text[:LONGEST], text[LONGEST:]
     text, facts = unwrapped(text), tuple(facts)
     names = Names.of(facts)
     mentions = names.mentions(text)
@@ -73,12 +83,22 @@ def check(
     claims += _odd(text)
     claims += label_claims(text, facts)
     found = figures(masked, next((fact.currency for fact in facts if fact.unit == "price"), "USD"))
+    if rest:
+        claims.append(_unread(text + rest, LONGEST, f"{LONGEST:,} characters"))
+    if len(found) > MOST_FIGURES:
+        claims.append(_unread(text, found[MOST_FIGURES].start, f"{MOST_FIGURES} figures"))
+    found = found[:MOST_FIGURES]
     judge = Judge(Reading(text, facts, mentions, found), rsi)
     claims += map(judge.claim, found)
     claims += direction_claims(text, facts, mentions, found, directions, rsi)
     if action:
         claims += action_claims(text, action, symbol)
     return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
+
+
+def _unread(text: str, start: int, most: str) -> Claim:
+    wrong = f"only {most} are checked, and the text goes on from here: shorten it"
+    return Claim(text[start : start + 40], start, len(text), "rest", "unsupported", wrong)
 
 
 def _masked(text: str, start: int, end: int, mark: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -43,6 +44,9 @@ _AT = re.compile(
     rf"\b(?:(?P<down>{DOWN})|(?P<up>{UP}))\s+at(?:\s+(?:about|around|roughly))?\s*$", re.IGNORECASE
 )
 
+MOST = 1_000
+"""Characters of the longest sentence. A longer one is cut, so that the time to read a text is linear."""
+
 NEAR = 150
 """How far from a figure, in characters, the words are looked for that belong to it."""
 
@@ -82,7 +86,19 @@ def _split(text: str, between: re.Pattern[str], start: int, end: int) -> tuple[S
     for match in between.finditer(text, start, end):
         spans.append(Span(start, match.start()))
         start = match.end()
-    return (*spans, Span(start, end))
+    spans.append(Span(start, end))
+    return tuple(part for span in spans for part in _parts(text, span))
+
+
+def _parts(text: str, span: Span) -> Iterator[Span]:
+    """Yield the span, cut at spaces where it is longer than a sentence can be."""
+    start = span.start
+    while span.end - start > MOST:
+        cut = text.rfind(" ", start + 1, start + MOST)
+        cut = start + MOST if cut < 0 else cut
+        yield Span(start, cut)
+        start = cut
+    yield Span(start, span.end)
 
 
 def stated_sign(text: str, start: int, end: int, *, percent: bool) -> int:

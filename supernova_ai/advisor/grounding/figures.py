@@ -51,7 +51,9 @@ _SCALES = {
 _SHORT = {"k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12} | _SCALES
 
 _WORD = "|".join((*_VALUES, *_SCALES))
-SPELT = rf"\b(?:{'|'.join(_VALUES)}|dozen|a (?:{'|'.join(_SCALES)}))\b(?:(?:[ -]|,? and )(?:{_WORD})\b)*"
+SPELT = (
+    rf"\b(?:{'|'.join(_VALUES)}|dozen|a (?:{'|'.join(_SCALES)}))\b(?:(?:[ -]|,? and )(?:{_WORD})\b){{0,24}}"
+)
 """A number in words, as a pattern."""
 
 _DECIMAL = rf"(?: point(?: (?:{_WORD}))+| and a half)?"
@@ -112,10 +114,12 @@ def figures(text: str, currency: str = "USD") -> list[Figure]:
     ``currency`` is what prices are in.
     """
     found: list[Figure] = []
+    taken = bytearray(len(text))
     simple = (*_ratios(text), *_multiples(text), *_decades(text))
     for figure in (*simple, *_spelt(text, currency), *_written(text, currency)):
-        if not any(figure.start < other.end and other.start < figure.end for other in found):
+        if not any(taken[figure.start : figure.end]):
             found.append(figure)
+            taken[figure.start : figure.end] = b"\1" * (figure.end - figure.start)
     found.sort(key=lambda figure: figure.start)
     for n in range(len(found) - 1, 0, -1):
         first, second = found[n - 1], found[n]

@@ -48,7 +48,7 @@ _OTHER = re.compile(r"\b(?:highest|lowest|previous|prior|earlier|first|opening)\
 _NEEDS_PERIOD = {"average", "simple average", "exponential average", "high", "low"}
 _BARS = ["bar", "day", "session", "period", "candle", "close", "trading-day", "trading-session"]
 _COUNTED = (
-    rf"(?P<n>\d+|{SPELT})[\s-]+(?P<unit>(?:trading[ -])?"
+    rf"(?P<n>(?<!\d)\d+|{SPELT})[\s-]+(?P<unit>(?:trading[ -])?"
     r"(?:bar|day|session|period|candle|close|week|month|quarter|year|hour|minute))s?\b"
 )
 _PERIOD = re.compile(_COUNTED, re.IGNORECASE)

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "figure", "percent", "points", "ratio", "period", "date", "ticker", "direction", "action", "slot", "label"
+    "figure",
+    "percent",
+    "points",
+    "ratio",
+    "period",
+    "date",
+    "ticker",
+    "direction",
+    "action",
+    "slot",
+    "label",
+    "rest",
 ]
 
 Verdict = Literal["grounded", "unsupported", "contradicted"]

@@ -1,0 +1,55 @@
+"""Characters that a reader does not see: they steer a terminal, turn text around, or hide in it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+JOINERS = r"\u061c\u200c-\u200f"
+"""Unseen characters that scripts need: Persian and emoji join letters with them, Hebrew orders them."""
+
+CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
+"""C0 without tab and newline, DEL and C1, as a class of ``re``."""
+
+UNSEEN = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff"
+)
+"""Format characters, line separators, blanks without width and half characters, as a class of ``re``."""
+
+_LINE = re.compile(f"[{CONTROLS}{UNSEEN}\t\n]")
+_PROSE = re.compile(rf"(?![{JOINERS}]|\r\n)[{CONTROLS}{UNSEEN}]")
+
+
+def visible(text: str, *, prose: bool = False) -> str:
+    r"""Return the text with a visible sign in the place of each character that is not seen.
+
+    Every character is judged alone, so a stream may be cleaned piece by piece.
+
+    Args:
+        prose: it may have several lines, in any script: tabs, newlines and joiners stay, and a carriage
+            return is left out.
+
+    >>> visible("\x1b[2Jann\n"), visible("a\x1b\rb\n", prose=True)
+    ('␛[2Jann␊', 'a␛b\n')
+    """
+    return _PROSE.sub(_prose_sign, text) if prose else _LINE.sub(_sign, text)
+
+
+def escaped(notation: str) -> str:
+    r"""Return JSON with each character that is not seen written as its escape; it means the same.
+
+    >>> escaped('{"name": "\x9b2J"}')
+    '{"name": "\\u009b2J"}'
+    """
+    return re.sub(f"[{CONTROLS}{UNSEEN}]", lambda found: json.dumps(found[0])[1:-1], notation)
+
+
+def _prose_sign(found: re.Match[str]) -> str:
+    return "" if found[0] == "\r" else _sign(found)
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\ufffd"
