@@ -375,20 +375,22 @@ class Supernova:
             source = self._source if given is None else given
             loaded = _load(source)
             library = Library(loaded.prompts)
+            library.check()
             fixed = [n for n in _FIXED if getattr(loaded.config, n) != getattr(self.config, n)]
             if fixed:
                 raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
             if self._is_open():
+                # Whatever can refuse the configuration comes first: after that, nothing fails half-way.
+                courier = self._new_courier(loaded.config.limits, loaded.config.alerts)
                 self._keep_limits(loaded.config)  # before anybody new is asked
                 try:
                     self._engine.reload(loaded.config, loaded.version)
                 except Exception:
                     self._keep_limits(self.config)
                     raise
-                before = self._courier
-                self._courier = self._new_courier(loaded.config.limits, loaded.config.alerts)
+                before, self._courier = self._courier, courier
                 self._keep_limits(loaded.config)  # and from now on wake this courier
-                self._courier.start()
+                courier.start()
                 before.close()
                 self._keys.elsewhere = loaded.config.elsewhere
             self._source, self._loaded, self._library = source, loaded, library

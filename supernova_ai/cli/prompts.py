@@ -13,6 +13,7 @@ from rich.text import Text
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
+from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import Library, Template, as_file, faults
 
 app = typer.Typer(help="Prompt templates, built-in and your own.", no_args_is_help=True)
@@ -23,7 +24,10 @@ Name = Annotated[str, typer.Argument(help="Of `supernova prompts list`.")]
 @app.command("list")
 def list_(config: ConfigPath = None, json: AsJson = False) -> None:
     """List the templates: the task each is for, and where it comes from."""
-    templates = _all(_library(config))
+    library = _library(config)
+    templates = library.usable()
+    for problem in library.problems():
+        typer.echo(f"wrong: {problem}", err=True)
     if json:
         print_json(
             [
@@ -43,10 +47,27 @@ def list_(config: ConfigPath = None, json: AsJson = False) -> None:
 
 
 @app.command()
-def show(name: Name, config: ConfigPath = None, json: AsJson = False) -> None:
+def show(
+    name: Name,
+    config: ConfigPath = None,
+    save: Annotated[
+        bool, typer.Option("--save", help="Save it as your own, in 'prompts' beside the YAML file.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Show a template as one file, what it extends merged in: to read, or to save and change."""
-    template = _library(config).get(name)
-    if json:
+    folders = configuration.load(config).prompts
+    template = Library(folders).get(name)
+    if save:
+        if not folders:
+            raise ConfigError("there is no YAML file to save it beside: create config/supernova.yaml")
+        path = folders[0] / f"{name}.md"
+        if path.exists() and path.stat().st_size:
+            raise InvalidRequest(f"{path} is there already: edit it, or remove it first")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_file(template), encoding="utf-8")
+        typer.echo(f"saved {path}")
+    elif json:
         print_json(template)
     else:
         typer.echo(as_file(template), nl=False)
@@ -81,7 +102,8 @@ def render(
 def try_out(config: ConfigPath = None, json: AsJson = False) -> None:
     """Check every template and try it out with its example; exits with 1 if one is wrong, 3 if unreadable."""
     loaded = configuration.load(config)
-    templates = _all(Library(loaded.prompts))
+    library = Library(loaded.prompts)
+    templates = library.usable()
     found = {t.name: faults(t, loaded.config.routing.tasks) for t in templates}
     if json:
         print_json(found)
@@ -92,15 +114,12 @@ def try_out(config: ConfigPath = None, json: AsJson = False) -> None:
         console.print(Text.assemble(verdict, said), soft_wrap=True)
         for fault in found[t.name]:
             console.print(f"  {fault}", highlight=False, soft_wrap=True)
+    library.check()
     raise typer.Exit(int(any(found.values())))
 
 
 def _library(config: Path | None) -> Library:
     return Library(configuration.load(config).prompts)
-
-
-def _all(library: Library) -> list[Template]:
-    return [library.get(name) for name in library.names()]
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

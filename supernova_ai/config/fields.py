@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from supernova_ai import money
 from supernova_ai.identifiers import MOST, identifier
+from supernova_ai.places import database_fault
 from supernova_ai.secret import HIDDEN
 
 _USERINFO = re.compile(r"(?<=://)\S*@")
@@ -32,7 +33,7 @@ def mask(text: str) -> str:
 def nearest(word: object, known: list[str]) -> str:
     """Return " Did you mean …?" with the known word nearest to this one, or nothing."""
     small = {name.lower(): name for name in known}
-    found = get_close_matches(str(word).lower(), list(small), n=1)
+    found = get_close_matches(str(word).lower()[:100], list(small), n=1)
     return f" Did you mean {small[found[0]]!r}?" if found else ""
 
 
@@ -72,6 +73,12 @@ def _http_url(value: str) -> str:
 def _redis_url(value: str) -> str:
     if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must be a redis://, rediss:// or unix:// URL")
+    return value
+
+
+def _database(value: str) -> str:
+    if fault := database_fault(value):
+        raise ValueError(fault)
     return value
 
 
@@ -115,6 +122,7 @@ Identifier = Annotated[str, AfterValidator(lambda value: identifier("this", valu
 ModelName = Annotated[Identifier, StringConstraints(pattern=r"^\S+$")]
 Slot = Literal["primary", "backup"]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+DatabaseName = Annotated[str, AfterValidator(_database)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 NotifyUrl = Annotated[str, AfterValidator(_notify_url)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

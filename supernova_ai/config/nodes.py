@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def places(node: Node, at: str = "") -> Iterator[tuple[str, str]]:
 
 
 def read_yaml(path: Path) -> tuple[Node, list[str]]:
-    """Read a YAML file into nodes placed by line, and the keys that are in it twice, as problems.
+    """Read a YAML file into nodes placed by line, and what is wrong with single lines of it.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, or is not a mapping.
@@ -95,10 +96,10 @@ def read_yaml(path: Path) -> tuple[Node, list[str]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. It must be a readable UTF-8 file.") from error
-    node, twice = parse(text, path)
+    node, problems = parse(text, path)
     if not isinstance(node.value, dict):
         raise ConfigError(f"{path}:1: the file must be a mapping of settings, such as 'streaming: true'")
-    return node, twice
+    return node, problems
 
 
 def parse(text: str, path: Path) -> tuple[Node, list[str]]:
@@ -107,16 +108,23 @@ def parse(text: str, path: Path) -> tuple[Node, list[str]]:
     Raises:
         ConfigError: it is not YAML.
     """
-    twice: list[str] = []
+    problems: list[str] = []
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
-        node = Node({}, str(path)) if root is None else _convert(loader, root, path, f"{path}:1", twice)
+        node = Node({}, str(path)) if root is None else _convert(loader, root, path, f"{path}:1", problems)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(_syntax(path, error)) from None
     except RecursionError:
         raise ConfigError(f"{path} is nested far deeper than any setting: write it flat") from None
-    return (Node({}, str(path)) if node.value is None else node), twice
+    return (Node({}, str(path)) if node.value is None else node), problems
+
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_DECIMAL = re.compile(
+    r"[-+]?(?:0|[1-9][\d_]*)|[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan)", re.IGNORECASE
+)
+"""A number as people write it: YAML reads 0100 as 64, 1:30 as 90 and 0x10 as 16."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -127,7 +135,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _convert(loader: _Loader, node: yaml.Node, path: Path, place: str, twice: list[str]) -> Node:
+def _convert(loader: _Loader, node: yaml.Node, path: Path, place: str, problems: list[str]) -> Node:
     if isinstance(node, yaml.MappingNode):
         items: dict[str, Node] = {}
         for key, value in node.value:
@@ -135,21 +143,26 @@ def _convert(loader: _Loader, node: yaml.Node, path: Path, place: str, twice: li
             # The text as written: YAML would read a key such as `on` as true.
             name = str(key.value)
             if name in items:
-                twice.append(
+                problems.append(
                     f"{here}: {name!r} is here twice in one mapping, first at {items[name].place}: keep one"
                 )
             else:
-                items[name] = _convert(loader, value, path, here, twice)
+                items[name] = _convert(loader, value, path, here, problems)
         return Node(items, place)
     if isinstance(node, yaml.SequenceNode):
         lines = [f"{path}:{item.start_mark.line + 1}" for item in node.value]
         return Node(
-            [_convert(loader, i, path, line, twice) for i, line in zip(node.value, lines, strict=True)], place
+            [_convert(loader, i, path, line, problems) for i, line in zip(node.value, lines, strict=True)],
+            place,
         )
-    if (
-        node.tag == "tag:yaml.org,2002:timestamp"
-    ):  # no setting is a date, but a model's name may look like one
+    if node.tag == "tag:yaml.org,2002:timestamp":  # no setting is a date, but a model may be called like one
         return Node(node.value, place)
+    if node.tag in _NUMBERS and not _DECIMAL.fullmatch(node.value):
+        problems.append(
+            f"{place}: {node.value[:40]} is no plain decimal number, and YAML would read another: "
+            f"write decimal digits without leading zeros, or put a text into quotes"
+        )
+        return Node(None, place)
     return Node(loader.construct_object(node), place)
 
 

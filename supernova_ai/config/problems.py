@@ -27,10 +27,16 @@ _REMEDIES = {
 _SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
 
 
-def refuse(problems: list[str]) -> ConfigError:
-    """Return one error that lists every problem, a line each."""
+_TOLD = 20
+_LONGEST = 1_000
+
+
+def refuse(problems: list[str], what: str = "the configuration") -> ConfigError:
+    """Return one error that lists the problems, a line each; of very many the first."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return ConfigError("\n  ".join([f"the configuration cannot be used, {count}:", *map(_safe, problems)]))
+    told = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in map(_safe, problems[:_TOLD])]
+    more = [f"… and {len(problems) - _TOLD:,} more"] if len(problems) > _TOLD else []
+    return ConfigError("\n  ".join([f"{what} cannot be used, {count}:", *told, *more]))
 
 
 def explain(error: ValidationError, tree: Node, model: type[BaseModel] = Config) -> list[str]:

@@ -13,6 +13,7 @@ from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.fields import (
     VAULT,
     Count,
+    DatabaseName,
     Days,
     Factor,
     HttpUrl,
@@ -236,7 +237,7 @@ class Config(_Section):
     streaming: bool = False
     require_tls: bool = True
     # Hidden in repr: a URL may carry a password.
-    database: Annotated[str, Field(min_length=1)] | None = Field(default=None, repr=False)
+    database: DatabaseName | None = Field(default=None, repr=False)
     redis: RedisUrl | None = Field(default=None, repr=False)
     providers: dict[Name, Provider] = Field(default_factory=_default_providers)
     routing: Routing = Routing()
@@ -338,6 +339,8 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
 def _repeats(
     at: tuple[str, ...], values: tuple[str, ...], field: str | None = None
 ) -> Iterator[Disagreement]:
+    seen = set()
     for i, value in enumerate(values):
-        if value in values[:i]:
+        if value in seen:
             yield (*at, i, *([field] if field else [])), value, "must not be there twice"
+        seen.add(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from supernova_ai.errors import StoreError
+from supernova_ai.places import private_folder
 from supernova_ai.store import bulk
 from supernova_ai.store.tables import Attempt
 
@@ -158,7 +159,7 @@ def _beside(file: Path) -> Path:
 
 def _make(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     for each in missing:
         sync_folder(each.parent)
 

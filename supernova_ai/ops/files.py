@@ -17,6 +17,7 @@ from peewee import Database, fn
 from supernova_ai.ledger import export
 from supernova_ai.ledger.breakdown import By, lines
 from supernova_ai.ledger.spans import Per, Span, spans
+from supernova_ai.places import private_folder
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Usage
 
@@ -64,7 +65,7 @@ def write_due(store: Store, folder: Path, *, now: float, time_zone: str = "UTC")
     Raises:
         OSError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     at = datetime.fromtimestamp(now, ZoneInfo(time_zone))
     first = store.read(_first_hour)
     written = []

@@ -18,7 +18,8 @@ from supernova_ai.types import Tier
 
 if TYPE_CHECKING:
     from jinja2 import Template as Compiled
-    from jinja2.sandbox import SandboxedEnvironment
+
+    from supernova_ai.prompts.sandbox import Sandbox
 
 Kind = Literal["text", "number", "date", "facts", "list"]
 """What a variable holds: ``facts`` is a numbered table, ``list`` a list of texts."""
@@ -124,7 +125,7 @@ class Template:
 
     def _text(self, text: str, written: Mapping[str, Any]) -> str:
         try:
-            return _compiled(text).render(written)
+            return environment().fill(_compiled(text), written)
         except Exception as error:  # an expression in it can fail in any way
             raise ConfigError(f"prompt {self.name!r} ({self.source}) fails when rendered: {error}") from error
 
@@ -158,12 +159,13 @@ def _compiled(text: str) -> Compiled:
 
 
 @cache
-def environment() -> SandboxedEnvironment:
-    """Return what templates are read and rendered with: strict, and in a sandbox without files."""
+def environment() -> Sandbox:
+    """Return what templates are read and rendered with: strict, bounded, and without files."""
     from jinja2 import StrictUndefined  # here: most commands render nothing
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(
+    from supernova_ai.prompts.sandbox import Sandbox
+
+    return Sandbox(
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,

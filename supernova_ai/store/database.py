@@ -14,6 +14,7 @@ from peewee import Database, OperationalError, PeeweeException
 from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
+from supernova_ai.places import database_fault, private_folder
 from supernova_ai.store.clock import Clock
 from supernova_ai.store.facts import first_fact
 from supernova_ai.store.postgres import Postgres, may_pass
@@ -42,6 +43,8 @@ class Store:
     def __init__(self, where: str | Path) -> None:
         self.where = str(where)
         self.file: Path | None = None  # of SQLite
+        if fault := database_fault(self.where):
+            raise StoreError(f"'database' {fault}")
         self._shown = _without_password(self.where)
         self.now = Clock()
         try:
@@ -99,7 +102,7 @@ def _without_password(where: str) -> str:
 
 
 def _open_sqlite(path: Path) -> Sqlite:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     # The first open sets the WAL mode and the tables: one process at a time.
     with FileLock(f"{path}.lock", timeout=30, mode=0o600):
         database = Sqlite(path)
@@ -109,9 +112,7 @@ def _open_sqlite(path: Path) -> Sqlite:
 
 
 def _open_postgres(url: str, shown: str) -> Postgres:
-    scheme, _, rest = url.partition("://")
-    if scheme not in ("postgres", "postgresql"):
-        raise StoreError(f"'database' cannot be a {scheme}:// URL; use a file path or postgresql://…")
+    rest = url.partition("://")[2]
     database = Postgres(f"postgresql://{rest}")
     for pause in (*_PAUSES_S, None):
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -130,10 +131,36 @@ def test_test_finds_what_only_shows_when_rendered(supernova: Supernova, own: Pat
     assert len(supernova("prompts", "test", "--json").json["mine"]) == 2
 
 
-def test_test_names_file_and_line(supernova: Supernova, own: Path) -> None:
-    """A template that cannot be read ends every command with 3, and the message has its place."""
+def test_a_wrong_file_is_named_and_stops_no_other(supernova: Supernova, own: Path) -> None:
+    """A template that cannot be read ends `test` with 3, with its place; the other templates are usable."""
     write(own, "mine", "", "{{ absent }}")
-    for command in ("test", "list"):
-        result = supernova("prompts", command)
-        assert (result.code, result.out) == (3, "")
-        assert "config/prompts/mine.md:6: absent is used" in result.err
+    wrong = "config/prompts/mine.md:6: absent is used"
+    tried = supernova("prompts", "test")
+    assert (tried.code, "ok chat" in tried.out, wrong in tried.err) == (3, True, True)
+    listed = supernova("prompts", "list")
+    assert (listed.code, "chat" in listed.out, wrong in listed.err) == (0, True, True)
+    assert supernova("prompts", "show", "chat").code == 0
+    shown = supernova("prompts", "show", "mine")
+    assert (shown.code, wrong in shown.err) == (3, True)
+
+
+def test_show_into_its_own_file(supernova: Supernova, own: Path, script: str) -> None:
+    """`show NAME > config/prompts/NAME.md` works, though the shell makes the file first."""
+    shown = supernova("prompts", "show", "summary").out
+    (own / "summary.md").touch()
+    assert supernova("prompts", "show", "summary").out == shown
+    with (own / "summary.md").open("w") as file:
+        subprocess.run([script, "prompts", "show", "summary"], stdout=file, check=True)
+    assert (own / "summary.md").read_text() == shown
+
+
+def test_show_saves(supernova: Supernova, own: Path) -> None:
+    """--save writes the template beside the YAML file, and never over one that is there."""
+    shown = supernova("prompts", "show", "chat").out
+    assert supernova("prompts", "show", "chat", "--save").out == "saved config/prompts/chat.md\n"
+    assert (own / "chat.md").read_text() == shown
+    again = supernova("prompts", "show", "chat", "--save")
+    assert (again.code, "is there already" in again.err) == (2, True)
+    (own.parent / "supernova.yaml").unlink()
+    homeless = supernova("prompts", "show", "chat", "--save")
+    assert (homeless.code, "create config/supernova.yaml" in homeless.err) == (3, True)

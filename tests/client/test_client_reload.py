@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from threading import Event
 from typing import Any
 
@@ -101,6 +102,73 @@ async def test_wrong_file_changes_nothing(tmp_path: Path, stub_provider: Stub) -
         path.write_text(good + "streaming: true\n")
         await nova.reload()
         assert nova.config.streaming
+
+
+def in_force(nova: Supernova) -> dict[str, Any]:
+    """What decides about the next call, in every part of the client."""
+    engine = nova._engine
+    return {
+        "config": nova.config,
+        "limits": nova._ledger._budgets,
+        "alerts": (nova._courier, nova._ledger._watch._thresholds, nova._ledger._watch._on_alert),
+        "keys": nova._keys.elsewhere,
+        "deployments": engine._deployments,
+        "breaker": engine.vitals.breaker.settings,
+        "probes": engine.vitals._models,
+        "cache": (engine._cache._settings, engine._cache._versions, engine._cache._models),
+        "router": sorted(d["model_info"]["id"] for d in engine._router.get_model_list() or []),
+        "routing": engine._reservations._routing,
+    }
+
+
+@pytest.mark.parametrize(
+    "refuser",
+    [
+        "supernova_ai.engine.router.Router.set_model_list",
+        "supernova_ai.engine.engine.Strategy.__init__",
+        "supernova_ai.engine.engine.Reservations.__init__",
+        "supernova_ai.engine.vitals.Vitals.serve",
+        "supernova_ai.engine.engine.fleet.build",
+        "supernova_ai.ledger.courier.Courier.__init__",
+    ],
+)
+async def test_a_refused_reload_leaves_the_old_in_force(
+    refuser: str, open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever refuses the new configuration, the old one is in force in every part, and answers."""
+    old, new = stub_provider("Diversify."), stub_provider("Hold.")
+    nova = open_nova({"openai": old.url, "anthropic": old.url}, cache={"type": "memory"})
+    await nova.chat("What now?")
+    before = in_force(nova)
+    plain = nova.config.model_dump()
+    plain["providers"]["anthropic"]["api_base"] = new.url
+    plain["providers"]["openai"]["enabled"] = False
+    plain["routing"]["breaker"] = {"failures": 1, "cooldown": 600}
+    owner, _, name = refuser.rpartition(".")
+    place = resolve_name(owner)
+    real = getattr(place, name)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        monkeypatch.setattr(place, name, real)
+        raise ValueError("not this one")
+
+    monkeypatch.setattr(place, name, refuse)
+    with pytest.raises(ValueError, match="not this one"):
+        await nova.reload(
+            changed(
+                nova,
+                **plain
+                | {
+                    "database": nova.config.database,
+                    "budgets": [{"name": "daily", "limit": "0.0000001", "per": "day"}],
+                    "alerts": {"thresholds": [7], "notify": ["json://localhost:9"]},
+                    "cache": {"type": "memory", "ttl": 7},
+                },
+            )
+        )
+    assert in_force(nova) == before
+    reply = await nova.chat("And now?")
+    assert (reply.content, reply.provider, new.requests) == ("Diversify.", "openai", [])
 
 
 async def test_database_is_fixed(open_nova: Open, stub_provider: Stub, tmp_path: Path) -> None:

@@ -147,6 +147,54 @@ def test_an_error_names_the_place_the_setting_the_value_and_the_remedy(
     assert "config/supernova.yaml:" in message
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        "0100",
+        "1:30",
+        "-1:30",
+        "190:20:30.15",
+        "0x1F",
+        "0b11",
+        "1:" + "59:" * 5_000 + "0",
+        "0x" + "f" * 10**6,
+    ],
+)
+def test_a_number_that_yaml_reads_otherwise_is_refused(write: Write, number: str) -> None:
+    """A number is decimal as people mean it: what YAML would read in another base is told, with its line."""
+    path = write(BASE, f"streaming: true\nrouting: {{retries: {number}}}")
+    message = complaint(path=path)
+    assert f"{path}:2: {number[:40]} is no plain decimal number" in message
+    assert len(message) < 1_000
+
+
+@pytest.mark.parametrize("number", ["0", "7", "+7", "0.5", "1_0"])
+def test_plain_numbers_are_read(write: Write, number: str) -> None:
+    """Decimal numbers with a sign, a point or underscores are what they look like; quotes make a text."""
+    path = write(BASE, f"routing: {{wait: {number}}}\nproviders: {{openai: {{models: {{economy: '0100'}}}}}}")
+    config = load(path, environ={}).config
+    assert config.routing.wait == float(number)
+    assert config.providers["openai"].models["economy"] == "0100"
+
+
+def test_commas_in_a_number_are_told(write: Write) -> None:
+    """1,000 is a text to YAML: it is refused where a number belongs."""
+    path = write(BASE, "routing: {max_tokens: '1,000'}\nbudgets: [{name: a, limit: '1,000', per: day}]")
+    message = complaint(path=path)
+    assert "routing.max_tokens is '1,000': must be a valid integer" in message
+    assert "budgets[0].limit is '1,000'" in message
+
+
+def test_of_a_flood_of_problems_the_first_are_told(write: Write) -> None:
+    """Megabytes of wrong budgets make one page: twenty problems, and how many more there are."""
+    path = write(BASE, "budgets:\n" + "- {name: a, limit: 0, per: dya, odd: 1}\n" * 3_000)
+    lines = complaint(path=path).splitlines()
+    assert "9000 problems" in lines[0]
+    assert (len(lines), lines[-1]) == (22, "  … and 8,980 more")
+    path = write(BASE, f"{'x' * 10**6}: 1")
+    assert len(complaint(path=path)) < 2_000
+
+
 def test_a_file_nested_without_end_is_refused_by_name(write: Write) -> None:
     """What is nested deeper than it can be read is an error as any other."""
     write(BASE, "a: " + 3000 * "[")

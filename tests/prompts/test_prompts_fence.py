@@ -65,6 +65,21 @@ def test_attack_stays_in_its_fence(template: str, variable: str, attack: str) ->
     assert not any(marker in inside for marker in ("<<<", ">>>", "＞＞＞", "﹥﹥﹥", *TOKENS))
 
 
+@pytest.mark.parametrize("letter", "<＜﹤>＞﹥")
+@pytest.mark.parametrize(
+    "unseen", ["\u00ad", "\u200b\u2060", "\ufeff", "\u202e", "\x00", "\ufe00", "\U000e0041"]
+)
+def test_unseen_letters_hide_no_marker(unseen: str, letter: str) -> None:
+    """A marker whose letters are kept apart by what nobody sees is taken apart too, also one that opens."""
+    seen = (
+        harmless(f"{unseen.join(letter * 3)}{unseen}FACTS")
+        .replace(unseen, "")
+        .translate(dict.fromkeys(map(ord, unseen)))
+    )
+    assert letter * 2 not in seen
+    assert seen.replace(" ", "") == f"{letter * 3}FACTS"
+
+
 @pytest.mark.parametrize(
     "text",
     [

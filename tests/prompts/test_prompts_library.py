@@ -221,7 +221,35 @@ def test_own_file_may_be_from_windows(folder: Path) -> None:
 
 
 def test_wrong_own_file_is_an_error_of_configuration(folder: Path) -> None:
-    """A wrong file is not passed over for the built-in one."""
+    """A wrong file is not passed over for the built-in one: its name fails, and no other does."""
     (folder / "chat.md").write_text("Be brief.")
-    with pytest.raises(ConfigError, match=r"cannot be used, 1 problem:\n  \S+chat\.md:1: a template begins"):
-        Library([folder])
+    library = Library([folder])
+    with pytest.raises(
+        ConfigError, match=r"prompts cannot be used, 1 problem:\n  \S+chat\.md:1: a template begins"
+    ):
+        library.check()
+    with pytest.raises(ConfigError, match=r"the prompt 'chat' cannot be used.*\n  \S+chat\.md:1: a template"):
+        library.get("chat")
+    assert library.get("summary") == BUILT_IN.get("summary")
+    assert library.names() == BUILT_IN.names()
+
+
+def test_a_wrong_base_stops_what_extends_it_and_nothing_else(folder: Path) -> None:
+    """Templates that extend a wrong file fail with its problem; they are not laid over the built-in base."""
+    (folder / "_advice.md").write_text("Be brief.")
+    library = Library([folder])
+    for name in library.names():
+        if name.startswith("advice-"):
+            with pytest.raises(ConfigError, match=r"_advice\.md:1: a template begins"):
+                library.get(name)
+        else:
+            assert library.get(name) == BUILT_IN.get(name)
+    assert len(library.problems()) == 1
+
+
+def test_an_empty_file_counts_as_none(folder: Path) -> None:
+    """The shell empties a file before a command that is to fill it starts: the built-in one is found."""
+    (folder / "chat.md").touch()
+    library = Library([folder])
+    assert library.get("chat") == BUILT_IN.get("chat")
+    library.check()

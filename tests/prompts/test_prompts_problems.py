@@ -104,7 +104,7 @@ def test_problem_is_told_with_its_line(
     """What is wrong is told with file, line, and what would be right."""
     write("mine", header, body)
     with pytest.raises(ConfigError, match=rf"cannot be used, 1 problem:\n  \S+mine\.md{message}"):
-        Library([folder])
+        Library([folder]).check()
 
 
 def test_all_problems_are_told(write: Write, folder: Path) -> None:
@@ -113,7 +113,7 @@ def test_all_problems_are_told(write: Write, folder: Path) -> None:
     write("two", "variables: {a: {default: 1}}\n", "{{ b }}\n{{ c }}")
     (folder / "three.md").write_text("---\nname: drei\nversion: '1'\n---\nx")
     with pytest.raises(ConfigError) as raised:
-        Library([folder])
+        Library([folder]).check()
     first, *lines = str(raised.value).splitlines()
     assert first == "the prompts cannot be used, 7 problems:"
     assert sorted(line.split(": ")[0].rpartition("/")[2] for line in lines) == [
@@ -125,7 +125,7 @@ def test_name_must_be_that_of_the_file(folder: Path, write: Write) -> None:
     """A file that was copied without changing its name is found out."""
     write("mine").rename(folder / "yours.md")
     with pytest.raises(ConfigError, match=r"yours\.md:2: name is 'mine': must be 'yours'"):
-        Library([folder])
+        Library([folder]).check()
 
 
 def test_circle_is_found(folder: Path, write: Write) -> None:
@@ -133,7 +133,7 @@ def test_circle_is_found(folder: Path, write: Write) -> None:
     write("one", "extends: two\n")
     write("two", "extends: one\n")
     with pytest.raises(ConfigError, match=r"extends this in turn"):
-        Library([folder])
+        Library([folder]).check()
 
 
 def test_problem_of_a_base_is_told_once_and_there(folder: Path, write: Write) -> None:
@@ -142,11 +142,11 @@ def test_problem_of_a_base_is_told_once_and_there(folder: Path, write: Write) ->
     write("one", "extends: _base\n", "")
     write("two", "extends: _base\n", "")
     with pytest.raises(ConfigError, match=r"1 problem:\n  \S+_base\.md:5: variables\.a\.type is 'txet'"):
-        Library([folder])
+        Library([folder]).check()
 
 
 def test_unreadable_file(folder: Path) -> None:
     """A file that is not UTF-8 is named."""
     (folder / "mine.md").write_bytes(b"---\n\xff\n---\n")
     with pytest.raises(ConfigError, match=r"mine\.md: cannot be read"):
-        Library([folder])
+        Library([folder]).check()

@@ -98,7 +98,8 @@ def check(
 
 def _unread(text: str, start: int, most: str) -> Claim:
     wrong = f"only {most} are checked, and the text goes on from here: shorten it"
-    return Claim(text[start : start + 40], start, len(text), "rest", "unsupported", wrong)
+    begun = text[start : start + 40]
+    return Claim(begun, start, start + len(begun), "rest", "unsupported", wrong)
 
 
 def _masked(text: str, start: int, end: int, mark: str) -> str:

@@ -1,0 +1,46 @@
+"""Where data is kept: what can be named as the database, and folders that only their owner can enter."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_REMEDY = "must be a file, or postgresql://USER:PASSWORD@HOST/DATABASE"
+
+
+def database_fault(where: str) -> str | None:
+    """Return why this cannot be the database, or None. What it says never repeats a part of a password.
+
+    >>> database_fault(":memory:")
+    'must be a file, or postgresql://USER:PASSWORD@HOST/DATABASE: what is in memory is lost with the process'
+    """
+    if not where.strip() or any(ord(letter) < 0x20 for letter in where):
+        return f"{_REMEDY}: it is empty, or holds a control character"
+    if where.startswith("$") or "${" in where:
+        return f"{_REMEDY}: variables are not replaced here, so write the value out"
+    scheme, is_url, rest = where.partition("://")
+    if ":memory:" in where or "mode=memory" in where:
+        return f"{_REMEDY}: what is in memory is lost with the process"
+    if not is_url:
+        return None
+    if scheme == "sqlite":
+        path = rest.removeprefix("/")
+        return None if rest.startswith("/") and path else "must be a file: write its path, without sqlite://"
+    if scheme not in ("postgres", "postgresql"):
+        return f"{_REMEDY}: there is no driver for this scheme"
+    authority, rest = re.fullmatch(r"([^/?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    in_rest = rest if rest.startswith("?") else rest.partition("?")[0]
+    if authority.count("@") > 1 or "@" in in_rest:
+        return f"{_REMEDY}: write special characters of the user or password as %XX, such as %40 for @"
+    return None
+
+
+def private_folder(folder: Path) -> None:
+    """Make the folder and those above it that are missing; only their owner may enter what is made.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # a file of that name is told
