@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from http.client import HTTPException, HTTPSConnection
 from urllib.parse import quote, urlsplit
 
+from supernova_ai.config.network import check_tls
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.log import get_logger
 
@@ -41,6 +42,7 @@ def fetch(name: str, address: str, most: int) -> bytes:
 
     Raises:
         InvalidRequest: it cannot be had from there.
+        ConfigError: no TLS connection can be made in this environment.
     """
     try:
         parts = urlsplit(address)
@@ -49,6 +51,7 @@ def fetch(name: str, address: str, most: int) -> bytes:
         raise InvalidRequest(f"{name} has no valid address: {error}") from None
     if parts.scheme != "https" or not host:
         raise InvalidRequest(f"{name} must be at an https:// address")
+    check_tls()
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
     connection = None

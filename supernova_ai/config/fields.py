@@ -40,8 +40,12 @@ def nearest(word: object, known: list[str]) -> str:
 def private(url: str) -> bool:
     """Whether nobody between can read what is sent there: it is TLS, or this machine itself."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+    return parts.scheme == "https" or is_this_machine(parts.hostname or "")
+
+
+def is_this_machine(host: str) -> bool:
+    """Say whether the host, by name or address, is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from supernova_ai.config import Config, Limits, Timeout
+from supernova_ai.config import Config, Limits, Timeout, network
 from supernova_ai.config.fields import nearest
 from supernova_ai.engine import pricing
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.pricing import Price
 from supernova_ai.errors import ConfigError
 from supernova_ai.health import Place
+from supernova_ai.log import get_logger
 from supernova_ai.types import TIERS, Kind, Request, Tier
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
 # blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
 _LITELLM_NAME = {"ollama": "ollama_chat", "huggingface": "openai"}
 _KNOWN = frozenset(getattr(name, "value", name) for name in litellm.provider_list)
-_API_BASE = {"huggingface": "https://router.huggingface.co/v1"}
+_API_BASE = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "ollama": "http://localhost:11434",
+    "huggingface": "https://router.huggingface.co/v1",
+}
+"""Given to LiteLLM where the configuration names no address: it would take one from the environment."""
+_ADDRESS = re.compile(r"_(API_BASE|BASE_URL|API_URL|ENDPOINT)$")
+
+log = get_logger(__name__)
 
 NO_KEY = "no-key"
 """Given to LiteLLM where a provider takes no key; given none, it would look for one in the environment."""
@@ -65,15 +77,33 @@ class Deployment:
 
 
 def check(config: Config) -> None:
-    """Refuse a provider that LiteLLM does not know.
+    """Refuse a provider that LiteLLM does not know, or whose address the environment would decide.
 
     Raises:
-        ConfigError: it names the nearest one that it does.
+        ConfigError: it names the provider, and what would be right.
     """
     for provider in config.asked:
         if provider not in _KNOWN:
             hint = nearest(provider, sorted(_KNOWN))
             raise ConfigError(f"providers.{provider}: LiteLLM knows no provider of this name.{hint}")
+        address = api_base(config, provider)
+        if address is None and (variable := _address_variable(provider)):
+            if provider not in _API_BASE:
+                raise ConfigError(
+                    f"{variable} is set, and only the configuration decides where requests go: write the "
+                    f"address under 'providers.{provider}.api_base', or unset the variable"
+                )
+            log.warning(
+                "engine.address.ignored", variable=variable, remedy=f"set 'providers.{provider}.api_base'"
+            )
+        network.check_proxy(address or _API_BASE.get(provider) or f"https://{provider}")
+
+
+def _address_variable(provider: str) -> str | None:
+    """Return a variable by which LiteLLM or a client under it would choose the provider's address."""
+    stem = re.split("[_-]", provider)[0].upper()
+    named = (name for name, value in sorted(os.environ.items()) if name.startswith(stem) and value.strip())
+    return next(filter(_ADDRESS.search, named), None)
 
 
 def build(config: Config) -> dict[str, Deployment]:

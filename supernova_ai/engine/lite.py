@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+from supernova_ai.config.network import proxy_for
 from supernova_ai.log import get_logger
 from supernova_ai.secret import redact
 
@@ -58,6 +61,9 @@ class _Redact(logging.Filter):
         return True
 
 
+_imported_before = "litellm" in sys.modules and any(
+    os.environ.get(name) != value for name, value in _FOR_IMPORT.items()
+)
 with _environment(_FOR_IMPORT):
     import litellm
     import openai.resources  # noqa: F401 - else at the first call, on the loop
@@ -65,6 +71,8 @@ with _environment(_FOR_IMPORT):
     from litellm._service_logger import ServiceLogging
     from litellm.caching import InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
+    from litellm.litellm_core_utils.get_model_cost_map import GetModelCostMap
+    from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
     from litellm.llms.openai.common_utils import BaseOpenAILLM
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
@@ -86,6 +94,21 @@ litellm.disable_hf_tokenizer_download = True
 # As for the length of those its map lacks, while it logs what they cost.
 litellm.utils._get_max_position_embeddings = lambda *_, **__: None
 
+# LiteLLM would send what is for this machine to a proxy, and go past a proxy that it cannot use.
+LiteLLMAiohttpTransport._proxy_from_env = lambda _, url: proxy_for(str(url))
+
+BUNDLED: Mapping[str, dict[str, Any]] = litellm.model_cost
+"""The price map that comes with LiteLLM. Models registered by a Router may be added to it."""
+if _imported_before:
+    BUNDLED = GetModelCostMap.load_local_model_cost_map()
+    log.warning(
+        "engine.litellm.imported_before",
+        then="LiteLLM may have read .env into the environment and fetched a price map over the network; "
+        "prices here are those of its bundled map",
+        remedy="import supernova_ai.engine before litellm, or set LITELLM_MODE=PRODUCTION and "
+        "LITELLM_LOCAL_MODEL_COST_MAP=True",
+    )
+
 LISTENERS = (
     "callbacks",
     "success_callback",
@@ -105,6 +128,7 @@ def keep_quiet() -> None:
 
 
 __all__ = [
+    "BUNDLED",
     "LISTENERS",
     "AsyncHTTPHandler",
     "AsyncOpenAI",

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from supernova_ai.config import Config, Provider
-from supernova_ai.engine.lite import litellm
+from supernova_ai.engine.lite import BUNDLED
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import NANO
 from supernova_ai.types import Kind, Request, Usage
@@ -147,7 +147,7 @@ def hides_thoughts(provider: str, model: str) -> bool:
 
 def _entry(provider: str, model: str) -> Mapping[str, Any] | None:
     for name in (f"{provider}/{model}", model):
-        entry: Mapping[str, Any] | None = litellm.model_cost.get(name)
+        entry: Mapping[str, Any] | None = BUNDLED.get(name)
         if entry and entry.get("litellm_provider") == provider:
             return entry
     return None

@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 import httpx
 
 from supernova_ai.config import Config
+from supernova_ai.config.network import proxy_for
 from supernova_ai.engine.breaker import Breaker
 from supernova_ai.engine.deployments import Deployment, api_base
 from supernova_ai.engine.pool import guard, redirection
@@ -144,7 +145,8 @@ class Prober:
         url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
         failure: ProviderError | None = None
         try:
-            async with guard(httpx.AsyncClient(timeout=_PATIENCE_S)) as client:
+            transport = httpx.AsyncHTTPTransport(proxy=proxy_for(url))
+            async with guard(httpx.AsyncClient(timeout=_PATIENCE_S, transport=transport)) as client:
                 answer = await client.get(url, headers=_credentials(provider, key))
             if answer.status_code in _REFUSED:
                 failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)

@@ -1,0 +1,81 @@
+"""What the environment says of the network: the proxy of an address, and the file TLS logs its keys to."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from contextlib import suppress
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from supernova_ai.config.fields import is_this_machine, mask
+from supernova_ai.errors import ConfigError
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy for an address, as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say; None for none.
+
+    This machine's own addresses have none, whatever the variables say: a proxy cannot reach them, and would
+    be sent the keys and prompts that may go there unencrypted.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_this_machine(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or _is_exempt(host, proxies.get("no", "")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def check_proxy(url: str) -> None:
+    """Refuse a proxy that the HTTP clients cannot use for an address.
+
+    Raises:
+        ConfigError: it is a SOCKS proxy, or no URL.
+    """
+    proxy = proxy_for(url)
+    if proxy is None:
+        return
+    with suppress(ValueError):  # of urlsplit
+        parts = urlsplit(proxy)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return
+    asked = urlsplit(url)
+    raise ConfigError(
+        f"the environment's proxy for {asked.hostname} is {mask(proxy)}, and only HTTP proxies are "
+        f"supported: set {asked.scheme.upper()}_PROXY to an http:// proxy, or name it in NO_PROXY"
+    )
+
+
+def check_tls() -> None:
+    """Refuse an SSLKEYLOGFILE that cannot be written: every TLS connection would fail, and LiteLLM's import.
+
+    Raises:
+        ConfigError: it names the file and the reason.
+    """
+    file = os.environ.get("SSLKEYLOGFILE")
+    if not file:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = file
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"SSLKEYLOGFILE={file} cannot be written ({error}), so no TLS connection can be made: "
+            f"unset it, or name a writable file"
+        ) from None
+
+
+def _is_exempt(host: str, no_proxy: str) -> bool:
+    """Say whether NO_PROXY lists the host: by its name or address, or by a network such as fd00::/8."""
+    if proxy_bypass(host):
+        return True
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        for entry in no_proxy.split(","):
+            with suppress(ValueError):
+                if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
+                    return True
+    return False
