@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         StoreError,
         StreamInterrupted,
         SupernovaError,
+        UnsupportedLoop,
         UserErased,
         VaultError,
     )
@@ -75,6 +76,7 @@ __all__ = [
     "StreamInterrupted",
     "Supernova",
     "SupernovaError",
+    "UnsupportedLoop",
     "Usage",
     "UserErased",
     "VaultError",

@@ -13,17 +13,18 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from supernova_ai import arguments, health
 from supernova_ai import config as configuration
 from supernova_ai.attachments import Given, load
 from supernova_ai.config import Config, Loaded
-from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout
+from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout, UnsupportedLoop
 from supernova_ai.judgement import assessed
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
 from supernova_ai.ledger import AlertEvent, Courier, Ledger
 from supernova_ai.log import get_logger
+from supernova_ai.loops import check_loop
 from supernova_ai.prompts import Library, Template
 from supernova_ai.sessions import Sessions, Turn, Whose, forget
 from supernova_ai.store import Store
@@ -198,6 +199,7 @@ class Supernova:
 
         A call that is running in the session is answered, and not kept.
         """
+        check_loop()
         user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
         whose = Whose(user or "", session or "")
         store = await in_thread(self.store)
@@ -230,6 +232,7 @@ class Supernova:
         Raises:
             ConfigError: it is wrong, or changes what only a new client can take.
         """
+        check_loop()
         await in_thread(self._reload, config)
 
     async def probe(self, *, pay: bool = False) -> list[Probe]:
@@ -257,7 +260,18 @@ class Supernova:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await in_thread(self.close)
+        try:
+            check_loop()
+        except UnsupportedLoop:
+            self.close()  # every call was refused: what the body raised is what the caller must see
+        else:
+            await in_thread(self.close)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Supernova cannot be pickled or copied, for it holds connections and keys: give the other "
+            "process its configuration, and make a client there"
+        )
 
     async def _answer(
         self, taking: AbstractAsyncContextManager[Turn], streaming: bool | None, on_token: OnToken | None
@@ -311,6 +325,7 @@ class Supernova:
     async def _ready(self) -> Engine:
         if not self.config.enabled:
             raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
+        check_loop()
         if not self._is_open():
             await in_thread(self._open)
         return self._engine

@@ -15,6 +15,7 @@ SupernovaError
 ├── UserErased                  the user was erased while the call was running
 ├── NoProvider                  no deployment can be tried: none configured, keyed or healthy
 ├── ExtraMissing                an optional part of this package is not installed
+├── UnsupportedLoop             the caller's event loop is not asyncio, or is patched
 └── ProviderError               a provider was asked and failed
     ├── AuthenticationFailed    it refused the key
     ├── RateLimited             it asks for fewer requests
@@ -146,6 +147,10 @@ class NoProvider(SupernovaError):
 
 class ExtraMissing(SupernovaError):
     """An optional part of this package is not installed; the message says how to get it."""
+
+
+class UnsupportedLoop(SupernovaError):
+    """The caller's event loop is not asyncio's, or gevent has patched the process; nothing was sent."""
 
 
 class ProviderError(SupernovaError):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from supernova_ai.errors import InvalidRequest, NoProvider
 from supernova_ai.sessions import Turn
@@ -70,6 +70,9 @@ class Stream:
                     await self._engine.run(_close(source, self._turn))
             finally:
                 await self._taking.__aexit__(None, None, None)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Stream cannot be pickled or copied: it is a call under way. Its reply can be")
 
     def __aiter__(self) -> Stream:
         return self

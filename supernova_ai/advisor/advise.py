@@ -25,6 +25,7 @@ from supernova_ai.client import Supernova, default
 from supernova_ai.config.advice import AssetClass
 from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
+from supernova_ai.loops import check_loop, check_threads
 from supernova_ai.money import to_usd
 from supernova_ai.store.tables import Attempt
 from supernova_ai.threads import in_thread, spawn
@@ -37,6 +38,7 @@ _RECORDED = ("id", "request", "provider", "model", "state", "cost", "basis", "pr
 
 def advise(bars: Any, **options: Any) -> Advice:
     """Advise on an asset from its bars; see ``aadvise``. It may be called anywhere, in a running loop too."""
+    check_threads()
     # On a thread and loop of its own: the caller's thread may have a loop that runs, or one it wants to keep.
     return spawn("supernova-advise", lambda: asyncio.run(aadvise(bars, **options))).result()
 
@@ -81,6 +83,7 @@ async def aadvise(
         InvalidRequest: an argument is wrong, or a bar; the message names it.
         ConfigError: the configuration of the default client is wrong.
     """
+    check_loop()
     nova = client or default()
     user = arguments.identity("user_id", user_id)
     cap = arguments.usd("max_cost", max_cost)
