@@ -14,8 +14,8 @@ MOST_TABLE = 256 * 2**20
 """Bytes of a CSV file: some millions of rows."""
 
 
-def open_regular(path: str | Path, most: int) -> BinaryIO:
-    """Open a regular file to read its bytes.
+def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
+    """Open a regular file to read its bytes; links are followed.
 
     Devices and pipes are refused: reading one may block, or never end.
 
@@ -31,10 +31,10 @@ def open_regular(path: str | Path, most: int) -> BinaryIO:
     except ValueError as error:  # a NUL in the name, or half a character
         raise OSError(f"no file can have such a name: {error}") from None
     try:
-        status = os.fstat(descriptor)
+        status = os.fstat(descriptor)  # of the open file: the path may lead elsewhere by now
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is not a regular file; copy what it gives into one")
-        if status.st_size > most:
+        if most is not None and status.st_size > most:
             raise OSError(f"it is larger than {most // 2**20} MiB")
         return os.fdopen(descriptor, "rb")
     except BaseException:

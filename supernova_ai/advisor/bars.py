@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from io import TextIOWrapper
 from itertools import pairwise
 from math import isnan
 from numbers import Real
@@ -15,6 +16,7 @@ from typing import Any
 
 from supernova_ai.advisor.shapes import Raw, take_apart
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.files import MOST_TABLE, open_regular
 
 _DAY = timedelta(days=1)
 _DEAREST, _MOST = 1e15, 1e18  # of a price and a volume: beyond, figures are but noise
@@ -86,7 +88,7 @@ def load_csv(path: str | Path, *, now: datetime | None = None) -> History:
         InvalidRequest: the file cannot be read, or its bars are wrong; bar 0 is the line after the names.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(open_regular(path, MOST_TABLE), "utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, restkey="rest"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidRequest(f"{path} cannot be read: {error}. Give a UTF-8 file of bars") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from supernova_ai.attachments.addresses import fetch
 from supernova_ai.config import Attachments
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.regular import open_regular
+from supernova_ai.files import open_regular
 from supernova_ai.types import Attachment
 
 Given = bytes | str | Path

@@ -148,8 +148,11 @@ def main() -> None:
                 app()
             finally:
                 typer.echo(nl=False)  # flushes
-    except SupernovaError as error:
-        _tell(redact("\n".join([str(error), *getattr(error, "__notes__", ())])))
+    except (SupernovaError, UnicodeEncodeError) as error:
+        undecoded = _undecoded()
+        if isinstance(error, UnicodeEncodeError) and not undecoded:
+            raise
+        _tell(redact("\n".join([str(error), *getattr(error, "__notes__", ()), *undecoded])))
         sys.exit(next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1))
     except OSError as error:
         if error.filename is not None:  # no fault of the output
@@ -158,6 +161,17 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):
             _tell(f"the output cannot be written: {error.strerror}")
         sys.exit(1)
+
+
+def _undecoded() -> list[str]:
+    """Tell of arguments that are not text in the locale's encoding: Python lets their bytes through."""
+    encoding = sys.getfilesystemencoding()
+    return [
+        f"argument {place} is not text in this locale's encoding ({encoding}): set LC_ALL to a UTF-8 locale, "
+        f"such as C.UTF-8, and let the terminal send UTF-8"
+        for place, word in enumerate(sys.argv[1:], 1)
+        if any("\udc80" <= letter <= "\udcff" for letter in word)
+    ]
 
 
 def _tell(message: str) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 from supernova_ai import config as configuration
 from supernova_ai.characters import escaped
 from supernova_ai.cli.terminal import Terminal
+from supernova_ai.files import MOST_TEXT, open_regular
 from supernova_ai.identifiers import storable
 
 ConfigPath = Annotated[
@@ -65,9 +67,16 @@ def print_json(value: Any) -> None:
 def read_text(path: Path | None) -> str:
     """Return the text of a file, or of standard input for None; the bytes must be UTF-8."""
     try:
-        return (path.read_bytes() if path else sys.stdin.buffer.read()).decode()
+        with open_regular(path, MOST_TEXT) if path else nullcontext(sys.stdin.buffer) as file:
+            read = file.read(MOST_TEXT + 1)
+        if len(read) > MOST_TEXT:
+            raise OSError(f"it is longer than {MOST_TEXT // 2**20} MiB")
+        return read.decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path or 'standard input'} cannot be read as text: {error}") from None
+        remedy = ". It must be in UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise typer.BadParameter(
+            f"{path or 'standard input'} cannot be read as text: {error}{remedy}"
+        ) from None
 
 
 def _jsonable(value: Any) -> Any:

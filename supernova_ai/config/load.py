@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,20 +106,39 @@ def load(
 def data_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder of the database: ``SUPERNOVA_HOME``, or the user's data folder."""
     home = environ.get("SUPERNOVA_HOME")
-    return Path(home).expanduser() if home else platformdirs.user_data_path(_APP, appauthor=False)
+    if home:
+        return _in_home(Path(home).expanduser)
+    return _in_home(lambda: platformdirs.user_data_path(_APP, appauthor=False))
+
+
+def _in_home(find: Callable[[], Path]) -> Path:
+    """Return what is found in the home folder.
+
+    Raises:
+        ConfigError: HOME is not set, and the system does not know this user.
+    """
+    try:
+        return find()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"there is no home folder here ({error}): set SUPERNOVA_HOME to a folder for the data, or write "
+            f"the path in full"
+        ) from None
 
 
 def _base_file(path: str | Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the base file: the one that was named, which must be there, or the first there is."""
     if named := path or environ.get("SUPERNOVA_CONFIG"):
-        file = Path(named).expanduser()
+        file = _in_home(Path(named).expanduser)
         if not file.is_file():
             by = "" if path else " (named by SUPERNOVA_CONFIG)"
             raise ConfigError(
                 f"there is no configuration file at {file}{by}: correct the path, or create the file"
             )
         return file
-    usual = (Path("config", _FILE), platformdirs.user_config_path(_APP, appauthor=False) / _FILE)
+    usual = [Path("config", _FILE)]
+    with suppress(RuntimeError):  # without a home folder there is no configuration in it
+        usual.append(platformdirs.user_config_path(_APP, appauthor=False) / _FILE)
     return next((file for file in usual if file.is_file()), None)
 
 

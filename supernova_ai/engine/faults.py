@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import re
 import socket
@@ -103,6 +104,11 @@ def translate(error: Exception, deployment: Deployment | None = None) -> Superno
             "every provider of this tier failed recently and is left in peace for a while; try again later, "
             "or lower 'routing.breaker.cooldown'"
         )
+    if out_of_files(error):
+        return NoProvider(
+            "no connection could be opened: this process or machine has no file descriptor left. Close what "
+            "is open, make fewer calls at once, or raise the limit ('ulimit -n')"
+        )
     kind = _kind(error)
     provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
     words = redact(fit(_words(error)))
@@ -120,6 +126,13 @@ def is_callers(error: Exception) -> bool:
     """Say whether the request itself was refused, so that every provider would; one may read more, though."""
     kind = _kind(_original(error))
     return issubclass(kind, RequestRejected) and kind is not ContextTooLong
+
+
+def out_of_files(error: Exception) -> bool:
+    """Say whether this process or machine has no file descriptor left, which is no fault of a provider."""
+    error = _original(error)
+    numbers = (getattr(cause, "errno", None) for cause in (error, *_causes(error)))
+    return any(number in (errno.EMFILE, errno.ENFILE) for number in numbers)
 
 
 def in_stream(error: Exception, deployment: Deployment) -> Exception:

@@ -180,7 +180,9 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
 
         LiteLLM would go by the error's status, and makes one up where there was none.
         """
-        if isinstance(error, SupernovaError) or not healthy_deployments or faults.is_callers(error):
+        if isinstance(error, SupernovaError) or not healthy_deployments:
+            raise error
+        if faults.is_callers(error) or faults.out_of_files(error):
             raise error
         return True
 

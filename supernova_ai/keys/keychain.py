@@ -53,7 +53,11 @@ class Keychain:
         Raises:
             MasterKeyError: the keyring is unsafe, locked, broken, or does not answer.
         """
-        text = self._ask(lambda: self._open().get_password(SERVICE, self._user))
+        text: object = self._ask(lambda: self._open().get_password(SERVICE, self._user))
+        if text is not None and not isinstance(text, str):
+            raise MasterKeyError(
+                f"the keyring gave {type(text).__name__} where a text belongs. {self._advice}"
+            )
         return Secret(text) if text else None
 
     def set(self, text: Secret) -> None:

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from peewee import Database
 
 from supernova_ai.errors import MasterKeyError
+from supernova_ai.files import open_regular
 from supernova_ai.keys import records
 from supernova_ai.keys.crypto import derive
 from supernova_ai.keys.keychain import ADVICE, Keychain
-from supernova_ai.regular import open_regular
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.facts import fact, first_fact
@@ -136,12 +136,12 @@ def _from_credential(environ: Mapping[str, str]) -> MasterKey | None:
 
 def _from_file(environ: Mapping[str, str]) -> MasterKey | None:
     name = environ.get(FILE_VARIABLE)
-    return _read(Path(name).expanduser(), f"{FILE_VARIABLE} ({name})", private=True) if name else None
+    return _read(Path(name), f"{FILE_VARIABLE} ({name})", private=True) if name else None
 
 
 def _read(path: Path, source: str, *, private: bool = False) -> MasterKey:
     try:
-        with open_regular(path) as file:
+        with open_regular(path.expanduser()) as file:
             # Of the open file, so that neither a link nor a change in between deceives.
             status = os.fstat(file.fileno())
             if private and os.name == "posix":
@@ -154,7 +154,9 @@ def _read(path: Path, source: str, *, private: bool = False) -> MasterKey:
                     raise MasterKeyError(f"{source} has mode {mode:04o}, wider than 0600: `chmod 600` it")
             text = _secret(file.read(1024).decode("latin-1"))
     except OSError as error:
-        raise MasterKeyError(f"{source} cannot be read: {error.strerror}") from error
+        raise MasterKeyError(f"{source} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:  # a "~", and no home folder
+        raise MasterKeyError(f"{source} cannot be read: {error} Write the path in full") from error
     key = _decoded(text)
     if key is None:
         raise MasterKeyError(f"{source} must hold {_WANTED}")

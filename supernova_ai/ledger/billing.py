@@ -6,9 +6,11 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.files import MOST_TABLE, open_regular
 from supernova_ai.money import to_nano
 
 FIELDS = ("time", "model", "prompt", "completion", "cost", "id")
@@ -72,7 +74,7 @@ def read(file: Path, columns: Mapping[str, str]) -> Iterator[Bill]:
             guessed.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with TextIOWrapper(open_regular(file, MOST_TABLE), "utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             missing = [column for column in columns.values() if column not in (reader.fieldnames or ())]
             if missing:

@@ -58,6 +58,10 @@ class Store:
                 self.id = first_fact(self._database, "store", uuid.uuid4().hex)  # keys are sealed for it
         except (PeeweeException, OSError) as error:
             raise explain(error, self._shown) from error
+        except (ValueError, RuntimeError) as error:  # a NUL in the path, or a "~" and no home folder
+            raise StoreError(
+                f"the database could not be used ({self._shown!r}): {error}. Set 'database' to a full path"
+            ) from error
         self._writer = Writer(self._database, self._shown)
 
     def write(self, operation: Callable[[Database], T]) -> Future[T]:

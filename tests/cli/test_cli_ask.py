@@ -252,3 +252,26 @@ def test_chat_names_its_session(stub_provider: Stub, configure: Configure, super
     configure(stub_provider("Hold.").url)
     assert supernova("chat", "What now?", "--session", "talk").code == 0
     assert [row["session"] for row in _attempts(supernova)] == ["talk"]
+
+
+@pytest.mark.parametrize("word", ["caf\udce9", "\udcff"])
+def test_an_argument_outside_the_locale_names_the_locale(
+    word: str, stub_provider: Stub, configure: Configure, supernova: Supernova
+) -> None:
+    """Bytes that the locale cannot decode reach the command as halves of characters: the remedy is said."""
+    stub = stub_provider("Diversify.")
+    configure(stub.url)
+    for words in (("chat", word), ("chat", "What now?", "--user", word)):
+        result = supernova(*words)
+        assert result.code == 2
+        assert f"argument {words.index(word) + 1} is not text in this locale's encoding" in result.err
+        assert "set LC_ALL to a UTF-8 locale" in result.err
+    assert stub.requests == []
+
+
+def test_standard_input_must_be_utf8(supernova: Supernova, configure: Configure) -> None:
+    """Latin-1 on standard input is refused for what it is."""
+    configure("http://127.0.0.1:1")
+    result = supernova("chat", "-", stdin="café".encode("latin-1"))
+    assert result.code == 2
+    assert "It must be in UTF-8" in " ".join(result.err.replace("│", "").split())

@@ -295,3 +295,21 @@ def test_importing_the_configuration_is_light() -> None:
     code = "import sys, supernova_ai.config; print({'litellm', 'keyring'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_no_home_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither HOME nor the system says where the user's folders are, no folder named "~" is made."""
+    import pwd
+
+    def getpwuid(uid: int) -> object:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SUPERNOVA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for environ in ({}, {"SUPERNOVA_HOME": "~/nova"}, {"SUPERNOVA_CONFIG": "~/nova.yaml"}):
+        with pytest.raises(ConfigError, match=r"there is no home folder here .* set SUPERNOVA_HOME"):
+            load(environ=environ)
+    assert load(environ={"SUPERNOVA_HOME": "/srv/nova"}).database == "/srv/nova/supernova.db"
+    assert list(tmp_path.iterdir()) == []

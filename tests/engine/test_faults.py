@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
 
-from supernova_ai import ContextTooLong, ProviderUnavailable, RequestRejected, Supernova
+from supernova_ai import ContextTooLong, NoProvider, ProviderUnavailable, RequestRejected, Supernova
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Cut, Failure, Raw, Refusal, StubProvider
 from supernova_ai.types import Usage
@@ -144,3 +145,24 @@ async def test_waiting_for_a_trial_holds_no_money(
     await asyncio.gather(*(nova.chat("What now?") for _ in range(10)))
     assert [row.error for row in attempts()] == ["ProviderUnavailable"] + [None] * 10
     assert len(stub.requests) == 11
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit is of POSIX")
+async def test_no_file_descriptor_left_is_no_fault_of_a_provider(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """Where no socket can be made nobody is blamed: one named error, no retry, nothing spent, no circuit."""
+    import resource
+
+    stub = stub_provider("Diversify.")
+    nova = open_nova({"openai": stub.url}, routing={"retries": 2, "breaker": {"failures": 1}})
+    await nova.warm_up()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))  # what is open stays open
+    try:
+        with pytest.raises(NoProvider, match="no file descriptor left"):
+            await nova.chat("What now?")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [(row.state, row.cost, row.error) for row in attempts()] == [("released", 0, "NoProvider")]
+    assert (await nova.chat("What now?")).content == "Diversify."

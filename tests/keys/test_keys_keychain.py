@@ -99,6 +99,14 @@ def test_chainer_is_used_by_its_safe_member(
     assert unsafe.given == []
 
 
+@pytest.mark.parametrize("answer", [b"5e" * 32, 7, object()], ids=["bytes", "number", "object"])
+def test_a_keyring_that_gives_no_text_is_refused(store: Store, answer: Any) -> None:
+    """A backend that breaks its contract is named as what is wrong, and what it gave is not shown."""
+    with pytest.raises(MasterKeyError, match=f"the keyring gave {type(answer).__name__}") as caught:
+        resolve(store, environ={}, backend=Answering(lambda: answer))
+    assert "5e5e" not in str(caught.value)
+
+
 def test_hanging_keyring_is_given_up(store: Store, hanging: KeyringBackend) -> None:
     """A keyring that never answers is given up after the timeout, and cannot keep the process from ending."""
     with pytest.raises(MasterKeyError, match=r"did not answer within 0\.01 s.*SUPERNOVA_MASTER_KEY_FILE"):

@@ -133,7 +133,7 @@ def test_a_fifo_is_no_key_file(source: str, store: Store, tmp_path: Path) -> Non
         "file": {"SUPERNOVA_MASTER_KEY_FILE": str(tmp_path / "supernova-master")},
         "credential": {"CREDENTIALS_DIRECTORY": str(tmp_path)},
     }[source]
-    with pytest.raises(MasterKeyError, match="no regular file"):
+    with pytest.raises(MasterKeyError, match="not a regular file"):
         resolve(store, environ=environ)
 
 

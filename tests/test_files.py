@@ -1,0 +1,54 @@
+"""Files that a user names: regular ones of a sensible size are read, and nothing else is waited for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supernova_ai import InvalidRequest
+from supernova_ai.advisor.bars import load_csv
+from supernova_ai.attachments import load
+from supernova_ai.config import Attachments
+from supernova_ai.files import open_regular
+from supernova_ai.ledger import billing
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "bars": load_csv,
+    "bills": lambda path: list(billing.read(path, {"id": "id", "cost": "cost"})),
+    "attachment": lambda path: load([path], Attachments()),
+}
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> dict[str, Path]:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    return {
+        "pipe": pipe,
+        "device": Path("/dev/zero"),
+        "folder": tmp_path,
+        "missing": tmp_path / "missing",
+        "nul": Path(f"{tmp_path}/a\0b"),
+        "surrogate": Path(f"{tmp_path}/a\ud800b"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "missing", "nul", "surrogate"])
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_regular_file_is_refused(reader: str, kind: str, odd: dict[str, Path]) -> None:
+    """A pipe would block and a device never end; each reader says in its own words what it cannot read."""
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        READERS[reader](odd[kind])
+
+
+def test_a_file_has_a_bound(tmp_path: Path) -> None:
+    """A larger file than makes sense is refused before it is read."""
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * 11)
+    with open_regular(path, 11) as file:
+        assert file.read() == b"x" * 11
+    with pytest.raises(OSError, match="larger than 0 MiB"):
+        open_regular(path, 10)
