@@ -25,7 +25,7 @@ OnInterrupt = Literal["resume", "raise"]
 """What to do when a stream breaks after its first token: go on at another deployment, or raise."""
 
 CostBasis = Literal["exact", "estimated", "bound", "unknown", "cached"]
-"""exact: the provider's own usage; estimated: counted from what was received; bound: the hold itself;
+"""exact: the provider's own usage; estimated: counted from what was received; bound: the most it can be;
 unknown: tokens are known and the model's price is not, which no budget allows; cached: nobody was asked."""
 
 Kind = Literal["image", "pdf"]

@@ -32,4 +32,7 @@ def show(
         print_json(rows)
     else:
         console.print(tables.prices(rows))
+        factors = {(row["provider"], *one) for row in rows for one in row.get("factors", {}).items()}
+        for provider, name, factor in sorted(factors):
+            typer.echo(f"{provider}: {factor} times as much where an answer names {name!r}")
         typer.echo(f"price map: {pricing.version()}")

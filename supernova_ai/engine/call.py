@@ -21,7 +21,7 @@ from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import CostBasis, Reply, Request, Tier, Usage, weakest
+from supernova_ai.types import Reply, Request, Tier, Usage, weakest
 
 log = get_logger(__name__)
 
@@ -134,12 +134,14 @@ class Call:
         self.request = replace(self.asked, messages=messages, max_tokens=max(1, left))
         self._seam = Seam(self.shown)
 
-    def answered(self, usage: Usage | None, response: str | None) -> None:
+    def answered(self, usage: Usage | None, answer: Any) -> None:
         """End the attempt as settled, at the provider's own usage, or at an estimate where it gave none.
 
-        ``response`` is the provider's own id of its answer.
+        ``answer`` is LiteLLM's.
         """
-        self.flights[-1].response = fit(response or "") or None
+        flight = self.flights[-1]
+        flight.answer = answer
+        flight.response = fit(answer.id or "") or None
         self._settle(usage)
 
     def finished(self) -> tuple[str | None, str]:
@@ -242,8 +244,7 @@ class Call:
         self, usage: Usage | None, error: str | None = None, cause: SupernovaError | None = None
     ) -> None:
         flight = self.flights[-1]
-        price = flight.deployment.price
-        basis: CostBasis = "exact"
+        estimated = False
         if usage is not None and not flight.can_be(usage, self.request):
             log.warning(
                 "engine.usage.incredible",
@@ -254,12 +255,12 @@ class Call:
             )
             usage = None
         if usage is None:
-            usage, basis = self._estimate(flight), "estimated"
-        cost = 0 if price is None else price.cost(usage)
-        if price is None:
-            basis = "unknown"
-        elif basis == "estimated" and flight.deployment.hides_thoughts:
-            cost, basis = flight.hold.amount, "bound"  # it may have thought as much as it could
+            usage, estimated = self._estimate(flight), True
+        cost, basis = flight.deployment.price_of(usage, flight.said, held=flight.hold.amount)
+        if estimated and basis == "exact":
+            basis = "estimated"
+            if flight.deployment.hides_thoughts:
+                cost, basis = flight.hold.amount, "bound"  # it may have thought as much as it could
         if cost > flight.hold.amount:
             log.warning(
                 "ledger.overrun",

@@ -11,12 +11,13 @@ from typing import Any
 from supernova_ai.config import Config, Limits, Timeout, network
 from supernova_ai.config.fields import nearest
 from supernova_ai.engine import pricing
+from supernova_ai.engine.circumstances import Circumstances, charge
 from supernova_ai.engine.lite import litellm
-from supernova_ai.engine.pricing import Price
+from supernova_ai.engine.rates import Price
 from supernova_ai.errors import ConfigError
 from supernova_ai.health import Place
 from supernova_ai.log import get_logger
-from supernova_ai.types import TIERS, Kind, Request, Tier
+from supernova_ai.types import TIERS, CostBasis, Kind, Request, Tier, Usage
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
 # blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
@@ -74,6 +75,10 @@ class Deployment:
         """Say whether it is what the request pins, if it pins one, and can read what is attached."""
         pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
         return pinned and self.takes >= {one.kind for one in request.attachments}
+
+    def price_of(self, usage: Usage, said: Circumstances, *, held: int) -> tuple[int, CostBasis]:
+        """Return what an answer costs in nano-USD by its usage and what it says, and how exact that is."""
+        return charge(self.provider, self.model, self.price, usage, said, held=held)
 
 
 def check(config: Config) -> None:

@@ -133,7 +133,7 @@ class Engine:
             async with asyncio.timeout(call.request.timeout):
                 response = await self._router.ask(call, stream=False)
             call.received(response.choices[0].message.content or "")
-            call.answered(usage_of(response.usage), response.id)
+            call.answered(usage_of(response.usage), response)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:

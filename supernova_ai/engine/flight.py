@@ -9,6 +9,7 @@ from typing import Any
 
 from supernova_ai.config import Timeout
 from supernova_ai.engine import pricing
+from supernova_ai.engine.circumstances import Circumstances, circumstances
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.ledger import End, Hold
 from supernova_ai.money import to_usd
@@ -23,8 +24,8 @@ _CREDIBLE, _LEEWAY = 2, 1000
 class Flight:
     """One attempt under way.
 
-    ``chunks`` are all that LiteLLM received of a stream, and ``ahead`` those the caller has yet to see;
-    ``text`` is the provider's own, before a resumed answer is joined.
+    ``answer`` is a plain one; ``chunks`` are all that LiteLLM received of a stream, and ``ahead`` those the
+    caller has yet to see; ``text`` is the provider's own, before a resumed answer is joined.
     """
 
     deployment: Deployment
@@ -33,6 +34,7 @@ class Flight:
     started: float
     timeout: Timeout = field(default_factory=Timeout)
     key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
+    answer: Any = None
     chunks: Sequence[Any] = ()
     ahead: deque[Any] = field(default_factory=deque)
     text: list[str] = field(default_factory=list)
@@ -45,6 +47,11 @@ class Flight:
         """What the provider itself said last of a stream's tokens; LiteLLM would make a count up."""
         usages = (usage_of(getattr(chunk, "usage", None)) for chunk in reversed(self.chunks))
         return next((usage for usage in usages if usage), None)
+
+    @property
+    def said(self) -> Circumstances:
+        """What the provider said of the price."""
+        return circumstances([self.answer] if self.answer else self.chunks)
 
     @property
     def finish_reason(self) -> str | None:

@@ -6,18 +6,22 @@ that is never the same as free.
 
 from __future__ import annotations
 
-import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from decimal import ROUND_CEILING, Decimal
+from dataclasses import fields
+from decimal import Decimal
+from functools import lru_cache
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from supernova_ai.config import Config, Provider
 from supernova_ai.engine.lite import BUNDLED
+from supernova_ai.engine.rates import Price, flat, read
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import NANO
-from supernova_ai.types import Kind, Request, Usage
+from supernova_ai.types import Kind, Request
 
 MESSAGE_ALLOWANCE = 32
 """Tokens a provider may add to a message for its role and separators."""
@@ -36,62 +40,41 @@ _DEAR_IMAGES = {"gpt-4o-mini": 2_833 + 8 * 5_667}
 _HIDING = ("openai", "azure", "xai")
 """Providers of models that charge for what they think, and show nothing of it."""
 
+_FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+
 PAGE_TOKENS = 3_000
 """Tokens of text on a page of a PDF, beside its image: Anthropic's documentation names 1,500 to 3,000."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Nano-USD per token of each class, for prompts of more than ``above`` tokens."""
+_BESIDE_TOKENS = ("input_cost_per_request", "citation_cost_per_token")
+"""Names in the map of what a request costs beside its tokens."""
 
-    above: int
-    prompt: Decimal
-    cached: Decimal
-    cache_write: Decimal
-    completion: Decimal
-    reasoning: Decimal
+FREE = flat(Decimal(0), Decimal(0), Decimal(0))
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """The rates of one model, by the length of the prompt, shortest first."""
-
-    rates: tuple[Rates, ...]
-
-    def cost(self, usage: Usage) -> int:
-        """Return what the usage costs, in nano-USD, a fraction of one rounded to the nearest."""
-        rates = [r for r in self.rates if usage.prompt > r.above or r.above == 0][-1]
-        fresh = max(0, usage.prompt - usage.cached - usage.cache_write)
-        spoken = max(0, usage.completion - usage.reasoning)
-        return round(
-            rates.prompt * fresh
-            + rates.cached * usage.cached
-            + rates.cache_write * usage.cache_write
-            + rates.completion * spoken
-            + rates.reasoning * usage.reasoning
-        )
-
-    def bound(self, prompt: int, completion: int) -> int:
-        """Return the most such an attempt can cost, in nano-USD, at the dearest rate of each side."""
-        dearest_in = max(max(r.prompt, r.cached, r.cache_write) for r in self.rates)
-        dearest_out = max(max(r.completion, r.reasoning) for r in self.rates)
-        exact = dearest_in * prompt + dearest_out * completion
-        return int(exact.to_integral_value(rounding=ROUND_CEILING))
-
-    def fit(self, prompt: int, room: int) -> int:
-        """Return the most completion tokens whose bound, with the prompt, is within the room (nano-USD)."""
-        left = room - self.bound(prompt, 0) - 1  # the bound of the two together may round up once more
-        dearest = max(max(r.completion, r.reasoning) for r in self.rates)
-        return int(left / dearest) if left > 0 and dearest else 0
+@lru_cache(maxsize=65_536)
+def _most_bytes(character: str) -> int:
+    """Return the UTF-8 bytes of the longest form that a tokenizer may read in the character's place."""
+    cases = {character, character.lower(), character.casefold()}
+    forms = (unicodedata.normalize(form, case) for form in _FORMS for case in cases)
+    return max(len(form.encode("utf-8", "surrogatepass")) for form in (*cases, *forms))
 
 
-FREE = Price((Rates(0, *(Decimal(0),) * 5),))
+def text_bound(text: str) -> int:
+    """Return a number of tokens the text cannot exceed, whatever normal form a tokenizer puts it into first.
+
+    No tokenizer makes more tokens than bytes of what it reads. It may read a normal form, in lower case too:
+    U+FDFA is 3 bytes as it is and 33 in NFKC. Each character counts as its longest form.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(_most_bytes(character) * count for character, count in Counter(text).items())
 
 
 def prompt_bound(messages: Iterable[Mapping[str, str]]) -> int:
-    """Return a number of tokens the prompt cannot exceed: no tokenizer makes more tokens than bytes."""
+    """Return a number of tokens the messages cannot exceed."""
     return sum(
-        len(message["content"].encode()) + len(message["role"]) + MESSAGE_ALLOWANCE for message in messages
+        text_bound(message["content"]) + len(message["role"]) + MESSAGE_ALLOWANCE for message in messages
     )
 
 
@@ -117,19 +100,35 @@ def find(provider: str, model: str, settings: Provider) -> Price | None:
     own = settings.prices.get(model)
     if own is not None:
         cached = own.input if own.cached_input is None else own.cached_input
-        per_token = [_per_million(usd) for usd in (own.input, cached, own.input, own.output, own.output)]
-        return Price((Rates(0, *per_token),))
+        return flat(*(usd * NANO / 1_000_000 for usd in (own.input, cached, own.output)))
     if settings.price == "free":
         return FREE
+    return known(provider, model, _region(provider, settings.api_base))
+
+
+def known(provider: str, model: str, region: str | None) -> Price | None:
+    """Return the model's price in LiteLLM's map, for hosts of that region; None if it has none."""
     entry = _entry(provider, model)
-    return _from_map(entry) if entry and not _costs_beside_tokens(provider, model, entry) else None
+    if not entry or _costs_beside_tokens(provider, model, entry):
+        return None
+    return read(entry, provider=provider, region=region)
+
+
+def _region(provider: str, api_base: str | None) -> str | None:
+    """Return the region of the provider's host that the map has an uplift for, None where there is none."""
+    host = urlsplit(api_base or "").hostname or ""
+    if provider.startswith("vertex_ai"):
+        return None if host == "aiplatform.googleapis.com" else "regional"  # LiteLLM's default is a region
+    label, _, domain = host.partition(".")
+    return label if provider == "openai" and domain == "api.openai.com" else None
 
 
 def _costs_beside_tokens(provider: str, model: str, entry: Mapping[str, Any]) -> bool:
     """Say whether a request has a price of its own, which no count of tokens tells."""
     searches = provider == "perplexity" or "-search-" in model  # others only where they are asked to
     return bool(
-        entry.get("input_cost_per_request") or (searches and entry.get("search_context_cost_per_query"))
+        any(entry.get(name) for name in _BESIDE_TOKENS)
+        or (searches and entry.get("search_context_cost_per_query"))
     )
 
 
@@ -154,7 +153,10 @@ def _entry(provider: str, model: str) -> Mapping[str, Any] | None:
 
 
 def listed(config: Config, model: str) -> list[dict[str, Any]]:
-    """Return a configured model's rates in USD per million tokens: a row per provider and prompt length.
+    """Return a configured model's rates in USD per million tokens.
+
+    There is a row per provider, service tier and prompt length; ``factors`` multiply a row where an answer
+    names that region or mode.
 
     Raises:
         InvalidRequest: no provider has that model; the message lists those there are.
@@ -166,55 +168,22 @@ def listed(config: Config, model: str) -> list[dict[str, Any]]:
     }
     asked = sorted(pair for pair in models if model in (pair[1], "/".join(pair)))
     if not asked:
-        known = ", ".join(sorted("/".join(pair) for pair in models))
-        raise InvalidRequest(f"model {model!r} is not configured; choose one of: {known}")
-    rows = []
+        known_ones = ", ".join(sorted("/".join(pair) for pair in models))
+        raise InvalidRequest(f"model {model!r} is not configured; choose one of: {known_ones}")
+    rows: list[dict[str, Any]] = []
     for provider, name in asked:
         price = find(provider, name, config.providers[provider])
-        for rates in price.rates if price else ():
-            per_million = {f.name: getattr(rates, f.name) * 1_000_000 / NANO for f in fields(rates)[1:]}
-            rows.append({"provider": provider, "model": name, "above": rates.above, **per_million})
         if price is None:
             rows.append({"provider": provider, "model": name, "above": None})
+            continue
+        for tier, table in {"standard": price.rates, **price.tiers}.items():
+            for rates in table:
+                per_million = {f.name: getattr(rates, f.name) * 1_000_000 / NANO for f in fields(rates)[1:]}
+                where = {"service_tier": tier, "above": rates.above, "factors": dict(price.factors)}
+                rows.append({"provider": provider, "model": name, **where, **per_million})
     return rows
 
 
 def version() -> str:
     """Return which price map this is: LiteLLM bundles one with each version."""
     return f"litellm-{metadata.version('litellm')}"
-
-
-def _per_million(usd: Decimal) -> Decimal:
-    return usd * NANO / 1_000_000
-
-
-def _from_map(entry: Mapping[str, Any]) -> Price | None:
-    """Read an entry of LiteLLM's map: USD per token as floats, a suffix where the prompt is long."""
-    # A Router fills the entries of its models up with None.
-    entry = {name: value for name, value in entry.items() if value is not None}
-    if "input_cost_per_token" not in entry or "output_cost_per_token" not in entry:
-        return None
-    if not entry["input_cost_per_token"] and not entry["output_cost_per_token"]:
-        return None  # written for what nobody has looked up, too; what is free is said to be so in YAML
-    suffixes = {0: ""}
-    for name in entry:
-        if match := re.fullmatch(r"input_cost_per_token(_above_(\d+)k_tokens)", name):
-            suffixes[int(match[2]) * 1000] = match[1]
-
-    def rates(above: int, suffix: str) -> Rates:
-        def per_token(name: str, default: Decimal) -> Decimal:
-            value = entry.get(name + suffix, entry.get(name))
-            return default if value is None else Decimal(str(value)) * NANO
-
-        prompt = per_token("input_cost_per_token", Decimal(0))
-        completion = per_token("output_cost_per_token", Decimal(0))
-        return Rates(
-            above,
-            prompt,
-            per_token("cache_read_input_token_cost", prompt),
-            per_token("cache_creation_input_token_cost", prompt),
-            completion,
-            per_token("output_cost_per_reasoning_token", completion),
-        )
-
-    return Price(tuple(rates(above, suffix) for above, suffix in sorted(suffixes.items())))

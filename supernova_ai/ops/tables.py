@@ -188,13 +188,15 @@ def keys(rows: Iterable[KeyInfo]) -> Sheet:
 
 
 def prices(rows: Iterable[Mapping[str, Any]]) -> Sheet:
-    """Show rates in USD per million tokens; a second row of a model is for long prompts."""
+    """Show rates in USD per million tokens; a row of a model is for one service tier and length."""
     classes = ("prompt", "cached", "cache_write", "completion", "reasoning")
     shown = ("Prompt", "Cached", "To cache", "Answer", "Thinking")
     sheet = Sheet("USD per million tokens", ("Provider\nModel", "Prompts"), shown)
     for row in rows:
         above = row["above"]
         length = "no known price" if above is None else f"above {above:,}" if above else "all, or up to"
+        if row.get("service_tier", "standard") != "standard":
+            length = f"{row['service_tier']}, {length}"
         amounts = (f"{row[name].normalize():f}" if name in row else "-" for name in classes)
         sheet.add(_cell(row["provider"], row["model"]), length, *amounts)
     return sheet

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from supernova_ai.config import Provider
 from supernova_ai.engine import pricing
 from supernova_ai.engine.lite import litellm
-from supernova_ai.engine.pricing import Price
+from supernova_ai.engine.rates import Price
 from supernova_ai.types import Attachment, Request, Usage
 
 MAP = Path(litellm.__file__).with_name("model_prices_and_context_window_backup.json")
@@ -106,21 +108,163 @@ def test_long_prompts_are_dearer_only_above_their_step() -> None:
     assert above > at * 1.5
 
 
-@settings(deadline=None)
-@given(data=st.data(), usage=st.sampled_from(USAGES))
-def test_bound_is_never_below_the_cost(data: st.DataObject, usage: Usage) -> None:
-    """No usage within the bounds costs more than the bound, whatever is cached, written or thought."""
-    _, model, _ = data.draw(st.sampled_from(list(chat_models("openai", "anthropic"))))
-    price = pricing.find("openai", model, Provider()) or price_of("anthropic", model)
-    more = data.draw(st.integers(0, 10_000))
-    assert price.cost(usage) <= price.bound(usage.prompt + more, usage.completion)
+def priced() -> dict[str, Price]:
+    """Every chat model of the map that has a price, by its name there."""
+    found = {}
+    for name, entry in PRICES.items():
+        provider = str(entry.get("litellm_provider"))
+        if entry.get("mode") in ("chat", "responses"):
+            price = pricing.find(provider, name.removeprefix(f"{provider}/"), Provider())
+            if price is not None:
+                found[name] = price
+    return found
+
+
+@settings(deadline=None, max_examples=8)
+@given(data=st.data())
+def test_bound_is_never_below_the_cost(data: st.DataObject) -> None:
+    """Of every model of the map: no usage within the bounds costs more, however it is split and served."""
+    count = st.integers(0, 400_000)
+    prompt, completion, more = (data.draw(count) for _ in range(3))
+    cached = data.draw(st.integers(0, prompt))
+    usage = Usage(
+        prompt,
+        completion,
+        cached=cached,
+        cache_write=data.draw(st.integers(0, prompt - cached)),
+        reasoning=data.draw(st.integers(0, completion)),
+    )
+    classes = ("audio_prompt", "image_prompt", "audio_completion", "image_completion", "cache_write_hour")
+    apart = {name: data.draw(count) for name in classes}
+    models = priced()
+    assert len(models) > 2000
+    for name, price in models.items():
+        regions = [value for place, value in price.factors.items() if place != "fast"]
+        for tier in ("", *price.tiers):
+            for factor in (Decimal(1), *regions):
+                cost = price.cost(usage, apart, tier=tier, factor=factor)
+                if tier != "ultrafast":  # which nothing but the request itself can ask for
+                    assert cost <= price.bound(prompt + more, completion), (name, tier, factor)
+
+
+DEAR = {
+    "output_cost_per_reasoning_token": Usage(completion=1000, reasoning=1000),
+    "cache_creation_input_token_cost": Usage(prompt=1000, cache_write=1000),
+    "cache_read_input_token_cost": Usage(prompt=1000, cached=1000),
+}
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_every_dearer_class_is_in_the_bound_and_in_the_cost(name: str) -> None:
+    """Where the map prices a class above the others, an attempt of nothing else costs that and is bounded."""
+    plain = "output_cost_per_token" if name.startswith("output") else "input_cost_per_token"
+    dearer = 0
+    for model, price in priced().items():
+        entry = PRICES[model]
+        if entry.get(name) and not price.region and "tiered_pricing" not in entry:
+            usage = DEAR[name]
+            cost = price.cost(usage)
+            assert abs(cost - 1000 * entry[name] * 10**9) <= 1
+            assert cost <= price.bound(usage.prompt, usage.completion)
+            dearer += entry[name] > entry[plain]
+    assert dearer or name.startswith("cache_read")
+
+
+def test_thinking_that_is_dearer_than_speaking_is_bounded_at_its_own_rate() -> None:
+    """Fifteen models charge more for a token of reasoning than for one of the answer."""
+    dear = [
+        (PRICES[model], price)
+        for model, price in priced().items()
+        if PRICES[model].get("output_cost_per_reasoning_token", 0)
+        > PRICES[model].get("output_cost_per_token", 10)
+    ]
+    assert len(dear) >= 15
+    for entry, price in dear:
+        assert price.bound(0, 1000) == 1000 * entry["output_cost_per_reasoning_token"] * 10**9
+        assert price.fit(0, price.bound(0, 1000) + 1) == 1000
+
+
+@pytest.mark.parametrize(
+    ("apart", "usage", "side"),
+    [
+        ({"audio_completion": 10}, Usage(completion=10), "output_cost_per_audio_token"),
+        ({"audio_prompt": 10}, Usage(prompt=10), "input_cost_per_audio_token"),
+    ],
+)
+def test_audio_is_charged_and_bounded_at_its_own_rate(apart: dict[str, int], usage: Usage, side: str) -> None:
+    """Of what is counted apart, each token is charged once, and no more than there are."""
+    price, entry = (
+        price_of("openai", "gpt-4o-audio-preview-2024-12-17"),
+        PRICES["gpt-4o-audio-preview-2024-12-17"],
+    )
+    assert price.cost(usage, apart) == 10 * entry[side] * 10**9 <= price.bound(usage.prompt, usage.completion)
+    assert price.cost(usage, dict.fromkeys(apart, 99)) == price.cost(usage, apart)
 
 
 def test_bound_takes_the_dearest_rate_of_each_side() -> None:
-    """The bound is the dearest step's dearest class for every token: here writing the cache."""
+    """The bound has the dearest class of each side for every token: here keeping the cache for an hour."""
     entry = PRICES["claude-haiku-4-5"]
-    exact = 100 * entry["cache_creation_input_token_cost"] + 10 * entry["output_cost_per_token"]
+    exact = 100 * entry["cache_creation_input_token_cost_above_1hr"] + 10 * entry["output_cost_per_token"]
     assert price_of("anthropic", "claude-haiku-4-5").bound(100, 10) == exact * 10**9
+
+
+def test_bound_has_the_service_tier_that_an_account_may_default_to() -> None:
+    """OpenAI's projects can be set to priority; flex and batch are cheaper; ultrafast must be asked for."""
+    entry = PRICES["gpt-4o-mini"]
+    dear = 100 * entry["input_cost_per_token_priority"] + 10 * entry["output_cost_per_token_priority"]
+    assert price_of("openai", "gpt-4o-mini").bound(100, 10) == dear * 10**9
+    astra = price_of("openai", "gpt-6-astra")
+    assert astra.bound(100, 10) < astra.cost(Usage(100, 10), tier="ultrafast")
+
+
+def test_bound_of_a_short_prompt_has_no_rates_of_long_ones() -> None:
+    """A prompt that cannot pass the step is not held at the rates above it."""
+    price = price_of("gemini", "gemini-2.5-pro")
+    below, above = price.bound(200_000, 0), price.bound(200_001, 0)
+    assert above > 1.5 * below
+
+
+def test_xai_counts_the_step_itself_to_the_long_prompts() -> None:
+    """At xAI the higher rates begin at the step, elsewhere above it."""
+    name, entry = next(
+        (name, entry)
+        for name, entry in PRICES.items()
+        if entry.get("litellm_provider") == "xai" and "input_cost_per_token_above_200k_tokens" in entry
+    )
+    price = price_of("xai", name.removeprefix("xai/"))
+    assert price.cost(Usage(200_000)) == round(
+        200_000 * entry["input_cost_per_token_above_200k_tokens"] * 10**9
+    )
+
+
+def test_steps_of_another_form_are_read() -> None:
+    """Alibaba's entries list their steps; one price holds for the whole request."""
+    entry = PRICES["dashscope/qwen-flash"]["tiered_pricing"]
+    price = price_of("dashscope", "qwen-flash")
+    for step, prompt in zip(entry, (256_000, 256_001), strict=True):
+        assert price.cost(Usage(prompt=prompt)) == round(prompt * step["input_cost_per_token"] * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "api_base", "factor"),
+    [
+        ("openai", "gpt-5.5", None, "1"),
+        ("openai", "gpt-5.5", "https://api.openai.com/v1", "1"),
+        ("openai", "gpt-5.5", "https://eu.api.openai.com/v1", "1.1"),
+        ("openai", "gpt-5.5", "https://us.api.openai.com/v1", "1.1"),
+        ("openai", "gpt-4o-mini", "https://eu.api.openai.com/v1", "1"),
+        ("openai", "gpt-5.5", "https://eu.example.com/v1", "1"),
+        ("vertex_ai", "gemini-3.5-flash", None, "1.1"),
+        ("vertex_ai", "gemini-3.5-flash", "https://aiplatform.googleapis.com", "1"),
+    ],
+)
+def test_a_regional_host_has_its_uplift(provider: str, model: str, api_base: str | None, factor: str) -> None:
+    """The map's multiplier of the host's region is in every rate, and so in cost and bound."""
+    price = price_of(provider, model, **({"api_base": api_base} if api_base else {}))
+    entry = PRICES[model] if model in PRICES else PRICES[f"{provider}/{model}"]
+    cost = 1000 * entry["input_cost_per_token"] * Fraction(factor) * 10**9
+    assert price.cost(Usage(prompt=1000)) == cost
+    assert price.bound(1000, 0) >= cost
 
 
 def test_yaml_price_wins_over_the_map() -> None:
@@ -189,9 +333,47 @@ def test_prompt_bound_is_never_below_a_tokenizer(model: str, text: str, role: st
 
 def test_prompt_bound_holds_for_awkward_texts() -> None:
     """Emoji, joined letters, control signs and special tokens stay within the bound, however many."""
-    for piece in ("👩‍👩‍👧‍👦", "\u0301", "\x00", "<|endoftext|>", "ﷺ", "\U000e0041", " \n", "漢"):
+    for piece in (
+        "👩‍👩‍👧‍👦",
+        "\u0301",
+        "\x00",
+        "<|endoftext|>",
+        "ﷺ",
+        "\U000e0041",
+        " \n",
+        "漢",
+        "İ",
+        "각",
+        "ﬃ",
+    ):
         messages = [{"role": "user", "content": piece * 200}]
-        assert litellm.token_counter(model="gpt-4o", messages=messages) <= pricing.prompt_bound(messages)
+        for model in ("gpt-4o", "claude-haiku-4-5"):
+            counted = litellm.token_counter(model=model, messages=messages)
+            assert counted <= pricing.prompt_bound(messages), (model, piece)
+
+
+def test_no_character_is_longer_in_any_form_than_its_bound() -> None:
+    """Every character there is, in each normal form, as it is and in lower case, before and after."""
+    forms: tuple[Any, ...] = ("NFC", "NFD", "NFKC", "NFKD")
+    for code in range(0x110000):
+        character = chr(code)
+        if unicodedata.category(character) in ("Cn", "Co", "Cs"):
+            continue
+        bound = pricing.text_bound(character)
+        for form in forms:
+            normal = unicodedata.normalize(form, character)
+            if normal != character or not character.islower():
+                for read in (normal, normal.lower(), unicodedata.normalize(form, character.casefold())):
+                    assert len(read.encode("utf-8", "surrogatepass")) <= bound, (hex(code), form)
+
+
+@given(text=st.text(max_size=200))
+def test_no_text_is_longer_in_any_normal_form_than_its_bound(text: str) -> None:
+    """What is joined with its neighbours becomes no longer by that."""
+    forms: tuple[Any, ...] = ("NFC", "NFD", "NFKC", "NFKD")
+    for form in forms:
+        assert len(unicodedata.normalize(form, text).encode()) <= pricing.text_bound(text)
+    assert len(text.encode()) <= pricing.text_bound(text)
 
 
 @pytest.mark.parametrize(
