@@ -19,7 +19,7 @@ from supernova_ai.cli.options import (
     print_json,
     searchable,
 )
-from supernova_ai.ledger import archive, billing, reconcile, swept
+from supernova_ai.ledger import archive, billing, booking, reconcile, swept
 from supernova_ai.ledger import copy as copying
 from supernova_ai.ledger import verify as verifying
 from supernova_ai.ledger.reconcile import Correction, Match, Plan
@@ -112,6 +112,10 @@ def reconcile_(
     apply: Annotated[
         bool, typer.Option("--apply", help="Settle what matches; otherwise only show it.")
     ] = False,
+    book: Annotated[
+        bool,
+        typer.Option("--book", help="Count the lines of no attempt, and of released ones, from now on."),
+    ] = False,
     config: ConfigPath = None,
     json: AsJson = False,
 ) -> None:
@@ -123,11 +127,21 @@ def reconcile_(
         plan = store.read(
             lambda database: reconcile.plan(database, bills, provider=provider, tolerance_s=tolerance)
         )
-        count = None
+        count = booked = None
+        if book:  # first: it refuses a line that it cannot book, and then nothing is to be changed
+            booked = booking.book(
+                store,
+                plan,
+                loaded.config.limits,
+                ledger.look,
+                provider=provider,
+                source=file.name,
+                now_ms=ledger.now_ms(),
+            )
         if apply:
             count = reconcile.apply(store, plan, ledger.look, source=file.name, now_ms=ledger.now_ms())
     if json:
-        print_json({"settled": count, **_plain(plan)})
+        print_json({"settled": count, "booked": booked, **_plain(plan)})
         return
     for match in plan.matched:
         typer.echo(f"line {match.line}: {match.attempt} {show(match.counted)} → {show(match.billed)}")
@@ -138,6 +152,17 @@ def reconcile_(
     for match in plan.differing:
         counted, billed = show(match.counted), show(match.billed)
         typer.echo(f"line {match.line}: {match.attempt} was settled exactly at {counted}, billed {billed}")
+    for match in plan.released:
+        typer.echo(f"line {match.line}: {match.attempt} was released at no cost, billed {show(match.billed)}")
+    for _, bill in plan.unclaimed:
+        typer.echo(f"line {bill.line}: belongs to no attempt, billed {show(bill.cost)}")
+    outside = len(plan.released) + len(plan.unclaimed)
+    if booked is not None:
+        typer.echo(f"booked {booked} lines")
+    elif outside:
+        typer.echo(
+            f"{outside} lines are not counted, {show(plan.uncounted)} in all: add --book to count them"
+        )
     if count is None:
         typer.echo(f"{len(plan.matched)} of {len(bills)} lines would settle an attempt: add --apply to do it")
     else:
@@ -238,4 +263,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
         "ambiguous": [{"attempt": attempt, "lines": lines} for attempt, lines in plan.ambiguous],
         "unmatched": plan.unmatched,
         "differing": [pair(match) for match in plan.differing],
+        "released": [pair(match) for match in plan.released],
+        "unclaimed": [asdict(bill) | {"cost": to_usd(bill.cost)} for _, bill in plan.unclaimed],
+        "uncounted": to_usd(plan.uncounted),
     }

@@ -34,14 +34,16 @@ class Candidate:
     completion: int
     max_tokens: int | None
     response: str | None
+    state: str = "settled"
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Pairs of attempt and bill, and the open attempts that several bills may belong to."""
+    """Pairs of attempt and bill, open attempts that several bills may belong to, and the bills of none."""
 
     pairs: tuple[tuple[Candidate, Bill], ...]
     ambiguous: tuple[tuple[Candidate, tuple[Bill, ...]], ...]
+    unclaimed: tuple[Bill, ...]
 
 
 Rank = tuple[int, int]
@@ -52,7 +54,9 @@ def match(candidates: Sequence[Candidate], bills: Sequence[Bill], *, tolerance_m
     """Match one to one; what is not certain stays without a match."""
     pairs, ambiguous, rest, left = _by_id(candidates, bills)
     fits = _fits(rest, left, tolerance_ms)
+    paired: set[int] = set()
     while found := _mutual(fits):
+        paired.update(b for _, b in found)
         pairs.extend((rest[a], left[b]) for a, b in found)
         gone_attempts, gone_bills = ({pair[i] for pair in found} for i in (0, 1))
         fits = {
@@ -63,7 +67,9 @@ def match(candidates: Sequence[Candidate], bills: Sequence[Bill], *, tolerance_m
         if rest[a].open:
             several[a].append(left[b])
     ambiguous.extend((rest[a], tuple(found)) for a, found in several.items())
-    return Matches(tuple(pairs), tuple(ambiguous))
+    claimed = paired | {b for _, b in fits}
+    unclaimed = (bill for b, bill in enumerate(left) if b not in claimed)
+    return Matches(tuple(pairs), tuple(ambiguous), tuple(unclaimed))
 
 
 def _by_id(

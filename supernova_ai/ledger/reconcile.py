@@ -1,14 +1,16 @@
 """Reconcile: learn the cost of lost and estimated attempts by hand or from the provider's export.
 
 Every correction moves the attempt's windows and rollups, and is written into the journal with its reason, in
-one transaction.
+one transaction. What the export bills beside that, ``booking`` takes into the ledger.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -59,13 +61,21 @@ class Plan:
 
     ``matched`` can be applied; ``ambiguous`` names attempts that several lines may belong to, with the lines;
     ``unmatched`` those no line fits; ``differing`` exactly settled attempts that were billed otherwise, to be
-    looked at and settled by hand.
+    looked at and settled by hand. ``released`` are attempts that were billed and count nothing;
+    ``unclaimed`` the lines that belong to no attempt, under the id that a row of it would have.
     """
 
     matched: tuple[Match, ...]
     ambiguous: tuple[tuple[str, tuple[int, ...]], ...]
     unmatched: tuple[str, ...]
     differing: tuple[Match, ...]
+    released: tuple[Match, ...] = ()
+    unclaimed: tuple[tuple[str, Bill], ...] = ()
+
+    @property
+    def uncounted(self) -> int:
+        """What the lines bill that the ledger does not count, in nano-USD."""
+        return sum(m.billed for m in self.released) + sum(bill.cost for _, bill in self.unclaimed)
 
 
 def uncertain(database: Database) -> Iterator[Attempt]:
@@ -122,21 +132,32 @@ def plan(database: Database, bills: Iterable[Bill], *, provider: str, tolerance_
         if provider not in known:
             there = ", ".join(known) or "nobody"
             raise InvalidRequest(f"the ledger has no attempt of {provider!r}; it has attempts of: {there}")
-    matches = match(candidates, bills, tolerance_ms=tolerance_ms)
+    first = match(candidates, bills, tolerance_ms=tolerance_ms)
+    done = {candidate.id for candidate, _ in first.pairs} | {candidate.id for candidate, _ in first.ambiguous}
+    # A line that is left may still be of an attempt that was released, is held, or counted other tokens.
+    others = [replace(each, open=True) for each in candidates if not each.open and each.id not in done]
+    second = match(others, first.unclaimed, tolerance_ms=tolerance_ms)
     pairs = [
         (candidate, Match(candidate.id, bill.line, candidate.cost, bill.cost, bill))
-        for candidate, bill in matches.pairs
+        for candidate, bill in (*first.pairs, *second.pairs)
     ]
-    settled = {candidate.id for candidate, _ in pairs} | {candidate.id for candidate, _ in matches.ambiguous}
+    uncertain_ids = {each.id for each in candidates if each.open}
+    certain = [(one, found) for one, found in pairs if one.id not in uncertain_ids]
+    doubtful = [(one, found) for one, found in second.ambiguous if one.state == "released"]
     return Plan(
-        matched=tuple(found for candidate, found in pairs if candidate.open),
+        matched=tuple(found for candidate, found in pairs if candidate.id in uncertain_ids),
         ambiguous=tuple(
-            (candidate.id, tuple(bill.line for bill in found)) for candidate, found in matches.ambiguous
+            (candidate.id, tuple(bill.line for bill in found))
+            for candidate, found in (*first.ambiguous, *doubtful)
         ),
-        unmatched=tuple(each.id for each in candidates if each.open and each.id not in settled),
+        unmatched=tuple(each.id for each in candidates if each.open and each.id not in done),
         differing=tuple(
-            found for candidate, found in pairs if not candidate.open and found.counted != found.billed
+            found
+            for candidate, found in certain
+            if candidate.state == "settled" and found.counted != found.billed
         ),
+        released=tuple(found for candidate, found in certain if candidate.state == "released"),
+        unclaimed=_not_booked(database, provider, bills, second.unclaimed),
     )
 
 
@@ -146,22 +167,49 @@ def apply(store: Store, plan: Plan, look: Look, *, source: str, now_ms: int) -> 
     Args:
         source: the name of the export, for the journal.
     """
-
-    def settle_one(found: Match, database: Database) -> bool:
-        row = _row(database, found.attempt, _uncertain())
-        if row is None:
-            return False
-        bill = found.bill
-        usage = None
-        if bill.prompt is not None and bill.completion is not None:
-            usage = Usage(bill.prompt, bill.completion, row.cached, row.cache_write, row.reasoning)
-        reason = f"{source}, line {found.line}"
-        correction = Correction(found.attempt, found.billed, reason, usage, row.response or bill.id)
-        _correct(database, row, correction, look, now_ms)
-        return True
-
+    settle_one = partial(settle_billed, where=_uncertain(), look=look, source=source, now_ms=now_ms)
     writes = [store.write(partial(settle_one, found)) for found in plan.matched]
     return sum(write.result() for write in writes)
+
+
+def settle_billed(
+    found: Match, database: Database, *, where: Expression, look: Look, source: str, now_ms: int
+) -> bool:
+    """Settle an attempt at its bill, inside an operation; return False where it is not so any more.
+
+    Args:
+        where: what its row must still be.
+    """
+    row = _row(database, found.attempt, where)
+    if row is None:
+        return False
+    bill = found.bill
+    usage = None
+    if bill.prompt is not None and bill.completion is not None:
+        usage = Usage(bill.prompt, bill.completion, row.cached, row.cache_write, row.reasoning)
+    reason = f"{source}, line {found.line}"
+    correction = Correction(found.attempt, found.billed, reason, usage, row.response or bill.id)
+    _correct(database, row, correction, look, now_ms)
+    return True
+
+
+def _not_booked(
+    database: Database, provider: str, bills: Iterable[Bill], unclaimed: Iterable[Bill]
+) -> tuple[tuple[str, Bill], ...]:
+    """Return the lines that cost something and have no row yet, each with the id of its row.
+
+    The id is made of what the line says, and of how many lines before it say the same, so that the same line
+    has it in every export.
+    """
+    alike: Counter[str] = Counter()
+    ids = {}
+    for bill in bills:
+        said = [bill.id] if bill.id else [bill.at_ms, bill.model, bill.prompt, bill.completion, bill.cost]
+        text = json.dumps([provider, *said])
+        ids[bill.line] = "bill-" + hashlib.sha256(f"{text} {alike[text]}".encode()).hexdigest()[:32]
+        alike[text] += 1
+    found = [(ids[bill.line], bill) for bill in unclaimed if bill.cost]
+    return tuple((id_, bill) for id_, bill in found if _row(database, id_) is None)
 
 
 def _correct(database: Database, row: Attempt, correction: Correction, look: Look, now_ms: int) -> None:
@@ -176,7 +224,7 @@ def _correct(database: Database, row: Attempt, correction: Correction, look: Loo
         error=row.error,
         response=correction.response,
     )
-    before = _told(row)
+    before = told(row)
     openings.adopt(database, row.id)
     hold = Hold(row.id, row.cost, tuple(json.loads(row.windows)))
     windows = holds.end(database, hold, end, was=cast(Outcome, row.state))
@@ -189,12 +237,13 @@ def _correct(database: Database, row: Attempt, correction: Correction, look: Loo
         event=EVENT,
         attempt=row.id,
         before=before,
-        after=_told(after),
+        after=told(after),
         reason=correction.reason,
     ).execute(database)
 
 
-def _told(row: Attempt) -> str:
+def told(row: Attempt) -> str:
+    """Return what the journal keeps of an attempt's row."""
     return json.dumps(
         {
             "state": row.state,
@@ -222,12 +271,13 @@ def _candidates(
     ids = {bill.id for bill in bills} - {None}
     times = [bill.at_ms for bill in bills if bill.at_ms is not None]
     first, last = (min(times) - tolerance_ms, max(times) + tolerance_ms) if times else (0, -1)
-    query = Attempt.select().where((Attempt.provider == provider) & Attempt.state.in_(["settled", "lost"]))
+    asked = Attempt.basis.is_null() | (Attempt.basis != "cached")  # for those nobody was asked
+    query = Attempt.select().where((Attempt.provider == provider) & asked)
     for row in query.iterator(database):
         if row.id in ids or row.response in ids or first <= row.started_ms <= last:
             yield Candidate(
                 row.id,
-                row.state == "lost" or row.basis not in _CERTAIN,
+                row.state == "lost" or (row.state == "settled" and row.basis not in _CERTAIN),
                 row.cost,
                 row.model,
                 row.started_ms,
@@ -235,4 +285,5 @@ def _candidates(
                 row.completion,
                 row.max_tokens,
                 row.response,
+                row.state,
             )

@@ -134,6 +134,8 @@ def test_reconcile_is_dry_until_applied(supernova: Supernova, spend: Spend, fold
     dry = supernova(*asked)
     assert dry.out.splitlines() == [
         "line 2: a $0.001 → $0.0001",
+        "line 3: belongs to no attempt, billed $1.00",
+        "1 lines are not counted, $1.00 in all: add --book to count them",
         "1 of 2 lines would settle an attempt: add --apply to do it",
     ]
     assert len(supernova("ledger", "lost", "--json").json) == 2
@@ -142,6 +144,22 @@ def test_reconcile_is_dry_until_applied(supernova: Supernova, spend: Spend, fold
     assert plain["settled"] is None
     assert supernova(*asked, "--apply").out.splitlines()[-1] == "settled 1 attempts"
     assert [row["id"] for row in supernova("ledger", "lost", "--json").json] == ["b"]
+
+
+def test_reconcile_books_what_is_not_counted(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """With --book a line of no attempt is counted, once; the ledger is still right."""
+    spend("a", nano=100_000)
+    (folder / "june.csv").write_text(f"ref,usd,at\nx,1,{time.time() - 5}\n")
+    asked = ("ledger", "reconcile", "june.csv", "--provider", "openai", "--map", "id=ref,cost=usd,time=at")
+    plain = supernova(*asked, "--json").json
+    assert (plain["uncounted"], plain["booked"]) == ("1", None)
+    assert [(line["line"], line["id"], line["cost"]) for line in plain["unclaimed"]] == [(2, "x", "1")]
+    assert "booked 1 lines" in supernova(*asked, "--book").out
+    again = supernova(*asked, "--book", "--json").json
+    assert (again["uncounted"], again["booked"]) == ("0", 0)
+    assert supernova("ledger", "verify").code == 0
+    without = supernova(*asked[:-1], "id=at,cost=usd", "--book")
+    assert (without.code, "has no time" in without.err) == (2, True)
 
 
 def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
