@@ -51,7 +51,8 @@ Outcome = Literal["held", "settled", "released", "lost"]
 class Usage:
     """Tokens of one attempt.
 
-    ``cached`` and ``cache_write`` are part of ``prompt``, and ``reasoning`` of ``completion``.
+    ``cached`` and ``cache_write`` are part of ``prompt``, ``reasoning`` of ``completion``, and
+    ``cache_write_1h``, which is kept for an hour at a price of its own, of ``cache_write``.
     """
 
     prompt: int = 0
@@ -59,6 +60,7 @@ class Usage:
     cached: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    cache_write_1h: int = 0
 
 
 @dataclass(frozen=True, slots=True)

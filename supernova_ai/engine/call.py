@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import astuple, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from supernova_ai.config import Timeout
 from supernova_ai.engine import faults, pricing
@@ -15,15 +18,18 @@ from supernova_ai.engine.fit import first_half, fit
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.seam import Seam, continuation
+from supernova_ai.engine.usage import usage_of
 from supernova_ai.errors import ProviderError, SupernovaError
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
-from supernova_ai.types import Reply, Request, Tier, Usage, weakest
+from supernova_ai.types import CostBasis, Failure, Reply, Request, Tier, Usage, weakest
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 PATIENCE_S = 3.0
 """How long an answer waits for the database to take its ends."""
@@ -77,6 +83,8 @@ class Call:
 
     def begin(self, deployment: Deployment, hold: Hold, max_tokens: int) -> None:
         """Note that the hold is taken and the attempt is about to be sent."""
+        if left := self.flight:  # an error came between its hold and its sending
+            self._end(left, partial(self._lost, left, "Abandoned"))
         self.flights.append(Flight(deployment, hold, max_tokens, self._timer()))
 
     def withdraw(self) -> None:
@@ -134,15 +142,13 @@ class Call:
         self.request = replace(self.asked, messages=messages, max_tokens=max(1, left))
         self._seam = Seam(self.shown)
 
-    def answered(self, usage: Usage | None, answer: Any) -> None:
-        """End the attempt as settled, at the provider's own usage, or at an estimate where it gave none.
-
-        ``answer`` is LiteLLM's.
-        """
+    def answered(self, response: Any) -> None:
+        """End the attempt as settled, at the usage that LiteLLM's response reports, or at an estimate."""
         flight = self.flights[-1]
-        flight.answer = answer
-        flight.response = fit(answer.id or "") or None
-        self._settle(usage)
+        flight.answer = response
+        flight.response = self._or(None, lambda: fit(response.id or "") or None)
+        said = self._or(None, lambda: usage_of(response.usage))
+        self._end(flight, lambda: self._settled(flight, said))
 
     def finished(self) -> tuple[str | None, str]:
         """End the attempt of a stream that came to its end; return its finish reason and what was held back.
@@ -153,8 +159,9 @@ class Call:
         flight = self.flights[-1]
         self._check_end(flight)
         rest = self._show(self._seam.end()) if self._seam else ""
-        usage, reason = flight.usage, flight.finish_reason
-        self._settle(usage)
+        reason = flight.finish_reason
+        said = self._or(None, lambda: flight.usage)
+        self._end(flight, lambda: self._settled(flight, said))
         return reason, rest
 
     def failed(self, error: BaseException) -> None:
@@ -162,22 +169,14 @@ class Call:
         flight = self.flight
         if flight is None:
             return
-        name = faults.name(error)
-        ours = None
+        name = self._or(type(error).__name__, lambda: faults.name(error))
+        cause = None
         if isinstance(error, Exception):
-            ours = self.error = faults.translate(error, flight.deployment)
-        if isinstance(error, TimeoutError) and self._timer() - flight.started < flight.timeout.least:
-            ours = None  # the caller's own deadline, too short to say anything of the provider
-        log.info(
-            "engine.attempt.failed", request=self.request.id, deployment=flight.deployment.id, error=name
-        )
-        if flight.text:
-            self._settle(None, error=name, cause=ours)
-        elif isinstance(error, Exception) and faults.spent_nothing(error):
-            end = End("released", 0, None, Usage(), self._ledger.now_ms(), error=name)
-            self._end(flight, end, cause=ours)
-        else:
-            self._end(flight, lost(flight.hold, ended_ms=self._ledger.now_ms(), error=name), cause=ours)
+            cause = self._or(None, lambda: faults.translate(error, flight.deployment))
+            self.error = cause or self.error
+        if isinstance(error, TimeoutError) and self._or(False, lambda: self._is_early(flight)):
+            cause = None  # the caller's own deadline, too short to say anything of the provider
+        self._end(flight, lambda: self._failed(flight, error, name), error=name, cause=cause)
 
     def spent(self) -> int:
         """Return what the attempts that have ended cost, in nano-USD."""
@@ -240,46 +239,94 @@ class Call:
         if flight.finish_reason is None:
             raise faults.unavailable("the stream ended before its end", flight.deployment)
 
-    def _settle(
-        self, usage: Usage | None, error: str | None = None, cause: SupernovaError | None = None
+    def _end(
+        self,
+        flight: Flight,
+        end_of: Callable[[], End],
+        *,
+        error: str | None = None,
+        cause: SupernovaError | None = None,
     ) -> None:
-        flight = self.flights[-1]
-        estimated = False
-        if usage is not None and not flight.can_be(usage, self.request):
+        """End the attempt's hold whatever happens: as lost where ``end_of`` fails, with its cost unknown.
+
+        Args:
+            error: the name of what ended it.
+            cause: what the provider is blamed for, if anything.
+        """
+        fallback = self._lost(flight, error)
+        end = self._or(fallback, end_of)
+        failure = self._or(None, lambda: _failure(flight, cause))
+        flight.end = self._or(end, lambda: self._detailed(flight, end, failure))
+        for known in (flight.end, fallback):
+            if ending := self._or(None, partial(self._ledger.end, flight.hold, known)):
+                self._ends.append(ending)
+                break
+        self._or(None, lambda: self._tell(flight, cause))
+
+    def _or(self, otherwise: T, step: Callable[[], T]) -> T:
+        """Return what the step returns, or ``otherwise`` if it raises: no step may leave a hold open."""
+        try:
+            return step()
+        except Exception as error:
+            with suppress(Exception):
+                log.error("engine.end.incomplete", request=self.request.id, error=error)
+            return otherwise
+
+    def _is_early(self, flight: Flight) -> bool:
+        return self._timer() - flight.started < flight.timeout.least
+
+    def _failed(self, flight: Flight, error: BaseException, name: str) -> End:
+        """Return the end of an attempt that failed."""
+        if flight.received:
+            return self._settled(flight, None, error=name)
+        # A stream that had begun was accepted: no later error says that it was free.
+        if not flight.chunks and isinstance(error, Exception) and faults.spent_nothing(error):
+            return End("released", 0, None, Usage(), self._ledger.now_ms(), error=name)
+        return self._lost(flight, name)
+
+    def _lost(self, flight: Flight, error: str | None) -> End:
+        """Return the end of an attempt whose cost nobody knows."""
+        now_ms = self._or(time.time_ns() // 10**6, self._ledger.now_ms)
+        return lost(flight.hold, ended_ms=now_ms, error=error)
+
+    def _settled(self, flight: Flight, said: Usage | None, error: str | None = None) -> End:
+        """Return the end of an attempt that gave an answer, or a part of one, by the usage reported."""
+        # Where the tokens cannot be counted, or have no price that can be computed, the hold is the bound.
+        bound: CostBasis = "bound"
+        usage, known = self._or((Usage(), bound), lambda: self._measured(flight, said))
+        cost, basis = self._or((flight.hold.amount, bound), lambda: _priced(flight, usage, known))
+        ended_ms = self._or(time.time_ns() // 10**6, self._ledger.now_ms)
+        return End("settled", cost, basis, usage, ended_ms, error=error, response=flight.response)
+
+    def _measured(self, flight: Flight, said: Usage | None) -> tuple[Usage, CostBasis]:
+        """Return the attempt's tokens and how well they are known: reports are believed within reason."""
+        if said is None:
+            return self._estimate(flight), "estimated"
+        if not flight.can_be(said, self.request):
             log.warning(
                 "engine.usage.incredible",
                 attempt=flight.hold.attempt,
                 deployment=flight.deployment.id,
-                prompt=usage.prompt,
-                completion=usage.completion,
+                prompt=said.prompt,
+                completion=said.completion,
             )
-            usage = None
-        if usage is None:
-            usage, estimated = self._estimate(flight), True
-        cost, basis = flight.deployment.price_of(usage, flight.said, held=flight.hold.amount)
-        if estimated and basis == "exact":
-            basis = "estimated"
-            if flight.deployment.hides_thoughts:
-                cost, basis = flight.hold.amount, "bound"  # it may have thought as much as it could
-        if cost > flight.hold.amount:
-            log.warning(
-                "ledger.overrun",
-                attempt=flight.hold.attempt,
-                deployment=flight.deployment.id,
-                held=to_usd(flight.hold.amount),
-                cost=to_usd(cost),
-            )
-        ended_ms = self._ledger.now_ms()
-        end = End("settled", cost, basis, usage, ended_ms, error=error, response=flight.response)
-        self._end(flight, end, cause=cause)
+            return self._estimate(flight), "bound"
+        if said.prompt and not flight.is_short(said.completion):
+            return said, "exact"
+        counted = self._estimate(flight)
+        # Tokenizers differ, though seldom by half.
+        short = counted.completion > 2 * said.completion
+        completion = counted.completion if short else said.completion
+        usage = replace(said, prompt=said.prompt or counted.prompt, completion=completion)
+        return usage, "exact" if usage == said else "estimated"
 
     def _estimate(self, flight: Flight) -> Usage:
         """Count tokens where the provider did not say: the prompt, and what was received of the answer."""
         model = flight.deployment.model
-        received = self._count(model, flight.thoughts + "".join(flight.text))
+        received = self._count(model, flight.received)
         said = flight.usage
         # Some say at the start what the prompt takes.
-        if said is not None and flight.can_be(said, self.request):
+        if said is not None and said.prompt and flight.can_be(said, self.request):
             return replace(said, completion=max(received, said.completion))
         messages = [dict(message) for message in self.request.messages]
         read = litellm.token_counter(model=model, messages=messages) + pricing.attached(self.request, model)
@@ -288,19 +335,51 @@ class Call:
     def _count(self, model: str, text: str) -> int:
         return int(litellm.token_counter(model=model, text=text))
 
-    def _end(self, flight: Flight, end: End, cause: SupernovaError | None = None) -> None:
+    def _detailed(self, flight: Flight, end: End, failure: Failure | None) -> End:
+        """Return the end with the attempt's latencies and the pattern of its failure."""
+
         def since_start(moment: float | None) -> int | None:
             return None if moment is None else round((moment - flight.started) * 1000)
 
-        failure = None
-        if isinstance(cause, ProviderError):
-            kind = type(cause).__name__
-            failure = fingerprint(flight.deployment.provider, kind, cause.status, str(cause))
-        flight.end = replace(
-            end,
-            latency_ms=since_start(self._timer()),
-            first_token_ms=since_start(flight.first_token),
-            failure=failure,
-        )
-        self._ends.append(self._ledger.end(flight.hold, flight.end))
+        first = since_start(flight.first_token)
+        return replace(end, latency_ms=since_start(self._timer()), first_token_ms=first, failure=failure)
+
+    def _tell(self, flight: Flight, cause: SupernovaError | None) -> None:
+        """Tell the observer and the log of an attempt that has ended."""
+        end, attempt, deployment = flight.end, flight.hold.attempt, flight.deployment.id
+        assert end is not None
         self._observer.ended(flight, self.request.id, cause)
+        if end.error:
+            log.info("engine.attempt.failed", request=self.request.id, deployment=deployment, error=end.error)
+        if end.cost > flight.hold.amount:
+            log.warning(
+                "ledger.overrun",
+                attempt=attempt,
+                deployment=deployment,
+                held=to_usd(flight.hold.amount),
+                cost=to_usd(end.cost),
+            )
+
+
+def _priced(flight: Flight, usage: Usage, known: CostBasis) -> tuple[int, CostBasis]:
+    """Return what the attempt's tokens cost, in nano-USD, and how well that is known.
+
+    Args:
+        known: how well the tokens are known.
+    """
+    held = flight.hold.amount
+    cost, basis = flight.deployment.price_of(usage, flight.said, held=held)
+    if basis == "unknown":
+        return cost, basis
+    if known == "estimated" and flight.deployment.hides_thoughts:
+        known = "bound"  # it may have thought as much as it could
+    if known == "bound":
+        return max(cost, held), known
+    return cost, known if basis == "exact" else basis
+
+
+def _failure(flight: Flight, cause: SupernovaError | None) -> Failure | None:
+    """Return the pattern of a failure that is the provider's."""
+    if not isinstance(cause, ProviderError):
+        return None
+    return fingerprint(flight.deployment.provider, type(cause).__name__, cause.status, str(cause))

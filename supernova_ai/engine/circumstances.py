@@ -108,9 +108,6 @@ def _apart(usage: Any) -> dict[str, int]:
     counts: dict[str, Any] = {
         name: getattr(getattr(usage, part, None), key, None) for part, key, name in _APART
     }
-    details = getattr(usage, "prompt_tokens_details", None)
-    written = getattr(details, "cache_creation_token_details", None)
-    counts["cache_write_hour"] = getattr(written, "ephemeral_1h_input_tokens", None)
     return {name: int(count) for name, count in counts.items() if _is_number(count) and count > 0}
 
 

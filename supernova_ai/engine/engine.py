@@ -16,7 +16,6 @@ from supernova_ai.engine import cache, faults, pricing
 from supernova_ai.engine import deployments as fleet
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
-from supernova_ai.engine.flight import usage_of
 from supernova_ai.engine.limits import Limits
 from supernova_ai.engine.loop import Background
 from supernova_ai.engine.placing import placed
@@ -133,7 +132,7 @@ class Engine:
             async with asyncio.timeout(call.request.timeout):
                 response = await self._router.ask(call, stream=False)
             call.received(response.choices[0].message.content or "")
-            call.answered(usage_of(response.usage), response)
+            call.answered(response)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:

@@ -25,6 +25,7 @@ from supernova_ai.engine.lite import (
     litellm,
 )
 from supernova_ai.engine.pool import redirection
+from supernova_ai.engine.usage import count
 from supernova_ai.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -59,6 +60,18 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     429: RateLimited,
 }
 
+# … and a code is a word at times: OpenAI's and those of who speaks its dialect.
+_BY_CODE: dict[str, type[ProviderError]] = {
+    "content_filter": ContentRefused,
+    "content_policy_violation": ContentRefused,
+    "context_length_exceeded": ContextTooLong,
+    "invalid_api_key": AuthenticationFailed,
+    "model_not_found": ModelNotFound,
+    "rate_limit_exceeded": RateLimited,
+    "server_error": ProviderUnavailable,
+    "tool_use_failed": ProviderUnavailable,  # the model wrote a call of a tool that nobody can read
+}
+
 # … and what only the words say: LiteLLM takes these for requests that were malformed.
 _BY_WORDS: tuple[tuple[str, type[ProviderError]], ...] = (
     ("exceeds the available context size", ContextTooLong),
@@ -76,6 +89,9 @@ _NEVER_SENT = (
     | ConnectionRefusedError
     | socket.gaierror
 )
+_MAY_HAVE_RUN = frozenset({408, 499, 504, *range(520, 525)})
+"""Statuses of a gateway that gave up on the model, or lost sight of it: it may have answered all the same."""
+
 _HANDLER = "litellm-httpx-handler"
 """Whose errors LiteLLM's HTTP client raises, before what called it puts its own around them."""
 
@@ -169,17 +185,15 @@ def name(error: BaseException) -> str:
 
 
 def spent_nothing(error: Exception) -> bool:
-    """Say whether the attempt surely cost nothing: the provider refused it, or was never reached."""
+    """Say whether the attempt surely cost nothing: it was refused by a status of HTTP, or never sent.
+
+    An error in an answer of status 200 proves nothing: the request was accepted.
+    """
     error = _original(error)
-    causes = list(_causes(error))
-    if any(isinstance(cause, _NEVER_SENT | httpx.HTTPStatusError) for cause in causes):
+    if isinstance(error, SupernovaError) or any(isinstance(e, _NEVER_SENT) for e in _causes(error)):
         return True
-    if isinstance(error, litellm.Timeout | TimeoutError):
-        return False
-    if any(isinstance(cause, httpx.TransportError | aiohttp.ClientError | OSError) for cause in causes):
-        return False
-    # No sign of the wire: a refusal is believed, of anything else nobody knows.
-    return isinstance(error, SupernovaError) or _kind(error) not in (ProviderUnavailable, ProviderTimeout)
+    status = _status(error)
+    return status is not None and status not in _MAY_HAVE_RUN
 
 
 def _words(error: Exception) -> str:
@@ -212,13 +226,24 @@ def _kind(error: Exception) -> type[ProviderError]:
     for theirs, ours in _BY_CLASS:
         if isinstance(error, theirs):
             return ours
+    for code in _codes(error):
+        if code in _BY_CODE:
+            return _BY_CODE[code]
     for words, ours in _BY_WORDS:
         if words in str(error):
             return ours
     if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in (error, *_causes(error))):
         return ProviderTimeout
-    status = _status(error) or int(getattr(error, "status_code", None) or 0)
+    status = _status(error) or count(getattr(error, "status_code", None))
     return _BY_STATUS.get(status, ProviderUnavailable)
+
+
+def _codes(error: Exception) -> Iterator[str]:
+    """Yield the words that the provider gave as the error's code; LiteLLM takes some for a status."""
+    for cause in (error, *_causes(error)):
+        for name in ("code", "status_code"):
+            if isinstance(code := vars(cause).get(name), str):
+                yield code
 
 
 def _status(error: Exception) -> int | None:

@@ -11,13 +11,18 @@ from supernova_ai.config import Timeout
 from supernova_ai.engine import pricing
 from supernova_ai.engine.circumstances import Circumstances, circumstances
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.usage import usage_of
 from supernova_ai.ledger import End, Hold
 from supernova_ai.money import to_usd
 from supernova_ai.secret import Secret
 from supernova_ai.types import Attempt, Request, Usage
 
-_CREDIBLE, _LEEWAY = 2, 1000
-"""A provider's numbers are believed up to so many times what was to be expected, and so many tokens more."""
+_CREDIBLE, _LEEWAY = 10, 10_000
+"""Usage is believed up to so many times the bound, and so many tokens more. Some models ignore
+``max_tokens``; some providers put a long prompt of their own before the caller's."""
+
+_BYTES_PER_TOKEN = 12
+"""More than a tokenizer makes of prose in any language: 4 to 7. An answer that is longer is counted."""
 
 
 @dataclass(slots=True)
@@ -44,9 +49,13 @@ class Flight:
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider itself said last of a stream's tokens; LiteLLM would make a count up."""
-        usages = (usage_of(getattr(chunk, "usage", None)) for chunk in reversed(self.chunks))
-        return next((usage for usage in usages if usage), None)
+        """The most the provider itself said of a stream's tokens; LiteLLM would make a count up.
+
+        Some report as they go, and a last report may leave out what an earlier one said.
+        """
+        reports = (getattr(chunk, "usage", None) for chunk in self.chunks)
+        usages = [usage for report in reports if report is not None and (usage := usage_of(report))]
+        return Usage(*map(max, zip(*map(astuple, usages), strict=True))) if usages else None
 
     @property
     def said(self) -> Circumstances:
@@ -60,15 +69,19 @@ class Flight:
         return next((reason for reason in reversed(reasons) if reason), None)
 
     @property
-    def thoughts(self) -> str:
-        """What a stream told of the model's reasoning."""
-        return "".join(getattr(choice.delta, "reasoning_content", None) or "" for choice in self._choices())
+    def received(self) -> str:
+        """All the text of the answer that came, the model's reasoning included."""
+        thoughts = (getattr(choice.delta, "reasoning_content", None) for choice in self._choices())
+        return "".join(filter(None, thoughts)) + "".join(self.text)
+
+    def is_short(self, completion: int) -> bool:
+        """Say whether so few tokens look too few for the text received, by its length alone."""
+        return self._bytes > _BYTES_PER_TOKEN * completion
 
     def can_be(self, usage: Usage, request: Request) -> bool:
         """Say whether the provider's numbers can be true: one that counts wrongly must not empty a budget."""
-        received = len("".join(self.text).encode())
         most_read = _CREDIBLE * pricing.bound(request, self.deployment.model) + _LEEWAY
-        most_said = _CREDIBLE * max(self.max_tokens, received) + _LEEWAY
+        most_said = _CREDIBLE * max(self.max_tokens, self._bytes) + _LEEWAY
         read = max(usage.prompt, usage.cached + usage.cache_write)
         return read <= most_read and max(usage.completion, usage.reasoning) <= most_said
 
@@ -91,21 +104,9 @@ class Flight:
             error=end.error,
         )
 
+    @property
+    def _bytes(self) -> int:
+        return len("".join(self.text).encode())
+
     def _choices(self) -> Iterator[Any]:
         return (choice for chunk in self.chunks for choice in chunk.choices)
-
-
-def usage_of(raw: Any) -> Usage | None:
-    """Read LiteLLM's usage: its prompt tokens include the cached, its completion tokens the reasoning."""
-    if raw is None or not getattr(raw, "total_tokens", None):
-        return None
-    read = getattr(raw, "prompt_tokens_details", None)
-    spoken = getattr(raw, "completion_tokens_details", None)
-    usage = Usage(
-        prompt=raw.prompt_tokens or 0,
-        completion=raw.completion_tokens or 0,
-        cached=getattr(read, "cached_tokens", None) or 0,
-        cache_write=getattr(raw, "cache_creation_input_tokens", None) or 0,
-        reasoning=getattr(spoken, "reasoning_tokens", None) or 0,
-    )
-    return usage if min(astuple(usage)) >= 0 else None  # nonsense is as good as nothing

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from supernova_ai.config.network import proxy_for
+from supernova_ai.engine.usage import cleaned, with_counts
 from supernova_ai.log import get_logger
 from supernova_ai.secret import redact
 
@@ -72,6 +73,8 @@ with _environment(_FOR_IMPORT):
     from litellm.caching import InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
     from litellm.litellm_core_utils.get_model_cost_map import GetModelCostMap
+    from litellm.llms.anthropic.chat.handler import ModelResponseIterator as AnthropicStream
+    from litellm.llms.base_llm.base_model_iterator import BaseModelResponseIterator
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
     from litellm.llms.openai.common_utils import BaseOpenAILLM
@@ -108,6 +111,24 @@ if _imported_before:
         remedy="import supernova_ai.engine before litellm, or set LITELLM_MODE=PRODUCTION and "
         "LITELLM_LOCAL_MODEL_COST_MAP=True",
     )
+
+
+def _read_odd_counts() -> None:
+    """Have LiteLLM read streams whose token counts are no numbers; it would break off in mid-answer."""
+    init, parse = litellm.Usage.__init__, AnthropicStream.chunk_parser
+    decode = BaseModelResponseIterator._string_to_dict_parser
+
+    def init_with_counts(self: Any, *args: Any, **report: Any) -> None:
+        init(self, *args, **cleaned(report))
+
+    litellm.Usage.__init__ = init_with_counts
+    AnthropicStream.chunk_parser = lambda self, chunk: parse(self, with_counts(chunk))
+    BaseModelResponseIterator._string_to_dict_parser = staticmethod(
+        lambda str_line: with_counts(decode(str_line))
+    )
+
+
+_read_odd_counts()
 
 LISTENERS = (
     "callbacks",

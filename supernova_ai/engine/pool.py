@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from supernova_ai.engine.lite import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler
+from supernova_ai.engine.usage import with_counts
 from supernova_ai.inflate import Inflater
 from supernova_ai.secret import Secret, redact
 
@@ -116,7 +117,7 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         async def bound(request: httpx.Request) -> None:
             request.extensions["timeout"]["connect"] = connect()
 
-        super().__init__(event_hooks={"request": [bound]})
+        super().__init__(event_hooks={"request": [bound], "response": [_read_odd_counts]})
 
     def create_client(self, *args: Any, **kwargs: Any) -> httpx.AsyncClient:
         """Return LiteLLM's client, with every way out of it putting the keys on."""
@@ -131,6 +132,12 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
 
     def __del__(self) -> None:
         """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
+
+
+async def _read_odd_counts(response: httpx.Response) -> None:
+    """Have LiteLLM read an answer whose token counts are no numbers; it would lose all of it."""
+    read = response.json
+    response.json = lambda **kwargs: with_counts(read(**kwargs))  # type: ignore[method-assign]
 
 
 class _Keyed(httpx.AsyncBaseTransport):

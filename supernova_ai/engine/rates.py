@@ -106,13 +106,14 @@ class Price:
         fresh = max(0, usage.prompt - usage.cached - usage.cache_write)
         spoken = max(0, usage.completion - usage.reasoning)
         total = rates.cached * usage.cached + rates.reasoning * usage.reasoning
+        counts = {**apart, "cache_write_hour": usage.cache_write_1h}
         for whole, rest, classes in (
             ("prompt", fresh, ("audio_prompt", "image_prompt")),
             ("cache_write", usage.cache_write, ("cache_write_hour",)),
             ("completion", spoken, ("audio_completion", "image_completion")),
         ):
             for name in classes:
-                if count := min(rest, apart.get(name, 0)):
+                if count := min(rest, counts.get(name, 0)):
                     rest -= count
                     total += getattr(rates, name) * count
             total += getattr(rates, whole) * rest
