@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from supernova_ai.config import Budget
@@ -77,19 +78,22 @@ def scope(budget: Budget) -> str:
     >>> scope(Budget(name="mine", limit=Decimal(1), per="day", user="ann", time_zone="Asia/Kolkata"))
     '{"time_zone": "Asia/Kolkata", "user": "ann"}'
     """
-    about = {"provider": budget.provider, "task": budget.task, "user": budget.user}
-    if budget.time_zone != "UTC":
-        about["time_zone"] = budget.time_zone
-    named = {name: value for name, value in about.items() if value is not None}
-    return json.dumps(named, sort_keys=True) if named else ""
+    return _scope(budget.provider, budget.task, budget.user, budget.time_zone)
+
+
+@lru_cache(maxsize=1024)  # asked for at every hold
+def _scope(provider: str | None, task: str | None, user: str | None, time_zone: str) -> str:
+    about = {"provider": provider, "task": task, "time_zone": time_zone, "user": user}
+    named = {name: value for name, value in about.items() if value and (name, value) != ("time_zone", "UTC")}
+    return json.dumps(named) if named else ""
 
 
 def told(budgets: Iterable[Budget]) -> str:
     """Return what the budgets are as JSON by name, for other processes to compare with theirs.
 
     >>> from decimal import Decimal
-    >>> told([Budget(name="daily", limit=Decimal("2.5"), per="day", provider="openai")])
-    '{"daily": "$2.50 per day {\\"provider\\": \\"openai\\"}"}'
+    >>> told([Budget(name="daily", limit=Decimal("2.5"), per="day")])
+    '{"daily": "$2.50 per day"}'
     """
     each = {
         budget.name: f"{show(to_nano(budget.limit))} per {budget.per} {scope(budget)}".strip()

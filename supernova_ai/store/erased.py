@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 
 from peewee import Database
 
@@ -53,5 +54,6 @@ def expire(database: Database, *, now_ms: int) -> None:
     run(database, "DELETE FROM erased WHERE at_ms < ?", now_ms - KEPT_MS)
 
 
+@lru_cache(maxsize=1024)  # asked for at every hold
 def _hash(subject: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(subject).encode()).hexdigest()
