@@ -125,7 +125,8 @@ def _without(text: str, known: set[_Forms]) -> str:
     if "%" in text or "\\" in text or "&#" in text:
         decoded, origin = _decoded(text)  # and as it is, since a secret may look like an escape itself
         spans |= {(origin(start), origin(stop)) for start, stop in _spans(_normal(decoded), known)}
-    pieces, end = [], 0
+    pieces: list[str] = []
+    end = 0
     for start, stop in sorted(spans):
         if start >= end:
             pieces += text[end:start], HIDDEN
