@@ -38,8 +38,8 @@ SERVICE_TIERS = ("priority", "flex", "batches", "balanced", "ultrafast")
 _UNASKED = ("priority",)
 """Those that a setting of the account can turn on for requests that ask for none."""
 
-_ASKED_FACTORS = ("fast",)
-"""Factors of a whole price that nothing turns on but the request itself; we never send it."""
+_ASKED = ("fast", "cache_write_hour")
+"""The factor and the class that apply only where the request asks for them, which ours never do."""
 
 _INCLUSIVE = ("xai",)
 """Providers whose long prompts begin at the step, and not above it."""
@@ -66,8 +66,9 @@ class Rates:
 
     @property
     def dearest(self) -> tuple[Decimal, Decimal]:
-        """The highest rate of the prompt's classes, and of the completion's."""
-        return max(getattr(self, name) for name in _IN), max(getattr(self, name) for name in _OUT)
+        """The highest rate of the prompt's classes, and of the completion's, that can apply unasked."""
+        prompt = (getattr(self, name) for name in _IN if name not in _ASKED)
+        return max(prompt), max(getattr(self, name) for name in _OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Price:
         """Return the dearest rates that a prompt of at most so many tokens can meet unasked."""
         tables = (self.rates, *(self.tiers[name] for name in _UNASKED if name in self.tiers))
         found = [r.dearest for rates in tables for r in rates if r.above < prompt or r.above == 0]
-        unasked = (factor for name, factor in self.factors.items() if name not in _ASKED_FACTORS)
+        unasked = (factor for name, factor in self.factors.items() if name not in _ASKED)
         factor = max((_ONE, *unasked))
         return max(rate for rate, _ in found) * factor, max(rate for _, rate in found) * factor
 

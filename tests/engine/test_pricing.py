@@ -134,7 +134,7 @@ def test_bound_is_never_below_the_cost(data: st.DataObject) -> None:
         cache_write=data.draw(st.integers(0, prompt - cached)),
         reasoning=data.draw(st.integers(0, completion)),
     )
-    classes = ("audio_prompt", "image_prompt", "audio_completion", "image_completion", "cache_write_hour")
+    classes = ("audio_prompt", "image_prompt", "audio_completion", "image_completion")
     apart = {name: data.draw(count) for name in classes}
     models = priced()
     assert len(models) > 2000
@@ -201,10 +201,20 @@ def test_audio_is_charged_and_bounded_at_its_own_rate(apart: dict[str, int], usa
     assert price.cost(usage, dict.fromkeys(apart, 99)) == price.cost(usage, apart)
 
 
-def test_bound_takes_the_dearest_rate_of_each_side() -> None:
-    """The bound has the dearest class of each side for every token: here keeping the cache for an hour."""
+def test_a_cache_write_for_an_hour_is_charged_at_its_own_rate() -> None:
+    """Where an answer says so; the others are written for minutes."""
     entry = PRICES["claude-haiku-4-5"]
-    exact = 100 * entry["cache_creation_input_token_cost_above_1hr"] + 10 * entry["output_cost_per_token"]
+    hour, minutes = (
+        entry[f"cache_creation_input_token_cost{suffix}"] * 10**9 for suffix in ("_above_1hr", "")
+    )
+    price = price_of("anthropic", "claude-haiku-4-5")
+    assert price.cost(Usage(prompt=10, cache_write=10), {"cache_write_hour": 6}) == 6 * hour + 4 * minutes
+
+
+def test_bound_takes_the_dearest_rate_of_each_side() -> None:
+    """The bound has the dearest class of each side for every token: here writing the cache, for minutes."""
+    entry = PRICES["claude-haiku-4-5"]
+    exact = 100 * entry["cache_creation_input_token_cost"] + 10 * entry["output_cost_per_token"]
     assert price_of("anthropic", "claude-haiku-4-5").bound(100, 10) == exact * 10**9
 
 
