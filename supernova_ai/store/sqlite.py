@@ -10,6 +10,13 @@ from peewee import SqliteDatabase
 
 from supernova_ai.errors import StoreError
 
+SETTINGS: dict[str, Any] = {
+    "timeout": 30,
+    "lock_type": "IMMEDIATE",
+    "pragmas": {"journal_mode": "wal", "synchronous": "full"},
+}
+"""How a file is opened. The timeout is in seconds."""
+
 
 class Sqlite(SqliteDatabase):
     """A database in a file, which is made for its owner alone if it is missing.
@@ -22,12 +29,7 @@ class Sqlite(SqliteDatabase):
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would make it readable by others
         self._path = path
         self._file = path.stat()
-        super().__init__(
-            str(path),
-            timeout=30,
-            lock_type="IMMEDIATE",
-            pragmas={"journal_mode": "wal", "synchronous": "full"},
-        )
+        super().__init__(str(path), **SETTINGS)
 
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction.

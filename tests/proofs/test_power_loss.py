@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +13,7 @@ from playhouse.apsw_ext import APSWDatabase
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import Hold, Ledger
-from supernova_ai.store import Store
+from supernova_ai.store import Store, sqlite
 from supernova_ai.store import database as store_database
 from tests.proofs.calls import attempts, check, placing, settled
 from tests.proofs.disk import Disk, File, restore
@@ -54,7 +53,9 @@ def test_power_loss_at_any_sync_loses_nothing_acknowledged(
     disk = Disk(f"fallible-{share}", lambda: cuts.append(Cut(disk.copy(), len(acknowledged))))
 
     with monkeypatch.context() as patched:
-        patched.setattr(store_database, "SqliteDatabase", partial(OnDisk, vfs=disk.vfs_name))
+        patched.setattr(
+            store_database, "Sqlite", lambda path: OnDisk(str(path), vfs=disk.vfs_name, **sqlite.SETTINGS)
+        )
         with Store(tmp_path / "supernova.db") as store:
             # Checkpoints come with every few commits here, and not with every few thousand.
             store.write(lambda database: database.execute_sql("PRAGMA wal_autocheckpoint = 12")).result()
