@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from supernova_ai import InvalidRequest
 from supernova_ai.advisor.bars import load_csv
 from supernova_ai.attachments import load
+from supernova_ai.cli.options import read_text
 from supernova_ai.config import Attachments
 from supernova_ai.files import open_regular
 from supernova_ai.ledger import billing
@@ -42,6 +44,13 @@ def test_what_is_no_regular_file_is_refused(reader: str, kind: str, odd: dict[st
     """A pipe would block and a device never end; each reader says in its own words what it cannot read."""
     with pytest.raises(InvalidRequest, match="cannot be read"):
         READERS[reader](odd[kind])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "missing", "nul", "surrogate"])
+def test_a_command_reads_text_from_regular_files_alone(kind: str, odd: dict[str, Path]) -> None:
+    """The texts that commands are given (analyze, --news, keys add --file …) are read the same way."""
+    with pytest.raises(typer.BadParameter, match="cannot be read as text"):
+        read_text(odd[kind])
 
 
 def test_a_file_has_a_bound(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ litellm.disable_hf_tokenizer_download = True
 # As for the length of those its map lacks, while it logs what they cost.
 litellm.utils._get_max_position_embeddings = lambda *_, **__: None
 
-# LiteLLM would send what is for this machine to a proxy, and go past a proxy that it cannot use.
+# LiteLLM would send requests for this machine to a proxy, and reads no networks in NO_PROXY.
 LiteLLMAiohttpTransport._proxy_from_env = lambda _, url: proxy_for(str(url))
 
 BUNDLED: Mapping[str, dict[str, Any]] = litellm.model_cost
