@@ -30,6 +30,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Cut, Failure, Hang, Raw, StubProvider
 from tests.engine.test_odd_answers import event, stream
+from tests.waiting import SENT_S
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -126,6 +127,11 @@ def broken(owner: Any, step: str) -> Any:
     return (lambda *args, **kwargs: failing(*args, **kwargs)) if callable(working) else failing
 
 
+def after(breaks: Callable[[], None], told: Any, _: object) -> Any:
+    breaks()
+    return told
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_no_step_of_ending_leaves_a_hold_open(
     scenario: str,
@@ -138,20 +144,14 @@ async def test_no_step_of_ending_leaves_a_hold_open(
     """Each step raises in turn, once the provider was asked: the hold ends, at what it may have cost."""
     ask, told = SCENARIOS[scenario]
     stub = stub_provider()
+    timeout = {"total": SENT_S} if scenario == "timed out" else {}
     nova = open_nova(
-        {"openai": {"url": stub.url, "timeout": {"total": 0.3}}},
-        routing={"breaker": {"failures": 1000}},
+        {"openai": {"url": stub.url, "timeout": timeout}}, routing={"breaker": {"failures": 1000}}
     )
     for owner, step in STEPS:
         with monkeypatch.context() as breaking:
-
-            def breaks(
-                _: object, set_: Any = partial(breaking.setattr, owner, step, broken(owner, step))
-            ) -> Any:
-                set_()
-                return told
-
-            stub.script.append(breaks)
+            breaks = partial(breaking.setattr, owner, step, broken(owner, step))
+            stub.script.append(partial(after, breaks, told))
             answer, error = None, None
             before = len(attempts())
             try:

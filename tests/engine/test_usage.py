@@ -36,15 +36,8 @@ json_values = st.recursive(
 )
 names = st.sampled_from(
     [
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "cache_creation_input_tokens",
-        "cost",
-        "prompt_tokens_details",
-        "completion_tokens_details",
-        "cached_tokens",
-        "reasoning_tokens",
+        *("prompt_tokens", "completion_tokens", "total_tokens", "cache_creation_input_tokens", "cost"),
+        *("prompt_tokens_details", "completion_tokens_details", "cached_tokens", "reasoning_tokens"),
     ]
 )
 
@@ -114,6 +107,7 @@ DIALECTS: dict[str, tuple[str, Callable[[object], str], str, tuple[str, ...]]] =
 }
 # What is reported for each number of tokens, and what is read: None is an estimate.
 ODD: list[object] = [None, "many", "", [9], {"n": 9}, True, -9, 0, float("inf"), float("nan")]
+NO_REPORTS: list[object] = ["none", [9], 9, True, None, {}]
 NUMBERS: list[tuple[object, int | None]] = [(9, 9), ("9", 9), (9.0, 9), (8.2, 9), *((n, None) for n in ODD)]
 
 
@@ -127,7 +121,7 @@ async def test_odd_numbers_cost_no_answer(
     reports: list[tuple[object, int | None]] = [
         ({prompt: n, completion: n, **details}, m) for n, m in NUMBERS
     ]
-    reports += [(odd, None) for odd in ("none", [9], 9, True, None, {})]
+    reports += [(odd, None) for odd in NO_REPORTS]
     stub = stub_provider(script=[Raw(200, content_type, write(report)) for report, _ in reports])
     nova = open_nova({provider: stub.url})
     for report, tokens in reports:
