@@ -72,6 +72,8 @@ class Supernova:
         self._alert_sinks = tuple(alert_sinks)
         self._loaded = _load(config)
         self._library = Library(self._loaded.prompts)
+        for problem in self._library.problems():
+            log.warning("prompts.file.wrong", problem=problem, then="calls that use it fail")
         self._lock = threading.Lock()
         self._opened: ExitStack | None = None
         self._store: Store | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version as installed
 
 import typer
@@ -11,6 +12,8 @@ from rich.text import Text
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
 from supernova_ai.config.fields import mask
+from supernova_ai.config.problems import refuse
+from supernova_ai.errors import ConfigError
 
 app = typer.Typer(help="The configuration in force.", no_args_is_help=True)
 
@@ -38,9 +41,29 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
 
 
 @app.command()
-def validate(config: ConfigPath = None) -> None:
-    """Check the configuration; every problem is listed with its place and remedy, and the exit code is 3."""
-    loaded = configuration.load(config)
+def validate(config: ConfigPath = None, json: AsJson = False) -> None:
+    """Check the configuration and its prompts, providers, models, prices, addresses and variables.
+
+    Every problem is listed with its place and remedy, and the exit code is 3. Warnings do not change it.
+    """
+    from supernova_ai.ops import validation
+
+    try:
+        loaded = configuration.load(config)
+    except ConfigError as error:
+        if not json:
+            raise
+        _, *lines = str(error).splitlines()
+        print_json({"valid": False, "problems": list(map(str.strip, lines)) or [str(error)], "warnings": []})
+        raise typer.Exit(3) from None
+    found = validation.validate(loaded, configuration.read_environ())
+    if json:
+        print_json({"valid": not found.problems, "version": loaded.version, **asdict(found)})
+        raise typer.Exit(3 if found.problems else 0)
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if found.problems:
+        raise refuse(list(found.problems))
     said = f": version {loaded.version}, environment {loaded.config.environment}"
     console.print(Text.assemble(("valid", "green"), said))
 

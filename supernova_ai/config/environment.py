@@ -146,9 +146,44 @@ def apply(tree: Node, variables: Mapping[str, Node]) -> tuple[Node, list[str]]:
     return tree, problems
 
 
-def warn_of_misspelt(names: Iterable[str]) -> None:
-    """Log a warning for each ``LLM_…`` name that is nearly one of ours."""
+_OURS = ("SUPERNOVA", "LLM", "API", "SECURE", "OPENAI", "ANTHROPIC", "HUGGINGFACE", "OLLAMA")
+"""The first words of our variables."""
+
+_OF_OTHERS = frozenset(
+    {
+        "ANTHROPIC_AUTH_TOKEN",
+        "ANTHROPIC_BASE_URL",
+        "OLLAMA_HOST",
+        "OLLAMA_MODELS",
+        "OPENAI_API_BASE",
+        "OPENAI_API_TYPE",
+        "OPENAI_API_VERSION",
+        "OPENAI_BASE_URL",
+        "OPENAI_ORGANIZATION",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+    }
+)
+"""Variables of the providers' own tools, which look like ours."""
+
+
+def misspelt(names: Iterable[str]) -> dict[str, str]:
+    """Return each name that is nearly one of our variables, with that one."""
     known = sorted({variable.name for variable in VARIABLES} | OTHERS)
+    found = {}
     for name in names:
-        if name.startswith("LLM_") and name not in known and (near := get_close_matches(name, known, n=1)):
-            log.warning("config.variable.unknown", variable=name, nearest=near[0])
+        if (
+            name in known
+            or name in _OF_OTHERS
+            or not get_close_matches(name.partition("_")[0], _OURS, 1, 0.8)
+        ):
+            continue
+        if near := get_close_matches(name, known, 1, 0.75):
+            found[name] = near[0]
+    return found
+
+
+def warn_of_misspelt(names: Iterable[str]) -> None:
+    """Log a warning for each name that is nearly one of ours."""
+    for name, near in misspelt(names).items():
+        log.warning("config.variable.unknown", variable=name, nearest=near)

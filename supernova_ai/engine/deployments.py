@@ -87,10 +87,9 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: it names the provider, and what would be right.
     """
+    if wrong := unknown(config):
+        raise ConfigError("\n".join(wrong))
     for provider in config.asked:
-        if provider not in _KNOWN:
-            hint = nearest(provider, sorted(_KNOWN))
-            raise ConfigError(f"providers.{provider}: LiteLLM knows no provider of this name.{hint}")
         address = api_base(config, provider)
         if address is None and (variable := _address_variable(provider)):
             if provider not in _API_BASE:
@@ -109,6 +108,29 @@ def _address_variable(provider: str) -> str | None:
     stem = re.split("[_-]", provider)[0].upper()
     named = (name for name, value in sorted(os.environ.items()) if name.startswith(stem) and value.strip())
     return next(filter(_ADDRESS.search, named), None)
+
+
+def unknown(config: Config) -> list[str]:
+    """Return a line for each provider that is asked and that LiteLLM does not know."""
+    return [
+        f"providers.{provider}: LiteLLM knows no provider of this name.{nearest(provider, sorted(_KNOWN))}"
+        for provider in config.asked
+        if provider not in _KNOWN
+    ]
+
+
+def without_price(config: Config) -> list[str]:
+    """Return a line for each model that is asked and has no known price, with the one that may be meant."""
+    lines = []
+    for d in _each(config):
+        if d.price is None:
+            known = sorted(name.rpartition("/")[2] for name in litellm.models_by_provider.get(d.provider, ()))
+            lines.append(
+                f"providers.{d.provider}.models.{d.tier} is {d.model!r}: no price is known, so it is not "
+                f"asked where a budget applies: correct the name, or give 'providers.{d.provider}.prices'."
+                f"{nearest(d.model, known)}"
+            )
+    return list(dict.fromkeys(lines))  # one for all key slots
 
 
 def build(config: Config) -> dict[str, Deployment]:

@@ -104,7 +104,7 @@ _NOISE = re.compile(
 
 _ADVICE = {
     AuthenticationFailed: "Check the key: 'supernova keys list', then 'supernova keys add'.",
-    ModelNotFound: "Check the model's name under 'providers' in the configuration.",
+    ModelNotFound: "Check the model's name under 'providers', and its 'api_base' if it has one.",
     ContextTooLong: "Send less text, or pick a tier whose model reads more.",
     RateLimited: "Send fewer requests, or configure 'limits' and another provider.",
 }
@@ -128,6 +128,8 @@ def translate(error: Exception, deployment: Deployment | None = None) -> Superno
     kind = _kind(error)
     provider, model = (deployment.provider, deployment.model) if deployment else ("the provider", "")
     words = redact(fit(_words(error)))
+    if kind is ModelNotFound and (asked := _asked(error)):
+        words += f" (asked at {asked})"
     ours = kind(
         f"{provider} failed ({model}): {words} {_ADVICE.get(kind, '')}".strip(),
         provider=provider,
@@ -244,6 +246,15 @@ def _codes(error: Exception) -> Iterator[str]:
         for name in ("code", "status_code"):
             if isinstance(code := vars(cause).get(name), str):
                 yield code
+
+
+def _asked(error: Exception) -> str | None:
+    """Return the address that was asked, without parameters: they may hold a key."""
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        if type(cause).__module__ != litellm.exceptions.__name__ and isinstance(response, httpx.Response):
+            return redact(str(response.request.url.copy_with(query=None, fragment=None)))
+    return None
 
 
 def _status(error: Exception) -> int | None:

@@ -63,6 +63,14 @@ def addresses(urls: Iterable[str], resolve: Resolve) -> tuple[Address, ...]:
     return tuple(Address(f"notify[{i}] {notify_name(url)}", url, resolve) for i, url in enumerate(urls))
 
 
+def known(url: str) -> bool:
+    """Say whether Apprise knows such a URL and finds every part that it needs; nothing is sent."""
+    from apprise import Apprise
+
+    with _overheard():
+        return Apprise.instantiate(url, asset=_asset()) is not None
+
+
 def _send(url: Secret, message: Message, said: list[str]) -> str | None:
     from apprise import Apprise, NotifyFormat, NotifyType  # half a second, and seldom needed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,7 +35,7 @@ FLOODS = {
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+def judged(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the figures that are compared with the facts."""
     counter: Counter[str] = Counter()
     claim = Judge.claim

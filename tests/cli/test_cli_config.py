@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from supernova_ai.config import Config
@@ -63,6 +64,62 @@ def test_validate(supernova: Supernova, folder: Path) -> None:
     assert "bad.yaml:1: streaming" in wrong.err
     assert "bad.yaml:3: routing.stratgy" in wrong.err
     assert "Did you mean 'strategy'?" in wrong.err
+
+
+def test_validate_is_the_one_check(
+    supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts, providers, models, prices, addresses and variables are checked; as JSON the same is listed."""
+    monkeypatch.setenv("SUPERNOVA_ENVIRONMENT", "production")
+    monkeypatch.setenv("OPENAI_KEY", "x")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.test")
+    (folder / "config" / "prompts").mkdir(parents=True)
+    (folder / "config" / "prompts" / "mine.md").write_text("Be brief.")
+    (folder / "config" / "prompts" / "sung.md").write_text(
+        "---\nname: sung\nversion: 1\ntask: sing\n---\nBe brief.\n"
+    )
+    file = folder / "config" / "supernova.yaml"
+    file.write_text(
+        "providers:\n"
+        "  openai: {models: {standard: gpt-4o-minni, premium: gpt-4o}}\n"
+        "  gorq: {models: {standard: llama}}\n"
+        "  mistral: {models: {standard: mistral-small}}\n"
+        "routing: {priority: [openai, gorq]}\n"
+        "alerts: {notify: ['slakc://a/b/c', 'json://localhost', 'vault:mine']}\n"
+    )
+    result = supernova("config", "validate", "--json")
+    found = result.json
+    assert (result.code, found["valid"]) == (3, False)
+    problems, warnings = "\n".join(found["problems"]), "\n".join(found["warnings"])
+    assert "config/prompts/mine.md:1: a template begins with a header" in problems
+    assert "config/prompts/sung.md: task 'sing' is not configured" in problems
+    assert "providers.gorq: LiteLLM knows no provider of this name. Did you mean 'groq'?" in problems
+    assert "alerts.notify[0] (slakc): Apprise knows no such URL" in problems
+    assert len(found["problems"]) == 4
+    assert "SUPERNOVA_ENVIRONMENT is not read: did you mean SUPERNOVA_ENV?" in warnings
+    assert "OPENAI_KEY is not read: did you mean OPENAI_API_KEY?" in warnings
+    assert "providers.mistral is never asked: 'routing.priority' does not name it" in warnings
+    assert len(found["warnings"]) == 3
+    told = supernova("config", "validate")
+    assert (told.code, told.out) == (3, "")
+    assert all(line.split(":")[0] in told.err for line in (*found["problems"], *found["warnings"]))
+    file.write_text(file.read_text().replace("gorq", "groq"))
+    assert (
+        "providers.openai.models.standard is 'gpt-4o-minni': no price is known, so it is not asked where a "
+        "budget applies: correct the name, or give 'providers.openai.prices'. Did you mean 'gpt-4o-mini'?"
+    ) in supernova("config", "validate", "--json").json["problems"]
+
+
+def test_validate_as_json(supernova: Supernova, folder: Path) -> None:
+    """A configuration that cannot be loaded is JSON too, with a line for each problem."""
+    right = supernova("config", "validate", "--json")
+    assert (right.code, right.json["valid"], right.json["problems"]) == (0, True, [])
+    (folder / "bad.yaml").write_text("streaming: 7\nstratgy: cost\n")
+    wrong = supernova("config", "validate", "--json", "--config", "bad.yaml")
+    assert wrong.code == 3
+    assert [line.split(": ")[0] for line in wrong.json["problems"]] == ["bad.yaml:1", "bad.yaml:2"]
+    absent = supernova("config", "validate", "--json", "--config", "absent.yaml").json
+    assert "there is no configuration file at absent.yaml" in absent["problems"][0]
 
 
 def test_named_file_must_exist(supernova: Supernova) -> None:

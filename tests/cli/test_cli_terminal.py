@@ -158,7 +158,7 @@ def every_command() -> set[str]:
     for name, command in get_group(app).commands.items():
         below = getattr(command, "commands", {})
         found |= {f"{name} {each}" for each in below}
-        if not below or command.invoke_without_command:
+        if not below or getattr(command, "invoke_without_command", False):
             found.add(name)
     return found
 

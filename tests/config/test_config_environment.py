@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai.config import Config, load
-from supernova_ai.config.environment import OTHERS, VARIABLES
+from supernova_ai.config.environment import OTHERS, VARIABLES, misspelt
 
 ROOT = Path(__file__).parents[2]
 NAMES = {variable.name for variable in VARIABLES} | OTHERS
@@ -69,6 +69,27 @@ def test_a_misspelt_variable_is_warned_of(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING, "supernova_ai"):
         load(environ={"LLM_STREAMNG": "true", "LLM_ZZZ": "1", "LLM_ENABLED": "true"})
     assert caplog.messages == ["config.variable.unknown variable=LLM_STREAMNG nearest=LLM_STREAMING"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("SUPERNOVA_ENVIRONMENT", "SUPERNOVA_ENV"),
+        ("SUPERNOVA_CONFG", "SUPERNOVA_CONFIG"),
+        ("OPENAI_KEY", "OPENAI_API_KEY"),
+        ("OPENIA_API_KEY", "OPENAI_API_KEY"),
+        ("HUGGINGFACE_API_KEY", "HUGGINGFACE_API_TOKEN"),
+        ("LLM_PROVIDERS_PRIORITY", "LLM_PROVIDER_PRIORITY"),
+        *(
+            (name, None)
+            for name in ("OPENAI_BASE_URL", "OPENROUTER_API_KEY", "XAI_API_KEY", "OLLAMA_HOST", "PATH")
+        ),
+        *((name, None) for name in sorted(NAMES)),
+    ],
+)
+def test_misspelt_names_have_a_nearest(name: str, nearest: str | None) -> None:
+    """A name that is nearly ours is told with the right one; those of others are left alone."""
+    assert misspelt([name]).get(name) == nearest
 
 
 def test_the_template_has_every_name_with_a_comment() -> None:

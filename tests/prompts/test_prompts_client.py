@@ -65,10 +65,17 @@ async def test_wrong_template_changes_nothing_when_read_anew(
     assert stub.requests[0].body["messages"] == [{"role": "user", "content": "Hello?"}]
 
 
-async def test_wrong_template_is_told_when_the_client_is_made(write: Write, tmp_path: Path) -> None:
-    """A client is not made with a wrong template beside its YAML; without a file it needs none."""
+async def test_wrong_template_stops_only_what_uses_it(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client with a wrong template logs it when it is made; its use fails, before anything is opened."""
     write("chat", "tier: gold\n")
-    (tmp_path / "other.yaml").write_text("streaming: true\n")
-    with pytest.raises(ConfigError, match="the prompts cannot be used"):
-        Supernova(tmp_path / "other.yaml")
-    Supernova(desk.configure(tmp_path / "x.db", {})).close()
+    (tmp_path / "other.yaml").write_text(f"database: {tmp_path / 'other.db'}\n")
+    nova = Supernova(tmp_path / "other.yaml")
+    assert "prompts.file.wrong" in caplog.text
+    with pytest.raises(
+        ConfigError, match=r"the prompt 'chat' cannot be used.*\n.*chat\.md:5: tier is 'gold'"
+    ):
+        await nova.chat("What now?")
+    assert nova.template("summary").source == "built-in"
+    assert not (tmp_path / "other.db").exists()
