@@ -350,7 +350,9 @@ class Supernova:
                     resolve=lambda name: vault.reveal(name, "primary"),
                     sinks=self._alert_sinks,
                 )
-                self._courier = self._new_courier(self.config.limits, self.config.alerts)
+                self._courier = self._new_courier(
+                    self.config.limits, self.config.alerts, verify_tls=self.config.verify_tls
+                )
                 opening.callback(lambda: self._courier.close())
                 self._ledger = Ledger(store, ())
                 opening.callback(self._ledger.close)
@@ -398,7 +400,9 @@ class Supernova:
                 raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
             if self._is_open():
                 # Whatever can refuse the configuration comes first: after that, nothing fails half-way.
-                courier = self._new_courier(loaded.config.limits, loaded.config.alerts)
+                courier = self._new_courier(
+                    loaded.config.limits, loaded.config.alerts, verify_tls=loaded.config.verify_tls
+                )
                 self._keep_limits(loaded.config)  # before anybody new is asked
                 try:
                     self._engine.reload(loaded.config, loaded.version)

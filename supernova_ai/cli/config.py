@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version as installed
 
 import typer
@@ -11,9 +11,11 @@ from rich.text import Text
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
+from supernova_ai.config import Loaded
 from supernova_ai.config.fields import mask
 from supernova_ai.config.problems import refuse
 from supernova_ai.errors import ConfigError
+from supernova_ai.store import too_open
 
 app = typer.Typer(help="The configuration in force.", no_args_is_help=True)
 
@@ -28,6 +30,7 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
                 "version": loaded.version,
                 "sources": loaded.sources,
                 "database": mask(loaded.database),
+                "warnings": _warnings(loaded),
                 "config": loaded.config.shown(),
                 "origins": loaded.origins,
             }
@@ -37,6 +40,8 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
     for source in loaded.sources:
         typer.echo(f"#   {source}")
     typer.echo(f"# the database is {mask(loaded.database)}")
+    for warning in _warnings(loaded):
+        typer.echo(f"# WARNING: {warning}")
     typer.echo(yaml.safe_dump(loaded.config.shown(), sort_keys=False, allow_unicode=True), nl=False)
 
 
@@ -57,6 +62,7 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
         print_json({"valid": False, "problems": list(map(str.strip, lines)) or [str(error)], "warnings": []})
         raise typer.Exit(3) from None
     found = validation.validate(loaded, configuration.read_environ())
+    found = replace(found, warnings=(*found.warnings, *_warnings(loaded)))
     if json:
         print_json({"valid": not found.problems, "version": loaded.version, **asdict(found)})
         raise typer.Exit(3 if found.problems else 0)
@@ -66,6 +72,15 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
         raise refuse(list(found.problems))
     said = f": version {loaded.version}, environment {loaded.config.environment}"
     console.print(Text.assemble(("valid", "green"), said))
+
+
+def _warnings(loaded: Loaded) -> list[str]:
+    """Return what this machine makes of the configuration: certificates unchecked, a database open to all."""
+    unverified = configuration.unverified()
+    if unverified:
+        refused = "calls are refused" if loaded.config.verify_tls else "any server could take the keys"
+        unverified = f"TLS certificates are not checked, because {unverified}: {refused}"
+    return [warning for warning in (unverified, too_open(loaded.database)) if warning]
 
 
 def version(json: AsJson = False) -> None:

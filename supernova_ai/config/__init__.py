@@ -21,6 +21,7 @@ from supernova_ai.config.schema import (
     Spike,
     Timeout,
 )
+from supernova_ai.config.tls import check_tls, unverified
 
 __all__ = [
     "AdviceRules",
@@ -41,7 +42,9 @@ __all__ = [
     "Sessions",
     "Spike",
     "Timeout",
+    "check_tls",
     "data_folder",
     "load",
     "read_environ",
+    "unverified",
 ]

@@ -236,6 +236,7 @@ class Config(_Section):
     enabled: bool = True
     streaming: bool = False
     require_tls: bool = True
+    verify_tls: bool = True
     # Hidden in repr: a URL may carry a password.
     database: DatabaseName | None = Field(default=None, repr=False)
     redis: RedisUrl | None = Field(default=None, repr=False)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from importlib.util import find_spec
 
-from supernova_ai.config import Config
+from supernova_ai.config import Config, check_tls, unverified
 from supernova_ai.engine import cache, faults, pricing
 from supernova_ai.engine import deployments as fleet
 from supernova_ai.engine.call import Call
@@ -81,6 +81,9 @@ class Engine:
     async def serve(self, config: Config, version: str) -> None:
         """Serve this configuration from now on; to be run on the loop. Calls under way finish as begun."""
         fleet.check(config)
+        check_tls(verify=config.verify_tls)
+        if reason := unverified():
+            log.warning("engine.tls.unverified", reason=reason, then="any server could take the keys")
         versions = (version, pricing.version())
         self._served = (config, version)
         self._deployments = fleet.build(config)

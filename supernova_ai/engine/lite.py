@@ -77,6 +77,7 @@ with _environment(_FOR_IMPORT):
     from litellm.llms.base_llm.base_model_iterator import BaseModelResponseIterator
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+    from litellm.llms.custom_httpx.http_handler import get_ssl_configuration as tls_context
     from litellm.llms.openai.common_utils import BaseOpenAILLM
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
     from openai import AsyncOpenAI
@@ -163,4 +164,5 @@ __all__ = [
     "ServiceLogging",
     "keep_quiet",
     "litellm",
+    "tls_context",
 ]

@@ -16,10 +16,11 @@ from urllib.parse import urljoin
 
 import httpx
 
-from supernova_ai.config import Config
+from supernova_ai.config import Config, check_tls
 from supernova_ai.config.network import proxy_for
 from supernova_ai.engine.breaker import Breaker
 from supernova_ai.engine.deployments import Deployment, api_base
+from supernova_ai.engine.lite import tls_context
 from supernova_ai.engine.pool import guard, redirection
 from supernova_ai.engine.samples import Book
 from supernova_ai.errors import (
@@ -138,14 +139,16 @@ class Prober:
         Raises:
             ProviderError: it could not be reached, or refused the key.
             VaultError: there is no key, or it does not open.
+            ConfigError: certificates are not checked, and must be.
         """
+        check_tls(verify=self._config.verify_tls)
         provider = deployment.provider
         key = await self._find_key(deployment)
         usual, path = _PLACES[provider]
         url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
         failure: ProviderError | None = None
         try:
-            transport = httpx.AsyncHTTPTransport(proxy=proxy_for(url))
+            transport = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy_for(url))
             async with guard(httpx.AsyncClient(timeout=_PATIENCE_S, transport=transport)) as client:
                 answer = await client.get(url, headers=_credentials(provider, key))
             if answer.status_code in _REFUSED:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from supernova_ai.config import Config
+from supernova_ai.config import Config, check_tls
 from supernova_ai.engine import deployments as fleet
 from supernova_ai.engine import faults
 from supernova_ai.engine.breaker import Circuit
@@ -46,6 +46,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
     def serve(self, config: Config, deployments: dict[str, Deployment], strategy: Strategy) -> None:
         """Serve this configuration from now on; calls under way finish as they began."""
         self._strategy = strategy
+        self._verify_tls = config.verify_tls
         self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
         litellm.register_model(fleet.unpriced(deployments))
         self.set_model_list(fleet.model_list(config, deployments))
@@ -100,6 +101,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Choose one attempt's deployment: LiteLLM knows which there are, the strategy which to take."""
+        check_tls(verify=self._verify_tls)  # each time: the program may have changed it
         call = self._calls[request_kwargs["metadata"][_CALL]]
         offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
         last = model == [call.request.tier, *call.below][-1]

@@ -57,6 +57,7 @@ class Courier:
         budgets: those in force, for when they reset.
         alerts: whom to tell, and what is a spike.
         resolve: gives the URL behind ``vault:NAME``; called on the courier's thread, so it may be slow.
+        verify_tls: refuse URLs that switch the check of certificates off.
         sinks: called with each alert that this process delivers. What one raises is logged.
         clock: Unix seconds, the store's unless given.
     """
@@ -68,13 +69,14 @@ class Courier:
         alerts: Alerts,
         *,
         resolve: Resolve,
+        verify_tls: bool = True,
         sinks: Sequence[Sink] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._budgets = tuple(budgets)
         self._spike = alerts.spike
-        self._addresses = addresses(alerts.notify, resolve)
+        self._addresses = addresses(alerts.notify, resolve, verify_tls=verify_tls)
         self._sinks = tuple(sinks)
         self._clock = clock or store.now
         self._woken = threading.Event()

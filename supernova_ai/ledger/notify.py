@@ -40,6 +40,7 @@ class Address:
     name: str
     url: str = field(repr=False)
     resolve: Resolve = field(repr=False)
+    verify_tls: bool = True
 
     def send(self, message: Message) -> str | None:
         """Send the message; return None when the service took it, else why not, without any secret.
@@ -53,14 +54,16 @@ class Address:
             return redact(str(error))
         with _overheard() as said:
             try:
-                return _send(url, message, said)
+                return _send(url, message, said, verify_tls=self.verify_tls)
             except Exception as error:  # of any plugin; its text may hold the URL
                 return f"Apprise failed with {type(error).__name__}"
 
 
-def addresses(urls: Iterable[str], resolve: Resolve) -> tuple[Address, ...]:
+def addresses(urls: Iterable[str], resolve: Resolve, *, verify_tls: bool = True) -> tuple[Address, ...]:
     """Return the addresses of ``alerts.notify``."""
-    return tuple(Address(f"notify[{i}] {notify_name(url)}", url, resolve) for i, url in enumerate(urls))
+    return tuple(
+        Address(f"notify[{i}] {notify_name(url)}", url, resolve, verify_tls) for i, url in enumerate(urls)
+    )
 
 
 def known(url: str) -> bool:
@@ -71,12 +74,16 @@ def known(url: str) -> bool:
         return Apprise.instantiate(url, asset=_asset()) is not None
 
 
-def _send(url: Secret, message: Message, said: list[str]) -> str | None:
+def _send(url: Secret, message: Message, said: list[str], *, verify_tls: bool) -> str | None:
     from apprise import Apprise, NotifyFormat, NotifyType  # half a second, and seldom needed
 
     service = Apprise.instantiate(url.reveal(), asset=_asset())
     if service is None:
         return "Apprise does not know such a URL, or a part of it is missing or wrong"
+    if verify_tls and not service.verify_certificate:
+        return (
+            "its URL switches the check of certificates off: remove 'verify=no', or set 'verify_tls: false'"
+        )
     service.redirects = False  # whatever the URL says: the next server would get its tokens and the message
     # The service itself, not Apprise.notify: that one uses a pool of threads a program must wait for at exit.
     taken = service.notify(

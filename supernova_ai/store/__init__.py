@@ -1,5 +1,5 @@
 """The database: tables, migrations, and one writer with group commit."""
 
-from supernova_ai.store.database import Store
+from supernova_ai.store.database import Store, too_open
 
-__all__ = ["Store"]
+__all__ = ["Store", "too_open"]

@@ -14,12 +14,15 @@ from peewee import Database, OperationalError, PeeweeException
 from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
+from supernova_ai.log import get_logger
 from supernova_ai.places import database_fault, private_folder
 from supernova_ai.store.clock import Clock
 from supernova_ai.store.facts import first_fact
 from supernova_ai.store.postgres import Postgres, may_pass
 from supernova_ai.store.sqlite import Sqlite
 from supernova_ai.store.writer import Writer, explain
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -51,8 +54,10 @@ class Store:
             if "://" in self.where and not self.where.startswith("sqlite:"):
                 self._database: Database = _open_postgres(self.where, self._shown)
             else:
-                self.file = Path(self.where.removeprefix("sqlite:///")).expanduser()
+                self.file = _sqlite_path(self.where)
                 self._database = _open_sqlite(self.file)
+                if wider := too_open(self.where):
+                    log.warning("store.file.too_open", reason=wider)
             with self._database.connection_context():
                 self.now.follow(self._database)
                 self.id = first_fact(self._database, "store", uuid.uuid4().hex)  # keys are sealed for it
@@ -113,6 +118,21 @@ def _open_sqlite(path: Path) -> Sqlite:
         with database.connection_context():
             _migrate(database, str(path))
     return database
+
+
+def too_open(where: str | Path) -> str | None:
+    """Say who else may read or write the database's file, None if nobody may, or it is no file here."""
+    try:
+        mode = _sqlite_path(str(where)).stat().st_mode & 0o777
+    except (OSError, ValueError):
+        return None
+    if os.name != "posix" or not mode & 0o177:
+        return None
+    return f"the database {where} has mode {mode:04o}, wider than 0600: `chmod 600` it"
+
+
+def _sqlite_path(where: str) -> Path:
+    return Path(where.removeprefix("sqlite:///")).expanduser()
 
 
 def _open_postgres(url: str, shown: str) -> Postgres:

@@ -127,3 +127,20 @@ def test_named_file_must_exist(supernova: Supernova) -> None:
     result = supernova("config", "show", "--config", "absent.yaml")
     assert result.code == 3
     assert "there is no configuration file at absent.yaml" in result.err
+
+
+def test_warnings_of_this_machine(
+    supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unchecked certificates and a database that others may write are told, and the YAML stays usable."""
+    monkeypatch.setenv("SSL_VERIFY", "False")
+    (folder / "nova.yaml").write_text("database: open.db\n")
+    Path(supernova("config", "show", "--config", "nova.yaml", "--json").json["database"]).touch(0o666)
+    (folder / "open.db").chmod(0o666)
+    shown = supernova("config", "show", "--config", "nova.yaml")
+    warnings = supernova("config", "show", "--config", "nova.yaml", "--json").json["warnings"]
+    assert ["SSL_VERIFY" in warnings[0], "mode 0666" in warnings[1]] == [True, True]
+    for warning in warnings:
+        assert f"# WARNING: {warning}" in shown.out.splitlines()
+        assert warning in supernova("config", "validate", "--config", "nova.yaml").out
+    assert yaml.safe_load(shown.out)["verify_tls"] is True

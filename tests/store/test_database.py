@@ -234,3 +234,16 @@ def test_a_path_that_no_file_can_have_is_refused(name: str) -> None:
     """A NUL in the path, or a "~" without a home folder, is a StoreError with the remedy."""
     with pytest.raises(StoreError, match="Set 'database' to a full path"):
         Store(name)
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o666, True), (0o640, True)])
+def test_a_file_that_others_may_read_is_told(
+    mode: int, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is opened all the same: only the owner knows whether it must be so."""
+    file = tmp_path / "open.db"
+    Store(file).close()
+    file.chmod(mode)
+    caplog.clear()
+    Store(file).close()
+    assert (f"mode {mode:04o}" in caplog.text) is told
