@@ -78,14 +78,14 @@ class AnswerCache:
         """Go by these settings from now on, all but the type, which stays what it was when opened.
 
         Args:
-            deployments: what is answered by other models is another answer.
+            deployments: what is answered by other models, or at other addresses, is another answer.
             versions: of the configuration and the price map, for the ledger.
         """
         self._settings = settings
         self._versions = versions
         ranked = sorted(deployments, key=lambda d: d.rank)
         self._models = {
-            tier: list(dict.fromkeys(f"{d.provider}/{d.model}" for d in ranked if d.tier == tier))
+            tier: list(dict.fromkeys(d.place._replace(slot=None).id for d in ranked if d.tier == tier))
             for tier in TIERS
         }
 

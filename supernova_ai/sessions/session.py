@@ -87,7 +87,7 @@ class Sessions:
 
         Raises:
             MasterKeyError: there is nothing to seal what is said with.
-            ProviderTimeout: the request's time is over before its turn comes.
+            ProviderTimeout: the request's time is over before its turn comes, or the history is read.
             StoreError: what was said cannot be read.
         """
         whose = Whose(request.user_id or "", request.session_id or "")
@@ -99,8 +99,15 @@ class Sessions:
         except TimeoutError:
             raise _late(request) from None
         try:
-            seal = await in_thread(self._seal)
-            past = await in_thread(self._read, seal, whose, config)
+            spent = self._timer() - started
+            try:
+                async with asyncio.timeout(None if request.timeout is None else request.timeout - spent):
+                    seal = await in_thread(self._seal)
+                    past = await in_thread(self._read, seal, whose, config)
+            except TimeoutError:
+                raise ProviderTimeout(
+                    f"session {request.session_id!r}: its history was not read within {request.timeout:g} s"
+                ) from None
             recent = _newest(past, config.sessions.tokens)
             if pay and len(recent) < len(past):
                 recent = await self._shorten(request, seal, whose, past, config, summary)

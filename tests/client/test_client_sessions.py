@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -122,6 +123,21 @@ async def test_waiting_counts_to_the_timeout(talk: Supernova, stub: StubProvider
             await talk.chat("Second?", session_id="s", timeout=0.05)
     await talk.chat("Third?", session_id="s")
     assert len(stub.chats) == 2
+
+
+async def test_reading_counts_to_the_timeout(
+    talk: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history that is not read in time fails the call by name, and holds nobody up."""
+    await talk.warm_up()
+    enough = Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(talk._sessions, "_seal", lambda: enough.wait(60))
+        with pytest.raises(ProviderTimeout, match="its history was not read within"):
+            await talk.chat("First?", session_id="s", timeout=0.05)
+    enough.set()
+    await talk.chat("Second?", session_id="s")
+    assert len(stub.chats) == 1
 
 
 async def test_too_much_is_summarised(talk: Supernova, stub: StubProvider, path: Path) -> None:

@@ -148,6 +148,17 @@ async def test_other_models_miss(question: str, open_nova: Open, stub: StubProvi
     assert not (await other.chat(question)).cached
 
 
+async def test_another_address_misses(
+    question: str, open_nova: Open, stub: StubProvider, stub_provider: Any, path: Path
+) -> None:
+    """After a reload to another server its own answer is given, not that of the one before."""
+    nova = open_nova({"openai": stub.url}, cache=MEMORY)
+    await nova.chat(question)
+    other = stub_provider("Another answer.")
+    await nova.reload(desk.configure(path, {"openai": other.url}, cache=MEMORY))
+    assert (await nova.chat(question)).content == "Another answer."
+
+
 async def test_shared_answers_are_for_every_user(
     question: str, open_nova: Open, stub: StubProvider, attempts: Rows
 ) -> None:

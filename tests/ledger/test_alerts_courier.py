@@ -116,6 +116,22 @@ def test_an_alert_follows_no_redirect(
     assert delivery(row)["notify[0] json"] == "it answered HTTP 307"
 
 
+def test_an_alert_s_url_may_not_switch_certificates_off(
+    open_courier: Open, alert: Callable[..., None], store: Store
+) -> None:
+    """Nothing is sent to a URL with ``verify=no`` unless the configuration allows it."""
+    alert()
+    with Server(lambda _: (200, {}, b"")) as server:
+        url = server.url.replace("http://", "json://") + "/?verify=no"
+        open_courier(url).work()
+        assert server.sent == []
+        (row,) = rows(store)
+        assert "verify_tls" in delivery(row)["notify[0] json"]
+        store.write(lambda database: Alert.update(next_ms=0).execute(database)).result()
+        open_courier(url, verify_tls=False).work()
+        assert len(server.sent) == 1
+
+
 def test_a_service_that_failed_is_tried_again_alone(
     services: Callable[[], Service],
     open_courier: Open,
