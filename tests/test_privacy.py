@@ -287,7 +287,7 @@ class Desk:
         }
         budgets = [{"name": "each", "limit": 10, "per": "month", "user": "*"}]
         config = desk.configure(
-            where,  # type: ignore[arg-type] # a URL will do
+            where,
             urls,
             budgets=budgets,
             sessions={"history": True},

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,13 @@ def functions() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield every public function, and every method of a client."""
     import supernova_ai
     from supernova_ai import Supernova
-    from supernova_ai.advisor.bars import load_csv
 
     for name in supernova_ai.__all__:
         if inspect.isfunction(function := getattr(supernova_ai, name)):
-            extra = {"symbol": "AAPL"} if "advise" in name else {}
             if "advise" in name:
-                yield name, lambda f=function, e=extra: finish(f(load_csv("bars.csv"), **e))
+                yield name, partial(_advise, function)
             else:
-                yield name, lambda f=function: finish(f(*required(f)))
+                yield name, partial(_call, function)
     yield "Supernova", Supernova
     if ended(Supernova) != "ok":
         return
@@ -91,7 +90,17 @@ def functions() -> Iterator[tuple[str, Callable[[], Any]]]:
     names = [name for name in dir(Supernova) if not name.startswith("_")]
     for name in sorted(names, key=lambda name: name == "close"):  # last of all
         if callable(method := getattr(nova, name)):
-            yield f"Supernova.{name}", lambda m=method: finish(m(*required(m)))
+            yield f"Supernova.{name}", partial(_call, method)
+
+
+def _call(function: Callable[..., Any]) -> None:
+    finish(function(*required(function)))
+
+
+def _advise(function: Callable[..., Any]) -> None:
+    from supernova_ai.advisor.bars import load_csv
+
+    finish(function(load_csv("bars.csv"), symbol="AAPL"))
 
 
 def required(function: Callable[..., Any]) -> list[Any]:
@@ -135,7 +144,7 @@ def commands() -> Iterator[tuple[str, Callable[[], str]]]:
             yield (*words, *given)
 
     for words in leaves(get_command(app)):
-        yield " ".join(words), lambda words=words: run(words)
+        yield " ".join(words), partial(run, words)
 
 
 def run(words: tuple[str, ...]) -> str:
@@ -154,7 +163,7 @@ def run(words: tuple[str, ...]) -> str:
         return f"RAW {type(error).__module__}.{type(error).__name__}: {error}"
     else:
         code = 0
-    said = err.buffer.getvalue().decode()[-300:]  # type: ignore[attr-defined]
+    said = err.buffer.getvalue().decode()[-300:]
     return f"RAW {said}" if "Traceback" in said else f"{code} {said}".strip()
 
 

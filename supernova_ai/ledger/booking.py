@@ -19,7 +19,7 @@ from supernova_ai.ledger import archive, holds, reconcile
 from supernova_ai.ledger.billing import Bill
 from supernova_ai.ledger.budgets import shares
 from supernova_ai.ledger.holds import End, Entry
-from supernova_ai.ledger.leases import Look
+from supernova_ai.ledger.owed import Look
 from supernova_ai.ledger.reconcile import Plan
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Journal

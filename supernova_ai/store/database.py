@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -124,7 +125,7 @@ def too_open(where: str | Path) -> str | None:
     """Say who else may read or write the database's file, None if nobody may, or it is no file here."""
     try:
         mode = _sqlite_path(str(where)).stat().st_mode & 0o777
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return None
     if os.name != "posix" or not mode & 0o177:
         return None

@@ -42,7 +42,7 @@ class Sqlite(SqliteDatabase):
 
     def _connect(self) -> Any:
         self._check()
-        return super()._connect()
+        return super()._connect()  # type: ignore[misc]  # untyped base
 
     def _check(self) -> None:
         try:

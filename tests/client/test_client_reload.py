@@ -114,7 +114,7 @@ def in_force(nova: Supernova) -> dict[str, Any]:
         "keys": nova._keys.elsewhere,
         "deployments": engine._deployments,
         "breaker": engine.vitals.breaker.settings,
-        "probes": engine.vitals._models,
+        "probes": engine.vitals.prober._deployments,
         "cache": (engine._cache._settings, engine._cache._versions, engine._cache._models),
         "router": sorted(d["model_info"]["id"] for d in engine._router.get_model_list() or []),
         "routing": engine._reservations._routing,

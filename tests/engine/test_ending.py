@@ -24,7 +24,7 @@ from supernova_ai.engine import faults, pricing
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
-from supernova_ai.engine.pricing import Price
+from supernova_ai.engine.rates import Price
 from supernova_ai.engine.strategy import Strategy
 from supernova_ai.ledger import Ledger
 from supernova_ai.store.tables import Attempt
