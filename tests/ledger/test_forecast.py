@@ -12,6 +12,7 @@ import pytest
 from peewee import Database
 
 from supernova_ai.config import Budget
+from supernova_ai.ledger.budgets import scope
 from supernova_ai.ledger.forecast import Forecast, forecast
 from supernova_ai.ledger.projection import Day, project
 from supernova_ai.store import Store
@@ -110,19 +111,22 @@ def test_each_budget_has_its_own_past(store: Store) -> None:
     spent = 6 * 3 * USD
     day = 8 * 3 * USD
 
-    def window(budget: str, subject: str = "") -> None:
-        key = {"budget": budget, "subject": subject, "period": "2026-11-18"}
+    openai = Budget(name="openai", limit=Decimal(20), per="day", provider="openai")
+    each = Budget(name="each", limit=Decimal(30), per="day", user="*")
+
+    def window(budget: Budget, subject: str = "") -> None:
+        key = {"budget": budget.name, "subject": subject, "period": "2026-11-18", "scope": scope(budget)}
         store.write(lambda database: Window.insert(**key, settled=spent).execute(database)).result()
 
-    window("openai")
-    window("each", "ann")
-    window("each", "bob")
+    window(openai)
+    window(each, "ann")
+    window(each, "bob")
     found = ask(
         store,
         NOW,
-        Budget(name="openai", limit=Decimal(20), per="day", provider="openai"),
+        openai,
         Budget(name="nobody", limit=Decimal(20), per="day", provider="anthropic", task="chat"),
-        Budget(name="each", limit=Decimal(30), per="day", user="*"),
+        each,
         Budget(name="both", limit=Decimal(20), per="day", user="ann", task="chat"),
     )[1:]
     assert [(row.budget, row.subject, row.expected, row.over) for row in found] == [
