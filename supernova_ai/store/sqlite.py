@@ -40,9 +40,10 @@ class Sqlite(SqliteDatabase):
         self._check()
         super().begin(lock_type)
 
-    def _connect(self) -> Any:
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Open a connection; raises as ``begin`` does."""
         self._check()
-        return super()._connect()  # type: ignore[misc]  # untyped base
+        return bool(super().connect(reuse_if_open))
 
     def _check(self) -> None:
         try:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from peewee import Database, OperationalError
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, postgres
-from supernova_ai.store.database import _PAUSES_S
+from supernova_ai.store import database as opening
 from supernova_ai.store.tables import Meta
 from tests.databases import schema
 
@@ -110,7 +111,7 @@ def test_a_file_keeps_this_machines_time(path: Path) -> None:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Take the pauses between tries at their word: they are told here, and not waited for."""
     waited: list[float] = []
-    monkeypatch.setattr("supernova_ai.store.database.time.sleep", waited.append)
+    monkeypatch.setattr(time, "sleep", waited.append)
     return waited
 
 
@@ -118,9 +119,9 @@ def test_opening_waits_for_a_server_that_restarts(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is not there at first is asked again, and used as soon as it listens."""
-    connect = postgres.Postgres._connect  # type: ignore[attr-defined]  # untyped base
+    connect: Any = postgres.Postgres._connect  # type: ignore[attr-defined]
 
-    def restarting(self: postgres.Postgres) -> object:
+    def restarting(self: postgres.Postgres) -> Any:
         self.connect_params["port"] = 1 if len(pauses) < 3 else there  # nobody listens at 1
         return connect(self)
 
@@ -159,7 +160,7 @@ def test_a_server_that_is_not_there_says_what_to_do(pauses: list[float]) -> None
     ) as caught:
         Store(URL)
     assert str(caught.value).startswith("the database could not be used (postgresql://127.0.0.1:1/nowhere): ")
-    assert pauses == list(_PAUSES_S)
+    assert pauses == list(opening._PAUSES_S)
 
 
 def test_a_wrong_url_does_not_show_its_password() -> None:
