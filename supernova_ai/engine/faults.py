@@ -250,11 +250,9 @@ def _codes(error: Exception) -> Iterator[str]:
 
 def _asked(error: Exception) -> str | None:
     """Return the address that was asked, without parameters: they may hold a key."""
-    for cause in _causes(error):
-        response = getattr(cause, "response", None)
-        if type(cause).__module__ != litellm.exceptions.__name__ and isinstance(response, httpx.Response):
-            return redact(str(response.request.url.copy_with(query=None, fragment=None)))
-    return None
+    # Not of LiteLLM's own errors: it makes a request up for them.
+    asked = (cause.request.url for cause in _causes(error) if isinstance(cause, httpx.HTTPStatusError))
+    return next((redact(str(url.copy_with(query=None, fragment=None))) for url in asked), None)
 
 
 def _status(error: Exception) -> int | None:

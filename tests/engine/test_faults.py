@@ -9,7 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from supernova_ai import ContextTooLong, NoProvider, ProviderUnavailable, RequestRejected, Supernova
+from supernova_ai import (
+    ContextTooLong,
+    ModelNotFound,
+    NoProvider,
+    ProviderUnavailable,
+    RequestRejected,
+    Supernova,
+)
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Cut, Failure, Raw, Refusal, StubProvider
 from supernova_ai.types import Usage
@@ -20,6 +27,20 @@ Rows = Callable[[], list[Attempt]]
 
 PROVIDERS = ["openai", "anthropic", "ollama", "huggingface"]
 TIERS = {"standard": "gpt-4o-mini", "economy": "gpt-4o"}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_404_names_the_address_that_was_asked(
+    provider: str, streaming: bool, open_nova: Open, stub_provider: Stub
+) -> None:
+    """A path too much in `api_base` gives a 404 like a wrong model: the message shows what was asked."""
+    stub = stub_provider(Failure(404))
+    nova = open_nova({provider: stub.url})
+    with pytest.raises(ModelNotFound) as raised:
+        await nova.chat("What now?", streaming=streaming)
+    assert f"(asked at {stub.url}{stub.requests[0].path})" in str(raised.value)
+    assert "its 'api_base' if it has one" in str(raised.value)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
