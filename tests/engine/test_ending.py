@@ -30,7 +30,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Answer, Cut, Failure, Hang, Raw, StubProvider
 from tests.engine.test_odd_answers import event, stream
-from tests.waiting import SENT_S
+from tests.waiting import SENT_S, until
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -158,6 +158,8 @@ async def test_no_step_of_ending_leaves_a_hold_open(
                 answer = await ask(nova, stub, before + 1)
             except Exception as failure:
                 error = failure
+            # A call that is cancelled ends on the engine's own loop.
+            await until(lambda: all(row.state != "held" for row in attempts()))
         row = attempts()[-1]
         assert len(attempts()) == before + 1
         assert row.state in ("settled", "released", "lost"), step
