@@ -76,13 +76,13 @@ def functions() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield every public function, and every method of a client."""
     import supernova_ai
     from supernova_ai import Supernova
+    from supernova_ai.advisor.bars import load_csv
 
     for name in supernova_ai.__all__:
         if inspect.isfunction(function := getattr(supernova_ai, name)):
             if "advise" in name:
-                yield name, partial(_advise, function)
-            else:
-                yield name, partial(_call, function)
+                function = partial(function, load_csv("bars.csv"), symbol="AAPL")
+            yield name, partial(use, function)
     yield "Supernova", Supernova
     if ended(Supernova) != "ok":
         return
@@ -90,27 +90,14 @@ def functions() -> Iterator[tuple[str, Callable[[], Any]]]:
     names = [name for name in dir(Supernova) if not name.startswith("_")]
     for name in sorted(names, key=lambda name: name == "close"):  # last of all
         if callable(method := getattr(nova, name)):
-            yield f"Supernova.{name}", partial(_call, method)
+            yield f"Supernova.{name}", partial(use, method)
 
 
-def _call(function: Callable[..., Any]) -> None:
-    finish(function(*required(function)))
-
-
-def _advise(function: Callable[..., Any]) -> None:
-    from supernova_ai.advisor.bars import load_csv
-
-    finish(function(load_csv("bars.csv"), symbol="AAPL"))
-
-
-def required(function: Callable[..., Any]) -> list[Any]:
+def use(function: Callable[..., Any]) -> None:
+    """Call the function with what it requires; await what it returns, or read a stream to its end."""
     parameters = inspect.signature(function).parameters.values()
     wanted = (p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD)
-    return [VALUES[parameter.name] for parameter in wanted]
-
-
-def finish(result: Any) -> None:
-    """Await what was returned, or read it to its end if it is a stream."""
+    result = function(*[VALUES[parameter.name] for parameter in wanted])
 
     async def read() -> None:
         async with result as pieces:
