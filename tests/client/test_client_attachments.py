@@ -103,7 +103,7 @@ async def test_nobody_can_read_it(
 async def test_they_are_in_the_hold(open_nova: Open, stub: StubProvider, path: Path) -> None:
     """An image is held at its documented most, a document by its pages, and a quote says the same."""
     nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-4.1"}}})
-    per_token = Decimal("0.000002")
+    per_token = Decimal("0.0000035")  # at the priority tier, which a project may be set to
     costs = []
     for attached in ([], [SECRET], [SECRET, SECRET], [pdf(3)]):
         await nova.chat("What is this?", attachments=attached)
