@@ -21,6 +21,7 @@ from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
     console,
+    flag,
     print_json,
     read_text,
     searchable,
@@ -48,9 +49,9 @@ def advise(
         str | None, typer.Option(help="What the prices are in; by default the pair's second, or USD.")
     ] = None,
     news: Annotated[Path | None, typer.Option(help="A text that the client read; it moves nothing.")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Whose budget and record it is.")] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="Whose budget and record it is.")] = None,
     max_cost: Annotated[str | None, typer.Option("--max-cost", help="USD, for all of it.")] = None,
-    no_llm: Annotated[bool, typer.Option("--no-llm", help="Ask no model.")] = False,
+    no_llm: Annotated[bool, flag("--no-llm", help="Ask no model.")] = False,
     json: AsJson = False,
 ) -> None:
     """Advise on an asset from its bars; a model may word it, and its figures are checked."""
@@ -81,11 +82,15 @@ def advise(
 @app.command("list")
 def list_(
     config: ConfigPath = None,
-    user: Annotated[str | None, typer.Option("--user", callback=searchable, help="Only this user's.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", callback=searchable, help="Only this user's.")
+    ] = None,
     symbol: Annotated[
         str | None, typer.Option("--symbol", callback=searchable, help="Only on this symbol.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="How many, newest first.")
+    ] = 20,
     json: AsJson = False,
 ) -> None:
     """List the records of advice, newest first."""
@@ -151,7 +156,11 @@ def prune(
     days: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST_DAYS, help="Keep the records of so many days; otherwise retention.advice."
+            "--days",
+            "-d",
+            min=1,
+            max=MOST_DAYS,
+            help="Keep the records of so many days; otherwise retention.advice.",
         ),
     ] = None,
     config: ConfigPath = None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, print_json
+from supernova_ai.cli.options import AsJson, ConfigPath, flag, print_json
 from supernova_ai.errors import ConfigError
 from supernova_ai.keys import Vault, resolve
 from supernova_ai.ledger import alerts, spikes
@@ -26,7 +26,7 @@ _TEST = Message("A test", "SuperNova AI can reach you here: budgets and spikes w
 @app.command("list")
 def list_(
     config: ConfigPath = None,
-    all_: Annotated[bool, typer.Option("--all", help="Acknowledged ones too.")] = False,
+    all_: Annotated[bool, flag("--all", "-a", help="Acknowledged ones too.")] = False,
     json: AsJson = False,
 ) -> None:
     """List the alerts that nobody has acknowledged, oldest first; looks for a spike before."""
@@ -81,7 +81,7 @@ def try_(config: ConfigPath = None) -> None:
 def ack(
     config: ConfigPath = None,
     ids: Annotated[list[int] | None, typer.Argument(help="Numbers of `alerts list`.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    all_: Annotated[bool, flag("--all", "-a", help="All of them.")] = False,
 ) -> None:
     """Acknowledge alerts: they are not listed any more, and not sent if they were not yet."""
     if bool(ids) == all_:

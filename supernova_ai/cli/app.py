@@ -117,6 +117,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 usage, 3 configuration, 4 keys, 5 budget, 6 provider, 7 database, "
     "130 interrupted, 1 other",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # they would print local variables, and so keys
 )
 
@@ -132,7 +133,10 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _supernova(
     _: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=_show_version, metavar="", help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Make it a group: typer sees no commands."""

@@ -9,24 +9,29 @@ from typing import Annotated, Any
 
 import typer
 
-from supernova_ai.cli.options import AsJson, ConfigPath, print_json, read_text
+from supernova_ai.cli.options import AsJson, ConfigPath, flag, models, print_json, read_text
 from supernova_ai.cli.terminal import Terminal
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
 from supernova_ai.types import Complexity, Reply, Tier
 
-User = Annotated[str | None, typer.Option("--user", help="Whose budget it counts to.")]
-TierName = Annotated[Tier | None, typer.Option("--tier", help="Otherwise the tier of the task.")]
+User = Annotated[str | None, typer.Option("--user", "-u", help="Whose budget it counts to.")]
+TierName = Annotated[Tier | None, typer.Option("--tier", "-t", help="Otherwise the tier of the task.")]
 Hardness = Annotated[
     Complexity | None,
     typer.Option("--complexity", help="Instead of a tier; auto estimates it from the text."),
 ]
-Model = Annotated[str | None, typer.Option("--model", help="This configured model and no other.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", autocompletion=models, help="This configured model and no other."),
+]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds, for everything.")]
 MaxCost = Annotated[str | None, typer.Option("--max-cost", help="USD, for everything.")]
-Session = Annotated[str | None, typer.Option("--session", help="Which conversation it belongs to.")]
-Attach = Annotated[list[str] | None, typer.Option("--attach", help="An image or a PDF; may be repeated.")]
+Session = Annotated[str | None, typer.Option("--session", "-s", help="Which conversation it belongs to.")]
+Attach = Annotated[
+    list[str] | None, typer.Option("--attach", "-A", help="An image or a PDF; may be repeated.")
+]
 
 
 def chat(
@@ -74,7 +79,7 @@ def analyze(
 
 def demo(
     outage: Annotated[
-        bool, typer.Option("--outage", help="Show a provider going down and coming back instead.")
+        bool, flag("--outage", help="Show a provider going down and coming back instead.")
     ] = False,
 ) -> None:
     """Show everything at work on this machine: a real model, a failover, a refusal, the ledger."""

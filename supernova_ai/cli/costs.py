@@ -57,7 +57,9 @@ _DATE = ["%Y-%m-%d"]
 _FIRST, _LAST = datetime(1970, 1, 2), datetime(2999, 12, 31)
 
 # A report takes a moment for each of its days: ten years of them are enough.
-Days = Annotated[int, typer.Option(min=1, max=3660, help="How many days back, today included.")]
+Days = Annotated[
+    int, typer.Option("--days", "-d", min=1, max=3660, help="How many days back, today included.")
+]
 Zone = Annotated[
     ZoneInfo, typer.Option("--time-zone", parser=_zone, metavar="NAME", help="Whose days they are.")
 ]
@@ -67,8 +69,10 @@ Zone = Annotated[
 def costs(
     context: typer.Context,
     config: ConfigPath = None,
-    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="How many days back.")] = 30,
-    limit: Annotated[int, typer.Option(min=0, max=MOST_ROWS, help="How many of the latest attempts.")] = 10,
+    days: Annotated[int, typer.Option("--days", "-d", min=1, max=MOST_DAYS, help="How many days back.")] = 30,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, max=MOST_ROWS, help="How many of the latest attempts.")
+    ] = 10,
     request: Annotated[
         str | None, typer.Option(callback=searchable, help="Only the attempts of this request.")
     ] = None,
@@ -141,7 +145,10 @@ def report(
     by: Annotated[By | None, typer.Option(help="One line per group, instead of everything together.")] = None,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
     limit: Annotated[
-        int, typer.Option(min=1, max=MOST_ROWS, help="How many groups the tables show, dearest first.")
+        int,
+        typer.Option(
+            "--limit", "-n", min=1, max=MOST_ROWS, help="How many groups the tables show, dearest first."
+        ),
     ] = 20,
     days: Days = 30,
     time_zone: Zone = _UTC,
@@ -171,7 +178,7 @@ def report(
 def top(
     what: Annotated[By, typer.Argument(help="What to compare.")] = "user",
     config: ConfigPath = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="How many.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="How many.")] = 10,
     days: Days = 30,
     time_zone: Zone = _UTC,
     json: AsJson = False,
@@ -211,7 +218,9 @@ def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = 
 def export_(
     config: ConfigPath = None,
     format: Annotated[export.Format, typer.Option(help="csv for spreadsheets, json for scripts.")] = "csv",  # noqa: A002
-    out: Annotated[Path | None, typer.Option(help="The file; otherwise standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; otherwise standard output.")
+    ] = None,
     since: Annotated[
         datetime | None, typer.Option(formats=_DATE, help="First day; otherwise 30 days.")
     ] = None,

@@ -22,6 +22,7 @@ from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
     console,
+    flag,
     leaves_to_subcommand,
     print_json,
 )
@@ -46,10 +47,8 @@ def health_(
     context: typer.Context,
     config: ConfigPath = None,
     hours: Hours = 1,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Draw it anew each second, until Ctrl-C.")
-    ] = False,
-    all_: Annotated[bool, typer.Option("--all", "-a", help="Also what does not fit the screen.")] = False,
+    watch: Annotated[bool, flag("--watch", "-w", help="Draw it anew each second, until Ctrl-C.")] = False,
+    all_: Annotated[bool, flag("--all", "-a", help="Also what does not fit the screen.")] = False,
     json: AsJson = False,
 ) -> None:
     """Show each deployment's state, success, times and last error, the worst first."""
@@ -94,7 +93,7 @@ def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -
 def check(
     config: ConfigPath = None,
     pay: Annotated[
-        bool, typer.Option("--pay", help="Ask for one token where a provider has nothing that is free.")
+        bool, flag("--pay", help="Ask for one token where a provider has nothing that is free.")
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -111,7 +110,9 @@ def check(
 @app.command()
 def uptime(
     config: ConfigPath = None,
-    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="How many days back, today included.")] = 7,
+    days: Annotated[
+        int, typer.Option("--days", "-d", min=1, max=MOST_DAYS, help="How many days back, today included.")
+    ] = 7,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
     json: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
+from supernova_ai.cli.options import AsJson, ConfigPath, console, flag, print_json, providers, read_text
 from supernova_ai.config import Loaded
 from supernova_ai.config.fields import VAULT
 from supernova_ai.config.fields import Slot as SlotName
@@ -23,7 +23,7 @@ from supernova_ai.store import Store
 
 app = typer.Typer(help="API keys: sealed at rest, shown only by fingerprint.", no_args_is_help=True)
 
-Provider = Annotated[str, typer.Argument(help="openai, anthropic, huggingface, …")]
+Provider = Annotated[str, typer.Argument(autocompletion=providers, help="openai, anthropic, huggingface, …")]
 Slot = Annotated[SlotName, typer.Option(help="Which of the provider's two keys.")]
 
 
@@ -85,7 +85,7 @@ def remove(
     provider: Provider,
     config: ConfigPath = None,
     slot: Slot = "primary",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, flag("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a slot's key; it cannot be had back."""
     with _vault(configuration.load(config)) as vault:

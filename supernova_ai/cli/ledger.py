@@ -16,6 +16,7 @@ from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
     archives,
+    flag,
     print_json,
     searchable,
 )
@@ -109,12 +110,10 @@ def reconcile_(
     tolerance: Annotated[
         float, typer.Option(min=0, max=86_400 * 31, help="Seconds its times may be off.")
     ] = 60,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Settle what matches; otherwise only show it.")
-    ] = False,
+    apply: Annotated[bool, flag("--apply", help="Settle what matches; otherwise only show it.")] = False,
     book: Annotated[
         bool,
-        typer.Option("--book", help="Count the lines of no attempt, and of released ones, from now on."),
+        flag("--book", help="Count the lines of no attempt, and of released ones, from now on."),
     ] = False,
     config: ConfigPath = None,
     json: AsJson = False,
@@ -174,6 +173,8 @@ def archive_(
     days: Annotated[
         int | None,
         typer.Option(
+            "--days",
+            "-d",
             min=1,
             max=MOST_DAYS,
             help="Keep the attempts of so many days; otherwise retention.attempts.",

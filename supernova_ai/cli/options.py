@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from datetime import date
 from decimal import Decimal
@@ -17,18 +17,46 @@ import typer
 from supernova_ai import config as configuration
 from supernova_ai.characters import escaped
 from supernova_ai.cli.terminal import Terminal
+from supernova_ai.config import Loaded
+from supernova_ai.errors import SupernovaError
 from supernova_ai.files import MOST_TEXT, open_regular
 from supernova_ai.identifiers import storable
 
+
+def flag(*names: str, help: str) -> Any:  # noqa: A002 - as typer calls it
+    """Return an option that takes no value; the help of typer would say ``<bool>``."""
+    return typer.Option(*names, metavar="", help=help)
+
+
+def completed(names: Callable[[Loaded], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what completes names that the configuration has, in shells; a wrong configuration has none."""
+
+    def complete(incomplete: str) -> list[str]:
+        try:
+            known = names(configuration.load())
+        except SupernovaError:
+            return []
+        return sorted({name for name in known if name.startswith(incomplete)})
+
+    return complete
+
+
+providers = completed(lambda loaded: loaded.config.providers)
+models = completed(
+    lambda loaded: (
+        f"{name}/{model}" for name, it in loaded.config.providers.items() for model in it.models.values()
+    )
+)
+
 ConfigPath = Annotated[
     Path | None,
-    typer.Option("--config", help="The YAML file; otherwise it is looked for.", show_default=False),
+    typer.Option("--config", "-c", help="The YAML file; otherwise it is looked for.", show_default=False),
 ]
 ArchiveFolder = Annotated[
     Path | None,
     typer.Option("--folder", help="Where the archives are; otherwise 'archive' in the data folder."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+AsJson = Annotated[bool, flag("--json", "-j", help="Print JSON for a script.")]
 
 
 def searchable(param: typer.CallbackParam, value: str | None) -> str | None:

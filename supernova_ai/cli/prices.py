@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
+from supernova_ai.cli.options import AsJson, ConfigPath, console, models, print_json
 from supernova_ai.ops import tables
 
 app = typer.Typer(help="Prices: LiteLLM's bundled map, and yours in the YAML.", no_args_is_help=True)
@@ -20,7 +20,9 @@ def _group() -> None:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A configured model, with or without its provider.")],
+    model: Annotated[
+        str, typer.Argument(autocompletion=models, help="A configured model, with or without its provider.")
+    ],
     config: ConfigPath = None,
     json: AsJson = False,
 ) -> None:

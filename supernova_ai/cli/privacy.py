@@ -8,13 +8,13 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai import privacy
-from supernova_ai.cli.options import ArchiveFolder, ConfigPath, archives, print_json
+from supernova_ai.cli.options import ArchiveFolder, ConfigPath, archives, flag, print_json
 from supernova_ai.keys import Vault, resolve
 from supernova_ai.store import Store
 
 app = typer.Typer(help="One user's data: export it, or erase who it is of.", no_args_is_help=True)
 
-User = Annotated[str, typer.Option("--user", help="The user's id, as it is in calls.")]
+User = Annotated[str, typer.Option("--user", "-u", help="The user's id, as it is in calls.")]
 
 
 @app.command()
@@ -31,7 +31,7 @@ def erase(
     user: User,
     config: ConfigPath = None,
     folder: ArchiveFolder = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, flag("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Put a pseudonym in a user's place everywhere; sums and chains stay as they are."""
     loaded = configuration.load(config)

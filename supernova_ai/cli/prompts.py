@@ -12,13 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json, read_text
+from supernova_ai.cli.options import AsJson, ConfigPath, completed, console, flag, print_json, read_text
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import Library, Template, as_file, faults
 
 app = typer.Typer(help="Prompt templates, built-in and your own.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Of `supernova prompts list`.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=completed(lambda loaded: Library(loaded.prompts).names()),
+        help="Of `supernova prompts list`.",
+    ),
+]
 
 
 @app.command("list")
@@ -51,7 +57,7 @@ def show(
     name: Name,
     config: ConfigPath = None,
     save: Annotated[
-        bool, typer.Option("--save", help="Save it as your own, in 'prompts' beside the YAML file.")
+        bool, flag("--save", help="Save it as your own, in 'prompts' beside the YAML file.")
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -81,7 +87,7 @@ def render(
     ] = None,
     vars: Annotated[Path | None, typer.Option("--vars", help="A JSON file with an object of values.")] = None,  # noqa: A002
     example: Annotated[
-        bool, typer.Option("--example", help="Take what is not given from the template's example.")
+        bool, flag("--example", help="Take what is not given from the template's example.")
     ] = False,
     config: ConfigPath = None,
     json: AsJson = False,

@@ -17,7 +17,7 @@ from supernova_ai.identifiers import MOST, identifier
 from supernova_ai.places import database_fault
 from supernova_ai.secret import HIDDEN
 
-_USERINFO = re.compile(r"(?<=://)\S*@")
+_USERINFO = re.compile(r"(?<=://)(?!USER(?::PASSWORD)?@HOST)\S*@")  # the placeholders of our own hints stay
 _SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|key|token|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 

@@ -206,3 +206,54 @@ def test_installed_script(script: str, folder: Path) -> None:
     assert run.stderr.startswith("error: the configuration cannot be used")
     assert "bad.yaml:1: routing.retries is 'many'" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_h_is_help_everywhere(supernova: Supernova) -> None:
+    """Every command shows its help with -h too, and what takes no value is shown without one."""
+    for words in ((), ("costs",), ("costs", "report"), ("keys", "add")):
+        result = supernova(*words, "-h")
+        assert (result.code, "Usage: supernova" in result.out) == (0, True)
+    (line,) = (line for line in supernova("costs", "-h").out.splitlines() if "--json" in line)
+    assert "-j" in line
+    assert "<" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("keys add op", "openai"),
+        ("prices show anthropic/claude-o", "anthropic/claude-opus-5-5"),
+        ("chat --model openai/gpt-6.", "openai/gpt-6.1-sol"),
+        ("prompts show analysis-s", "analysis-sentiment\nanalysis-summary"),
+        ("cos", "costs"),
+    ],
+)
+def test_shells_complete_names(
+    supernova: Supernova, monkeypatch: pytest.MonkeyPatch, words: str, found: str
+) -> None:
+    """A shell that asks is given the names of commands, providers, models and prompts."""
+    monkeypatch.setenv("_SUPERNOVA_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"supernova {words}")
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ") + 1))
+    assert supernova().out.strip() == found
+
+
+def test_a_wrong_configuration_completes_nothing(
+    supernova: Supernova, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """A shell is not told of a wrong configuration in the middle of a command line."""
+    (folder / "wrong.yaml").write_text("budgets: 5\n")
+    monkeypatch.setenv("SUPERNOVA_CONFIG", str(folder / "wrong.yaml"))
+    monkeypatch.setenv("_SUPERNOVA_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "supernova keys add op")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    result = supernova()
+    assert (result.out.strip(), result.err) == ("", "")
+
+
+def test_a_hint_shows_its_placeholders(supernova: Supernova, folder: Path) -> None:
+    """What is right instead is not hidden as if it were a password; the password that was given is."""
+    (folder / "wrong.yaml").write_text("database: postgresql://me:p@ss@host/db\n")
+    said = supernova("costs", "-c", "wrong.yaml").err
+    assert "postgresql://USER:PASSWORD@HOST/DATABASE" in said
+    assert "ss@host" not in said
