@@ -99,7 +99,7 @@ class Attempt(Table):
     address = TextField(null=True)  # where the provider was asked, if not at its usual address
 
     class Meta:
-        indexes = ((("user", "started_ms"), False),)
+        indexes = ((("user",), False),)
 
 
 class Window(Table):

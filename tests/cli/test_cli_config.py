@@ -142,5 +142,5 @@ def test_warnings_of_this_machine(
     assert ["SSL_VERIFY" in warnings[0], "mode 0666" in warnings[1]] == [True, True]
     for warning in warnings:
         assert f"# WARNING: {warning}" in shown.out.splitlines()
-        assert warning in supernova("config", "validate", "--config", "nova.yaml").out
+        assert warning in supernova("config", "validate", "--config", "nova.yaml").err
     assert yaml.safe_load(shown.out)["verify_tls"] is True

@@ -52,8 +52,8 @@ def test_demo_of_an_outage(script: str, tmp_path: Path, supernova_home: Path) ->
     shown = " ".join(run.stdout.split())
     assert re.search(r"✂ .*— openai \(\w+\) → huggingface \(answered\)", shown)
     down, back = shown.split("It is back;")
-    assert " open " in down
-    assert " open " not in back
+    assert "cooling down" in down
+    assert "cooling down" not in back
     assert "— openai (answered)" in back
     assert not re.search(r"\bsk-", shown)  # a key, and no "risk-free" that the model may tell of
     assert not supernova_home.exists()

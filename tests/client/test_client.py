@@ -106,7 +106,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     *(({"timeout": t}, "timeout must be a number from") for t in (0, -1, "soon", float("inf"), True)),
     *(({"max_cost": c}, "max_cost must be") for c in NO_USD),
     ({"model": "gpt-99"}, "model 'gpt-99' is not configured; choose one of: openai/gpt-4o-mini"),
-    ({"model": 5}, "model 5 is not configured"),
+    ({"model": 5}, "model must be a text, not 5"),
     *(({"user_id": u}, "user_id must be a text or a whole number") for u in (1.5, True, {"id": 1})),
     ({"user_id": "\udcff"}, "user_id holds half a character"),
     ({"session_id": ["s"]}, "session_id must be a text or a whole number"),

@@ -58,7 +58,7 @@ async def test_full_disk_is_named_and_passes(nova: Supernova, path: Path, stub: 
 
     async def fill() -> None:
         for n in range(200):
-            await nova.chat("What now?", user_id=f"{n:0>900}")
+            await nova.chat("What now?", user_id=f"{n:0>250}")
 
     pragma(f"max_page_count = {pragma('page_count')}")
     with pytest.raises(StoreError, match="Free some space"):

@@ -121,7 +121,8 @@ def test_matrix(
     if rows[0].error is not None:
         kind = TOXINS[name].kind or rows[0].error
         assert issubclass(getattr(errors, rows[0].error), getattr(errors, kind))
-        refused = name.startswith("http") or name in (
+        # A 408 comes from a gateway too: the model may have run.
+        refused = (name.startswith("http") and name != "http_408") or name in (
             "context_too_long",
             "content_refused",
             "credit_spent",

@@ -208,7 +208,7 @@ def test_a_cache_write_for_an_hour_is_charged_at_its_own_rate() -> None:
         entry[f"cache_creation_input_token_cost{suffix}"] * 10**9 for suffix in ("_above_1hr", "")
     )
     price = price_of("anthropic", "claude-haiku-4-5")
-    assert price.cost(Usage(prompt=10, cache_write=10), {"cache_write_hour": 6}) == 6 * hour + 4 * minutes
+    assert price.cost(Usage(prompt=10, cache_write=10, cache_write_1h=6)) == 6 * hour + 4 * minutes
 
 
 def test_bound_takes_the_dearest_rate_of_each_side() -> None:

@@ -122,7 +122,8 @@ def test_recalled_samples_are_not_news(book: Book) -> None:
 
 
 def taken(nova: Supernova) -> Samples:
-    samples: Samples = nova._engine.vitals.book.of(HERE)
+    here = next(name for name in nova._engine._deployments if name.startswith("standard/openai/"))
+    samples: Samples = nova._engine.vitals.book.of(here)
     return samples
 
 
@@ -222,13 +223,16 @@ async def test_model_that_thinks_is_alive(open_nova: Open, attempts: Rows) -> No
 async def test_model_that_stops_thinking_is_given_up(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Once it thinks, a model has ``between_tokens`` for its next sign of life."""
+    """Once it thinks, a model has ``between_tokens`` for its next sign of life; its thoughts cost."""
     async with dripping(THOUGHT, 600.0) as url:
         timeout = {"first_token": 600, "between_tokens": 0.2}
         nova = open_nova({"openai": {"url": url, "timeout": timeout}, "anthropic": stub_provider("Hi.").url})
         assert (await nova.chat("What now?", streaming=True)).content == "Hi."
         nova.close()
-    assert [row.state for row in attempts()] == ["lost", "settled"]
+    given_up, answered = attempts()
+    assert [given_up.state, answered.state] == ["settled", "settled"]
+    assert given_up.cost > 0
+    assert given_up.basis != "exact"
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])

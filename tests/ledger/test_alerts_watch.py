@@ -138,7 +138,8 @@ def test_an_alert_undone_with_its_transaction_is_recorded_by_the_next(
         started.set()
         proceed.wait()
 
-    def fail(_: Database) -> None:
+    def fail(database: Database) -> None:
+        database.execute_sql("ROLLBACK")  # the transaction is gone, and with it what the others wrote
         raise OperationalError("the connection is gone")
 
     blocked = store.write(block)

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import apsw
 import pytest
 from playhouse.apsw_ext import APSWDatabase
 
@@ -30,11 +31,19 @@ class Cut:
     acknowledged: int
 
 
+class Connection(apsw.Connection):
+    """Takes how texts are read, as the standard library's driver does, and reads them as ever."""
+
+    text_factory: Any = str
+
+
 class OnDisk(APSWDatabase):  # type: ignore[misc] # peewee has no types
     """SQLite as the store uses it, on a disk of ours."""
 
     def _connect(self) -> Any:
-        connection = super()._connect()
+        connection = Connection(self.database, **self.connect_params)
+        connection.setbusytimeout(int(self._timeout * 1000))
+        self._add_conn_hooks(connection)
         # The standard library's driver knows how to bind a time, which migrations need; this one asks.
         connection.convert_binding = lambda cursor, number, value: str(value)
         return connection

@@ -229,10 +229,14 @@ def test_many_processes_may_open_a_fresh_database_at_once(where: str) -> None:
         assert names(store) == {"store"} | {f"row-{i}" for i in range(count)}
 
 
-@pytest.mark.parametrize("name", ["nova\0.db", "~nobody-of-that-name/nova.db"], ids=["nul", "no home"])
-def test_a_path_that_no_file_can_have_is_refused(name: str) -> None:
-    """A NUL in the path, or a "~" without a home folder, is a StoreError with the remedy."""
-    with pytest.raises(StoreError, match="Set 'database' to a full path"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("nova\0.db", "control character"), ("~nobody-of-that-name/nova.db", "Set 'database' to a full path")],
+    ids=["nul", "no home"],
+)
+def test_a_path_that_no_file_can_have_is_refused(name: str, said: str) -> None:
+    """A NUL in the path, or a "~" without a home folder, is a StoreError that says what would be right."""
+    with pytest.raises(StoreError, match=said):
         Store(name)
 
 
