@@ -25,6 +25,8 @@ SupernovaError
     ├── RequestRejected         it refused the request as malformed
     │   ├── ContextTooLong      … because the prompt is too long for the model
     │   └── ContentRefused      … because of its content policy
+    ├── NoAnswer                it answered with nothing: empty, or only thoughts
+    │   └── UnreadableAnswer    … in a shape that nobody here can read
     └── StreamInterrupted       the stream broke after its first token
 """
 
@@ -206,6 +208,14 @@ class ContextTooLong(RequestRejected):
 
 class ContentRefused(RequestRejected):
     """The provider's content policy refused the request."""
+
+
+class NoAnswer(ProviderError):
+    """The provider answered with nothing, which is charged all the same; nobody else was asked."""
+
+
+class UnreadableAnswer(NoAnswer):
+    """The provider gave an answer whose shape cannot be read; it is charged, and nobody else was asked."""
 
 
 class StreamInterrupted(ProviderError):

@@ -188,7 +188,9 @@ class Reply:
     None where nothing was checked. ``fitted_to`` is the bound on the answer, in tokens, where a budget had to
     lower what was asked for. ``tier_reason`` says in a few words why this tier answered. A ``cached`` answer
     was kept from before: nobody was asked, and ``usage`` is what it took then. ``sentiment``, from -1 to 1,
-    is what a sentiment analysis found, or else ``no_sentiment`` says why there is none.
+    is what a sentiment analysis found, or else ``no_sentiment`` says why there is none. ``reasoning`` is what
+    the model shows of its thoughts, which are not part of ``content``. ``refusal`` is how the model declined
+    to answer; ``finish_reason`` is "content_filter" then.
     """
 
     content: str
@@ -209,6 +211,8 @@ class Reply:
     tier_reason: str = ""
     sentiment: float | None = None
     no_sentiment: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
 
     def __str__(self) -> str:
-        return self.content
+        return self.content or self.refusal or ""

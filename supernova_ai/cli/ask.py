@@ -128,7 +128,7 @@ def _show(reply: Reply, json: bool) -> None:
     if json:
         print_json(reply)
         return
-    typer.echo()
+    typer.echo("" if reply.content else reply.refusal)
     attempts = "1 attempt" if len(reply.attempts) == 1 else f"{len(reply.attempts)} attempts"
     Terminal(stderr=True).print(
         f"{reply.provider}/{reply.model} · {reply.tier} ({reply.tier_reason}) · {attempts} · "

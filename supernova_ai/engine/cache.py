@@ -52,6 +52,7 @@ class Answer:
     tier: Tier
     usage: Usage
     finish_reason: str | None
+    reasoning: str | None = None
 
 
 _ANSWER = TypeAdapter(Answer)
@@ -134,6 +135,7 @@ class AnswerCache:
             request_id=request.id,
             attempts=(),
             finish_reason=found.finish_reason,
+            reasoning=found.reasoning,
             cached=True,
             tier_reason=request.tier_reason,
         )
@@ -144,7 +146,13 @@ class AnswerCache:
         if place is None or not whole or call.breaks or reply.tier != call.asked.tier:
             return
         answer = Answer(
-            reply.content, reply.provider, reply.model, reply.tier, reply.usage, reply.finish_reason
+            reply.content,
+            reply.provider,
+            reply.model,
+            reply.tier,
+            reply.usage,
+            reply.finish_reason,
+            reply.reasoning,
         )
         value = _ANSWER.dump_json(answer).decode()
         # Only an answer in the database can be found by its user, to be erased with them.

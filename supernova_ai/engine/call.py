@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from supernova_ai.config import Timeout
-from supernova_ai.engine import faults, pricing
+from supernova_ai.engine import faults, no_answer, pricing
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.fit import first_half, fit
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
 from supernova_ai.engine.seam import Seam, continuation
-from supernova_ai.engine.usage import usage_of
-from supernova_ai.errors import ProviderError, SupernovaError
+from supernova_ai.errors import NoAnswer, ProviderError, SupernovaError
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.log import get_logger
@@ -85,6 +84,7 @@ class Call:
         """Note that the hold is taken and the attempt is about to be sent."""
         if left := self.flight:  # an error came between its hold and its sending
             self._end(left, partial(self._lost, left, "Abandoned"))
+        self._half = ""
         self.flights.append(Flight(deployment, hold, max_tokens, self._timer()))
 
     def withdraw(self) -> None:
@@ -112,25 +112,59 @@ class Call:
         flight = self.flights[-1]
         flight.chunks = stream.chunks
         async for chunk in stream:
-            flight.ahead.append(chunk)
             flight.response = fit(chunk.id or "") or None
-            if any(choice.delta.content for choice in chunk.choices):
+            before = len(flight.text)
+            if text := self.heard(chunk.choices):
+                flight.ahead.append(text)
                 break
-            if any(getattr(choice.delta, "reasoning_content", None) for choice in chunk.choices):
+            if len(flight.text) > before:
                 self._allow(flight.timeout.between_tokens)  # it thinks
         else:
             self._check_end(flight)
         self._observer.answering(flight, self.request.id)
+
+    def landed(self, response: Any) -> None:
+        """Read a whole answer.
+
+        Raises:
+            ProviderError: there is none in it; its usage is charged.
+        """
+        flight = self.flights[-1]
+        flight.answer = response
+        flight.response = self._or(None, lambda: fit(response.id or "") or None)
+        flight.ahead.append(self.heard(response.choices) + flight.thoughts.end())
+        self._check_answer(flight)
+
+    def heard(self, choices: Sequence[Any]) -> str:
+        """Note all that a whole answer, or a chunk of one, says; return what of it is the answer."""
+        flight, answer = self.flights[-1], ""
+        for place, choice in enumerate(choices):
+            said = choice.delta if self.streaming else choice.message
+            content = said.content or ""
+            if (choice.index if self.streaming else place) != 0:
+                flight.text.append(fit(content))  # it is charged for; nobody asked for it
+                continue
+            fields = getattr(said, "provider_specific_fields", None) or {}
+            if thought := fit(getattr(said, "reasoning_content", None) or ""):
+                flight.text.append(thought)
+                flight.thoughts.note(thought)
+            if refusal := fit(fields.get("refusal") or ""):
+                flight.text.append(refusal)
+                flight.refusal.append(refusal)
+            flight.failure = fields.get("error") or flight.failure
+            content = self._half + content
+            self._half = first_half(content) if self.streaming else ""
+            content = fit(content.removesuffix(self._half))
+            if content:
+                flight.text.append(content)
+            answer += flight.thoughts.feed(content)
+        return answer
 
     def received(self, text: str) -> str:
         """Note a piece of the answer; return what of it is new to the caller."""
         flight = self.flights[-1]
         if self.streaming and flight.first_token is None:
             flight.first_token = self._timer()
-        text = self._half + text
-        self._half = first_half(text) if self.streaming else ""
-        text = fit(text.removesuffix(self._half))
-        flight.text.append(text)
         return self._show(self._seam.feed(text) if self._seam else text)
 
     def resume(self) -> None:
@@ -142,24 +176,26 @@ class Call:
         self.request = replace(self.asked, messages=messages, max_tokens=max(1, left))
         self._seam = Seam(self.shown)
 
-    def answered(self, response: Any) -> None:
-        """End the attempt as settled, at the usage that LiteLLM's response reports, or at an estimate."""
+    def answered(self) -> None:
+        """End the attempt of a whole answer as settled, at the usage it reports, or at an estimate."""
         flight = self.flights[-1]
-        flight.answer = response
-        flight.response = self._or(None, lambda: fit(response.id or "") or None)
-        said = self._or(None, lambda: usage_of(response.usage))
+        said = self._or(None, lambda: flight.usage)
         self._end(flight, lambda: self._settled(flight, said))
 
     def finished(self) -> tuple[str | None, str]:
         """End the attempt of a stream that came to its end; return its finish reason and what was held back.
 
         Raises:
-            litellm.ServiceUnavailableError: it just stopped.
+            litellm.ServiceUnavailableError: it just stopped, or says that it failed.
+            ProviderError: there was no answer in it.
         """
         flight = self.flights[-1]
         self._check_end(flight)
-        rest = self._show(self._seam.end()) if self._seam else ""
-        reason = flight.finish_reason
+        rest = "".join(map(self.received, flight.ahead))
+        flight.ahead.clear()
+        if self._seam:
+            rest += self._show(self._seam.end())
+        reason = flight.finish_reason or "stop"
         said = self._or(None, lambda: flight.usage)
         self._end(flight, lambda: self._settled(flight, said))
         return reason, rest
@@ -174,6 +210,8 @@ class Call:
         if isinstance(error, Exception):
             cause = self._or(None, lambda: faults.translate(error, flight.deployment))
             self.error = cause or self.error
+        if type(cause) is NoAnswer:
+            cause = None  # a model that says nothing is no provider in trouble
         if isinstance(error, TimeoutError) and self._or(False, lambda: self._is_early(flight)):
             cause = None  # the caller's own deadline, too short to say anything of the provider
         self._end(flight, lambda: self._failed(flight, error, name), error=name, cause=cause)
@@ -199,6 +237,8 @@ class Call:
         basis = weakest(end.basis for end in ends if end.basis)
         assert basis is not None  # what answered was settled
         firsts = [f.first_token for f in self.flights if f.first_token is not None]
+        thoughts = [f.thoughts.text for f in self.flights if f.first_token is not None or f is flight]
+        refusal = "".join(flight.refusal) or None
         return Reply(
             content=self.shown,
             provider=flight.deployment.provider,
@@ -211,7 +251,9 @@ class Call:
             first_token_s=firsts[0] - self.started if firsts else None,
             request_id=self.request.id,
             attempts=tuple(f.report() for f in self.flights),
-            finish_reason=finish_reason,
+            finish_reason="content_filter" if refusal else finish_reason,
+            reasoning="\n\n".join(filter(None, thoughts)) or None,
+            refusal=refusal,
             tier_reason=self._tier_reason(flight.deployment.tier),
             fitted_to=flight.max_tokens if flight.max_tokens < self.request.max_tokens else None,
         )
@@ -236,8 +278,19 @@ class Call:
 
     def _check_end(self, flight: Flight) -> None:
         """Refuse a stream that ended without saying that this is its end."""
-        if flight.finish_reason is None:
+        if not flight.is_whole:
             raise faults.unavailable("the stream ended before its end", flight.deployment)
+        if held := flight.thoughts.end():
+            flight.ahead.append(held)
+        self._check_answer(flight)
+
+    def _check_answer(self, flight: Flight) -> None:
+        """Refuse an answer that says that it failed, and one with nothing in it."""
+        if flight.failure is not None:
+            raise no_answer.told(flight.failure, flight.deployment)
+        # A probe asks for one token, and any sign of life will do.
+        if self.only is None and not (self.shown or flight.has_answer):
+            raise no_answer.empty(flight)
 
     def _end(
         self,
@@ -277,10 +330,13 @@ class Call:
 
     def _failed(self, flight: Flight, error: BaseException, name: str) -> End:
         """Return the end of an attempt that failed."""
-        if flight.received:
+        if flight.is_whole:  # its answer was empty, or told of an error: it is charged all the same
+            return self._settled(flight, flight.usage, error=name)
+        if flight.text:
             return self._settled(flight, None, error=name)
-        # A stream that had begun was accepted: no later error says that it was free.
-        if not flight.chunks and isinstance(error, Exception) and faults.spent_nothing(error):
+        # What had begun to answer was accepted: no later error says that it was free.
+        accepted = flight.chunks or isinstance(error, NoAnswer)
+        if not accepted and isinstance(error, Exception) and faults.spent_nothing(error):
             return End("released", 0, None, Usage(), self._ledger.now_ms(), error=name)
         return self._lost(flight, name)
 
@@ -323,7 +379,7 @@ class Call:
     def _estimate(self, flight: Flight) -> Usage:
         """Count tokens where the provider did not say: the prompt, and what was received of the answer."""
         model = flight.deployment.model
-        received = self._count(model, flight.received)
+        received = self._count(model, "".join(flight.text))
         said = flight.usage
         # Some say at the start what the prompt takes.
         if said is not None and said.prompt and flight.can_be(said, self.request):

@@ -133,16 +133,17 @@ class Engine:
         failure: Exception | None = None
         try:
             async with asyncio.timeout(call.request.timeout):
-                response = await self._router.ask(call, stream=False)
-            call.received(response.choices[0].message.content or "")
-            call.answered(response)
+                await self._router.ask(call, stream=False)
+            flight = call.flights[-1]
+            call.received("".join(flight.ahead))
+            call.answered()
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
             self._router.forget(call)
         if failure is not None:
             raise failure
-        reply = call.reply(response.choices[0].finish_reason)
+        reply = call.reply(flight.finish_reason)
         await self._cache.keep(call, place, reply)
         return reply
 
@@ -210,7 +211,8 @@ class Engine:
                 try:
                     patience = flight.timeout.between_tokens
                     async with asyncio.timeout_at(deadline), asyncio.timeout(patience) as silence:
-                        chunk = flight.ahead.popleft() if flight.ahead else await anext(response)
+                        text = flight.ahead.popleft() if flight.ahead else ""
+                        text = text or call.heard((await anext(response)).choices)
                 except StopAsyncIteration:
                     return
                 except Exception as error:
@@ -221,9 +223,8 @@ class Engine:
                     if not silence.expired():
                         raise
                     raise faults.timed_out(flight.deployment) from None
-                for choice in chunk.choices:
-                    if (text := choice.delta.content) and (new := call.received(text)):
-                        yield new
+                if text and (new := call.received(text)):
+                    yield new
         finally:
             await response.aclose()
 
@@ -232,7 +233,7 @@ class Engine:
         return bool(
             call.asked.on_interrupt == "resume"
             and call.flights
-            and call.flights[-1].text
+            and call.flights[-1].first_token is not None
             and call.breaks < max(1, self._strategy.retries(call, call.flights[-1].deployment.tier))
         )
 

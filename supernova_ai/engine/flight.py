@@ -11,6 +11,7 @@ from supernova_ai.config import Timeout
 from supernova_ai.engine import pricing
 from supernova_ai.engine.circumstances import Circumstances, circumstances
 from supernova_ai.engine.deployments import Deployment
+from supernova_ai.engine.thoughts import Thoughts
 from supernova_ai.engine.usage import usage_of
 from supernova_ai.ledger import End, Hold
 from supernova_ai.money import to_usd
@@ -29,8 +30,9 @@ _BYTES_PER_TOKEN = 12
 class Flight:
     """One attempt under way.
 
-    ``answer`` is a plain one; ``chunks`` are all that LiteLLM received of a stream, and ``ahead`` those the
-    caller has yet to see; ``text`` is the provider's own, before a resumed answer is joined.
+    ``answer`` is a whole one; ``chunks`` are all that LiteLLM received of a stream. ``text`` is all that was
+    read of either, thoughts and refusals included: it is what is charged for. ``ahead`` is the part of the
+    answer that the caller has yet to see. ``failure`` is an error that the answer itself tells of.
     """
 
     deployment: Deployment
@@ -41,38 +43,53 @@ class Flight:
     key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
     answer: Any = None
     chunks: Sequence[Any] = ()
-    ahead: deque[Any] = field(default_factory=deque)
+    ahead: deque[str] = field(default_factory=deque)
     text: list[str] = field(default_factory=list)
+    thoughts: Thoughts = field(default_factory=Thoughts)
+    refusal: list[str] = field(default_factory=list)
+    failure: Any = None
     first_token: float | None = None
     response: str | None = None
     end: End | None = None
 
     @property
     def usage(self) -> Usage | None:
-        """The most the provider itself said of a stream's tokens; LiteLLM would make a count up.
+        """The most the provider itself said of the tokens; LiteLLM would make a count up.
 
         Some report as they go, and a last report may leave out what an earlier one said.
         """
-        reports = (getattr(chunk, "usage", None) for chunk in self.chunks)
+        reports = (getattr(answer, "usage", None) for answer in self._answers)
         usages = [usage for report in reports if report is not None and (usage := usage_of(report))]
         return Usage(*map(max, zip(*map(astuple, usages), strict=True))) if usages else None
 
     @property
     def said(self) -> Circumstances:
         """What the provider said of the price."""
-        return circumstances([self.answer] if self.answer else self.chunks)
+        return circumstances(self._answers)
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the provider ended a stream, None if it did not say; LiteLLM would make a "stop" up."""
+        """Why the provider ended its answer, None if a stream did not say; LiteLLM would make a "stop" up."""
         reasons = [choice.finish_reason for choice in self._choices()]
-        return next((reason for reason in reversed(reasons) if reason), None)
+        reason = next((reason for reason in reversed(reasons) if reason), None)
+        return "tool_calls" if reason == "stop" and self._calls_tools else reason
 
     @property
-    def received(self) -> str:
-        """All the text of the answer that came, the model's reasoning included."""
-        thoughts = (getattr(choice.delta, "reasoning_content", None) for choice in self._choices())
-        return "".join(filter(None, thoughts)) + "".join(self.text)
+    def is_whole(self) -> bool:
+        """Whether all of the answer came: it was sent whole, or its stream said so.
+
+        A stream ends with a finish reason or, where a server leaves that out, with a report that belongs to
+        no choice.
+        """
+        if self.answer or self.finish_reason:
+            return True
+        reports = [getattr(chunk, "usage", None) for chunk in self.chunks if not chunk.choices]
+        return bool(self.text) and any(map(usage_of, reports))
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there is something for the caller: text, a refusal or a call of a tool."""
+        return bool("".join(self.ahead).strip() or self.refusal or self._calls_tools)
 
     def is_short(self, completion: int) -> bool:
         """Say whether so few tokens look too few for the text received, by its length alone."""
@@ -108,5 +125,14 @@ class Flight:
     def _bytes(self) -> int:
         return len("".join(self.text).encode())
 
+    @property
+    def _answers(self) -> Sequence[Any]:
+        return [self.answer] if self.answer else self.chunks
+
+    @property
+    def _calls_tools(self) -> bool:
+        said = (getattr(choice, "message", None) or choice.delta for choice in self._choices())
+        return any(getattr(one, "tool_calls", None) or getattr(one, "function_call", None) for one in said)
+
     def _choices(self) -> Iterator[Any]:
-        return (choice for chunk in self.chunks for choice in chunk.choices)
+        return (choice for answer in self._answers for choice in answer.choices)

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from supernova_ai.config.network import proxy_for
-from supernova_ai.engine.usage import cleaned, with_counts
+from supernova_ai.engine.answer_json import readable
+from supernova_ai.engine.usage import cleaned
 from supernova_ai.log import get_logger
 from supernova_ai.secret import redact
 
@@ -72,15 +73,20 @@ with _environment(_FOR_IMPORT):
     from litellm._service_logger import ServiceLogging
     from litellm.caching import InMemoryCache, RedisCache
     from litellm.exceptions import MidStreamFallbackError
+    from litellm.litellm_core_utils import core_helpers
     from litellm.litellm_core_utils.get_model_cost_map import GetModelCostMap
     from litellm.llms.anthropic.chat.handler import ModelResponseIterator as AnthropicStream
     from litellm.llms.base_llm.base_model_iterator import BaseModelResponseIterator
+    from litellm.llms.cohere.chat.v2_transformation import CohereV2ChatConfig
+    from litellm.llms.cohere.common_utils import CohereV2ModelResponseIterator as CohereStream
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
     from litellm.llms.custom_httpx.http_handler import get_ssl_configuration as tls_context
+    from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponseIterator as OllamaStream
     from litellm.llms.openai.common_utils import BaseOpenAILLM
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
     from openai import AsyncOpenAI
+    from openai._streaming import ServerSentEvent
 
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
     _logger = logging.getLogger(_name)
@@ -114,22 +120,70 @@ if _imported_before:
     )
 
 
-def _read_odd_counts() -> None:
-    """Have LiteLLM read streams whose token counts are no numbers; it would break off in mid-answer."""
-    init, parse = litellm.Usage.__init__, AnthropicStream.chunk_parser
-    decode = BaseModelResponseIterator._string_to_dict_parser
+def _mend_readers() -> None:
+    """Have LiteLLM read streams as they are; it would break off in mid-answer, or drop parts of it."""
+    init, parse_anthropic, parse_ollama = (
+        litellm.Usage.__init__,
+        AnthropicStream.chunk_parser,
+        OllamaStream.chunk_parser,
+    )
+    decode, decode_event = BaseModelResponseIterator._string_to_dict_parser, ServerSentEvent.json
 
     def init_with_counts(self: Any, *args: Any, **report: Any) -> None:
         init(self, *args, **cleaned(report))
 
+    def keep_tags(self: Any, chunk: dict[str, Any]) -> Any:
+        """Parse the event without its text: LiteLLM would cut <think> tags out of it."""
+        message = chunk.get("message")
+        text = message.pop("content", None) if isinstance(message, dict) else None
+        parsed = parse_ollama(self, chunk)
+        parsed.choices[0].delta.content = text
+        return parsed
+
     litellm.Usage.__init__ = init_with_counts
-    AnthropicStream.chunk_parser = lambda self, chunk: parse(self, with_counts(chunk))
+    AnthropicStream.chunk_parser = lambda self, chunk: parse_anthropic(self, readable(chunk, event=True))
+    OllamaStream.chunk_parser = keep_tags
     BaseModelResponseIterator._string_to_dict_parser = staticmethod(
-        lambda str_line: with_counts(decode(str_line))
+        lambda str_line: readable(decode(str_line), event=True)
     )
+    ServerSentEvent.json = lambda self: readable(decode_event(self), event=True)  # type: ignore[method-assign]
 
 
-_read_odd_counts()
+def _mend_cohere() -> None:
+    """Have LiteLLM read Cohere's streams, of which it knows no ``event:`` lines, and its finish reasons."""
+    parse, transform = CohereStream.chunk_parser, CohereV2ChatConfig.transform_response
+
+    def parse_line(self: Any, chunk: str | bytes) -> Any:
+        line = chunk.decode() if isinstance(chunk, bytes) else chunk
+        event = BaseModelResponseIterator._string_to_dict_parser(line) if "{" in line else None
+        event = event if isinstance(event, dict) else {}
+        if event.get("type") == "message-end":
+            event |= {"event": "message-end", "data": dict(event)}  # where LiteLLM looks for it
+        return parse(self, event)
+
+    def transform_whole(self: Any, *args: Any, **kwargs: Any) -> Any:
+        response = transform(self, *args, **kwargs)
+        raw = kwargs["raw_response"].json()
+        response.choices[0].finish_reason = core_helpers.map_finish_reason(raw.get("finish_reason") or "stop")
+        return response
+
+    CohereStream.convert_str_chunk_to_generic_chunk = parse_line
+    CohereV2ChatConfig.transform_response = transform_whole
+
+
+core_helpers._FINISH_REASON_MAP.update(
+    {
+        "pause_turn": "length",  # Anthropic: the answer may go on, and does not here
+        "model_context_window_exceeded": "length",  # Anthropic
+        "model_length": "length",  # Mistral
+        "MAX_TOKENS": "length",
+        "ERROR_LIMIT": "length",  # Cohere
+        "TOOL_CALL": "tool_calls",  # Cohere
+        "STOP_SEQUENCE": "stop",  # Cohere
+    }
+)
+_mend_readers()
+_mend_cohere()
 
 LISTENERS = (
     "callbacks",

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
+from supernova_ai.engine.answer_json import read_answer
 from supernova_ai.engine.lite import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler
-from supernova_ai.engine.usage import with_counts
 from supernova_ai.inflate import Inflater
 from supernova_ai.secret import Secret, redact
 
@@ -58,7 +58,7 @@ def guard(client: Any) -> Any:
         client.headers["accept-encoding"] = "gzip"
         client.event_hooks = {
             "request": client.event_hooks["request"],
-            "response": [*client.event_hooks["response"], _cap],
+            "response": [*client.event_hooks["response"], _cap, read_answer],
         }
     return client
 
@@ -117,7 +117,7 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         async def bound(request: httpx.Request) -> None:
             request.extensions["timeout"]["connect"] = connect()
 
-        super().__init__(event_hooks={"request": [bound], "response": [_read_odd_counts]})
+        super().__init__(event_hooks={"request": [bound]})
 
     def create_client(self, *args: Any, **kwargs: Any) -> httpx.AsyncClient:
         """Return LiteLLM's client, with every way out of it putting the keys on."""
@@ -132,12 +132,6 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
 
     def __del__(self) -> None:
         """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
-
-
-async def _read_odd_counts(response: httpx.Response) -> None:
-    """Have LiteLLM read an answer whose token counts are no numbers; it would lose all of it."""
-    read = response.json
-    response.json = lambda **kwargs: with_counts(read(**kwargs))  # type: ignore[method-assign]
 
 
 class _Keyed(httpx.AsyncBaseTransport):

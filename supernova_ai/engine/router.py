@@ -10,7 +10,8 @@ from typing import Any
 
 from supernova_ai.config import Config, check_tls
 from supernova_ai.engine import deployments as fleet
-from supernova_ai.engine import faults
+from supernova_ai.engine import faults, no_answer
+from supernova_ai.engine.answer_json import record_into
 from supernova_ai.engine.breaker import Circuit
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
@@ -18,7 +19,7 @@ from supernova_ai.engine.lite import AsyncOpenAI, keep_quiet, litellm
 from supernova_ai.engine.parts import with_parts
 from supernova_ai.engine.pool import Pool, stand_in
 from supernova_ai.engine.strategy import Strategy
-from supernova_ai.errors import SupernovaError
+from supernova_ai.errors import NoAnswer, SupernovaError
 from supernova_ai.log import get_logger
 
 log = get_logger(__name__)
@@ -104,6 +105,8 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         check_tls(verify=self._verify_tls)  # each time: the program may have changed it
         call = self._calls[request_kwargs["metadata"][_CALL]]
         offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
+        if isinstance(call.error, NoAnswer):
+            raise call.error  # it was paid for, and may well be so again
         last = model == [call.request.tier, *call.below][-1]
         chosen = await self._strategy.choose(call, offered, last=last)
         params, key = chosen["litellm_params"], call.flights[-1].key
@@ -160,16 +163,21 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
     async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
         """Make one attempt in its time; if it fails, end its hold while the error still has its causes."""
         call = self._calls[kwargs["metadata"][_CALL]]
+        arrived: list[Any] = []
+        record_into(arrived)
         try:
             async with asyncio.timeout(None) as call.limit:
                 response = await super().make_call(original_function, *args, **kwargs)
-            if not call.streaming and not (response.choices and response.choices[0].message):
-                raise faults.unavailable("the answer has no content", call.flights[-1].deployment)
+            if not call.streaming:
+                call.landed(response)
             return response
         except Exception as error:
             failure = error
             if isinstance(error, TimeoutError) and call.flight:
                 failure = faults.timed_out(call.flight.deployment)
+            elif call.flight and not call.flight.answer and no_answer.is_unread(error, arrived):
+                log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
+                failure = no_answer.unreadable(call.flight, arrived[-1])
             call.failed(failure)
             faults.seal(failure)
             failure.num_retries = self._strategy.retries(call, kwargs["model"])  # type: ignore[attr-defined]

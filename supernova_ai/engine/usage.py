@@ -8,12 +8,6 @@ from typing import Any
 
 from supernova_ai.types import Usage
 
-_REPORTS = {"usage", "usageMetadata"}
-"""Names of an answer's report of its tokens."""
-
-_OLLAMA = ("prompt_eval_count", "eval_count")
-"""Ollama's counts, which are in no report: they stand beside the answer."""
-
 
 def count(value: object) -> int:
     """Return a reported number of tokens, a fraction rounded up; 0 for what is none.
@@ -60,19 +54,6 @@ def usage_of(raw: Any) -> Usage | None:
     return Usage(prompt, completion, cached, written, reasoning, for_an_hour)
 
 
-def with_counts(answer: Any) -> Any:
-    """Return a provider's JSON with every token count a whole number: LiteLLM loses an answer over others."""
-    if isinstance(answer, dict):
-        if answer.get("type") == "message":
-            answer.setdefault("usage", {})  # LiteLLM reads no answer of Anthropic's without one
-        if answer.get("done") is True:
-            answer.update({name: count(answer.get(name)) for name in _OLLAMA})  # LiteLLM would make some up
-        for name in _REPORTS & answer.keys():
-            answer[name] = cleaned(answer[name])
-        with_counts(answer.get("message"))  # Anthropic's stream begins with one
-    return answer
-
-
 def cleaned(report: object) -> dict[str, Any]:
     """Return the report without what is no count: LiteLLM adds the numbers up before anyone sees them."""
     return (
@@ -81,6 +62,8 @@ def cleaned(report: object) -> dict[str, Any]:
 
 
 def _cleaned(name: str, value: Any) -> Any:
+    if name == "tokens" and isinstance(value, Mapping):  # Cohere's counts, beside those that it bills
+        return cleaned(value)
     if name.endswith(("tokens", "TokenCount")):
         return count(value)
     if name.endswith(("_details", "cache_creation")) and not hasattr(value, "model_dump"):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
-from supernova_ai.testing.answers import Answer, Body, Failure, Received, Reply
+from supernova_ai.testing.answers import Answer, Body, Failure, Raw, Received, Reply
 from supernova_ai.testing.delivery import Delivery
 from supernova_ai.testing.dialects import DIALECTS, Dialect, OpenAI
 from supernova_ai.testing.probes import find_probe
@@ -104,8 +104,9 @@ class StubProvider:
 
     def _choose(self, request: Received) -> tuple[Dialect, Body | None, Reply]:
         path = request.path.partition("?")[0]
-        if request.method == "POST" and path in DIALECTS:
-            return DIALECTS[path], None, self.script.popleft() if self.script else self.reply
+        # Given bytes are what a provider answers whatever its dialect, and wherever it is asked.
+        if request.method == "POST" and (path in DIALECTS or isinstance(self.reply, Raw)):
+            return DIALECTS.get(path, OpenAI()), None, self.script.popleft() if self.script else self.reply
         if request.method == "GET" and (probe := find_probe(path, request.headers)):
             return *probe, self.probe
         return OpenAI(), None, Failure(404, f"the stub does not know {request.method} {request.path}")

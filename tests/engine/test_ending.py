@@ -21,6 +21,7 @@ from supernova_ai import (
 )
 from supernova_ai.engine import call as calls
 from supernova_ai.engine import faults, pricing
+from supernova_ai.engine import flight as flights
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.lite import litellm
@@ -79,7 +80,7 @@ STEPS: list[tuple[Any, str]] = [
     (faults, "name"),
     (faults, "translate"),
     (faults, "spent_nothing"),
-    (calls, "usage_of"),
+    (flights, "usage_of"),
     (calls, "fingerprint"),
     (calls, "_priced"),
     (calls, "End"),
@@ -90,7 +91,6 @@ STEPS: list[tuple[Any, str]] = [
     (litellm, "token_counter"),
     (Price, "cost"),
     (Flight, "usage"),
-    (Flight, "received"),
     (Flight, "can_be"),
     (Flight, "is_short"),
     (Call, "_detailed"),

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supernova_ai import Supernova
+from supernova_ai.engine.answer_json import readable
 from supernova_ai.engine.lite import litellm
-from supernova_ai.engine.usage import count, usage_of, with_counts
+from supernova_ai.engine.usage import count, usage_of
 from supernova_ai.ledger.alerts import outbox
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt
@@ -276,7 +277,7 @@ def test_each_token_is_counted_once(report: dict[str, Any], want: Usage) -> None
 @given(st.dictionaries(names, json_values | st.dictionaries(names, json_values, max_size=3), max_size=6))
 def test_any_report_is_read(report: dict[str, Any]) -> None:
     """Whatever a report says, LiteLLM takes it, and the parts are no more than the whole."""
-    usage = usage_of(litellm.Usage(**with_counts({"usage": report})["usage"]))
+    usage = usage_of(litellm.Usage(**readable({"usage": report})["usage"]))
     if usage is not None:
         assert usage.cached + usage.cache_write <= usage.prompt
         assert usage.cache_write_1h <= usage.cache_write
