@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supernova_ai.client import Supernova, analyze, chat, stream
     from supernova_ai.config import Config
     from supernova_ai.errors import (
+        AccountRefused,
         AuthenticationFailed,
         BudgetExceeded,
         ConfigError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ModelNotFound,
         NoAnswer,
         NoProvider,
+        ParameterRefused,
         PriceUnknown,
         ProviderError,
         ProviderTimeout,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from supernova_ai.types import Attempt, Quote, Reply, Usage
 
 __all__ = [
+    "AccountRefused",
     "Advice",
     "Attempt",
     "AuthenticationFailed",
@@ -65,6 +68,7 @@ __all__ = [
     "ModelNotFound",
     "NoAnswer",
     "NoProvider",
+    "ParameterRefused",
     "PriceUnknown",
     "ProviderError",
     "ProviderTimeout",

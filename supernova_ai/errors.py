@@ -18,11 +18,13 @@ SupernovaError
 ├── UnsupportedLoop             the caller's event loop is not asyncio, or is patched
 └── ProviderError               a provider was asked and failed
     ├── AuthenticationFailed    it refused the key
+    ├── AccountRefused          it refused the account: no credit, over its quota, not verified
     ├── RateLimited             it asks for fewer requests
     ├── ProviderTimeout         it did not answer in time
     ├── ProviderUnavailable     it could not be reached, or answered 5xx
     ├── ModelNotFound           it does not know the model
     ├── RequestRejected         it refused the request as malformed
+    │   ├── ParameterRefused    … because the model does not take a parameter of it
     │   ├── ContextTooLong      … because the prompt is too long for the model
     │   └── ContentRefused      … because of its content policy
     ├── NoAnswer                it answered with nothing: empty, or only thoughts
@@ -85,7 +87,9 @@ class KeyFormatError(VaultError, ValueError):
 
 
 class KeyNotFound(VaultError):
-    """The provider and slot hold no key."""
+    """The provider and slot hold no key. ``remedy`` is the command that adds one, if that is what is due."""
+
+    remedy: str | None = None
 
 
 class KeyCorrupt(VaultError):
@@ -182,6 +186,10 @@ class AuthenticationFailed(ProviderError):
     """The provider refused the key."""
 
 
+class AccountRefused(ProviderError):
+    """The provider refused the account: it has no credit, is over its quota, or is not verified."""
+
+
 class RateLimited(ProviderError):
     """The provider asks for fewer requests."""
 
@@ -200,6 +208,10 @@ class ModelNotFound(ProviderError):
 
 class RequestRejected(ProviderError):
     """The provider refused the request as malformed or unsupported."""
+
+
+class ParameterRefused(RequestRejected):
+    """The model does not take a parameter of the request, such as a temperature; another one may."""
 
 
 class ContextTooLong(RequestRejected):

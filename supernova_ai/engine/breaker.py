@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from supernova_ai.config import Breaker as Settings
 from supernova_ai.errors import (
+    AccountRefused,
     AuthenticationFailed,
     ModelNotFound,
     ProviderError,
@@ -34,10 +35,11 @@ from supernova_ai.health import BreakerState
 _MOST_REST_S = 3600.0
 """The longest a provider's own "retry after" is believed, in seconds."""
 
-_NO_MONEY = 402
+OF_KEY = (AuthenticationFailed.__name__, AccountRefused.__name__)
+"""What says something of the key alone. Another process, or a corrected slot, may have a better one."""
 
-_NOT_PROBED = (RateLimited.__name__, ModelNotFound.__name__)
-"""What a free probe says nothing about: it is not limited, and asks for no model."""
+_NOT_PROBED = (RateLimited.__name__, ModelNotFound.__name__, AccountRefused.__name__)
+"""What a free probe says nothing about: it is not limited, asks for no model and needs no credit."""
 
 
 class Circuit(NamedTuple):
@@ -55,6 +57,7 @@ class _State:
     until: float | None = None  # open until then, on the breaker's clock; None: closed
     trial: str | None = None  # the request that tries a half-open deployment
     error: str | None = None
+    key: str | None = None  # the id of the key it was asked with
 
 
 class Breaker:
@@ -115,8 +118,14 @@ class Breaker:
             if state.until is not None:
                 self._tell(deployment)
 
-    def failed(self, deployment: str, request: str, error: SupernovaError | None) -> None:
-        """Count a failure for what it says; None is a caller who left, and says nothing."""
+    def failed(
+        self, deployment: str, request: str, error: SupernovaError | None, key: str | None = None
+    ) -> None:
+        """Count a failure for what it says; None is a caller who left, and says nothing.
+
+        Args:
+            key: the id of the key that was sent.
+        """
         state = self._states.setdefault(deployment, _State())
         tried = state.trial == request
         if tried:
@@ -130,12 +139,22 @@ class Breaker:
         if tried or _says_enough(error) or state.failures >= self.settings.failures:
             rest = self.settings.cooldown if error.retry_after is None else error.retry_after
             state.until = self._clock() + min(rest, _MOST_REST_S)
-            state.error = type(error).__name__
+            state.error, state.key = type(error).__name__, key
             self._tell(deployment)
 
     def restore(self, deployment: str, error: str | None, seconds: float) -> None:
         """Open the circuit for what is left of the time for which another process opened it."""
         self._states[deployment] = _State(self.settings.failures, self._clock() + seconds, error=error)
+
+    def refused_key(self, deployment: str) -> str | None:
+        """Return the id of the key whose refusal opened the circuit, None if it is not open for that."""
+        state = self._states.get(deployment)
+        return None if state is None or state.until is None or state.error not in OF_KEY else state.key
+
+    def close(self, deployment: str) -> None:
+        """Close the circuit: what opened it is mended."""
+        if self._states.pop(deployment, None):
+            self._tell(deployment)
 
     def half_open(self, deployment: str) -> None:
         """Let the next request try a deployment that rests: a free probe went well, if that says anything."""
@@ -187,4 +206,4 @@ def _says_enough(error: ProviderError) -> bool:
     """Say whether one such failure is enough: asking again at once could only fail again."""
     if isinstance(error, RateLimited):
         return error.retry_after is not None
-    return isinstance(error, AuthenticationFailed | ModelNotFound) or error.status == _NO_MONEY
+    return isinstance(error, AuthenticationFailed | AccountRefused | ModelNotFound)

@@ -70,7 +70,9 @@ class Call:
         self.limit: asyncio.Timeout | None = None  # of the attempt under way; the Router makes it
         self.flights: list[Flight] = []
         self.error: SupernovaError | None = None
-        self.passed_over: dict[str, str] = {}  # why a deployment cannot be asked at all, by its id
+        self.errors: list[SupernovaError] = []  # why each attempt failed
+        self.passed_over: dict[str, SupernovaError] = {}  # why a deployment cannot be asked at all, by its id
+        self.unused_keys: list[str] = []  # providers that have a key and may not be asked, where none has one
         self.breaks = 0
         self._shown: list[str] = []
         self._seam: Seam | None = None
@@ -210,6 +212,7 @@ class Call:
         if isinstance(error, Exception):
             cause = self._or(None, lambda: faults.translate(error, flight.deployment))
             self.error = cause or self.error
+            self.errors += [cause] if cause else []
         if type(cause) is NoAnswer:
             cause = None  # a model that says nothing is no provider in trouble
         if isinstance(error, TimeoutError) and self._or(False, lambda: self._is_early(flight)):

@@ -180,6 +180,20 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
     ]
 
 
+_HOTTEST = {"anthropic": 1.0, "cohere": 1.0, "cohere_chat": 1.0, "mistral": 1.5}
+"""The highest temperature of each provider that takes less than 2, as its documentation says."""
+
+
+def parameters(deployment: Deployment, request: Request) -> dict[str, Any]:
+    """Return the request's own parameters as the deployment takes them.
+
+    LiteLLM leaves out those that it knows a model to refuse (``drop_params``); it does not know their limits.
+    """
+    if request.temperature is None:
+        return {}
+    return {"temperature": min(request.temperature, _HOTTEST.get(deployment.provider, request.temperature))}
+
+
 def api_base(config: Config, provider: str) -> str | None:
     """Return the provider's address as configured, None for its usual one."""
     return config.providers[provider].api_base

@@ -93,7 +93,8 @@ class Engine:
             log.warning("engine.price.unknown", model=model, then="not asked where a budget applies")
         self._cache.serve(config.cache, self._deployments.values(), versions)
         self.vitals.serve(config, self._deployments)
-        self._reservations = Reservations(self._ledger, self._keys, config.routing, versions)
+        outside = config.providers.keys() - set(config.asked)
+        self._reservations = Reservations(self._ledger, self._keys, config.routing, versions, outside)
         self._strategy = Strategy(
             config,
             self._deployments,
@@ -245,12 +246,12 @@ class Engine:
         await self._router.aclose()
         await self._cache.aclose()
 
-    async def _key(self, deployment: Deployment) -> Secret | None:
-        """Open the deployment's key for a probe."""
+    async def _key(self, deployment: Deployment) -> tuple[Secret | None, str | None]:
+        """Open the deployment's key for a probe; return it with its id."""
         found = await asyncio.wrap_future(
             self._ledger.write(lambda database: self._reservations.key(database, deployment))
         )
-        return None if found is None else self._keys.open(found)
+        return (None, None) if found is None else (self._keys.open(found), self._keys.id_of(found))
 
     async def _ask(self, deployment: Deployment) -> None:
         """Ask for a single token, at its price; where the deployment rests this is the trial."""
@@ -298,9 +299,13 @@ class Engine:
             ours = call.error  # what failed last says more than that nobody is left to ask
         if call.shown and isinstance(call.error, ProviderError):
             ours = StreamInterrupted(call.shown, call.error)
-        for reason in self._strategy.unasked(call):
-            if reason not in str(ours):
-                ours.add_note(f"not asked: {reason}")
+        keyless = self._strategy.without_key(call)
+        ours = keyless or ours
+        told = [f"before that: {error}" for error in call.errors]
+        told += [f"not asked: {reason}" for reason in self._strategy.unasked(call)]
+        for line in dict.fromkeys(told):
+            if keyless is None and line.partition(": ")[2] not in str(ours):
+                ours.add_note(line)
         ours.request_id = call.request.id
         ours.__context__ = None
         return ours.with_traceback(None)

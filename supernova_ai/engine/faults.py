@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import errno
-import json
 import re
 import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 import httpx
 
+from supernova_ai.engine import refusals
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.fit import fit
 from supernova_ai.engine.lite import (
@@ -27,11 +24,13 @@ from supernova_ai.engine.lite import (
 from supernova_ai.engine.pool import redirection
 from supernova_ai.engine.usage import count
 from supernova_ai.errors import (
+    AccountRefused,
     AuthenticationFailed,
     ContentRefused,
     ContextTooLong,
     ModelNotFound,
     NoProvider,
+    ParameterRefused,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -41,7 +40,8 @@ from supernova_ai.errors import (
 )
 from supernova_ai.secret import redact
 
-# LiteLLM's classes say more than the status where they are specific …
+# What the provider's answer says (refusals.py) comes first. LiteLLM's classes say more than the status where
+# they are specific …
 _BY_CLASS: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
     (litellm.ContextWindowExceededError, ContextTooLong),
     (litellm.ContentPolicyViolationError, ContentRefused),
@@ -52,6 +52,7 @@ _BY_CLASS: tuple[tuple[type[Exception], type[ProviderError]], ...] = (
 _BY_STATUS: dict[int, type[ProviderError]] = {
     400: RequestRejected,
     401: AuthenticationFailed,
+    402: AccountRefused,
     403: AuthenticationFailed,
     404: ModelNotFound,
     408: ProviderTimeout,
@@ -59,26 +60,6 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     422: RequestRejected,
     429: RateLimited,
 }
-
-# … and a code is a word at times: OpenAI's and those of who speaks its dialect.
-_BY_CODE: dict[str, type[ProviderError]] = {
-    "content_filter": ContentRefused,
-    "content_policy_violation": ContentRefused,
-    "context_length_exceeded": ContextTooLong,
-    "invalid_api_key": AuthenticationFailed,
-    "model_not_found": ModelNotFound,
-    "rate_limit_exceeded": RateLimited,
-    "server_error": ProviderUnavailable,
-    "tool_use_failed": ProviderUnavailable,  # the model wrote a call of a tool that nobody can read
-}
-
-# … and what only the words say: LiteLLM takes these for requests that were malformed.
-_BY_WORDS: tuple[tuple[str, type[ProviderError]], ...] = (
-    ("exceeds the available context size", ContextTooLong),
-    ("credit balance is too low", ProviderUnavailable),
-    ("API key not valid", AuthenticationFailed),
-    ("Incorrect API key provided", AuthenticationFailed),
-)
 
 # Not httpx.ConnectError: LiteLLM's transport raises it for a connection that was reset, too.
 _NEVER_SENT = (
@@ -89,6 +70,9 @@ _NEVER_SENT = (
     | ConnectionRefusedError
     | socket.gaierror
 )
+OF_THE_MODEL = (ContextTooLong, ParameterRefused)
+"""Refusals of a request that another model may take."""
+
 _MAY_HAVE_RUN = frozenset({408, 499, 504, *range(520, 525)})
 """Statuses of a gateway that gave up on the model, or lost sight of it: it may have answered all the same."""
 
@@ -102,12 +86,17 @@ _NOISE = re.compile(
     re.DOTALL,
 )
 
-_ADVICE = {
+_ADVICE: dict[type[ProviderError], str] = {
     AuthenticationFailed: "Check the key: 'supernova keys list', then 'supernova keys add'.",
+    AccountRefused: "Check the account's credit, limits and verification with the provider.",
+    ParameterRefused: "Leave the parameter out, or choose a model that takes it.",
     ModelNotFound: "Check the model's name under 'providers', and its 'api_base' if it has one.",
     ContextTooLong: "Send less text, or pick a tier whose model reads more.",
     RateLimited: "Send fewer requests, or configure 'limits' and another provider.",
 }
+
+REMEDIES = {kind.__name__: _ADVICE[kind] for kind in (AuthenticationFailed, AccountRefused, ModelNotFound)}
+"""What to do about failures that only a person can mend, by class name."""
 
 
 def translate(error: Exception, deployment: Deployment | None = None) -> SupernovaError:
@@ -117,8 +106,7 @@ def translate(error: Exception, deployment: Deployment | None = None) -> Superno
         return error
     if isinstance(error, RouterRateLimitError | RouterRateLimitErrorBasic):
         return NoProvider(
-            "every provider of this tier failed recently and is left in peace for a while; try again later, "
-            "or lower 'routing.breaker.cooldown'"
+            "all providers of this tier are in cooldown; try again later, or lower 'routing.breaker.cooldown'"
         )
     if out_of_files(error):
         return NoProvider(
@@ -136,14 +124,16 @@ def translate(error: Exception, deployment: Deployment | None = None) -> Superno
         model=model,
         status=_status(error),
     )
-    ours.retry_after = _retry_after(error)
+    ours.retry_after = refusals.wait_of(
+        _headers(error), _documents(error), str(error), limited=kind is RateLimited
+    )
     return ours
 
 
 def is_callers(error: Exception) -> bool:
-    """Say whether the request itself was refused, so that every provider would; one may read more, though."""
+    """Say whether the request itself was refused, so that every provider would refuse it."""
     kind = _kind(_original(error))
-    return issubclass(kind, RequestRejected) and kind is not ContextTooLong
+    return issubclass(kind, RequestRejected) and kind not in OF_THE_MODEL
 
 
 def out_of_files(error: Exception) -> bool:
@@ -207,13 +197,7 @@ def _words(error: Exception) -> str:
 
 def _unwrap(words: str) -> str:
     """Return what an error's body says, which may be a body in turn: a server tells what another told it."""
-    try:
-        # LiteLLM shows the answer to a request for a stream as bytes, and an event as a dict.
-        body = ast.literal_eval(words) if words.startswith(("b'", 'b"', "{'")) else words
-        said = (body if isinstance(body, dict) else json.loads(body))["error"]
-        return _unwrap(str(said if isinstance(said, str) else said["message"]))
-    except (ValueError, SyntaxError, KeyError, TypeError):
-        return words
+    return "; ".join(dict.fromkeys(refusals.words_of(list(refusals.documents(words))))) or words
 
 
 def _redirection(error: Exception) -> str | None:
@@ -225,25 +209,42 @@ def _redirection(error: Exception) -> str | None:
 def _kind(error: Exception) -> type[ProviderError]:
     if _redirection(error):
         return ProviderUnavailable
+    status = _status(error)
+    found = _documents(error)
+    text = "\n".join(refusals.words_of(found)) or str(error)
+    if kind := refusals.kind_of(found, list(_codes(error)), text, status):
+        return kind
     for theirs, ours in _BY_CLASS:
         if isinstance(error, theirs):
             return ours
-    for code in _codes(error):
-        if code in _BY_CODE:
-            return _BY_CODE[code]
-    for words, ours in _BY_WORDS:
-        if words in str(error):
-            return ours
     if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in (error, *_causes(error))):
         return ProviderTimeout
-    status = _status(error) or count(getattr(error, "status_code", None))
-    return _BY_STATUS.get(status, ProviderUnavailable)
+    return _BY_STATUS.get(status or count(getattr(error, "status_code", None)), ProviderUnavailable)
+
+
+def _documents(error: Exception) -> list[Mapping[str, Any]]:
+    """Return the JSON objects in the provider's answer, or in what LiteLLM made of it."""
+    for answer in _answers(error):
+        with suppress(httpx.ResponseNotRead):
+            if found := list(refusals.documents(answer.text)):
+                return found
+    return list(refusals.documents(_NOISE.sub("", str(getattr(error, "message", None) or error)).strip()))
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    return {name: value for answer in reversed(_answers(error)) for name, value in answer.headers.items()}
+
+
+def _answers(error: Exception) -> list[httpx.Response]:
+    """Return the answers behind the error; those that LiteLLM makes up have no headers and no text."""
+    found = (getattr(cause, "response", None) for cause in (error, *_causes(error)))
+    return [answer for answer in found if isinstance(answer, httpx.Response)]
 
 
 def _codes(error: Exception) -> Iterator[str]:
-    """Yield the words that the provider gave as the error's code; LiteLLM takes some for a status."""
+    """Yield the words that the provider gave as the error's code or type; LiteLLM takes some for a status."""
     for cause in (error, *_causes(error)):
-        for name in ("code", "status_code"):
+        for name in ("code", "status_code", "type"):
             if isinstance(code := vars(cause).get(name), str):
                 yield code
 
@@ -259,18 +260,6 @@ def _status(error: Exception) -> int | None:
     """Return the HTTP status of the provider's answer, None if it gave none: LiteLLM makes one up then."""
     answers = (cause.response for cause in _causes(error) if isinstance(cause, httpx.HTTPStatusError))
     return next((answer.status_code for answer in answers), None)
-
-
-def _retry_after(error: Exception) -> float | None:
-    """Return the seconds the provider asks to wait: its header is a number, or a date."""
-    answers = [cause.response for cause in (error, *_causes(error)) if hasattr(cause, "response")]
-    for value in (answer.headers.get("retry-after") for answer in answers if answer is not None):
-        if value is not None:
-            with suppress(ValueError):
-                return max(0.0, float(value))
-            with suppress(ValueError):
-                return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    return None
 
 
 def _original(error: Exception) -> Exception:

@@ -30,9 +30,10 @@ _BYTES_PER_TOKEN = 12
 class Flight:
     """One attempt under way.
 
-    ``answer`` is a whole one; ``chunks`` are all that LiteLLM received of a stream. ``text`` is all that was
-    read of either, thoughts and refusals included: it is what is charged for. ``ahead`` is the part of the
-    answer that the caller has yet to see. ``failure`` is an error that the answer itself tells of.
+    ``key_id`` tells its key from one that takes its place later. ``answer`` is a whole one; ``chunks`` are all
+    that LiteLLM received of a stream. ``text`` is all that was read of either, thoughts and refusals included:
+    it is what is charged for. ``ahead`` is the part of the answer that the caller has yet to see. ``failure``
+    is an error that the answer itself tells of.
     """
 
     deployment: Deployment
@@ -41,6 +42,7 @@ class Flight:
     started: float
     timeout: Timeout = field(default_factory=Timeout)
     key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
+    key_id: str | None = None
     answer: Any = None
     chunks: Sequence[Any] = ()
     ahead: deque[str] = field(default_factory=deque)

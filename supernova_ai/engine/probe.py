@@ -46,14 +46,14 @@ _PLACES: Mapping[str, tuple[str, str]] = {
 """Where each provider answers for nothing: its usual address, and the path there."""
 
 Ask = Callable[[Deployment], Awaitable[object]]
-FindKey = Callable[[Deployment], Awaitable[Secret | None]]
+FindKey = Callable[[Deployment], Awaitable[tuple[Secret | None, str | None]]]
 
 
 class Prober:
     """Probes deployments, each key of a provider once.
 
     Args:
-        find_key: opens a deployment's key; None where it takes none.
+        find_key: opens a deployment's key and returns it with its id; both are None where it takes none.
         ask: sends the smallest request there is, at its price.
         tell: given what each probe found.
     """
@@ -115,8 +115,13 @@ class Prober:
             return None
         started = time.monotonic()
         error: SupernovaError | None = None
+        key_id = None
         try:
-            await (self._list(first) if free else self._ask(first))
+            if free:
+                key, key_id = await self._find_key(first)
+                await self._list(first, key)
+            else:
+                await self._ask(first)
         except SupernovaError as failure:
             error = failure
         except Exception as failure:  # whatever it is, it must not end the probing, nor show a key
@@ -129,21 +134,19 @@ class Prober:
             if error is None:
                 self._breaker.half_open(deployment.id)
             elif isinstance(error, AuthenticationFailed):
-                self._breaker.failed(deployment.id, "probe", error)
+                self._breaker.failed(deployment.id, "probe", error, key_id)
             self._tell(deployment, probe)
         return probe
 
-    async def _list(self, deployment: Deployment) -> None:
+    async def _list(self, deployment: Deployment, key: Secret | None) -> None:
         """Ask for what is free.
 
         Raises:
             ProviderError: it could not be reached, or refused the key.
-            VaultError: there is no key, or it does not open.
             ConfigError: certificates are not checked, and must be.
         """
         check_tls(verify=self._config.verify_tls)
         provider = deployment.provider
-        key = await self._find_key(deployment)
         usual, path = _PLACES[provider]
         url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
         failure: ProviderError | None = None

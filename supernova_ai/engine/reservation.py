@@ -7,7 +7,7 @@ at any, and, where no cheaper tier is left to try, a short wait in line for othe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -44,17 +44,39 @@ class Taken(NamedTuple):
     max_tokens: int
 
 
+def no_key(call: Call) -> NoProvider:
+    """Return the error of a request that nobody has a key for: what to do first, and each thing once."""
+    refusals = call.passed_over.values()
+    commands = dict.fromkeys(e.remedy for e in refusals if isinstance(e, KeyNotFound) and e.remedy)
+    # A primary key is enough.
+    least = [f"'{c}'" for c in commands if not any(c.startswith(f"{other} ") for other in commands)]
+    told = [f"{name} has a key and is not asked: add it to 'routing.priority'" for name in call.unused_keys]
+    if least:
+        told.append(f"no provider that is asked has a key: run {' or '.join(least)}")
+    told += dict.fromkeys(str(e) for e in refusals if not getattr(e, "remedy", None))
+    return NoProvider("; ".join(told))
+
+
 class Reservations:
     """Takes holds.
 
     Args:
         versions: of the configuration and the price map, for the ledger.
+        outside: the configured providers that are never asked.
     """
 
-    def __init__(self, ledger: Ledger, keys: KeySource, routing: Routing, versions: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: KeySource,
+        routing: Routing,
+        versions: tuple[str, str],
+        outside: Iterable[str] = (),
+    ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._routing = routing
+        self._outside = set(outside)
         self._versions = versions
         self._line = asyncio.Lock()  # it wakes those who wait in the order they came
 
@@ -122,8 +144,10 @@ class Reservations:
                 refusals.append(refusal)
                 short.append((deployment, key))
             except (PriceUnknown, KeyNotFound) as refusal:
+                if isinstance(refusal, KeyNotFound) and not call.unused_keys:
+                    call.unused_keys = sorted(self._keys.providers(database) & self._outside)
                 refusals.append(refusal)
-                call.passed_over[deployment.id] = str(refusal)
+                call.passed_over[deployment.id] = refusal
         for deployment, key in short:
             if fitted := self._fit(database, call, deployment):
                 return Taken(deployment, key, self._hold(database, call, deployment, fitted), fitted)
@@ -139,11 +163,25 @@ class Reservations:
             return None
         found = self._keys.find(database, deployment.provider, deployment.slot)
         if found is None:
-            raise KeyNotFound(
-                f"no key for {deployment.provider} ({deployment.slot}): "
-                f"run 'supernova keys add {deployment.provider} --slot {deployment.slot}'"
-            )
+            slot = "" if deployment.slot == "primary" else f" --slot {deployment.slot}"
+            remedy = f"supernova keys add {deployment.provider}{slot}"
+            missing = KeyNotFound(f"no key for {deployment.provider} ({deployment.slot}): run '{remedy}'")
+            missing.remedy = remedy
+            raise missing
         return found
+
+    async def ids(self, deployments: Iterable[Deployment]) -> dict[str, str]:
+        """Return the id of each deployment's key, where it has one."""
+
+        def look(database: Database) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for deployment in deployments:
+                with suppress(KeyNotFound):
+                    if key := self.key(database, deployment):
+                        found[deployment.id] = self._keys.id_of(key)
+            return found
+
+        return await asyncio.wrap_future(self._ledger.write(look))
 
     def _hold(self, database: Database, call: Call, deployment: Deployment, max_tokens: int) -> Hold:
         """Hold the most the attempt can cost, refusing what no limit could be kept for."""
@@ -209,7 +247,7 @@ class Reservations:
             refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
         unpriced = [refusal for refusal in refusals if isinstance(refusal, PriceUnknown)]
         first = [*sorted(exceeded, key=lambda refusal: not refusal.temporary), *unpriced][:1]
-        return first[0] if first else NoProvider("; ".join(dict.fromkeys(map(str, refusals))))
+        return first[0] if first else no_key(call)
 
     def _least(self, call: Call) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)

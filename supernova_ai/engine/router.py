@@ -12,7 +12,7 @@ from supernova_ai.config import Config, check_tls
 from supernova_ai.engine import deployments as fleet
 from supernova_ai.engine import faults, no_answer
 from supernova_ai.engine.answer_json import record_into
-from supernova_ai.engine.breaker import Circuit
+from supernova_ai.engine.breaker import OF_KEY, Circuit
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.lite import AsyncOpenAI, keep_quiet, litellm
@@ -56,8 +56,6 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         """Send the call's request to its tier; returns LiteLLM's response or its stream of chunks."""
         request = call.request
         options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-        if request.temperature is not None:
-            options["temperature"] = request.temperature
         call.streaming = stream
         self._calls[request.id] = call
         keep_quiet()
@@ -80,6 +78,8 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             return
         shared = self.cooldown_cache
         if circuit.state == "open":
+            if circuit.error in OF_KEY:
+                return
             rest_s = math.ceil(circuit.left_s)  # Redis keeps whole seconds
             tell = partial(shared.add_deployment_to_cooldown, deployment, circuit.error, 0, rest_s)
         elif circuit.state == "closed":

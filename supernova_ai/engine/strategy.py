@@ -9,23 +9,29 @@ from typing import Any
 from supernova_ai.config import Config
 from supernova_ai.engine.breaker import Breaker
 from supernova_ai.engine.call import Call
-from supernova_ai.engine.deployments import NO_KEY, Deployment
+from supernova_ai.engine.deployments import NO_KEY, Deployment, parameters
+from supernova_ai.engine.faults import OF_THE_MODEL, REMEDIES
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.limits import Limits
 from supernova_ai.engine.ranking import RANKINGS
-from supernova_ai.engine.reservation import Reservations, Taken
+from supernova_ai.engine.reservation import Reservations, Taken, no_key
 from supernova_ai.engine.samples import Book, adapted
 from supernova_ai.errors import (
-    ContextTooLong,
+    KeyNotFound,
     NoProvider,
+    ParameterRefused,
     PriceUnknown,
     ProviderTimeout,
+    ProviderUnavailable,
     RateLimited,
     RequestRejected,
     SupernovaError,
     VaultError,
 )
 from supernova_ai.keys import KeySource
+from supernova_ai.log import get_logger
+
+log = get_logger(__name__)
 
 _LOOK_AGAIN_S = 0.05
 """How often one who waits for a provider's own limits looks again."""
@@ -79,6 +85,7 @@ class Strategy:
         """
         offered = {candidate["model_info"]["id"]: candidate for candidate in candidates}
         fitting = self._fitting(call, offered)
+        await self._close_where_the_key_is_new(fitting)
         patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
             await self._wait_for_another(call, fitting, patience)
@@ -101,8 +108,10 @@ class Strategy:
                     raise
                 continue
             call.depart(key, adapted(taken.deployment.timeout, self._book.of(taken.deployment.id)))
+            call.flights[-1].key_id = None if taken.key is None else self._keys.id_of(taken.key)
             chosen = offered[taken.deployment.id]
             bounds = {
+                **parameters(taken.deployment, call.request),
                 "max_tokens": taken.max_tokens,
                 "api_key": key.reveal() if key else NO_KEY,
                 "timeout": taken.deployment.timeout.total,
@@ -118,11 +127,22 @@ class Strategy:
                 "no configured provider has a model for this tier; check 'providers' and 'routing'"
             )
         fitting = [d for d in fitting if d.id not in call.passed_over] or fitting
-        if isinstance(call.error, RequestRejected):
-            fitting = _roomier(call, fitting) if isinstance(call.error, ContextTooLong) else []
+        if call.error is not None:
+            refused = isinstance(call.error, RequestRejected) and not isinstance(call.error, OF_THE_MODEL)
+            fitting = [] if refused else _not_refused(call, fitting)
             if not fitting:
                 raise call.error
         return fitting
+
+    async def _close_where_the_key_is_new(self, candidates: Iterable[Deployment]) -> None:
+        """Close the circuits that a refused key opened and whose slot has another key by now."""
+        refused = {d: key for d in candidates if (key := self._breaker.refused_key(d.id))}
+        if not refused:
+            return
+        ids = await self._reservations.ids(refused)
+        for deployment, key in refused.items():
+            if ids.get(deployment.id, key) != key:
+                self._breaker.close(deployment.id)
 
     async def _wait_for_another(self, call: Call, candidates: list[Deployment], patience: float) -> None:
         """Rather than ask again who just failed, wait for one not tried by this request, if it is due."""
@@ -136,11 +156,7 @@ class Strategy:
         clock = asyncio.get_running_loop().time
         while True:
             if not await self._breaker.room([d.id for d in candidates], max(0.0, patience - clock())):
-                resting = "; ".join(map(self._rest, candidates))
-                raise NoProvider(
-                    f"every provider of this tier failed and is left in peace: {resting}; "
-                    f"try again later, or lower 'routing.breaker.cooldown'"
-                )
+                raise self._all_rest(candidates)
             admitted = [d for d in candidates if self._breaker.admits(d.id)]
             bearing = [d for d in admitted if await self._limits.bear(d)]
             if bearing:
@@ -150,11 +166,18 @@ class Strategy:
                 raise RateLimited(f"the configured limits of {names} are reached: raise 'limits', or wait")
             await asyncio.sleep(_LOOK_AGAIN_S)
 
-    def _rest(self, deployment: Deployment) -> str:
-        """Return for how long the deployment rests, and after what."""
-        circuit = self._breaker.circuit(deployment.id)
-        left = f"for {circuit.left_s:.0f} s more" if circuit.left_s else "while one request tries it"
-        return f"{deployment.name} {left}, after {circuit.error}"
+    def _all_rest(self, candidates: Iterable[Deployment]) -> NoProvider:
+        """Return the error where all are in cooldown, led by what the user can mend."""
+        circuits = [(d, self._breaker.circuit(d.id)) for d in candidates]
+        circuits.sort(key=lambda pair: pair[1].error not in REMEDIES)
+        told = []
+        for d, circuit in circuits:
+            left = f"{circuit.left_s:.0f} s more" if circuit.left_s else "one request is testing it"
+            told.append(f"{d.name} after {circuit.error} ({left})")
+        remedy = REMEDIES.get(circuits[0][1].error or "")
+        advice = remedy or "Try again later, or lower 'routing.breaker.cooldown'."
+        tier = circuits[0][0].tier
+        return NoProvider(f"all providers of tier {tier!r} are in cooldown: {'; '.join(told)}. {advice}")
 
     async def _take(self, call: Call, candidates: list[Deployment], *, last: bool) -> Taken | None:
         """Take a hold for the best candidate that can be borne; None if other requests were quicker.
@@ -214,12 +237,28 @@ class Strategy:
 
     def unasked(self, call: Call) -> Iterator[str]:
         """Yield why a provider was not asked in a tier at all, if that is for want of a key or a price."""
-        groups: dict[tuple[str, str], list[str | None]] = {}
+        groups: dict[tuple[str, str], list[SupernovaError | None]] = {}
         for d in self._deployments.values():
             groups.setdefault((d.tier, d.provider), []).append(call.passed_over.get(d.id))
         for reasons in groups.values():
             if reasons[0] and all(reasons):
-                yield reasons[0]
+                yield str(reasons[0])
+
+    def without_key(self, call: Call) -> NoProvider | None:
+        """Return the error of a request that went only to a server of this machine that is not running.
+
+        Where no key is stored that is what is wrong: Ollama is in the default priority, used or not.
+        """
+        asked = [flight for flight in call.flights if flight.end and flight.end.error]
+        closed = all(
+            f.deployment.slot is f.deployment.address is None and f.end and f.end.state == "released"
+            for f in asked
+        )
+        missing = any(isinstance(reason, KeyNotFound) for reason in call.passed_over.values())
+        if not (asked and closed and missing and isinstance(call.error, ProviderUnavailable)):
+            return None
+        names = " or ".join(sorted({f.deployment.provider for f in asked}))
+        return NoProvider(f"{no_key(call)}, or start {names}")
 
     def answering(self, flight: Flight, request: str) -> None:
         """Take note of an attempt's first token."""
@@ -229,11 +268,13 @@ class Strategy:
         """Take note of an attempt that is over."""
         end, name = flight.end, flight.deployment.id
         assert end is not None
+        if isinstance(error, ParameterRefused):
+            log.warning("engine.parameter.refused", deployment=name, reason=str(error))
         answered = end.state == "settled" and end.error is None
         if answered:
             self._breaker.answered(name, request)
         else:
-            self._breaker.failed(name, request, error)
+            self._breaker.failed(name, request, error, flight.key_id)
         latency_s = (end.latency_ms or 0) / 1000
         first_s = None if end.first_token_ms is None else end.first_token_ms / 1000
         if answered:
@@ -249,8 +290,9 @@ class Strategy:
         return fresh + sorted((d for d in candidates if d.id in tried), key=lambda d: tried.index(d.id))
 
 
-def _roomier(call: Call, candidates: Iterable[Deployment]) -> list[Deployment]:
-    """Return the candidates for which the request was not too long."""
-    ends = [(flight.deployment.id, flight.end) for flight in call.flights]
-    small = {name for name, end in ends if end and end.error == ContextTooLong.__name__}
-    return [d for d in candidates if d.id not in small]
+def _not_refused(call: Call, candidates: Iterable[Deployment]) -> list[Deployment]:
+    """Return the candidates whose model has not refused the request as too long, or a parameter of it."""
+    names = {kind.__name__ for kind in OF_THE_MODEL}
+    refused = [flight.deployment for flight in call.flights if flight.end and flight.end.error in names]
+    models = {(d.provider, d.model, d.address) for d in refused}
+    return [d for d in candidates if (d.provider, d.model, d.address) not in models]

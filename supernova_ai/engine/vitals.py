@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from supernova_ai import health
 from supernova_ai.config import Config
-from supernova_ai.engine.breaker import Breaker, Circuit
+from supernova_ai.engine.breaker import OF_KEY, Breaker, Circuit
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.probe import Ask, FindKey, Prober
 from supernova_ai.engine.samples import Book
@@ -62,7 +62,7 @@ class Vitals:
                 self.book.recall(sample.deployment, sample.latency_ms / 1000, first)
         for state in states:
             left = (state.until_ms or 0) - self._ledger.now_ms()
-            if state.state == "open" and left > 0:
+            if state.state == "open" and left > 0 and state.error not in OF_KEY:
                 self.breaker.restore(state.place.id, state.error, left / 1000)
 
     def _changed(self, deployment: str, circuit: Circuit) -> None:

@@ -77,6 +77,12 @@ def revoke(database: Database, provider: str, slot: str) -> None:
     Key.update(state="revoked", sealed=b"").where(_current(provider, slot)).execute(database)
 
 
+def providers(database: Database) -> list[str]:
+    """Return the providers that have a key in any slot."""
+    statement = "SELECT DISTINCT provider FROM api_key WHERE COALESCE(state, '') <> 'revoked'"
+    return [_text(name) for (name,) in damaged_rows(database, statement)]
+
+
 def find(database: Database, store: str, provider: str, slot: str) -> SealedKey | None:
     """Read the slot's active version."""
     for key_id, version, state, master_id, record in damaged_rows(database, _FIND, provider, slot):

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peewee import Database
 
 from supernova_ai.errors import KeyCorrupt, KeyFormatError, KeyNotFound
-from supernova_ai.keys import formats
+from supernova_ai.keys import formats, records
 from supernova_ai.keys.records import KeyInfo, SealedKey
 from supernova_ai.keys.vault import SLOTS, Vault
 from supernova_ai.log import get_logger
@@ -91,6 +91,15 @@ class KeySource:
                 remedy="move it into the vault: supernova keys import-env",
             )
         return secret
+
+    def id_of(self, found: SealedKey | Secret) -> str:
+        """Return what tells the key from a later one in its slot; it is of this process alone."""
+        return found.place.key_id if isinstance(found, SealedKey) else f"environment-{hash(found.reveal())}"
+
+    def providers(self, database: Database) -> set[str]:
+        """Return the providers that have a key; inside the caller's operation on the store."""
+        named = {name for name in PROVIDERS if self._environ.get(variable(name, "primary"))}
+        return set(records.providers(database)) | (named if self._allowed else set())
 
     def open(self, found: SealedKey | Secret) -> Secret:
         """Return the key itself; raises as ``Vault.open`` does, and is no more for inside an operation."""

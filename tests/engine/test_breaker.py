@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from supernova_ai.config import Breaker as Settings
 from supernova_ai.engine.breaker import Breaker, Circuit
 from supernova_ai.errors import (
+    AccountRefused,
     AuthenticationFailed,
     ContentRefused,
     ContextTooLong,
@@ -103,7 +104,7 @@ def test_a_first_token_does_not_end_the_row(breaker: Breaker) -> None:
         AuthenticationFailed("no", status=401),
         AuthenticationFailed("no", status=403),
         ModelNotFound("no", status=404),
-        ProviderUnavailable("no money", status=402),
+        AccountRefused("no money", status=402),
     ],
     ids=lambda error: str(error.status),
 )
@@ -257,10 +258,12 @@ def test_probe_that_goes_well_lets_one_request_try(breaker: Breaker) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [after(RateLimited("slower", status=429), 90), ModelNotFound("no", status=404)], ids=repr
+    "error",
+    [after(RateLimited("slower", status=429), 90), ModelNotFound("no", status=404), AccountRefused("no")],
+    ids=repr,
 )
 def test_probe_is_not_believed_where_it_says_nothing(breaker: Breaker, error: ProviderError) -> None:
-    """Listing models is not limited and asks for no model: what rests for that goes on resting."""
+    """A free probe tells nothing of limits, models and credit: what rests for one of these goes on resting."""
     breaker.failed(HERE, "r", error)
     breaker.half_open(HERE)
     assert breaker.circuit(HERE).state == "open"

@@ -261,5 +261,5 @@ async def test_who_rests_is_named(open_nova: Open, stub_provider: Stub) -> None:
     with pytest.raises(ProviderUnavailable) as raised:
         await nova.chat("What now?")
     assert not hasattr(raised.value, "__notes__")
-    with pytest.raises(NoProvider, match=r"openai \(primary\) for \d+ s more, after ProviderUnavailable"):
+    with pytest.raises(NoProvider, match=r"openai \(primary\) after ProviderUnavailable \(\d+ s more\)"):
         await nova.chat("What now?")
