@@ -30,10 +30,10 @@ _BYTES_PER_TOKEN = 12
 class Flight:
     """One attempt under way.
 
-    ``key_id`` tells its key from one that takes its place later. ``answer`` is a whole one; ``chunks`` are all
-    that LiteLLM received of a stream. ``text`` is all that was read of either, thoughts and refusals included:
-    it is what is charged for. ``ahead`` is the part of the answer that the caller has yet to see. ``failure``
-    is an error that the answer itself tells of.
+    ``key_id`` tells its key from one that takes its place later. ``answer`` is a whole one; ``chunks`` are
+    all that LiteLLM received of a stream. ``text`` is all that was read of either, thoughts and refusals
+    included: it is what is charged for. ``ahead`` is the part of the answer that the caller has yet to see.
+    ``failure`` is an error that the answer itself tells of.
     """
 
     deployment: Deployment
