@@ -22,6 +22,8 @@ def assessed(reply: Reply, sections: Sequence[str], *, sentiment: bool) -> Reply
     score = quality.assess(reply.content, sections=sections, finish_reason=reply.finish_reason).score
     if not sentiment:
         return replace(reply, quality_score=score)
+    if reply.refusal and not reply.content:
+        return replace(reply, quality_score=score, no_sentiment=f"the model refused: {reply.refusal}")
     found = read_sentiment(reply.content)
     if isinstance(found, str):
         return replace(reply, quality_score=score, no_sentiment=found)

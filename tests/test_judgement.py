@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -97,5 +98,7 @@ def test_the_reply_gets_its_quality_and_sentiment() -> None:
     assert refused.sentiment is None
     assert "Score:" in (refused.no_sentiment or "")
     assert (refused.quality_score or 0) < 0.2
+    declined = assessed(replace(reply(""), refusal="I can not judge."), ("Score",), sentiment=True)
+    assert declined.no_sentiment == "the model refused: I can not judge."
     other = assessed(reply(GOOD), (), sentiment=False)
     assert (other.sentiment, other.no_sentiment) == (None, None)

@@ -132,6 +132,8 @@ async def write(
                 found, rules, f"{before}{_told(error)}", replies, (request,) if request else ()
             )
         replies.append(reply)
+        if reply.refusal and not reply.content:  # to ask for a correction would cost the same refusal again
+            return deterministic(found, rules, f"the model refused: {reply.refusal}", replies)
         draft = examine(reply.content, found, rules, sections, reply.finish_reason)
         if not draft.faults:
             return Rationale(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -62,6 +63,14 @@ class Model:
 
 async def written(model: Model, rules: AdviceRules = RULES, **options: Any) -> Rationale:
     return await write(FOUND, model, rules=rules, sections=SECTIONS, **options)
+
+
+async def test_a_refusal_is_told_and_not_corrected() -> None:
+    """The deterministic rationale stands, with the model's own words for why."""
+    model = Model(replace(reply(""), refusal="I can not advise."))
+    said = await written(model)
+    assert (said.source, said.why) == ("deterministic", "the model refused: I can not advise.")
+    assert len(model.asked) == len(said.replies) == 1
 
 
 async def test_what_holds_is_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from supernova_ai.testing import Answer, Failure, Hang, StubProvider
+from supernova_ai.testing import Answer, Failure, Hang, Raw, StubProvider
 from tests.cli.conftest import KEY, Supernova
 
 Stub = Callable[..., StubProvider]
@@ -39,6 +40,17 @@ def test_chat_prints_the_answer_and_its_cost_apart(
     assert (result.code, result.out) == (0, "Buy low, sell high.\n")
     assert "openai/gpt-6.1-sol · standard (task 'chat') · 1 attempt · 2+4 tokens · $" in result.err
     assert stub.requests[0].body["stream"] is True
+
+
+def test_chat_tells_a_refusal(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """It stands where the answer would; the JSON has it in a field of its own."""
+    delta = {"choices": [{"index": 0, "delta": {"refusal": "I can not."}, "finish_reason": "stop"}]}
+    configure(stub_provider(Raw(200, "text/event-stream", f"data: {json.dumps(delta)}\n\n")).url)
+    assert supernova("chat", "What now?").out == "I can not.\n"
+    whole = {"choices": [{"message": {"content": None, "refusal": "I can not."}}]}
+    configure(stub_provider(Raw(200, "application/json", json.dumps(whole))).url)
+    reply = supernova("chat", "What now?", "--json").json
+    assert (reply["content"], reply["refusal"], reply["reasoning"]) == ("", "I can not.", None)
 
 
 def test_chat_json(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:

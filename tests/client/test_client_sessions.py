@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from supernova_ai import MasterKeyError, ProviderError, ProviderTimeout, StreamInterrupted, Supernova
+from supernova_ai import (
+    MasterKeyError,
+    NoAnswer,
+    ProviderError,
+    ProviderTimeout,
+    StreamInterrupted,
+    Supernova,
+)
 from supernova_ai.store import Store
 from supernova_ai.store.tables import SessionTurn
 from supernova_ai.testing import Answer, Cut, Failure, Received, Step, StubProvider
@@ -103,7 +110,8 @@ async def test_failed_and_abandoned_calls_are_not_kept(
         await talk.chat("Second?", session_id="s", streaming=True, on_interrupt="raise")
     async with talk.stream("Third?", session_id="s") as stream:
         await anext(stream)
-    await talk.chat("Fourth?", session_id="s")
+    with pytest.raises(NoAnswer):
+        await talk.chat("Fourth?", session_id="s")
     assert kept(path) == 0
     await talk.chat("Fifth?", session_id="s")
     assert sent(stub.chats[-1]) == [("user", "Fifth?")]

@@ -56,7 +56,7 @@ def openai(exchange: Exchange) -> tuple[str, str | None, Usage | None]:
                 reasoning=(said.get("completion_tokens_details") or {}).get("reasoning_tokens", 0),
             )
     # What a model writes of its thoughts into its answer is not the answer.
-    return re.sub(r"^<think>.*</think>", "", text, flags=re.DOTALL), finish, usage
+    return re.sub(r"^<think>.*</think>\s*", "", text, flags=re.DOTALL), finish, usage
 
 
 def anthropic(exchange: Exchange) -> tuple[str, str | None, Usage | None]:
