@@ -92,7 +92,7 @@ def build(
         user_id=identity("user_id", user_id),
         session_id=identity("session_id", session_id),
         temperature=_within("temperature", temperature, 0, 2),
-        timeout=_within("timeout", timeout, 0.001, 86_400) or routing.deadline,
+        timeout=seconds("timeout", timeout) or routing.deadline,
         max_cost=usd("max_cost", max_cost),
         on_interrupt=_one_of("on_interrupt", on_interrupt, routing.on_interrupt),
         model=model,
@@ -182,6 +182,15 @@ def _within(name: str, value: float | None, least: float, most: float) -> float 
     ):
         raise InvalidRequest(f"{name} must be a number from {least:g} to {most:g}, not {value!r}")
     return value
+
+
+def seconds(name: str, value: float | None) -> float | None:
+    """Return a time in seconds.
+
+    Raises:
+        InvalidRequest: it is not from a millisecond to a day.
+    """
+    return _within(name, value, 0.001, 86_400)
 
 
 def usd(name: str, value: Decimal | float | str | None) -> Decimal | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from peewee import Database
 
@@ -23,7 +23,7 @@ from supernova_ai.advisor.records import Draft, digest
 from supernova_ai.advisor.replay import bars_text, computed
 from supernova_ai.client import Supernova, default
 from supernova_ai.config.advice import AssetClass
-from supernova_ai.errors import StoreError
+from supernova_ai.errors import ProviderTimeout, StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.loops import check_loop, check_threads
 from supernova_ai.money import to_usd
@@ -32,6 +32,8 @@ from supernova_ai.threads import in_thread, spawn
 from supernova_ai.types import CostBasis, Reply, weakest
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 _RECORDED = ("id", "request", "provider", "model", "state", "cost", "basis", "price_version")
 
@@ -55,6 +57,7 @@ async def aadvise(
     news: str | None = None,
     user_id: str | int | None = None,
     max_cost: Decimal | float | str | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - the advice is given in time, not cancelled
     explain: bool = True,
     client: Supernova | None = None,
 ) -> Advice:
@@ -76,12 +79,15 @@ async def aadvise(
         news: what the client read, for the rationale. It is data, and moves nothing.
         user_id: whose budget it counts to, and whose record it is.
         max_cost: USD, for all requests of it together.
+        timeout: seconds, for everything. A model whose words come later is not waited for: the advice is
+            given without them. Unless given, ``routing.deadline`` bounds each of its requests.
         explain: False asks no model.
         client: the default client unless given.
 
     Raises:
         InvalidRequest: an argument is wrong, or a bar; the message names it.
         ConfigError: the configuration of the default client is wrong.
+        ProviderTimeout: even the bars could not be read in the time.
     """
     check_loop()
     nova = client or default()
@@ -89,7 +95,12 @@ async def aadvise(
     cap = arguments.usd("max_cost", max_cost)
     news = arguments.text("news", news).strip() or None if news is not None else None
     rules = nova.config.advice
-    began_ms = await asyncio.to_thread(_now_ms, nova)
+    limit = arguments.seconds("timeout", timeout)
+    clock = asyncio.get_running_loop().time
+    deadline = None if limit is None else clock() + limit
+    # The model's time ends a little before, so that its words can be checked and the record kept.
+    words_by = None if limit is None or deadline is None else deadline - min(1.0, limit / 5)
+    began = asyncio.ensure_future(in_thread(_now_ms, nova))
 
     def look() -> tuple[History, Assessment]:
         history = bars if isinstance(bars, History) else read_bars(bars)
@@ -104,11 +115,24 @@ async def aadvise(
         )
         return history, with_greeks(found, greeks or {})
 
-    history, found = await in_thread(look)
+    try:
+        async with asyncio.timeout_at(deadline):
+            history, found = await in_thread(look)
+    except TimeoutError:
+        raise ProviderTimeout(f"reading the bars took all of the {limit:g} s") from None
+    began_ms = await _by(words_by, began)
     template = nova.template(f"advice-{asset_class}")
 
     async def ask(values: Mapping[str, Any], left: Decimal | None) -> Reply:
-        return await nova.ask(template.name, values, user_id=user, max_cost=left)
+        if words_by is None:
+            return await nova.ask(template.name, values, user_id=user, max_cost=left)
+        remaining = max(0.001, words_by - clock())
+        try:
+            # The request's own timeout comes first, and names it; this one bounds the client's opening too.
+            async with asyncio.timeout(remaining * 1.1):
+                return await nova.ask(template.name, values, user_id=user, max_cost=left, timeout=remaining)
+        except TimeoutError:
+            raise ProviderTimeout(f"no words of a model within the {limit:g} s") from None
 
     if explain:
         said = await rationale.write(
@@ -145,7 +169,9 @@ async def aadvise(
         news=news,
         began_ms=began_ms,
     )
-    kept = await in_thread(_keep, nova, record, said)
+    kept = await _by(deadline, in_thread(_keep, nova, record, said)) or _not_kept(
+        said, f"the database did not take it within the {limit:g} s"
+    )
     return Advice(
         found.action,
         found.confidence,
@@ -177,6 +203,15 @@ async def aadvise(
     )
 
 
+async def _by(deadline: float | None, waiting: Awaitable[T]) -> T | None:
+    """Return what is awaited, None if it is not there by the deadline, on the loop's clock."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await waiting
+    except TimeoutError:
+        return None
+
+
 def _now_ms(nova: Supernova) -> int | None:
     """Return the store's time, None where it cannot be opened: there is advice all the same."""
     try:
@@ -205,11 +240,15 @@ def _keep(nova: Supernova, record: Draft, said: Rationale) -> _Kept:
         store.write(lambda database: records.append(database, whole)).result()
     except StoreError as error:
         log.error("advice.record.failed", symbol=record.symbol, error=str(error))
-        cost = sum((reply.cost for reply in said.replies), Decimal(0))
-        bases = [reply.cost_basis for reply in said.replies]
-        return _Kept(None, cost, weakest(bases), (f"no record was kept: {error}",))
+        return _not_kept(said, str(error))
     bases = [cast(CostBasis, row.basis) for row in rows if row.basis]
     return _Kept(record.id, to_usd(sum(row.cost for row in rows)), weakest(bases))
+
+
+def _not_kept(said: Rationale, reason: str) -> _Kept:
+    cost = sum((reply.cost for reply in said.replies), Decimal(0))
+    bases = [reply.cost_basis for reply in said.replies]
+    return _Kept(None, cost, weakest(bases), (f"no record was kept: {reason}",))
 
 
 def _attempts(database: Database, requests: Sequence[str]) -> list[Attempt]:

@@ -51,6 +51,10 @@ def advise(
     news: Annotated[Path | None, typer.Option(help="A text that the client read; it moves nothing.")] = None,
     user: Annotated[str | None, typer.Option("--user", "-u", help="Whose budget and record it is.")] = None,
     max_cost: Annotated[str | None, typer.Option("--max-cost", help="USD, for all of it.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", help="Seconds, for everything; late words of a model are left out."),
+    ] = None,
     no_llm: Annotated[bool, flag("--no-llm", help="Ask no model.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -68,6 +72,7 @@ def advise(
             news=read_text(news) if news else None,
             user_id=user,
             max_cost=max_cost,
+            timeout=timeout,
             explain=not no_llm,
             client=nova,
         )

@@ -180,6 +180,12 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
     ]
 
 
+def is_local(deployment: Deployment) -> bool:
+    """Say whether it takes no key and is asked at its usual address on this machine."""
+    usual = _API_BASE.get(deployment.provider)
+    return deployment.slot is None and deployment.address in (None, usual) and "localhost" in (usual or "")
+
+
 _HOTTEST = {"anthropic": 1.0, "cohere": 1.0, "cohere_chat": 1.0, "mistral": 1.5}
 """The highest temperature of each provider that takes less than 2, as its documentation says."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from supernova_ai.config import Config
+from supernova_ai.config.fields import nearest
 from supernova_ai.engine.deployments import Deployment
 from supernova_ai.errors import InvalidRequest, NoProvider
 from supernova_ai.types import Kind, Request, Tier
@@ -23,13 +24,15 @@ def placed(
         NoProvider: nobody serves its tier, nor one that it may degrade to.
     """
     if request.model is not None:
-        request = _pinned(request, request.model, deployments)
+        request = _pinned(request, request.model, config, deployments)
     tiers = [request.tier, *_below(request, config)]
     asked = [d for d in deployments.values() if d.tier in tiers]
     if not asked:
+        other = [name for name, one in config.providers.items() if one.models.keys() & set(tiers)]
+        remedy = _outside(config, other) or f"set 'providers.<name>.models.{request.tier}'"
         raise NoProvider(
             f"no provider that may be asked has a model for the tier {request.tier!r}"
-            f"{' or a cheaper one' if len(tiers) > 1 else ''}; check 'providers' and 'routing'"
+            f"{' or a cheaper one' if len(tiers) > 1 else ''}: {remedy}"
         )
     if request.attachments and not any(d.fits(request) for d in asked):
         kinds = " and ".join(sorted({_READS[one.kind] for one in request.attachments}))
@@ -48,15 +51,30 @@ def placed(
     return replace(request, tier=served, tier_reason=reason), below
 
 
-def _pinned(request: Request, model: str, deployments: Mapping[str, Deployment]) -> Request:
+def _pinned(request: Request, model: str, config: Config, deployments: Mapping[str, Deployment]) -> Request:
     """Put a request that names a model into a tier that has it, its own if that does."""
     found = [d for d in deployments.values() if model in (d.model, f"{d.provider}/{d.model}")]
     if not found:
-        known = ", ".join(sorted({f"{d.provider}/{d.model}" for d in deployments.values()}))
-        raise InvalidRequest(f"model {model!r} is not configured; choose one of: {known}")
+        having = [
+            name
+            for name, one in config.providers.items()
+            if model.startswith(f"{name}/") or model in one.models.values()
+        ]
+        known = sorted({f"{d.provider}/{d.model}" for d in deployments.values()})
+        if remedy := _outside(config, having):
+            raise InvalidRequest(f"model {model!r} is of a provider that is not asked: {remedy}")
+        choice = f"choose one of: {', '.join(known)}.{nearest(model, known)}"
+        raise InvalidRequest(f"model {model!r} is not configured; {choice}")
     tiers = [d.tier for d in found]
     tier = request.tier if request.tier in tiers else tiers[0]
     return replace(request, tier=tier, tier_reason=f"model {model!r} was asked for")
+
+
+def _outside(config: Config, names: Sequence[str]) -> str:
+    """Return how to have these providers asked, those that are not; nothing where all may be asked."""
+    told = [f"put {name!r} into 'routing.priority'" for name in names if name not in config.routing.priority]
+    told += [f"enable 'providers.{name}'" for name in names if not config.providers[name].enabled]
+    return " and ".join(told)
 
 
 def _below(request: Request, config: Config) -> list[Tier]:

@@ -52,7 +52,7 @@ def no_key(call: Call) -> NoProvider:
     least = [f"'{c}'" for c in commands if not any(c.startswith(f"{other} ") for other in commands)]
     told = [f"{name} has a key and is not asked: add it to 'routing.priority'" for name in call.unused_keys]
     if least:
-        told.append(f"no provider that is asked has a key: run {' or '.join(least)}")
+        told.append(f"no provider that is asked has a key: run {', or '.join(least)}")
     told += dict.fromkeys(str(e) for e in refusals if not getattr(e, "remedy", None))
     return NoProvider("; ".join(told))
 

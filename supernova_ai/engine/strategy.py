@@ -9,7 +9,7 @@ from typing import Any
 from supernova_ai.config import Config
 from supernova_ai.engine.breaker import Breaker
 from supernova_ai.engine.call import Call
-from supernova_ai.engine.deployments import NO_KEY, Deployment, parameters
+from supernova_ai.engine.deployments import NO_KEY, Deployment, is_local, parameters
 from supernova_ai.engine.faults import OF_THE_MODEL, REMEDIES
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.limits import Limits
@@ -245,19 +245,16 @@ class Strategy:
                 yield str(reasons[0])
 
     def without_key(self, call: Call) -> NoProvider | None:
-        """Return the error of a request that went only to a server of this machine that is not running.
+        """Return the error of a request that only a local server could take, and that is not running.
 
-        Where no key is stored that is what is wrong: Ollama is in the default priority, used or not.
+        Ollama is in the default priority, used or not: what is wrong is that no other provider has a key.
         """
-        asked = [flight for flight in call.flights if flight.end and flight.end.error]
-        closed = all(
-            f.deployment.slot is f.deployment.address is None and f.end and f.end.state == "released"
-            for f in asked
-        )
+        tried = [flight.deployment for flight in call.flights]
         missing = any(isinstance(reason, KeyNotFound) for reason in call.passed_over.values())
-        if not (asked and closed and missing and isinstance(call.error, ProviderUnavailable)):
+        unreachable = isinstance(call.error, ProviderUnavailable) and call.error.status is None
+        if not (tried and missing and unreachable and all(is_local(d) for d in tried)) or call.spent():
             return None
-        names = " or ".join(sorted({f.deployment.provider for f in asked}))
+        names = " or ".join(sorted({d.provider for d in tried}))
         return NoProvider(f"{no_key(call)}, or start {names}")
 
     def answering(self, flight: Flight, request: str) -> None:

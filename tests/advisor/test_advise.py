@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,14 +16,14 @@ import numpy as np
 import pytest
 
 import supernova_ai
-from supernova_ai import InvalidRequest, Supernova, aadvise, advise, client
+from supernova_ai import InvalidRequest, StoreError, Supernova, aadvise, advise, client
 from supernova_ai.advisor import records
 from supernova_ai.advisor.details import Advice
 from supernova_ai.advisor.facts import show
 from supernova_ai.advisor.replay import replay
 from supernova_ai.config import Config
 from supernova_ai.ops.local import LocalModel
-from supernova_ai.testing import Failure, Reset, StubProvider
+from supernova_ai.testing import Failure, Hang, Reset, StubProvider
 from tests import desk
 from tests.advisor.sample import CSV, GOOD, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
 
@@ -222,6 +223,51 @@ async def test_an_outage_is_said(open_nova: Open, stub_provider: Stub) -> None:
     assert {attempt["request"] for attempt in json.loads(record.content)["attempts"]} == {request}
 
 
+@pytest.mark.parametrize("step", [Hang(), Hang(after_tokens=2)], ids=["silent", "half-way"])
+async def test_late_words_are_not_waited_for(step: Hang, open_nova: Open, stub_provider: Stub) -> None:
+    """A model that does not answer in time: the same advice without its words, within the timeout."""
+    nova = open_nova(served(stub_provider(step).url))
+    await nova.warm_up()
+    async with asyncio.timeout(20):
+        advice = await aadvise(BARS, client=nova, timeout=2, **SEED)
+    assert (advice.action, advice.details.source) == ("buy", "deterministic")
+    assert advice.details.why.startswith("ProviderTimeout")
+    assert advice.details.record_id
+    assert len(advice.details.request_ids) == 1
+    assert advice.details.cost > 0  # the attempt is lost: nobody knows whether the model ran
+
+
+async def test_late_correction_is_not_waited_for(open_nova: Open, stub_provider: Stub) -> None:
+    """The timeout is for both requests together."""
+    nova = open_nova(served(stub_provider(Hang(), script=[WRONG]).url))
+    await nova.warm_up()
+    async with asyncio.timeout(20):
+        advice = await aadvise(BARS, client=nova, timeout=2, **SEED)
+    assert "its correction failed: ProviderTimeout" in advice.details.why
+
+
+async def test_database_that_hangs_holds_no_advice_up(
+    open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the client's opening nor its record takes longer than the timeout."""
+    nova, ended = open_nova(served(stub_provider(GOOD).url)), threading.Event()
+
+    def hang() -> Any:
+        ended.wait()
+        raise StoreError("gone")
+
+    monkeypatch.setattr(nova, "store", hang)
+    monkeypatch.setattr(nova, "_open", hang)
+    try:
+        async with asyncio.timeout(20):
+            advice = await aadvise(BARS, client=nova, timeout=1, **SEED)
+    finally:
+        ended.set()
+    assert advice.action == "buy"
+    assert advice.details.why.startswith("ProviderTimeout")
+    assert advice.details.notes == ("no record was kept: the database did not take it within the 1 s",)
+
+
 async def test_money_is_told_of_though_the_budget_ended_it(open_nova: Open, stub_provider: Stub) -> None:
     """One attempt is lost, and no other can be borne: the advice and its record have what it cost."""
     lost, never = stub_provider(Reset()), stub_provider(GOOD)
@@ -259,6 +305,7 @@ async def test_a_broken_database_is_said(path: Path) -> None:
         ({"news": 5}, "news must be a text"),
         ({"news": "half \ud800"}, "news holds half a character"),
         ({"user_id": 1.5}, "user_id must be a text or a whole number"),
+        ({"timeout": 0}, "timeout must be a number from 0.001"),
         ({"max_cost": 0}, "max_cost must be more than 0"),
     ],
 )

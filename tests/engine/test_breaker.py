@@ -263,7 +263,7 @@ def test_probe_that_goes_well_lets_one_request_try(breaker: Breaker) -> None:
     ids=repr,
 )
 def test_probe_is_not_believed_where_it_says_nothing(breaker: Breaker, error: ProviderError) -> None:
-    """A free probe tells nothing of limits, models and credit: what rests for these goes on resting."""
+    """A free probe tells nothing of limits, models and credit: a circuit open for these stays open."""
     breaker.failed(HERE, "r", error)
     breaker.half_open(HERE)
     assert breaker.circuit(HERE).state == "open"

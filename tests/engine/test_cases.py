@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from supernova_ai import Reply, Supernova
+from supernova_ai import RateLimited, Reply, Supernova
 from supernova_ai.engine.lite import litellm
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Raw, StubProvider
@@ -26,15 +26,23 @@ if FOLDER:
     lines = (Path(FOLDER) / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     ANSWERS = {case["id"]: case for case in map(json.loads, lines)}
 
-SCRIPTS = ["refusal-lost", "think-tags-of-ollama", "usage-without-total"]
+SCRIPTS = [
+    "account-refusal-400-no-failover",
+    "api-base-path-misleading",
+    "context-window-wording-no-failover",
+    "loopback-through-proxy",
+    "memory-database",
+    "openai-base-url-variable",
+    "postgres-password-in-error",
+    "redirect-sends-key-elsewhere",
+    "refusal-lost",
+    "terminal-escapes",
+    "think-tags-of-ollama",
+    "usage-without-total",
+]
 """The programs that must find nothing wrong."""
 
-LATER = {
-    "tool-calls",
-    # classes of errors
-    *("context-by-code", "context-xai", "moderation-403", "account-usage-limit-400"),
-    *("quota-429", "retry-after-ms"),
-}
+LATER = {"tool-calls"}
 """Answers that have no test here yet."""
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason=f"{CASES_DIR} names no folder of cases")
@@ -156,7 +164,37 @@ def refused(got: Reply | Exception, row: Attempt) -> None:
     assert (row.state, row.basis, row.completion) == ("settled", "exact", 8)
 
 
+def too_long(got: Reply | Exception, row: Attempt) -> None:
+    failed_as("ContextTooLong", got, row)
+
+
+def moderated(got: Reply | Exception, row: Attempt) -> None:
+    failed_as("ContentRefused", got, row)
+
+
+def account(got: Reply | Exception, row: Attempt) -> None:
+    failed_as("AccountRefused", got, row)
+    assert "fewer requests" not in str(got)
+
+
+def limited(got: Reply | Exception, row: Attempt) -> None:
+    failed_as("RateLimited", got, row)
+    assert isinstance(got, RateLimited)
+    assert got.retry_after == 1.5
+
+
+def failed_as(kind: str, got: Reply | Exception, row: Attempt) -> None:
+    assert type(got).__name__ == row.error == kind
+    assert (row.state, row.cost) == ("released", 0)
+
+
 CHECKS: dict[str, Check] = {
+    "context-by-code": too_long,
+    "context-xai": too_long,
+    "moderation-403": moderated,
+    "account-usage-limit-400": account,
+    "quota-429": account,
+    "retry-after-ms": limited,
     "error-in-200-word-code": error_in_200,
     "error-in-200-word-code-stream": error_in_stream,
     "cache-write-openai": cache_write,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from supernova_ai import NoProvider, ProviderUnavailable, RequestRejected, Supernova
+from supernova_ai import InvalidRequest, NoProvider, ProviderUnavailable, RequestRejected, Supernova
+from supernova_ai.engine import deployments
 from supernova_ai.keys import Vault
 from supernova_ai.store import Store
 from supernova_ai.store.tables import Attempt, Window
@@ -199,6 +200,60 @@ async def test_no_key_at_all_says_how_to_add_one(
     with pytest.raises(NoProvider, match=r"supernova keys add openai.*supernova keys add anthropic"):
         await nova.chat("What now?")
     assert attempts() == []
+
+
+async def test_closed_ollama_is_not_what_is_wrong_without_a_key(
+    open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ollama is asked by default, used or not: where no key is stored the error says how to add one, once."""
+    url = stub_provider().url
+    with closed_port() as port:
+        here = f"http://localhost:{port}"
+        monkeypatch.setitem(deployments._API_BASE, "ollama", here)
+        models = {"standard": "m", "economy": "n"}
+        nova = open_nova(
+            {"openai": {"url": url, **BOTH}, "anthropic": url, "ollama": {"url": here, "models": models}},
+            without=("openai/primary", "openai/backup", "anthropic/primary"),
+        )
+        with pytest.raises(NoProvider) as raised:
+            await nova.chat("What now?")
+    assert str(raised.value) == (
+        "no provider that is asked has a key: run 'supernova keys add openai', or 'supernova keys add "
+        "anthropic', or start ollama"
+    )
+    assert not hasattr(raised.value, "__notes__")
+
+
+async def test_key_of_a_provider_that_is_not_asked(open_nova: Open, stub_provider: Stub) -> None:
+    """A key of a provider outside the priority is the first thing to mend."""
+    url = stub_provider().url
+    nova = open_nova(
+        {"openai": url, "anthropic": url}, routing={"priority": ["openai"]}, without=("openai/primary",)
+    )
+    with pytest.raises(NoProvider, match=r"^anthropic has a key and is not asked: .*'routing.priority'"):
+        await nova.chat("What now?")
+    with pytest.raises(InvalidRequest, match=r"put 'anthropic' into 'routing.priority'"):
+        await nova.chat("What now?", model="anthropic/claude-haiku-4-5")
+
+
+async def test_each_failure_is_noted_once(open_nova: Open, stub_provider: Stub) -> None:
+    """The error is the last one's; its notes have the others and who was not asked, each once."""
+    bad, worse = stub_provider(Failure(401)), stub_provider(Failure(500))
+    nova = open_nova(
+        {
+            "openai": {"url": bad.url, "models": {"standard": "gpt-4o", "economy": "gpt-4o"}},
+            "anthropic": worse.url,
+            "huggingface": {"url": bad.url, "models": {"standard": "m", "economy": "m"}, "prices": {}}
+            | {"price": "free"},
+        },
+        without=("huggingface/primary",),
+        routing={"retries": 2, "degrade": ["standard"]},
+    )
+    with pytest.raises(ProviderUnavailable) as raised:
+        await nova.chat("What now?")
+    before, unasked = raised.value.__notes__
+    assert before.startswith("before that: openai failed")
+    assert unasked == "not asked: no key for huggingface (primary): run 'supernova keys add huggingface'"
 
 
 async def test_key_removed_meanwhile_is_not_used(
