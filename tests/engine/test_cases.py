@@ -233,9 +233,9 @@ async def test_answer(
     body = Raw(case["status"], case["content_type"], case["body"], case["headers"])
     stub = stub_provider(body)
     provider: dict[str, Any] = {"url": stub.url, "models": {"standard": case["model"]}, "keys": ["primary"]}
-    if case["provider"] not in ("openai", "huggingface", "ollama"):
+    if case["provider"] not in ("openai", "huggingface", "ollama", "anthropic"):
         provider["url"] += "/v1"
-    if case["model"] in ("m", "org/model", "openai/gpt-4o"):
+    if case["model"] in ("m", "org/model") or case["provider"] in ("openrouter", "xai"):
         provider["prices"] = {case["model"]: {"input": "2.5", "cached_input": "1.25", "output": "10"}}
     nova = open_nova({case["provider"]: provider})
     got: Reply | Exception

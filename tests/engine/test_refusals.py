@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from supernova_ai import ProviderError, Supernova
+from supernova_ai import ModelNotFound, ProviderError, Supernova
 from supernova_ai.engine.refusals import wait_of
 from supernova_ai.store.tables import Attempt
 from supernova_ai.testing import Raw, StubProvider
@@ -382,6 +382,16 @@ async def test_refusal(
         assert circuit.state == ("open" if kind in OPENS or waits else "closed")
         if waits:
             assert 30 < circuit.left_s <= 34
+
+
+async def test_unknown_model_names_the_address(
+    open_nova: Callable[..., Supernova], stub_provider: Callable[..., StubProvider]
+) -> None:
+    """An unknown model may be a wrong address: the one that was asked is named, and no other."""
+    stub = stub_provider("Unused.")
+    nova = open_nova({"anthropic": f"{stub.url}/v2"})
+    with pytest.raises(ModelNotFound, match=rf"asked at {stub.url}/v2/v1/messages\)"):
+        await nova.chat("What now?")
 
 
 @pytest.mark.parametrize(
