@@ -79,6 +79,11 @@ def readable(answer: Any, *, event: bool = False) -> Any:
     return answer
 
 
+def failure(reason: object, error: object = None) -> object:
+    """Return the error that a finish reason tells of, or that stands beside it; None if there is none."""
+    return error or ({"message": f"finish reason {reason!r}"} if reason in _FAILED else None)
+
+
 def _read_choice(choice: dict[str, Any], place: int, *, event: bool) -> None:
     """Give a choice the fields that LiteLLM reads."""
     if choice.get("index") is None:
@@ -106,8 +111,8 @@ def _read_choice(choice: dict[str, Any], place: int, *, event: bool) -> None:
     passed_on: dict[str, Any] = {}
     if refusal := message.get("refusal"):
         passed_on["refusal"] = refusal
-    if choice["finish_reason"] in _FAILED or choice.get("error"):
-        passed_on["error"] = choice.get("error") or {"message": f"finish reason {choice['finish_reason']!r}"}
+    if error := failure(choice["finish_reason"], choice.get("error")):
+        passed_on["error"] = error
         choice["finish_reason"] = "stop"  # LiteLLM breaks a stream off at "error", without its usage
     if passed_on:
         fields = message.get("provider_specific_fields")

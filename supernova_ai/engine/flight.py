@@ -80,13 +80,12 @@ class Flight:
     def is_whole(self) -> bool:
         """Whether all of the answer came: it was sent whole, or its stream said so.
 
-        A stream ends with a finish reason or, where a server leaves that out, with a report that belongs to
-        no choice.
+        A stream ends with a finish reason or, where a server leaves that out, with its only report of usage.
         """
         if self.answer or self.finish_reason:
             return True
-        reports = [getattr(chunk, "usage", None) for chunk in self.chunks if not chunk.choices]
-        return bool(self.text) and any(map(usage_of, reports))
+        *earlier, last = [None, *(usage_of(getattr(chunk, "usage", None)) for chunk in self.chunks)]
+        return bool(self.text and len(earlier) > 1 and last and not any(earlier))
 
     @property
     def has_answer(self) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from supernova_ai.config.network import proxy_for
-from supernova_ai.engine.answer_json import readable
+from supernova_ai.engine.answer_json import failure, readable
 from supernova_ai.engine.usage import cleaned
 from supernova_ai.log import get_logger
 from supernova_ai.secret import redact
@@ -86,7 +86,7 @@ with _environment(_FOR_IMPORT):
     from litellm.llms.openai.common_utils import BaseOpenAILLM
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
     from openai import AsyncOpenAI
-    from openai._streaming import ServerSentEvent
+    from openai._streaming import ServerSentEvent, SSEDecoder
 
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
     _logger = logging.getLogger(_name)
@@ -127,7 +127,7 @@ def _mend_readers() -> None:
         AnthropicStream.chunk_parser,
         OllamaStream.chunk_parser,
     )
-    decode, decode_event = BaseModelResponseIterator._string_to_dict_parser, ServerSentEvent.json
+    decode = BaseModelResponseIterator._string_to_dict_parser
 
     def init_with_counts(self: Any, *args: Any, **report: Any) -> None:
         init(self, *args, **cleaned(report))
@@ -146,7 +146,24 @@ def _mend_readers() -> None:
     BaseModelResponseIterator._string_to_dict_parser = staticmethod(
         lambda str_line: readable(decode(str_line), event=True)
     )
-    ServerSentEvent.json = lambda self: readable(decode_event(self), event=True)  # type: ignore[method-assign]
+
+
+class _ReadableEvent(ServerSentEvent):
+    def json(self) -> Any:
+        return readable(super().json(), event=True)
+
+
+class _ReadableEvents(SSEDecoder):
+    def decode(self, line: str) -> ServerSentEvent | None:
+        event = super().decode(line)
+        return event and _ReadableEvent(event=event.event, data=event.data, id=event.id, retry=event.retry)
+
+
+class OpenAIClient(AsyncOpenAI):
+    """OpenAI's own client, with events that LiteLLM can read; those of the program stay as they are."""
+
+    def _make_sse_decoder(self) -> SSEDecoder:
+        return _ReadableEvents()
 
 
 def _mend_cohere() -> None:
@@ -157,14 +174,19 @@ def _mend_cohere() -> None:
         line = chunk.decode() if isinstance(chunk, bytes) else chunk
         event = BaseModelResponseIterator._string_to_dict_parser(line) if "{" in line else None
         event = event if isinstance(event, dict) else {}
-        if event.get("type") == "message-end":
-            event |= {"event": "message-end", "data": dict(event)}  # where LiteLLM looks for it
-        return parse(self, event)
+        if event.get("type") != "message-end":
+            return parse(self, event)
+        parsed = parse(self, event | {"event": "message-end", "data": event})  # where LiteLLM looks for it
+        if error := failure(parsed["finish_reason"]):
+            parsed["provider_specific_fields"] = {"error": error}
+        return parsed
 
     def transform_whole(self: Any, *args: Any, **kwargs: Any) -> Any:
         response = transform(self, *args, **kwargs)
-        raw = kwargs["raw_response"].json()
-        response.choices[0].finish_reason = core_helpers.map_finish_reason(raw.get("finish_reason") or "stop")
+        reason = kwargs["raw_response"].json().get("finish_reason") or "stop"
+        response.choices[0].finish_reason = core_helpers.map_finish_reason(reason)
+        if error := failure(reason):
+            response.choices[0].message.provider_specific_fields = {"error": error}
         return response
 
     CohereStream.convert_str_chunk_to_generic_chunk = parse_line
@@ -207,11 +229,11 @@ __all__ = [
     "BUNDLED",
     "LISTENERS",
     "AsyncHTTPHandler",
-    "AsyncOpenAI",
     "BaseOpenAILLM",
     "HTTPHandler",
     "InMemoryCache",
     "MidStreamFallbackError",
+    "OpenAIClient",
     "RedisCache",
     "RouterRateLimitError",
     "RouterRateLimitErrorBasic",

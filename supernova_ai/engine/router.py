@@ -15,7 +15,7 @@ from supernova_ai.engine.answer_json import record_into
 from supernova_ai.engine.breaker import OF_KEY, Circuit
 from supernova_ai.engine.call import Call
 from supernova_ai.engine.deployments import Deployment
-from supernova_ai.engine.lite import AsyncOpenAI, keep_quiet, litellm
+from supernova_ai.engine.lite import OpenAIClient, keep_quiet, litellm
 from supernova_ai.engine.parts import with_parts
 from supernova_ai.engine.pool import Pool, stand_in
 from supernova_ai.engine.strategy import Strategy
@@ -135,7 +135,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         if kind != "openai":
             return pool
         # LiteLLM would make one of these and keep it, key and all, for an hour.
-        return AsyncOpenAI(
+        return OpenAIClient(
             api_key=params["api_key"],
             base_url=params.get("api_base"),
             http_client=pool.client,

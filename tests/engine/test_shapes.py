@@ -76,6 +76,7 @@ STREAMS: dict[str, list[str]] = {
         event({"content": "Bonds."}),
         event({}, usage=USAGE, choices=[]),
     ],
+    "a report with the last choice": [event({"content": "Bonds"}), event({"content": "."}, usage=USAGE)],
     "no delta": [
         event({"content": "Bonds."}),
         f"data: {json.dumps({'choices': [{'index': 0, 'finish_reason': 'stop'}], 'usage': USAGE})}\n\n",
@@ -241,6 +242,18 @@ async def test_cohere(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+async def test_a_failure_of_coheres_is_told(
+    streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """It says so in its finish reason alone; what it wrote is charged."""
+    stub = stub_provider(cohere("ERROR", stream=streaming))
+    nova = open_nova({"cohere": PRICED | {"url": f"{stub.url}/v2/chat"}})
+    with pytest.raises(ProviderError, match="finish reason 'ERROR'"):
+        await nova.chat("Hi", streaming=streaming, on_interrupt="raise")
+    assert [(row.state, row.basis, row.completion) for row in attempts()] == [("settled", "exact", 8)]
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 async def test_a_forced_call_of_a_tool(streaming: bool, open_nova: Open, stub_provider: Stub) -> None:
     """Where a tool is forced the provider says "stop"; the reason is the call all the same."""
     call = {"index": 0, "id": "t", "type": "function", "function": {"name": "quote", "arguments": "{}"}}
@@ -251,3 +264,17 @@ async def test_a_forced_call_of_a_tool(streaming: bool, open_nova: Open, stub_pr
     )
     reply = await open_nova({"openai": stub_provider(raw).url}).chat("Hi", streaming=streaming)
     assert (reply.content, reply.finish_reason) == ("", "tool_calls")
+
+
+REPORT: dict[str, Any] = {"usage": USAGE}
+
+
+@pytest.mark.parametrize("reports", [(REPORT, REPORT, REPORT), (REPORT, {}, {})], ids=["each", "first"])
+async def test_a_report_before_the_end_is_no_end(
+    reports: tuple[dict[str, Any], ...], open_nova: Open, stub_provider: Stub
+) -> None:
+    """A server that reports as it goes has not said all when the stream just stops."""
+    said = "".join(event({"content": "Bonds "}, **report) for report in reports)
+    stub = stub_provider(Raw(200, "text/event-stream", said))
+    with pytest.raises(StreamInterrupted, match="ended before its end"):
+        await open_nova({"openai": stub.url}).chat("Hi", streaming=True, on_interrupt="raise")

@@ -233,3 +233,14 @@ async def test_a_kept_answer_has_its_thoughts(open_nova: Open, stub_provider: St
     await nova.chat("Where?")
     kept = await nova.chat("Where?")
     assert (kept.cached, kept.content, kept.reasoning) == (True, "Paris.", "Hm.")
+
+
+async def test_a_probe_takes_thoughts_for_a_sign_of_life(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """It asks for one token: a model that begins to think is well."""
+    nova = open_nova({"openai": stub_provider("<think>Hm.").url})
+    await nova.warm_up()
+    (deployment,) = nova._engine._deployments.values()
+    await nova._engine.run(nova._engine._ask(deployment))
+    assert [(row.state, row.error) for row in attempts()] == [("settled", None)]
