@@ -136,6 +136,11 @@ def is_callers(error: Exception) -> bool:
     return issubclass(kind, RequestRejected) and kind not in OF_THE_MODEL
 
 
+def is_refused(error: Exception) -> bool:
+    """Say whether the error only says that the request was refused, and not why."""
+    return _kind(_original(error)) is RequestRejected
+
+
 def out_of_files(error: Exception) -> bool:
     """Say whether this process or machine has no file descriptor left, which is no fault of a provider."""
     error = _original(error)
@@ -145,7 +150,7 @@ def out_of_files(error: Exception) -> bool:
 
 def in_stream(error: Exception, deployment: Deployment) -> Exception:
     """Return the error of a stream that had begun: LiteLLM makes a refusal of what it could not read."""
-    if _kind(_original(error)) is not RequestRejected:
+    if not is_refused(error):
         return error
     ours: Exception = unavailable(_words(_original(error)), deployment)
     ours.__cause__ = error

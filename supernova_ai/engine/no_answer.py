@@ -33,7 +33,7 @@ def told(failure: Any, deployment: Deployment) -> Exception:
     """Return the failure that an answer tells of, as an error that LiteLLM's Router takes for the provider's.
 
     Args:
-        failure: a message, or an object with a message and a code, which is a word or an HTTP status.
+        failure: a message, or an object with a message, a type and a code, which is a word or an HTTP status.
     """
     known = failure if isinstance(failure, dict) else {"message": failure}
     error: Exception = faults.unavailable(str(known.get("message") or failure), deployment)
@@ -42,6 +42,7 @@ def told(failure: Any, deployment: Deployment) -> Exception:
         error.status_code = code  # type: ignore[attr-defined]
     elif isinstance(code, str):
         error.code = code  # type: ignore[attr-defined]
+    error.type = known.get("type")  # type: ignore[attr-defined]
     return error
 
 

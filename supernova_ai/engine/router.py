@@ -178,6 +178,9 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             elif call.flight and not call.flight.answer and no_answer.is_unread(error, arrived):
                 log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
                 failure = no_answer.unreadable(call.flight, arrived[-1])
+            elif call.flight and arrived and faults.is_refused(error):
+                # LiteLLM makes a refusal of the request of any error in an answer of status 200.
+                failure = no_answer.told(arrived[-1]["error"], call.flight.deployment)
             call.failed(failure)
             faults.seal(failure)
             failure.num_retries = self._strategy.retries(call, kwargs["model"])  # type: ignore[attr-defined]

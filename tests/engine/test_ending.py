@@ -249,6 +249,27 @@ async def test_an_error_inside_a_200(
     assert len(stub.requests) == 1
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "no luck", "type": "server_error"},
+        {"message": "no luck", "type": "a word that nobody knows"},
+        {"message": "no luck", "code": ""},
+        "no luck",
+    ],
+    ids=["type", "other type", "empty code", "text"],
+)
+async def test_an_error_inside_a_200_fails_over(
+    error: object, provider: str, open_nova: Open, stub_provider: Stub
+) -> None:
+    """The request was accepted, so the error does not say that others would refuse it."""
+    broken = stub_provider(Raw(200, "application/json", json.dumps({"error": error})))
+    well = stub_provider("Bonds.")
+    reply = await open_nova({provider: broken.url, "huggingface": well.url}).chat("What now?")
+    assert (reply.content, reply.attempts[0].error) == ("Bonds.", "ProviderUnavailable")
+
+
 async def test_an_error_with_a_word_in_mid_stream(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
