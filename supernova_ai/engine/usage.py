@@ -29,7 +29,8 @@ def usage_of(raw: Any) -> Usage | None:
     """Read LiteLLM's usage; None if it reports no tokens.
 
     Cached and written tokens are part of the prompt, and reasoning is part of the completion. Where the
-    numbers say otherwise, each token is counted once, at the dearer of its rates.
+    numbers say otherwise, each token is counted once, at the dearer of its rates. What only the total has is
+    taken for completion.
     """
     prompt, completion = count(_get(raw, "prompt_tokens")), count(_get(raw, "completion_tokens"))
     if not (prompt or completion):
@@ -50,6 +51,7 @@ def usage_of(raw: Any) -> Usage | None:
     total = count(_get(raw, "total_tokens"))
     if reasoning and (reasoning > completion or total == prompt + completion + reasoning):
         completion += reasoning  # likewise
+    completion = max(completion, total - prompt)  # Gemini counts thoughts in the total alone
     cached = min(cached, prompt - written)  # what is written is not read: writing is the dearer
     return Usage(prompt, completion, cached, written, reasoning, for_an_hour)
 

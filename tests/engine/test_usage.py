@@ -258,6 +258,9 @@ async def test_an_honest_tokenizer_is_believed(
             {"completion_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 114},
             Usage(100, 14, reasoning=5),
         ),
+        # Gemini's thoughts are in the total alone.
+        ({"total_tokens": 700}, Usage(100, 600)),
+        ({"prompt_tokens_details": {"cached_tokens": 300}, "total_tokens": 409}, Usage(400, 9, 300)),
         (
             {
                 "cache_creation_input_tokens": 80,
