@@ -43,6 +43,9 @@ _MOST_BYTES = 32 * 2**20
 _MOST_SAID_BYTES = 2**16
 """What is read of an error: LiteLLM looks through all of it for secrets, for seconds per megabyte."""
 
+_INFLATED = ("gzip", "x-gzip", "deflate")
+_COMPRESSED = (*_INFLATED, "br", "zstd", "compress", "x-compress", "dcb", "dcz")
+
 _STREAMS = ("text/event-stream", "application/x-ndjson")
 _MOST_LINE_BYTES = 2**20
 """The longest line of a stream: its reader looks through all of it again with each piece that comes."""
@@ -229,9 +232,9 @@ class _Capped(httpx.AsyncByteStream):
 
 def _decoder(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
     """Return what decompresses the pieces of an answer one by one."""
-    if encoding == "identity":
-        return lambda piece: iter((piece,))
-    if encoding not in ("gzip", "x-gzip", "deflate"):
+    if encoding not in _COMPRESSED and "," not in encoding:
+        return lambda piece: iter((piece,))  # some servers name a charset here
+    if encoding not in _INFLATED:
         raise httpx.ReadError(f"the answer is compressed as {encoding!r:.40}, and only gzip was asked for")
     inflater = Inflater()
 

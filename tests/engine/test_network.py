@@ -127,6 +127,14 @@ async def test_an_honest_compressed_answer_is_read(encoding: str, compress: Any,
     assert server.sent[0].headers["accept-encoding"] == "gzip"
 
 
+@pytest.mark.parametrize("encoding", ["", "none", "utf-8", "identity"])
+async def test_an_answer_that_is_not_compressed_is_read(encoding: str, open_nova: Open) -> None:
+    """Some servers name a charset where an encoding belongs: a paid answer is not lost for that."""
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    with Server(lambda _: (200, headers, json.dumps(ANSWER).encode())) as server:
+        assert (await open_nova({"openai": server.url}).chat("What now?")).content == "Hi"
+
+
 @pytest.mark.parametrize(
     ("encoding", "body", "words"),
     [("br", b"x", "compressed as 'br', and only gzip was asked for"), ("gzip", b"no gzip", "damaged")],
