@@ -130,7 +130,7 @@ def _base_file(path: str | Path | None, environ: Mapping[str, str]) -> Path | No
     """Return the base file: the one that was named, which must be there, or the first there is."""
     if named := path or environ.get("SUPERNOVA_CONFIG"):
         file = _in_home(Path(named).expanduser)
-        if not file.is_file():
+        if not _is_file(file):
             by = "" if path else " (named by SUPERNOVA_CONFIG)"
             raise ConfigError(
                 f"there is no configuration file at {file}{by}: correct the path, or create the file"
@@ -142,6 +142,13 @@ def _base_file(path: str | Path | None, environ: Mapping[str, str]) -> Path | No
     return next((file for file in usual if file.is_file()), None)
 
 
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # its name is too long
+        return False
+
+
 def _overlay_file(base: Path | None, chosen: Node) -> Path | None:
     """Return the overlay of the chosen environment, if it has one.
 
@@ -149,7 +156,9 @@ def _overlay_file(base: Path | None, chosen: Node) -> Path | None:
     """
     files = {file.stem: file for file in base.parent.glob("environments/*.yaml")} if base else {}
     known = sorted({*_WITHOUT_OVERLAY, *files})
-    if isinstance(chosen.value, str) and chosen.value not in known:
+    if not isinstance(chosen.value, str):
+        return None  # the check of the settings refuses it
+    if chosen.value not in known:
         own = f"; for one of your own, create {base.parent / 'environments' / '<name>.yaml'}" if base else ""
         remedy = f"must be one of {', '.join(known)}{own}.{nearest(chosen.value, known)}"
         raise refuse([problem(chosen.place, "environment", chosen.value, remedy)])

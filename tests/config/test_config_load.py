@@ -75,6 +75,12 @@ def test_a_named_file_that_is_missing_is_an_error(environ: dict[str, str]) -> No
         load(None if environ else "missing.yaml", environ=environ)
 
 
+def test_a_name_that_no_file_can_have_is_an_error() -> None:
+    """It is told as a missing file is, and not as an error of the system."""
+    with pytest.raises(ConfigError, match="no configuration file at xxx"):
+        load("x" * 5000, environ={})
+
+
 def test_mappings_merge_deep_and_lists_replace(write: Write) -> None:
     """An overlay that changes one entry of a mapping leaves its neighbours; a list is given whole."""
     write(BASE, "routing:\n  retries: 5\n  breaker: {failures: 9, cooldown: 7}")
@@ -117,6 +123,14 @@ def test_an_environment_nobody_knows_is_refused(write: Write) -> None:
         ConfigError, match=r"SUPERNOVA_ENV: environment is 'prodution': .* Did you mean 'production'\?"
     ):
         load(environ={"SUPERNOVA_ENV": "prodution"})
+
+
+@pytest.mark.parametrize("value", ["[production]", "{name: production}", "5"])
+def test_an_environment_that_is_no_text_is_refused(value: str, write: Write) -> None:
+    """A list in the file is a mistake like any other, and told with the rest."""
+    write(BASE, f"environment: {value}\nenabled: maybe")
+    with pytest.raises(ConfigError, match=r"(?s)environment.*must be a text.*enabled is 'maybe'"):
+        load(environ={})
 
 
 def test_an_environment_is_a_name_and_no_path(write: Write) -> None:
