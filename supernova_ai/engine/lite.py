@@ -222,7 +222,12 @@ def keep_quiet() -> None:
 
     The log is made after each call, for as long as a third of it, be there anybody to read it or not.
     """
-    is_internal_call.set(not any(getattr(litellm, name) for name in LISTENERS))
+    is_internal_call.set(not is_heard())
+
+
+def is_heard() -> bool:
+    """Say whether the program has LiteLLM tell somebody of calls."""
+    return any(getattr(litellm, name) for name in LISTENERS)
 
 
 __all__ = [
@@ -238,6 +243,7 @@ __all__ = [
     "RouterRateLimitError",
     "RouterRateLimitErrorBasic",
     "ServiceLogging",
+    "is_heard",
     "keep_quiet",
     "litellm",
     "tls_context",

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from supernova_ai.engine.answer_json import read_answer
-from supernova_ai.engine.lite import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler
+from supernova_ai.engine.lite import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler, is_heard
 from supernova_ai.inflate import Inflater
 from supernova_ai.secret import Secret, redact
 
@@ -75,6 +75,8 @@ async def _cap(response: httpx.Response) -> None:
     response.stream = _Capped(response.stream, encoding, most_line, enough)
     if not response.is_success:
         await _hide_keys(response)
+    if not response.is_success or is_heard():
+        response.headers = httpx.Headers([(name, redact(value)) for name, value in response.headers.items()])
 
 
 def _guarded(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,7 +180,6 @@ async def _hide_keys(refusal: httpx.Response) -> None:
     with suppress(httpx.HTTPError, httpx.StreamError):  # its status says enough
         body = await refusal.aread()
     refusal._content = _without_keys(body)
-    refusal.headers = httpx.Headers([(name, redact(value)) for name, value in refusal.headers.items()])
 
 
 def _without_keys(words: bytes) -> bytes:

@@ -150,7 +150,7 @@ async def test_listeners_get_no_key(
     if provider == "openai":
         error = json.dumps({"error": {"message": f"The key {key} is no good.", "code": 500}})
         kind, body = ("text/event-stream", f"data: {error}\n\n") if streaming else ("application/json", error)
-        echoes.append(Raw(200, kind, body))
+        echoes.append(Raw(200, kind, body, {"x-key": key}))
     stub = stub_provider("Diversify.", script=echoes)
     some = {
         "url": stub.url if provider in ("anthropic", "gemini") else f"{stub.url}/v1",
