@@ -197,7 +197,11 @@ def _words(error: Exception) -> str:
     """Return what the provider said, without LiteLLM's wrapping and the provider's JSON around it."""
     if redirected := _redirection(error):
         return redirected
-    return _unwrap(_NOISE.sub("", str(getattr(error, "message", None) or error)).strip())
+    words = _unwrap(_NOISE.sub("", str(getattr(error, "message", None) or error)).strip())
+    if words == "Connection error.":  # OpenAI's client says no more: what led to it does
+        reasons = (str(cause) for cause in _causes(error) if isinstance(cause, httpx.TransportError))
+        words = next(filter(None, (_NOISE.sub("", reason) for reason in reasons)), words)
+    return words
 
 
 def _unwrap(words: str) -> str:

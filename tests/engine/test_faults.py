@@ -18,7 +18,7 @@ from supernova_ai import (
     Supernova,
 )
 from supernova_ai.store.tables import Attempt
-from supernova_ai.testing import Answer, Cut, Failure, Raw, Refusal, StubProvider
+from supernova_ai.testing import Answer, Cut, Failure, Raw, Refusal, StubProvider, closed_port
 from supernova_ai.types import Usage
 
 Open = Callable[..., Supernova]
@@ -41,6 +41,15 @@ async def test_a_404_names_the_address_that_was_asked(
         await nova.chat("What now?", streaming=streaming)
     assert f"(asked at {stub.url}{stub.requests[0].path})" in str(raised.value)
     assert "its 'api_base' if it has one" in str(raised.value)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_an_address_that_cannot_be_reached_is_told(provider: str, open_nova: Open) -> None:
+    """OpenAI's client says "Connection error." of a wrong port, name or certificate alike."""
+    with closed_port() as port:
+        nova = open_nova({provider: f"http://127.0.0.1:{port}"})
+        with pytest.raises(ProviderUnavailable, match=f"Cannot connect to host 127.0.0.1:{port}"):
+            await nova.chat("What now?")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
