@@ -11,6 +11,9 @@ from supernova_ai.engine.deployments import Deployment
 from supernova_ai.engine.flight import Flight
 from supernova_ai.engine.usage import usage_of
 from supernova_ai.errors import ContentRefused, NoAnswer, ProviderError, SupernovaError, UnreadableAnswer
+from supernova_ai.log import get_logger
+
+log = get_logger(__name__)
 
 _MOST_FIELDS = 12
 
@@ -46,11 +49,20 @@ def told(failure: Any, deployment: Deployment) -> Exception:
     return error
 
 
-def is_unread(error: Exception, arrived: Sequence[Any]) -> bool:
-    """Say whether LiteLLM failed while it read an answer that the provider had given."""
-    if not arrived or isinstance(error, SupernovaError | TimeoutError):
-        return False
-    return not (isinstance(arrived[-1], dict) and arrived[-1].get("error"))
+def failure_of(error: Exception, flight: Flight, arrived: Sequence[Any]) -> Exception:
+    """Return what an attempt failed with, where LiteLLM made another error of what its answer says.
+
+    Args:
+        arrived: the JSON of the answers of status 200 that the attempt was given.
+    """
+    if not arrived or flight.answer or isinstance(error, SupernovaError | TimeoutError):
+        return error
+    failure = arrived[-1].get("error") if isinstance(arrived[-1], dict) else None
+    if not failure:
+        log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
+        return unreadable(flight, arrived[-1])
+    # LiteLLM makes a refusal of the request of any error in an answer of status 200.
+    return told(failure, flight.deployment) if faults.is_refused(error) else error
 
 
 def unreadable(flight: Flight, answer: Any) -> Exception:
@@ -61,10 +73,8 @@ def unreadable(flight: Flight, answer: Any) -> Exception:
     fields = answer if isinstance(answer, dict) else {}
     report = fields.get("usage")
     report = report if isinstance(report, dict) else {}
-    names = {
-        "prompt_tokens": "input_tokens",
-        "completion_tokens": "output_tokens",
-    }  # Anthropic's and Cohere's
+    # Anthropic's and Cohere's names.
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
     usage = {ours: report.get(theirs) for ours, theirs in names.items()} | report
     found = ", ".join(sorted(map(str, fields))[:_MOST_FIELDS]) or f"none, it is a {type(answer).__name__}"
     words = (

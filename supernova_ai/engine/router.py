@@ -175,12 +175,8 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             failure = error
             if isinstance(error, TimeoutError) and call.flight:
                 failure = faults.timed_out(call.flight.deployment)
-            elif call.flight and not call.flight.answer and no_answer.is_unread(error, arrived):
-                log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
-                failure = no_answer.unreadable(call.flight, arrived[-1])
-            elif call.flight and arrived and faults.is_refused(error):
-                # LiteLLM makes a refusal of the request of any error in an answer of status 200.
-                failure = no_answer.told(arrived[-1]["error"], call.flight.deployment)
+            elif call.flight:
+                failure = no_answer.failure_of(error, call.flight, arrived)
             call.failed(failure)
             faults.seal(failure)
             failure.num_retries = self._strategy.retries(call, kwargs["model"])  # type: ignore[attr-defined]
