@@ -30,7 +30,7 @@ from supernova_ai.sessions import Sessions, Turn, Whose, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
 from supernova_ai.threads import in_thread
-from supernova_ai.types import Probe, Quote, Reply, Request
+from supernova_ai.types import Attachment, Probe, Quote, Reply, Request
 
 if TYPE_CHECKING:
     from supernova_ai.engine import Engine
@@ -179,7 +179,7 @@ class Supernova:
     ) -> Stream:
         """Return the answer as a stream: ``async with`` it, ``async for`` its text. Otherwise as ``chat``."""
         request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
-        return Stream(self._ready, self._turn(request, message, attachments))
+        return Stream(lambda: self._engine, self._turn(request, message, attachments))
 
     async def quote(
         self,
@@ -283,12 +283,11 @@ class Supernova:
         if on_token is not None and not callable(on_token):
             raise InvalidRequest(f"on_token must be a function of one text, not {on_token!r:.60}")
         if not (streaming or on_token):
-            engine = await self._ready()
             async with taking as turn:
-                reply = await engine.complete(turn.request)
+                reply = await self._engine.complete(turn.request)
                 await turn.keep(reply)
                 return reply
-        async with Stream(self._ready, taking) as tokens:
+        async with Stream(lambda: self._engine, taking) as tokens:
             async for token in tokens:
                 if on_token is not None and inspect.isawaitable(waiting := on_token(token)):
                     await waiting
@@ -303,18 +302,24 @@ class Supernova:
         *,
         pay: bool = True,
     ) -> AsyncIterator[Turn]:
-        """Give the request with what is attached, and what was said before in its session if that is kept."""
-        await self._ready()
-        request = replace(request, began_ms=self._ledger.now_ms())
-        if attachments:
-            started = time.monotonic()
-            try:
-                async with asyncio.timeout(request.timeout):
+        """Give the request with what is attached, and what was said before in its session if that is kept.
+
+        The client is open then, and the time that this took is taken from the request's.
+        """
+        started, was_open = time.monotonic(), self._is_open()
+        loaded: tuple[Attachment, ...] = ()
+        what = "opening the client, which warm_up() does beforehand,"
+        try:
+            async with asyncio.timeout(request.timeout):
+                await self._ready()
+                if attachments:
+                    what = "reading the attachments"
                     loaded = await in_thread(load, attachments, self.config.attachments)
-            except TimeoutError:
-                raise ProviderTimeout(f"the attachments took all of its {request.timeout:g} s") from None
-            left = None if request.timeout is None else request.timeout - (time.monotonic() - started)
-            request = replace(request, attachments=loaded, timeout=left)
+        except TimeoutError:
+            raise ProviderTimeout(f"{what} took all of the {request.timeout:g} s") from None
+        if request.timeout is not None and (attachments or not was_open):
+            request = replace(request, timeout=request.timeout - (time.monotonic() - started))
+        request = replace(request, attachments=loaded, began_ms=self._ledger.now_ms())
         if message is None or request.session_id is None or not self.config.sessions.history:
             yield Turn(request)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
@@ -22,14 +22,12 @@ class Stream:
     Leaving early ends the provider call, and charges what was received.
 
     Args:
-        ready: opens the engine that is to answer, if it is not open.
+        engine: gives the engine that answers, once the turn was entered.
         turn: entered for the request to send, and left when the answer is over.
     """
 
-    def __init__(
-        self, ready: Callable[[], Awaitable[Engine]], turn: AbstractAsyncContextManager[Turn]
-    ) -> None:
-        self._ready = ready
+    def __init__(self, engine: Callable[[], Engine], turn: AbstractAsyncContextManager[Turn]) -> None:
+        self._find_engine = engine
         self._taking = turn
         self._source: AsyncGenerator[str | Reply, None] | None = None
         self._turn = asyncio.Lock()  # used on the engine's loop, where a cancelled step takes a while to end
@@ -51,8 +49,8 @@ class Stream:
         if self._opened:
             raise InvalidRequest("a stream is opened once: ask for another with stream(…)")
         self._opened = True
-        self._engine = await self._ready()
         self._taken = await self._taking.__aenter__()
+        self._engine = self._find_engine()
         self._source = self._engine.stream(self._taken.request)
         return self
 

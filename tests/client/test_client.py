@@ -14,7 +14,15 @@ import pytest
 import yaml
 
 import supernova_ai
-from supernova_ai import InvalidRequest, NoProvider, Supernova, SupernovaError, client, errors
+from supernova_ai import (
+    InvalidRequest,
+    NoProvider,
+    ProviderTimeout,
+    Supernova,
+    SupernovaError,
+    client,
+    errors,
+)
 from supernova_ai.testing import StubProvider
 from tests import desk
 
@@ -189,3 +197,22 @@ def test_module_level_functions(default_client: StubProvider) -> None:
         assert asyncio.run(read()) == "Diversify, always."
     assert client.default() is client.default()
     assert len(default_client.requests) == 6
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_opening_is_within_the_timeout(
+    nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    """A first call waits no longer than it may for the client to open, and says how to open it beforehand."""
+    enough, open_ = threading.Event(), Supernova._open
+
+    def slowly(client: Supernova) -> None:
+        enough.wait(60)
+        open_(client)
+
+    monkeypatch.setattr(Supernova, "_open", slowly)
+    with pytest.raises(ProviderTimeout, match=r"opening the client.*warm_up\(\).*took all of the 0\.05 s"):
+        await nova.chat("What now?", streaming=streaming, timeout=0.05)
+    assert stub.chats == []
+    enough.set()
+    assert (await nova.chat("What now?", streaming=streaming)).content

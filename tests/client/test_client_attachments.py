@@ -190,9 +190,10 @@ async def test_the_timeout_covers_them_too(
     nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes too long to read is left, and nothing is sent."""
+    await nova.warm_up()
     enough = Event()
     monkeypatch.setattr(client, "load", lambda *_: enough.wait(60))
-    with pytest.raises(ProviderTimeout, match=r"the attachments took all of its 0\.01 s"):
+    with pytest.raises(ProviderTimeout, match=r"reading the attachments took all of the 0\.01 s"):
         await nova.chat("What is this?", attachments=[SECRET], timeout=0.01)
     enough.set()
     assert stub.chats == []

@@ -185,6 +185,7 @@ async def test_deadline_of_a_call(open_nova: Open, stub_provider: Stub, path: Pa
     """A call's own timeout is over all its attempts: the next provider is not asked after it."""
     silent, good = stub_provider(Hang()), stub_provider("Diversify.")
     nova = open_nova({"openai": silent.url, "anthropic": good.url})
+    await nova.warm_up()
     with pytest.raises(ProviderTimeout, match=r"no whole answer within 1 s"):
         await nova.chat("What now?", timeout=SENT_S)
     the_row(path, "lost", "bound", "ProviderTimeout")
@@ -193,6 +194,7 @@ async def test_deadline_of_a_call(open_nova: Open, stub_provider: Stub, path: Pa
 
 async def test_deadline_within_a_stream(slow: Supernova, path: Path) -> None:
     """A stream that is not finished by its deadline ends with what it had, and is settled at that."""
+    await slow.warm_up()
     with pytest.raises(StreamInterrupted, match=r"no whole answer within 1 s"):
         await slow.chat("What now?", timeout=SENT_S, streaming=True)
     the_row(path, "settled", "estimated", "ProviderTimeout")

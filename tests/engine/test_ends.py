@@ -29,6 +29,7 @@ async def test_a_hold_that_comes_too_late_is_given_back(
     await nova.warm_up()
     busy = threading.Event()
     nova.store().write(lambda _: busy.wait(60))
+    await nova.warm_up()
     with pytest.raises(ProviderTimeout):
         await nova.chat("What now?", timeout=SENT_S)
     queue = nova.store()._writer._jobs

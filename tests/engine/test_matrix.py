@@ -65,6 +65,7 @@ def expected(name: str, provider: str, streaming: bool) -> Outcome:
 
 
 async def ask(nova: Supernova, streaming: bool) -> Reply:
+    await nova.warm_up()
     async with asyncio.timeout(DEADLINE * 1.5):  # no hang, whatever happens
         return await nova.chat("What now?", user_id="ann", streaming=streaming, timeout=DEADLINE)
 

@@ -280,6 +280,7 @@ async def test_stream_cannot_drip_past_its_deadline(open_nova: Open, stub_provid
     """A stream that goes on and on, each token in its time, ends at the deadline and is not resumed."""
     slow, never = stub_provider(Answer("so " * 999, pause=0.05)), stub_provider("Too late.")
     nova = open_nova({"openai": slow.url, "anthropic": never.url})
+    await nova.warm_up()
     with pytest.raises(StreamInterrupted, match="no whole answer within 2 s") as raised:
         await nova.chat("What now?", streaming=True, timeout=2)
     assert raised.value.partial.startswith("so so")
@@ -294,6 +295,7 @@ async def test_callers_own_short_deadline_is_not_held_against_the_provider(
     nova = open_nova({"openai": stub.url}, routing={"breaker": {"failures": 1, "cooldown": 600}})
     await nova.warm_up()
     for streaming in (False, True, False):
+        await nova.warm_up()
         with pytest.raises(ProviderTimeout):
             await nova.chat("What now?", timeout=SENT_S, streaming=streaming)
     assert not taken(nova).answers
@@ -309,6 +311,7 @@ async def test_deadline_after_a_fair_time_is_held_against_the_provider(
         {"openai": {"url": silent.url, "timeout": {"least": 0.1}}, "anthropic": good.url},
         routing={"breaker": {"failures": 1, "cooldown": 600}},
     )
+    await nova.warm_up()
     with pytest.raises(ProviderTimeout):
         await nova.chat("What now?", timeout=SENT_S)
     assert (await nova.chat("What now?")).provider == "anthropic"
