@@ -67,9 +67,9 @@ def health_(
                 Live(console=console, auto_refresh=False, redirect_stdout=False) as live,
             ):
                 for _ in ticks():
-                    live.update(_draw(store, hours), refresh=True)
+                    live.update(_draw(loaded, store, hours), refresh=True)
         else:
-            console.print(_draw(store, hours, most=None if all_ else _rows_of_screen()))
+            console.print(_draw(loaded, store, hours, most=None if all_ else _rows_of_screen()))
             if lacking := _without_key(loaded, store):
                 typer.echo(f"no key: {', '.join(lacking)}\nadd one: supernova keys add {lacking[0]}")
 
@@ -141,12 +141,13 @@ def ticks() -> Iterator[None]:
         time.sleep(1)
 
 
-def _draw(store: Store, hours: int, most: int | None = None) -> RenderableType:
+def _draw(loaded: Loaded, store: Store, hours: int, most: int | None = None) -> RenderableType:
     now_ms = store.now_ms()
     rows = _look(store, hours, now_ms)
     if not rows:
         return f"no attempts in {_last(hours)}"
-    table = tables.health(f"Health over {_last(hours)}", rows[:most], now_ms=now_ms)
+    empty = _empty_slots(loaded, store)
+    table = tables.health(f"Health over {_last(hours)}", rows[:most], empty=empty, now_ms=now_ms)
     more = len(rows[most:]) if most else 0
     return Group(table, f"and {more} in a better state; see them with --all") if more else table
 
@@ -156,15 +157,22 @@ def _rows_of_screen() -> int | None:
     return max(1, (console.height - 7) // 2) if console.is_terminal else None
 
 
+def _empty_slots(loaded: Loaded, store: Store) -> set[tuple[str, str | None]]:
+    """Return the providers and key slots that have no key."""
+    config, environ = loaded.config, configuration.read_environ()
+    slots = {(name, slot) for name, provider in config.providers.items() for slot in provider.keys}
+    found = {(key.provider, key.slot) for key in store.read(records.every) if key.state == "active"}
+    if config.environment_keys_allowed:
+        found |= {(name, slot) for name, slot in slots if environ.get(variable(name, slot))}
+    return {slot for slot in slots if slot not in found}
+
+
 def _without_key(loaded: Loaded, store: Store) -> list[str]:
     """Return the providers that take a key and have none, in the order of ``routing.priority``."""
-    config, environ = loaded.config, configuration.read_environ()
-    found = {key.provider for key in store.read(records.every) if key.state == "active"}
-    if config.environment_keys_allowed:
-        slots = ((name, slot) for name, provider in config.providers.items() for slot in provider.keys)
-        found |= {name for name, slot in slots if environ.get(variable(name, slot))}
-    asked = ((name, config.providers.get(name)) for name in config.routing.priority)
-    return [name for name, it in asked if it and it.enabled and it.keys and name not in found]
+    empty = _empty_slots(loaded, store)
+    asked = ((name, loaded.config.providers.get(name)) for name in loaded.config.routing.priority)
+    lacking = ((name, it) for name, it in asked if it and it.enabled and it.keys)
+    return [name for name, it in lacking if empty.issuperset((name, slot) for slot in it.keys)]
 
 
 def _look(store: Store, hours: int, now_ms: int) -> list[Health]:

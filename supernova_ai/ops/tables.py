@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ _STATES = {
     "half-open": ("testing", "yellow"),
 }
 """The states of a circuit breaker in words for people, and their colours."""
+
+_NO_KEY = ("no key", "yellow")
 
 
 _WHOLE = len("AuthenticationFailed")
@@ -207,15 +209,22 @@ def _model(row: Health) -> str:
     return row.model if row.address is None else f"{row.model}\n{row.address}"
 
 
-def health(title: str, rows: Iterable[Health], *, now_ms: int) -> Sheet:
-    """Show how each deployment does: its state, what failed last, and how long answers take."""
+def health(
+    title: str, rows: Iterable[Health], *, empty: Collection[tuple[str, str | None]] = (), now_ms: int
+) -> Sheet:
+    """Show how each deployment does: its state, what failed last, and how long answers take.
+
+    Args:
+        empty: providers and key slots without a key: deployments that nobody asks are not healthy.
+    """
     sheet = Sheet(
         title,
         ("Provider\nModel", "Key\nTier", "Last failure\nWhen", "State\nFor"),
         ("Success\nAttempts", "Answer\np95"),
     )
     for row in rows:
-        state, colour = _STATES[row.state]
+        unasked = row.state == "closed" and (row.provider, row.slot) in empty
+        state, colour = _NO_KEY if unasked else _STATES[row.state]
         rate = row.success_rate
         sheet.add(
             _cell(row.provider, _model(row)),

@@ -90,6 +90,18 @@ def test_before_the_first_attempt(supernova: Supernova, monkeypatch: pytest.Monk
     assert supernova("health", "--hours", "2").out.startswith("no attempts in the last 2 hours\n")
 
 
+def test_a_deployment_without_a_key_is_not_called_healthy(
+    supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks it, whatever its circuit breaker says."""
+    attempt()
+    assert "no key" in supernova("health").out.partition("no key: ")[0]
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    table = supernova("health").out.partition("no key: ")[0]
+    assert "healthy" in table
+    assert "no key" not in table
+
+
 def test_the_worst_come_first_and_fit_the_screen(
     supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,8 +119,11 @@ def test_the_worst_come_first_and_fit_the_screen(
     assert "gpt" in supernova("health", "--all").out
 
 
-def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, attempt: Attempt) -> None:
+def test_table_fits_80_columns_with_nothing_cut(
+    supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In 80 columns every line fits, and states, times and errors are whole."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     attempt()
     attempt("overloaded", ago_s=7300)
     opened(3000)
