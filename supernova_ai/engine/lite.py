@@ -107,8 +107,8 @@ litellm.utils._get_max_position_embeddings = lambda *_, **__: None
 # LiteLLM would send requests for this machine to a proxy, and reads no networks in NO_PROXY.
 LiteLLMAiohttpTransport._proxy_from_env = lambda _, url: proxy_for(str(url))
 
-BUNDLED: Mapping[str, dict[str, Any]] = litellm.model_cost
-"""The price map that comes with LiteLLM. Models registered by a Router may be added to it."""
+BUNDLED: Mapping[str, dict[str, Any]] = dict(litellm.model_cost)
+"""The price map that comes with LiteLLM, without the models that anybody registers later."""
 if _imported_before:
     BUNDLED = GetModelCostMap.load_local_model_cost_map()
     log.warning(

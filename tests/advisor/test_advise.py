@@ -155,14 +155,14 @@ async def test_a_correction_is_part_of_the_cost(open_nova: Open, stub_provider: 
 async def test_a_poor_model_changes_nothing(
     text: str, open_nova: Open, stub_provider: Stub, offline: Supernova
 ) -> None:
-    """Ungrounded, empty, refusing or garbled twice: the advice is as without a model, and paid for."""
+    """Ungrounded, refusing or garbled twice, or empty: the advice is as without a model, and paid for."""
     nova = open_nova(served(stub_provider(text).url))
     advice = await aadvise(BARS, client=nova, **SEED)
     bare = await aadvise(BARS, client=offline, **SEED)
     assert heart(advice) == heart(bare)
     assert advice.rationale == bare.rationale
     assert advice.details.source == "deterministic"
-    assert len(advice.details.request_ids) == 2
+    assert len(advice.details.request_ids) == (2 if text else 1)
 
 
 @pytest.mark.parametrize("news", INJECTIONS)

@@ -198,7 +198,7 @@ def test_wrong_use_is_refused(supernova: Supernova, folder: Path, arguments: Any
     (folder / "taken").write_text("a file")
     result = supernova("costs", *arguments)
     assert result.code == 2
-    assert said in " ".join(result.err.split())
+    assert said in " ".join(result.err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("command", [["report"], ["top"]])

@@ -121,9 +121,12 @@ def test_recalled_samples_are_not_news(book: Book) -> None:
     assert book.of(HERE).heard == 7
 
 
+def of_openai(nova: Supernova) -> str:
+    return next(name for name in nova._engine._deployments if name.startswith("standard/openai/"))
+
+
 def taken(nova: Supernova) -> Samples:
-    here = next(name for name in nova._engine._deployments if name.startswith("standard/openai/"))
-    samples: Samples = nova._engine.vitals.book.of(here)
+    samples: Samples = nova._engine.vitals.book.of(of_openai(nova))
     return samples
 
 
@@ -154,7 +157,7 @@ async def test_next_attempt_has_the_adapted_timeout(open_nova: Open, stub_provid
     )
     await nova.warm_up()
     for _ in range(ENOUGH):
-        nova._engine.vitals.book.add(HERE, 0.05, 0.05)
+        nova._engine.vitals.book.add(of_openai(nova), 0.05, 0.05)
     for streaming in (False, True):
         reply = await nova.chat("What now?", streaming=streaming)
         assert [(a.provider, a.error) for a in reply.attempts] == [
