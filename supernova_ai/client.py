@@ -306,6 +306,7 @@ class Supernova:
 
         The client is open then, and the time that this took is taken from the request's.
         """
+        check_loop()
         started, was_open = time.monotonic(), self._is_open()
         loaded: tuple[Attachment, ...] = ()
         what = "opening the client, which warm_up() does beforehand,"
@@ -318,7 +319,8 @@ class Supernova:
         except TimeoutError:
             raise ProviderTimeout(f"{what} took all of the {request.timeout:g} s") from None
         if request.timeout is not None and (attachments or not was_open):
-            request = replace(request, timeout=request.timeout - (time.monotonic() - started))
+            left = request.timeout - (time.monotonic() - started)
+            request = replace(request, timeout=left, asked_timeout=request.timeout)
         request = replace(request, attachments=loaded, began_ms=self._ledger.now_ms())
         if message is None or request.session_id is None or not self.config.sessions.history:
             yield Turn(request)

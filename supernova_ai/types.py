@@ -122,6 +122,12 @@ class Request:
     cache: bool = True
     attachments: tuple[Attachment, ...] = ()
     began_ms: int | None = None
+    asked_timeout: float | None = None  # what the caller allowed, where a part was used before sending
+
+    @property
+    def allowed(self) -> float | None:
+        """The seconds that the caller allowed for everything."""
+        return self.timeout if self.asked_timeout is None else self.asked_timeout
 
     def __post_init__(self) -> None:
         for name in _IDENTIFIERS:

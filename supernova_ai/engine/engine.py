@@ -294,7 +294,7 @@ class Engine:
             raise error
         ours = faults.translate(error)
         if isinstance(error, TimeoutError):
-            ours = call.error = ProviderTimeout(f"no whole answer within {call.request.timeout:g} s")
+            ours = call.error = ProviderTimeout(f"no whole answer within {call.request.allowed:g} s")
         elif call.error and isinstance(ours, NoProvider | ProviderError):
             ours = call.error  # what failed last says more than that nobody is left to ask
         if call.shown and isinstance(call.error, ProviderError):
