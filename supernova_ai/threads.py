@@ -6,10 +6,10 @@ import asyncio
 import contextvars
 import os
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -26,7 +26,7 @@ def spawn(name: str, work: Callable[[], T]) -> Future[T]:
 
 
 class Daemons(ThreadPoolExecutor):
-    """An executor over at most 32 daemon threads, which end when nothing is left to do.
+    """An executor over at most 32 daemon threads; an idle one waits for the next job.
 
     Python waits for the threads of its own executors before it exits, and so for whatever hangs in them. It
     is a ``ThreadPoolExecutor`` only because an event loop takes no other as its default.
@@ -36,32 +36,47 @@ class Daemons(ThreadPoolExecutor):
         super().__init__(_MOST, name)
         self._name = name
         self._lock = threading.Lock()
-        self._running = 0
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._started = 0
+        self._closed = False
+        self._idle = threading.Semaphore(0)
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run the function on a thread as soon as one is free."""
+        """Run the function on a thread as soon as one is free.
+
+        Raises:
+            RuntimeError: the executor was shut down.
+        """
         future: Future[T] = Future()
         with self._lock:
-            self._waiting.append((future, partial(fn, *args, **kwargs)))
-            if self._running < _MOST:
-                self._running += 1
+            if self._closed:
+                raise RuntimeError("the executor was shut down")
+            self._jobs.put((future, partial(fn, *args, **kwargs)))
+            if not self._idle.acquire(blocking=False) and self._started < _MOST:
+                self._started += 1
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Do nothing: the threads end by themselves."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as theirs
+        """Let the threads end when the queued jobs are done. Wait for none of them: they may hang."""
+        with self._lock:
+            self._closed = True
+            self._jobs.put(None)
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                if not self._waiting:
-                    self._running -= 1
-                    return
-                future, work = self._waiting.popleft()
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                self._idle.release()
+                job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)  # for the next thread
+                return
+            future, work = job
             if future.set_running_or_notify_cancel():
                 _do(future, work)
-            del future, work  # a thread that waits for the lock must keep nothing alive
+            del job, future, work  # a thread that waits must keep nothing alive
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -157,9 +157,10 @@ def _with_keys(request: httpx.Request) -> httpx.Request:
         body: dict[str, Any] = {"content": request.content}
     except httpx.RequestNotRead:
         body = {"stream": request.stream}
+    address = str(request.url)
     return httpx.Request(
         request.method,
-        _filled(str(request.url).encode()).decode(),
+        _filled(address.encode()).decode() if "stand-in-" in address else request.url,
         headers=[(name, _filled(value)) for name, value in request.headers.raw],
         extensions=request.extensions,
         **body,
