@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -37,8 +37,8 @@ class Daemons(ThreadPoolExecutor):
         self._name = name
         self._lock = threading.Lock()
         self._started = 0
+        self._unfinished = 0
         self._closed = False
-        self._idle = threading.Semaphore(0)
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -51,8 +51,10 @@ class Daemons(ThreadPoolExecutor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("the executor was shut down")
+            self._unfinished += 1
+            future.add_done_callback(self._finished)
             self._jobs.put((future, partial(fn, *args, **kwargs)))
-            if not self._idle.acquire(blocking=False) and self._started < _MOST:
+            if self._started < min(self._unfinished, _MOST):
                 self._started += 1
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return future
@@ -63,20 +65,17 @@ class Daemons(ThreadPoolExecutor):
             self._closed = True
             self._jobs.put(None)
 
+    def _finished(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._unfinished -= 1
+
     def _run(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get_nowait()
-            except Empty:
-                self._idle.release()
-                job = self._jobs.get()
-            if job is None:
-                self._jobs.put(None)  # for the next thread
-                return
+        while (job := self._jobs.get()) is not None:
             future, work = job
             if future.set_running_or_notify_cancel():
                 _do(future, work)
             del job, future, work  # a thread that waits must keep nothing alive
+        self._jobs.put(None)  # for the next thread
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -142,6 +142,9 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             max_retries=0,
         )
 
+    async def increment_deployment_usage_for_response(self, *_: Any, **__: Any) -> None:
+        """Do nothing: LiteLLM would count requests and tokens a minute for strategies of its own."""
+
     async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
         """Hand a stream over once its first text is there: a break before is retried like any failure."""
         call = self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]]
