@@ -14,7 +14,8 @@ from tests.waiting import comes_true
 
 _PROCESS = Path("/proc/self")
 _LIBC = ctypes.CDLL(None)
-_THEIRS = "litellm-logging"  # LiteLLM's own few threads, for as long as the process lives
+_KEPT = ("litellm-logging", "supernova-work")
+"""Threads that live as long as the process: LiteLLM's own few, and at most 32 of ours that wait for work."""
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def resident_bytes() -> int:
 
 
 def _held() -> tuple[Counter[str], int]:
-    names = Counter(t.name for t in threading.enumerate() if not t.name.startswith(_THEIRS))
+    names = Counter(t.name for t in threading.enumerate() if not t.name.startswith(_KEPT))
     return names, len(list((_PROCESS / "fd").iterdir()))
 
 
