@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _MOST = 32
+
+_IDLE_S = 5.0
 
 
 def spawn(name: str, work: Callable[[], T]) -> Future[T]:
@@ -26,7 +28,7 @@ def spawn(name: str, work: Callable[[], T]) -> Future[T]:
 
 
 class Daemons(ThreadPoolExecutor):
-    """An executor over at most 32 daemon threads; an idle one waits for the next job.
+    """An executor over at most 32 daemon threads; each waits some seconds for the next job, then ends.
 
     Python waits for the threads of its own executors before it exits, and so for whatever hangs in them. It
     is a ``ThreadPoolExecutor`` only because an event loop takes no other as its default.
@@ -36,46 +38,46 @@ class Daemons(ThreadPoolExecutor):
         super().__init__(_MOST, name)
         self._name = name
         self._lock = threading.Lock()
-        self._started = 0
+        self._alive = 0
         self._unfinished = 0
-        self._closed = False
-        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run the function on a thread as soon as one is free.
 
         Raises:
-            RuntimeError: the executor was shut down.
+            RuntimeError: no thread can be started.
         """
         future: Future[T] = Future()
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the executor was shut down")
+            if self._alive < min(self._unfinished + 1, _MOST):
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+                self._alive += 1
             self._unfinished += 1
             future.add_done_callback(self._finished)
             self._jobs.put((future, partial(fn, *args, **kwargs)))
-            if self._started < min(self._unfinished, _MOST):
-                self._started += 1
-                threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as theirs
-        """Let the threads end when the queued jobs are done. Wait for none of them: they may hang."""
-        with self._lock:
-            self._closed = True
-            self._jobs.put(None)
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Do nothing: the threads end by themselves."""
 
     def _finished(self, _: Future[Any]) -> None:
         with self._lock:
             self._unfinished -= 1
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            future, work = job
+        while True:
+            try:
+                future, work = self._jobs.get(timeout=_IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._jobs.empty():
+                        self._alive -= 1
+                        return
+                continue
             if future.set_running_or_notify_cancel():
                 _do(future, work)
-            del job, future, work  # a thread that waits must keep nothing alive
-        self._jobs.put(None)  # for the next thread
+            del future, work  # a thread that waits must keep nothing alive
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

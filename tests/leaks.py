@@ -14,8 +14,7 @@ from tests.waiting import comes_true
 
 _PROCESS = Path("/proc/self")
 _LIBC = ctypes.CDLL(None)
-_KEPT = ("litellm-logging", "supernova-work")
-"""Threads that live as long as the process: LiteLLM's own few, and at most 32 of ours that wait for work."""
+_THEIRS = "litellm-logging"  # LiteLLM's own few threads, for as long as the process lives
 
 
 @contextmanager
@@ -44,7 +43,7 @@ def resident_bytes() -> int:
 
 
 def _held() -> tuple[Counter[str], int]:
-    names = Counter(t.name for t in threading.enumerate() if not t.name.startswith(_KEPT))
+    names = Counter(t.name for t in threading.enumerate() if not t.name.startswith(_THEIRS))
     return names, len(list((_PROCESS / "fd").iterdir()))
 
 

@@ -38,6 +38,35 @@ def test_threads_are_bounded_and_work_is_done_in_turn() -> None:
     assert sorted(done) == [0, 2]
 
 
+async def test_an_idle_thread_takes_the_next_job_and_ends_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Jobs one after the other need one thread; when it has ended, the next job starts another."""
+    daemons, loop = Daemons("one"), asyncio.get_running_loop()
+    first = {await loop.run_in_executor(daemons, threading.current_thread) for _ in range(50)}
+    assert len(first) == 1
+    monkeypatch.setattr(threads, "_IDLE_S", 0.01)
+    (thread,) = {await loop.run_in_executor(daemons, threading.current_thread)}
+    await asyncio.to_thread(thread.join, 30)
+    assert not thread.is_alive()
+    assert await loop.run_in_executor(daemons, divmod, 7, 2) == (3, 1)
+
+
+def test_a_thread_that_cannot_start_leaves_no_job_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused is not done later; the next job starts a thread."""
+    daemons, done = Daemons("none"), list[int]()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", _no_more_threads)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            daemons.submit(done.append, 1)
+    daemons.submit(done.append, 2).result(30)
+    assert done == [2]
+
+
+def _no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 HANGING = """
 import asyncio, threading
 from supernova_ai.threads import Daemons, in_thread, spawn
