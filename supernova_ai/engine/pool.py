@@ -157,10 +157,11 @@ def _with_keys(request: httpx.Request) -> httpx.Request:
         body: dict[str, Any] = {"content": request.content}
     except httpx.RequestNotRead:
         body = {"stream": request.stream}
-    address = str(request.url)
+    address = str(request.url).encode()
+    with_key = _filled(address)
     return httpx.Request(
         request.method,
-        _filled(address.encode()).decode() if "stand-in-" in address else request.url,
+        request.url if with_key == address else with_key.decode(),  # parsed once where it can be
         headers=[(name, _filled(value)) for name, value in request.headers.raw],
         extensions=request.extensions,
         **body,
