@@ -40,16 +40,19 @@ class Daemons(ThreadPoolExecutor):
         self._lock = threading.Lock()
         self._alive = 0
         self._unfinished = 0
-        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._closed = False
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run the function on a thread as soon as one is free.
 
         Raises:
-            RuntimeError: no thread can be started.
+            RuntimeError: the executor was shut down, or no thread can be started.
         """
         future: Future[T] = Future()
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the executor was shut down")
             if self._alive < min(self._unfinished + 1, _MOST):
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
                 self._alive += 1
@@ -58,8 +61,11 @@ class Daemons(ThreadPoolExecutor):
             self._jobs.put((future, partial(fn, *args, **kwargs)))
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Do nothing: the threads end by themselves."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as theirs
+        """End the threads when the queued jobs are done. Wait for none of them: they may hang."""
+        with self._lock:
+            self._closed = True
+            self._jobs.put(None)
 
     def _finished(self, _: Future[Any]) -> None:
         with self._lock:
@@ -68,16 +74,20 @@ class Daemons(ThreadPoolExecutor):
     def _run(self) -> None:
         while True:
             try:
-                future, work = self._jobs.get(timeout=_IDLE_S)
+                job = self._jobs.get(timeout=_IDLE_S)
             except Empty:
                 with self._lock:
                     if self._jobs.empty():
                         self._alive -= 1
                         return
                 continue
+            if job is None:
+                self._jobs.put(None)  # for the next thread
+                return
+            future, work = job
             if future.set_running_or_notify_cancel():
                 _do(future, work)
-            del future, work  # a thread that waits must keep nothing alive
+            del job, future, work  # a thread that waits must keep nothing alive
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -12,6 +12,7 @@ import pytest
 from supernova_ai import threads
 from supernova_ai.threads import Daemons, in_thread, spawn
 from tests.forks import run_in_child
+from tests.waiting import comes_true
 
 
 async def test_results_and_errors_come_back() -> None:
@@ -50,6 +51,26 @@ async def test_an_idle_thread_takes_the_next_job_and_ends_after_a_while(
     await asyncio.to_thread(thread.join, 30)
     assert not thread.is_alive()
     assert await loop.run_in_executor(daemons, divmod, 7, 2) == (3, 1)
+
+
+async def test_a_shut_executor_does_what_is_queued_and_ends_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Idle threads end without waiting further; a job that comes later is refused."""
+    monkeypatch.setattr(threads, "_IDLE_S", 3600)
+    daemons, go, done = Daemons("shut"), threading.Event(), list[int]()
+    (idle,) = {await asyncio.get_running_loop().run_in_executor(daemons, threading.current_thread)}
+    busy = [daemons.submit(go.wait, 30) for _ in range(32)]
+    late = daemons.submit(done.append, 1)
+    daemons.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        daemons.submit(done.append, 2)
+    go.set()
+    assert all(future.result(30) for future in busy)
+    late.result(30)
+    await asyncio.to_thread(idle.join, 30)
+    assert comes_true(lambda: all(thread.name != "shut" for thread in threading.enumerate()))
+    assert done == [1]
 
 
 def test_a_thread_that_cannot_start_leaves_no_job_behind(monkeypatch: pytest.MonkeyPatch) -> None:
