@@ -45,7 +45,9 @@ def deployment(nova: Supernova, provider: str, slot: str | None = "primary") -> 
 def tasks_of(nova: Supernova) -> set[str]:
     """Return the names of the coroutines that run on the client's loop."""
     loop = nova._engine._background._loop
-    return {task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)}  # type: ignore[union-attr]
+    running = [task.get_coro() for task in asyncio.all_tasks(loop)]
+    # What closes an abandoned generator has no name of its own.
+    return {getattr(one, "__qualname__", type(one).__name__) for one in running}
 
 
 def configure(
