@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -398,3 +399,11 @@ def test_a_tombstone_is_for_a_day(store: Store) -> None:
     assert look(999)
     store.write(lambda database: erased.expire(database, now_ms=1001 + erased.KEPT_MS)).result()
     assert not look(999)
+
+
+def test_a_call_that_begins_after_an_erasure_is_not_part_of_it(store: Store) -> None:
+    """Also where the database commits within a millisecond."""
+    for _ in range(300):
+        store.write(lambda database: erased.mark(database, "ann", now_ms=store.now_ms())).result()
+        look = partial(erased.since, began_ms=store.now_ms())
+        assert not store.read(lambda database, look=look: look(database, "ann"))
