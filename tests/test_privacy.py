@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -387,23 +386,22 @@ def test_a_summary_does_not_bring_back_what_was_deleted(kept: Store, vault: Vaul
     assert kept.read(lambda database: turns.read(database, seal, whose, 0)) == []
 
 
+def is_erased(store: Store, began_ms: int | None) -> bool:
+    return store.read(lambda database: erased.since(database, "ann", began_ms=began_ms))
+
+
 def test_a_tombstone_is_for_a_day(store: Store) -> None:
     """It tells calls that began before, or in the same millisecond; a day later it is gone."""
-
-    def look(began_ms: int | None) -> bool:
-        return store.read(lambda database: erased.since(database, "ann", began_ms=began_ms))
-
     store.write(lambda database: erased.mark(database, "ann", now_ms=1000)).result()
-    assert [look(began_ms) for began_ms in (999, 1000, 1001, None)] == [True, True, False, False]
+    assert [is_erased(store, began_ms) for began_ms in (999, 1000, 1001, None)] == [True, True, False, False]
     store.write(lambda database: erased.expire(database, now_ms=1000 + erased.KEPT_MS)).result()
-    assert look(999)
+    assert is_erased(store, 999)
     store.write(lambda database: erased.expire(database, now_ms=1001 + erased.KEPT_MS)).result()
-    assert not look(999)
+    assert not is_erased(store, 999)
 
 
 def test_a_call_that_begins_after_an_erasure_is_not_part_of_it(store: Store) -> None:
     """Also where the database commits within a millisecond."""
     for _ in range(300):
         store.write(lambda database: erased.mark(database, "ann", now_ms=store.now_ms())).result()
-        look = partial(erased.since, began_ms=store.now_ms())
-        assert not store.read(lambda database, look=look: look(database, "ann"))
+        assert not is_erased(store, store.now_ms())
