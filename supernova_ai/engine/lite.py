@@ -227,7 +227,8 @@ def keep_quiet() -> None:
 
 def is_heard() -> bool:
     """Say whether the program has LiteLLM tell somebody of calls."""
-    return any(getattr(litellm, name) for name in LISTENERS)
+    # "cache" calls nobody: LiteLLM enters it with any cache of its own, such as that for Gemini.
+    return any(listener != "cache" for name in LISTENERS for listener in getattr(litellm, name))
 
 
 __all__ = [

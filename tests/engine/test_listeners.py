@@ -50,7 +50,7 @@ class Listener(CustomLogger):  # type: ignore[misc]  # untyped base
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin without listeners; LiteLLM puts one into several lists, and they are gone after the test."""
-    for name in LISTENERS:
+    for name in (*LISTENERS, "input_callback"):
         monkeypatch.setattr(litellm, name, [])
 
 
@@ -175,10 +175,14 @@ async def test_listeners_get_no_key(
             assert b64encode(key.encode()).decode()[4:-4] not in text, (name, text[:2000])
 
 
+@pytest.mark.parametrize("asked_gemini", [False, True])
 async def test_without_listeners_no_log_is_made(
-    made: list[str], open_nova: Open, stub_provider: Stub
+    asked_gemini: bool, made: list[str], open_nova: Open, stub_provider: Stub
 ) -> None:
-    """It would take as long again as the call, and nobody reads it."""
+    """It would take as long again as the call, and nobody reads it; a cache of LiteLLM's is no listener."""
+    if asked_gemini:
+        litellm.Cache(type="local")  # as LiteLLM makes one with the first request to Gemini
+        assert litellm.success_callback == ["cache"]
     nova = open_nova(
         {"openai": stub_provider(Failure(500)).url, "anthropic": stub_provider("Diversify.").url}
     )
