@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from statistics import fmean
 
-from supernova_ai.ledger.projection import Day, project
+from supernova_ai.reports.projection import Day, project
 
 SERIES = 40
 DAYS_LEFT = (5, 12, 20, 27)

@@ -25,7 +25,7 @@ LIMIT = ROOM * (25 * INPUT + MAX_TOKENS * OUTPUT)
 
 async def bare(url: str) -> None:
     """Send the burst through LiteLLM's Router with a provider budget."""
-    from supernova_ai.engine.lite import litellm
+    from supernova_ai.litellm_adapter.setup import litellm
 
     params = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY}
     router = litellm.Router(

@@ -1,4 +1,4 @@
-"""Characters that a reader does not see: they steer a terminal, turn text around, or hide in it."""
+"""Characters that are invisible or broken: they steer a terminal, turn text around, or hide in it."""
 
 from __future__ import annotations
 
@@ -53,3 +53,23 @@ def _prose_sign(found: re.Match[str]) -> str:
 def _sign(found: re.Match[str]) -> str:
     code = ord(found[0])
     return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\ufffd"
+
+
+_UNKNOWN = "\ufffd"
+
+
+def well_formed(text: str) -> str:
+    """Return the text with halves of a character joined, and what is still half, or NUL, replaced.
+
+    >>> well_formed("\\ud83d\\ude00 \\ud83d") == "😀 \\ufffd"
+    True
+    """
+    if text.isascii() and "\0" not in text:
+        return text
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", _UNKNOWN)
+
+
+def open_surrogate(text: str) -> str:
+    """Return the half of a character that the text ends with, whose other half a stream has yet to send."""
+    return text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""

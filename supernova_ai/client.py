@@ -15,25 +15,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from supernova_ai import arguments, health
 from supernova_ai import config as configuration
-from supernova_ai.attachments import Given, load
+from supernova_ai import health
+from supernova_ai.alerts.delivery import AlertDelivery
+from supernova_ai.alerts.outbox import AlertEvent
+from supernova_ai.analysis.sentiment import assessed
+from supernova_ai.concurrency import check_loop, in_thread
 from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout, UnsupportedLoop
-from supernova_ai.judgement import assessed
 from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
-from supernova_ai.ledger import AlertEvent, Courier, Ledger
+from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
-from supernova_ai.loops import check_loop
 from supernova_ai.prompts import Library, Template
-from supernova_ai.sessions import Sessions, Turn, Whose, forget
+from supernova_ai.requests import arguments
+from supernova_ai.requests.attachments import Given, load
+from supernova_ai.sessions import Conversations, SessionKey, Turn, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
-from supernova_ai.threads import in_thread
 from supernova_ai.types import Attachment, Probe, Quote, Reply, Request
 
 if TYPE_CHECKING:
-    from supernova_ai.engine import Engine
+    from supernova_ai.execution.engine import Engine
 
 log = get_logger(__name__)
 
@@ -79,9 +81,9 @@ class Supernova:
         self._store: Store | None = None
         self._pid = 0
         self._engine: Engine
-        self._sessions: Sessions
+        self._sessions: Conversations
         self._ledger: Ledger
-        self._courier: Courier
+        self._courier: AlertDelivery
         self._keys: KeySource
 
     @property
@@ -203,7 +205,7 @@ class Supernova:
         """
         check_loop()
         user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
-        whose = Whose(user or "", session or "")
+        whose = SessionKey(user or "", session or "")
         store = await in_thread(self.store)
         return await asyncio.wrap_future(
             store.write(lambda database: forget(database, whose, now_ms=store.now_ms()))
@@ -343,7 +345,9 @@ class Supernova:
         return self._opened is not None and self._pid == os.getpid()
 
     def _open(self) -> None:
-        from supernova_ai.engine import Engine  # imports LiteLLM: seconds, so not before it is needed
+        from supernova_ai.execution.engine import (
+            Engine,  # imports LiteLLM: seconds, so not before it is needed
+        )
 
         with self._lock:
             if self._is_open():
@@ -352,7 +356,7 @@ class Supernova:
                 store = self._open_store()
                 vault = self._vault(store)
                 self._new_courier = partial(
-                    Courier,
+                    AlertDelivery,
                     store,
                     resolve=lambda name: vault.reveal(name, "primary"),
                     sinks=self._alert_sinks,
@@ -368,7 +372,7 @@ class Supernova:
                 self._keys = self._key_source(vault)
                 self._engine = Engine(self.config, self._loaded.version, self._ledger, self._keys)
                 opening.callback(self._engine.close)
-                self._sessions = Sessions(store, vault, self._engine.complete)
+                self._sessions = Conversations(store, vault, self._engine.complete)
                 self._sessions.prune(self.config)
                 since_ms = self._ledger.now_ms() - _REMEMBERED_MS
                 self._engine.vitals.recall(

@@ -13,7 +13,7 @@ from supernova_ai.sessions import Turn
 from supernova_ai.types import Reply
 
 if TYPE_CHECKING:
-    from supernova_ai.engine import Engine
+    from supernova_ai.execution.engine import Engine
 
 
 class Stream:

@@ -64,7 +64,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailurePattern:
     """Why an attempt failed: the name of our error class, the HTTP status if there was an answer, the words.
 
     ``message`` has no secrets, numbers or names in it, so that the same trouble has the same ``fingerprint``.

@@ -10,15 +10,24 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai.store.tables import Attempt, Daily, Latency, Opening, Payer, Table, Usage, Window
+from supernova_ai.store.tables import (
+    AttemptRow,
+    DailyRow,
+    LatencyRow,
+    OpeningRow,
+    PayerRow,
+    Table,
+    UsageRow,
+    WindowRow,
+)
 
 
 def check(database: Database) -> None:
     """Assert that every window and every rollup says what the rows of the attempts say."""
-    attempts = list(Attempt.select().execute(database))
-    columns = Window.select(Window.id, Window.settled, Window.held, Window.lost).tuples()
+    attempts = list(AttemptRow.select().execute(database))
+    columns = WindowRow.select(WindowRow.id, WindowRow.settled, WindowRow.held, WindowRow.lost).tuples()
     windows = {number: amounts for number, *amounts in columns.execute(database) if any(amounts)}
-    openings = {row.window: row.settled for row in Opening.select().execute(database) if row.settled}
+    openings = {row.window: row.settled for row in OpeningRow.select().execute(database) if row.settled}
     assert windows == _windows(attempts, openings)
     assert _found(database) == _rollups(attempts)
 
@@ -38,10 +47,10 @@ def _windows(attempts: Iterable[Any], openings: dict[int, int]) -> dict[int, lis
 
 
 _KEYS: dict[type[Table], tuple[str, ...]] = {
-    Usage: ("hour", "provider", "model", "tier", "task", "prompt", "error"),
-    Payer: ("hour", "user", "session"),
-    Daily: ("day", "user"),
-    Latency: ("hour", "provider", "model", "what", "bucket"),
+    UsageRow: ("hour", "provider", "model", "tier", "task", "prompt", "error"),
+    PayerRow: ("hour", "user", "session"),
+    DailyRow: ("day", "user"),
+    LatencyRow: ("hour", "provider", "model", "what", "bucket"),
 }
 
 
@@ -52,9 +61,9 @@ def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
             continue
         hour = row.started_ms // 3_600_000
         where = (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error or "")
-        usage, payer = (Usage, *where), (Payer, hour, row.user or "", row.session or "")
+        usage, payer = (UsageRow, *where), (PayerRow, hour, row.user or "", row.session or "")
         answered = row.state == "settled" and row.error is None
-        daily = (Daily, row.started_ms // 86_400_000, row.user or "")
+        daily = (DailyRow, row.started_ms // 86_400_000, row.user or "")
         for whose in (payer, daily):
             sums[(*whose, "answered")] += answered
         for who in (usage, payer, daily):
@@ -69,7 +78,7 @@ def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
         for what, took in (("answer", row.latency_ms), ("first", row.first_token_ms)):
             if answered and took is not None:
                 step = next(n for n in count() if 2**n >= took * took)  # the root of two, n times
-                sums[(Latency, hour, row.provider, row.model, what, step, "attempts")] += 1
+                sums[(LatencyRow, hour, row.provider, row.model, what, step, "attempts")] += 1
     return +sums  # without zeros
 
 

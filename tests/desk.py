@@ -10,10 +10,10 @@ from typing import Any
 from supernova_ai import Supernova
 from supernova_ai.config import Config
 from supernova_ai.keys import MasterKey, Vault
-from supernova_ai.ledger import reports
+from supernova_ai.reports import standings
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Window
+from supernova_ai.store.tables import AttemptRow, WindowRow
 
 MASTER = MasterKey.of(bytes(32))
 
@@ -87,16 +87,16 @@ def configure(
     return config
 
 
-def attempts(path: Path) -> list[Attempt]:
+def attempts(path: Path) -> list[AttemptRow]:
     """Read the ledger's rows, oldest first."""
     with Store(path) as store:
-        rows = store.read(lambda database: reports.attempts(database, limit=1000))
+        rows = store.read(lambda database: standings.attempts(database, limit=1000))
     return sorted(rows, key=lambda row: (row.started_ms, row.ended_ms or 0))
 
 
-def window(path: Path, budget: str = "daily") -> Window:
+def window(path: Path, budget: str = "daily") -> WindowRow:
     """Read a budget's window: what is settled, held and lost in it, in nano-USD."""
-    query = Window.select().where(Window.budget == budget)
+    query = WindowRow.select().where(WindowRow.budget == budget)
     with Store(path) as store:
         found = store.read(lambda database: list(query.execute(database)))
-    return found[0] if found else Window(settled=0, held=0, lost=0)  # none until money is held
+    return found[0] if found else WindowRow(settled=0, held=0, lost=0)  # none until money is held

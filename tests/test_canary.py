@@ -63,7 +63,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
             patch.delenv(name)
         patch.chdir(found.folder)
         patch.setenv("PYTHONASYNCIODEBUG", "1")
-        import supernova_ai.engine  # noqa: F401 - so that LiteLLM's loggers are there
+        import supernova_ai.execution.engine  # noqa: F401 - so that LiteLLM's loggers are there
 
         loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
         for logger in loggers:

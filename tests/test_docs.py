@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from supernova_ai import Reply, SupernovaError, arguments, client, errors
+from supernova_ai import Reply, SupernovaError, client, errors
 from supernova_ai.cli.app import EXIT_CODES, app
+from supernova_ai.requests import arguments
 from supernova_ai.testing import StubProvider
 
 ROOT = Path(__file__).parent.parent

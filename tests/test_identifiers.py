@@ -10,14 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from supernova_ai import InvalidRequest, Supernova
-from supernova_ai.arguments import identity
 from supernova_ai.cli.app import app
 from supernova_ai.config import Config
 from supernova_ai.config.schema import Budget
 from supernova_ai.errors import ConfigError
 from supernova_ai.identifiers import MOST
+from supernova_ai.requests.arguments import identity
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import StubProvider
 from supernova_ai.types import Request
 
@@ -106,5 +106,5 @@ def test_the_longest_identifiers_fit_every_index(
         nova.close()
     assert reply.content == "Diversify."
     with Store(where) as store:
-        (row,) = store.read(lambda database: list(Attempt.select().execute(database)))
+        (row,) = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert (row.state, row.user) == ("settled", name)

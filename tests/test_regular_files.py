@@ -11,15 +11,15 @@ import typer
 
 from supernova_ai import InvalidRequest
 from supernova_ai.advisor.bars import load_csv
-from supernova_ai.attachments import load
 from supernova_ai.cli.options import read_text
 from supernova_ai.config import Attachments
-from supernova_ai.files import open_regular
-from supernova_ai.ledger import billing
+from supernova_ai.paths import open_regular
+from supernova_ai.requests.attachments import load
+from supernova_ai.upkeep import provider_bills
 
 READERS: dict[str, Callable[[Path], object]] = {
     "bars": load_csv,
-    "bills": lambda path: list(billing.read(path, {"id": "id", "cost": "cost"})),
+    "bills": lambda path: list(provider_bills.read(path, {"id": "id", "cost": "cost"})),
     "attachment": lambda path: load([path], Attachments()),
 }
 

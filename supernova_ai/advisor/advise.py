@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from peewee import Database
 
-from supernova_ai import arguments
 from supernova_ai.advisor import rationale, records
 from supernova_ai.advisor.bars import History, read_bars
 from supernova_ai.advisor.details import Advice, Details
@@ -19,16 +18,16 @@ from supernova_ai.advisor.ensemble import Assessment, assess
 from supernova_ai.advisor.explain import risk_notes
 from supernova_ai.advisor.greeks import with_greeks
 from supernova_ai.advisor.rationale import Rationale
-from supernova_ai.advisor.records import Draft, digest
+from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import bars_text, computed
 from supernova_ai.client import Supernova, default
+from supernova_ai.concurrency import check_loop, check_threads, in_thread, spawn
 from supernova_ai.config.advice import AssetClass
 from supernova_ai.errors import ProviderTimeout, StoreError
 from supernova_ai.log import get_logger
-from supernova_ai.loops import check_loop, check_threads
 from supernova_ai.money import to_usd
-from supernova_ai.store.tables import Attempt
-from supernova_ai.threads import in_thread, spawn
+from supernova_ai.requests import arguments
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import CostBasis, Reply, weakest
 
 log = get_logger(__name__)
@@ -158,7 +157,7 @@ async def aadvise(
         "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
         "config_version": nova.config_version,
     }
-    record = Draft(
+    record = RecordContent(
         id=uuid.uuid4().hex,
         created_ms=0,
         user_id=user,
@@ -229,7 +228,7 @@ class _Kept(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _keep(nova: Supernova, record: Draft, said: Rationale) -> _Kept:
+def _keep(nova: Supernova, record: RecordContent, said: Rationale) -> _Kept:
     """Write the record; advice that cannot be recorded is given all the same, and says so."""
     try:
         store = nova.store()
@@ -251,6 +250,10 @@ def _not_kept(said: Rationale, reason: str) -> _Kept:
     return _Kept(None, cost, weakest(bases), (f"no record was kept: {reason}",))
 
 
-def _attempts(database: Database, requests: Sequence[str]) -> list[Attempt]:
-    query = Attempt.select().where(Attempt.request.in_(requests)).order_by(Attempt.started_ms, Attempt.id)
+def _attempts(database: Database, requests: Sequence[str]) -> list[AttemptRow]:
+    query = (
+        AttemptRow.select()
+        .where(AttemptRow.request.in_(requests))
+        .order_by(AttemptRow.started_ms, AttemptRow.id)
+    )
     return list(query.execute(database)) if requests else []

@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
-from supernova_ai.advisor.shapes import Raw, take_apart
+from supernova_ai.advisor.shapes import RawBars, take_apart
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.files import MOST_TABLE, open_regular
+from supernova_ai.paths import MOST_TABLE, open_regular
 
 _DAY = timedelta(days=1)
 _DEAREST, _MOST = 1e15, 1e18  # of a price and a volume: beyond, figures are but noise
@@ -126,7 +126,7 @@ def _moment(raw: Any) -> datetime | None:
     return None
 
 
-def _bar(number: int, moment: datetime, raw: Raw) -> Bar:
+def _bar(number: int, moment: datetime, raw: RawBars) -> Bar:
     def price(name: str, value: Any) -> float:
         given = _number(value)
         if given is None or not 0 < given <= _DEAREST:

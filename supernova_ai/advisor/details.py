@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from supernova_ai.advisor.ensemble import Action
 from supernova_ai.advisor.facts import Fact
-from supernova_ai.advisor.grounding import Report
+from supernova_ai.advisor.grounding import GroundingReport
 from supernova_ai.advisor.indicators import Indicators
 from supernova_ai.advisor.rationale import Source
 from supernova_ai.advisor.signals import Signal
@@ -43,7 +43,7 @@ class Details(Mapping[str, Any]):
     indicators: Indicators
     source: Source
     why: str
-    grounding: Report
+    grounding: GroundingReport
     quality_score: float
     cost: Decimal
     cost_basis: CostBasis | None

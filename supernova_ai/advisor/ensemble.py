@@ -52,7 +52,7 @@ class Assessment:
     facts: tuple[Fact, ...]
 
 
-class Limits(NamedTuple):
+class ActionThresholds(NamedTuple):
     """Where the actions begin for one client: scores, and the annualised volatility from which to avoid."""
 
     buy: float
@@ -150,16 +150,16 @@ def _regime(seen: Indicators, asset_class: AssetClass, rules: AdviceRules) -> Re
     return "trending" if (seen.adx_14 or 0.0) >= rules.trending else "ranging"
 
 
-def _limits(asset_class: AssetClass, risk_score: float, rules: AdviceRules) -> Limits:
+def _limits(asset_class: AssetClass, risk_score: float, rules: AdviceRules) -> ActionThresholds:
     def at(pair: tuple[float, float]) -> float:
         cautious, bold = pair
         return cautious + (bold - cautious) * risk_score / 100
 
     bearable = rules.volatile[asset_class] * at(rules.avoid)
-    return Limits(at(rules.buy), at(rules.reduce), at(rules.sell), bearable)
+    return ActionThresholds(at(rules.buy), at(rules.reduce), at(rules.sell), bearable)
 
 
-def _action(score: float, volatility: float, limits: Limits) -> Action:
+def _action(score: float, volatility: float, limits: ActionThresholds) -> Action:
     """Return the action; who should be out of it must be out before anything else is asked."""
     if score <= limits.sell:
         return "sell"
@@ -177,7 +177,7 @@ def _agreement(signals: Sequence[Signal], side: Direction, weights: Sequence[flo
     return sum(force for direction, force in said if direction == side) / total if total else 0.0
 
 
-def _clearness(action: Action, score: float, limits: Limits, agreement: float) -> float:
+def _clearness(action: Action, score: float, limits: ActionThresholds, agreement: float) -> float:
     """Return how clear the score is about this action, 0 to 1."""
     if action == "hold":
         middle, half = (limits.buy + limits.reduce) / 2, (limits.buy - limits.reduce) / 2

@@ -13,13 +13,13 @@ from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import table
 from supernova_ai.advisor.greeks import is_greek
-from supernova_ai.advisor.grounding import LONGEST, Report, check
+from supernova_ai.advisor.grounding import LONGEST, GroundingReport, check
 from supernova_ai.advisor.grounding.clauses import clause, unwrapped
 from supernova_ai.advisor.grounding.stance import action_claims
+from supernova_ai.analysis.quality import Quality, assess
 from supernova_ai.characters import CONTROLS, UNSEEN
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
-from supernova_ai.quality import Quality, assess
 from supernova_ai.types import Reply
 
 Source = Literal["model", "repaired", "deterministic"]
@@ -56,11 +56,11 @@ _FORBIDDEN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class CheckedText:
     """A model's text, read: what is shown of it, its claims, and its faults; none where it will do."""
 
     text: str
-    report: Report
+    report: GroundingReport
     quality: Quality
     faults: tuple[str, ...]
 
@@ -75,7 +75,7 @@ class Rationale:
     text: str
     source: Source
     why: str
-    report: Report
+    report: GroundingReport
     quality: Quality
     written: str | None = None
     replies: tuple[Reply, ...] = ()
@@ -168,7 +168,7 @@ def examine(
     rules: AdviceRules,
     sections: Sequence[str],
     finish_reason: str | None = None,
-) -> Draft:
+) -> CheckedText:
     """Read a model's text: its sections, its claims, and whether it can be shown.
 
     Of a text that is longer than ``LONGEST`` only the beginning is read, and it cannot be shown.
@@ -194,7 +194,7 @@ def examine(
     if not faults and quality.score < _GOOD:
         weak = ", ".join(name for name, part in quality.parts.items() if part < 1)
         faults.append(f"its quality is {quality.score:.2f} (weak: {weak})")
-    return Draft(text, report, quality, tuple(fault.removeprefix("- ") for fault in faults))
+    return CheckedText(text, report, quality, tuple(fault.removeprefix("- ") for fault in faults))
 
 
 def split(text: str, sections: Sequence[str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from supernova_ai.errors import InvalidRequest
 from supernova_ai.inflate import inflate
 from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import Advice, Journal, Link, UserToken
+from supernova_ai.store.tables import AdviceRow, JournalRow, LinkRow, UserTokenRow
 
 _HEAD, _PRUNED = "head", "pruned"
 _LOST = "lost"  # a previous hash that no record has: what follows it can never verify
@@ -38,7 +38,7 @@ _LONGEST = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RecordContent:
     """What a record is made of. ``content`` is JSON; bars and news are None where they are not to be kept.
 
     ``began_ms`` is when the call began, in Unix milliseconds: if its user is erased later, the record is
@@ -83,7 +83,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def append(database: Database, draft: Draft) -> None:
+def append(database: Database, draft: RecordContent) -> None:
     """Add a record to the end of the chain, inside an operation of the store's writer."""
     if draft.user_id is not None and erased.since(database, draft.user_id, began_ms=draft.began_ms):
         draft = replace(draft, user_id=None, news=None)
@@ -100,25 +100,25 @@ def append(database: Database, draft: Draft) -> None:
         canonical(draft.content),
     )
     seal = _seal(previous, row)
-    bulk.insert(database, Advice, [(*row, _pack(draft.bars), _pack(draft.news), seal)])
+    bulk.insert(database, AdviceRow, [(*row, _pack(draft.bars), _pack(draft.news), seal)])
     _set(database, _HEAD, number + 1, seal)
 
 
 def token(database: Database, user: str) -> str:
     """Return the token by which the user is known in records, made at their first."""
-    made = UserToken.insert(user=user, token=f"user-{uuid.uuid4().hex}")
+    made = UserTokenRow.insert(user=user, token=f"user-{uuid.uuid4().hex}")
     made.on_conflict_ignore().execute(database)
-    (row,) = UserToken.select().where(UserToken.user == user).execute(database)
+    (row,) = UserTokenRow.select().where(UserTokenRow.user == user).execute(database)
     return str(row.token)
 
 
-def find(database: Database, id_: str) -> Advice:
+def find(database: Database, id_: str) -> AdviceRow:
     """Return the record whose id begins so.
 
     Raises:
         InvalidRequest: there is none, or there are several.
     """
-    rows = list(Advice.select().where(Advice.id.startswith(id_)).limit(2).execute(database))
+    rows = list(AdviceRow.select().where(AdviceRow.id.startswith(id_)).limit(2).execute(database))
     if len(rows) != 1:
         count = (
             "several records of advice have ids that begin"
@@ -126,23 +126,25 @@ def find(database: Database, id_: str) -> Advice:
             else "no record of advice has an id that begins"
         )
         raise InvalidRequest(f"{count} with {id_!r}: see 'supernova advice list'")
-    found: Advice = rows[0]
+    found: AdviceRow = rows[0]
     return found
 
 
 def latest(
     database: Database, *, user: str | None = None, symbol: str | None = None, limit: int | None = 20
-) -> list[Advice]:
+) -> list[AdviceRow]:
     """Return the records, of this user and symbol if given, newest first."""
-    query = Advice.select().order_by(Advice.number.desc()).limit(limit)
+    query = AdviceRow.select().order_by(AdviceRow.number.desc()).limit(limit)
     if user is not None:
-        query = query.where(Advice.user.in_(UserToken.select(UserToken.token).where(UserToken.user == user)))
+        query = query.where(
+            AdviceRow.user.in_(UserTokenRow.select(UserTokenRow.token).where(UserTokenRow.user == user))
+        )
     if symbol is not None:
-        query = query.where(Advice.symbol == symbol)
+        query = query.where(AdviceRow.symbol == symbol)
     return list(query.execute(database))
 
 
-def bars_of(record: Advice) -> str | None:
+def bars_of(record: AdviceRow) -> str | None:
     """Return the bars that the record kept, as the JSON they were hashed as.
 
     Raises:
@@ -151,12 +153,12 @@ def bars_of(record: Advice) -> str | None:
     return _kept(record, "bars")
 
 
-def news_of(record: Advice) -> str | None:
+def news_of(record: AdviceRow) -> str | None:
     """Return the news that the record kept; raises as ``bars_of``."""
     return _kept(record, "news")
 
 
-def _kept(record: Advice, what: str) -> str | None:
+def _kept(record: AdviceRow, what: str) -> str | None:
     packed = getattr(record, what)
     if packed is None:
         return None
@@ -178,7 +180,7 @@ def verify(database: Database, noted: str | None = None) -> ChainReport:
         led_through = noted in (None, _shown((number, previous)))
         lost = _lost(database)
         rows = 0
-        for page in bulk.pages(database, Advice):
+        for page in bulk.pages(database, AdviceRow):
             for *values, bars, news, seal in page:
                 rows += 1
                 number += 1
@@ -205,16 +207,21 @@ def prune(store: Store, *, before_ms: int, now_ms: int) -> int:
 
 
 def _prune(database: Database, *, before_ms: int, now_ms: int) -> int:
-    kept = Advice.select(Advice.number).where(Advice.created_ms >= before_ms).order_by(Advice.number).limit(1)
-    old = Advice.select(Advice.number, Advice.hash).order_by(Advice.number.desc()).limit(1)
+    kept = (
+        AdviceRow.select(AdviceRow.number)
+        .where(AdviceRow.created_ms >= before_ms)
+        .order_by(AdviceRow.number)
+        .limit(1)
+    )
+    old = AdviceRow.select(AdviceRow.number, AdviceRow.hash).order_by(AdviceRow.number.desc()).limit(1)
     for (first,) in kept.tuples().execute(database):
-        old = old.where(Advice.number < first)
+        old = old.where(AdviceRow.number < first)
     for number, seal in old.tuples().execute(database):
-        count = int(Advice.delete().where(Advice.number <= number).execute(database))
+        count = int(AdviceRow.delete().where(AdviceRow.number <= number).execute(database))
         _set(database, _PRUNED, number, seal)
-        used = Advice.select(Advice.user).where(Advice.user.is_null(False))
-        UserToken.delete().where(UserToken.token.not_in(used)).execute(database)
-        Journal.insert(
+        used = AdviceRow.select(AdviceRow.user).where(AdviceRow.user.is_null(False))
+        UserTokenRow.delete().where(UserTokenRow.token.not_in(used)).execute(database)
+        JournalRow.insert(
             at_ms=now_ms,
             event="advice.pruned",
             before=f"{count} records",
@@ -245,25 +252,27 @@ def _seal(previous: str, row: tuple[Any, ...]) -> str:
 
 def _lost(database: Database) -> bool:
     """Tell whether there was a chain, and the record of its end is gone."""
-    names = {row.name for row in Link.select(Link.name).execute(database)}
-    traces = bool(names) or any(table.select().limit(1).count(database) for table in (Advice, UserToken))
+    names = {row.name for row in LinkRow.select(LinkRow.name).execute(database)}
+    traces = bool(names) or any(
+        table.select().limit(1).count(database) for table in (AdviceRow, UserTokenRow)
+    )
     return traces and _HEAD not in names
 
 
 def _last_number(database: Database) -> int:
-    ((number,),) = Advice.select(fn.MAX(Advice.number)).tuples().execute(database)
+    ((number,),) = AdviceRow.select(fn.MAX(AdviceRow.number)).tuples().execute(database)
     return number or 0
 
 
 def _link(database: Database, name: str) -> tuple[int, str]:
-    for row in Link.select().where(Link.name == name).execute(database):
+    for row in LinkRow.select().where(LinkRow.name == name).execute(database):
         return row.number, row.hash
     return 0, ""
 
 
 def _set(database: Database, name: str, number: int, seal: str) -> None:
-    Link.insert(name=name, number=number, hash=seal).on_conflict(
-        conflict_target=[Link.name], preserve=[Link.number, Link.hash]
+    LinkRow.insert(name=name, number=number, hash=seal).on_conflict(
+        conflict_target=[LinkRow.name], preserve=[LinkRow.number, LinkRow.hash]
     ).execute(database)
 
 

@@ -14,11 +14,11 @@ from supernova_ai.advisor.bars import Bar, History, read_bars
 from supernova_ai.advisor.ensemble import Assessment, assess
 from supernova_ai.advisor.explain import risk_notes
 from supernova_ai.advisor.greeks import with_greeks
-from supernova_ai.advisor.grounding import Report
+from supernova_ai.advisor.grounding import GroundingReport
 from supernova_ai.advisor.rationale import Rationale, deterministic, examine
 from supernova_ai.config.advice import AdviceRules
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.store.tables import Advice
+from supernova_ai.store.tables import AdviceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def computed(
     }
 
 
-def replay(record: Advice) -> Replay:
+def replay(record: AdviceRow) -> Replay:
     """Compute the record's action, figures, words and checks again from the bars it kept.
 
     Raises:
@@ -112,7 +112,7 @@ def _history(rows: list[list[Any]], unfinished: str | None) -> History:
     return replace(history, unfinished=datetime.fromisoformat(unfinished)) if unfinished else history
 
 
-def _claims(report: Report) -> list[dict[str, Any]]:
+def _claims(report: GroundingReport) -> list[dict[str, Any]]:
     return [asdict(claim) for claim in report.claims]
 
 

@@ -12,7 +12,7 @@ _TIMES = ("timestamp", "time", "datetime", "date")
 _ACCEPTED = "a list of dicts, of ccxt rows [ms, open, high, low, close, volume] or of Bars, or a pandas frame"
 
 
-class Raw(NamedTuple):
+class RawBars(NamedTuple):
     """The values of one bar as they were given."""
 
     time: Any
@@ -23,7 +23,7 @@ class Raw(NamedTuple):
     volume: Any
 
 
-def take_apart(data: Any) -> Iterator[Raw]:
+def take_apart(data: Any) -> Iterator[RawBars]:
     """Yield the values of each bar, in the order they were given.
 
     Raises:
@@ -39,18 +39,18 @@ def take_apart(data: Any) -> Iterator[Raw]:
             yield _one(number, item)
 
 
-def _one(number: int, item: Any) -> Raw:
+def _one(number: int, item: Any) -> RawBars:
     if isinstance(item, Mapping):
         values = {str(key).strip().lower(): value for key, value in item.items()}
-        return Raw(_named_time(f"bar {number}", values), *_named_prices(f"bar {number}", values))
-    if all(hasattr(item, name) for name in Raw._fields):
-        return Raw(*(getattr(item, name) for name in Raw._fields))
+        return RawBars(_named_time(f"bar {number}", values), *_named_prices(f"bar {number}", values))
+    if all(hasattr(item, name) for name in RawBars._fields):
+        return RawBars(*(getattr(item, name) for name in RawBars._fields))
     if isinstance(item, list | tuple):
-        if len(item) != len(Raw._fields):
+        if len(item) != len(RawBars._fields):
             raise InvalidRequest(
                 f"bar {number} has {len(item)} values: a row is [time, open, high, low, close, volume]"
             )
-        return Raw(*item)
+        return RawBars(*item)
     raise InvalidRequest(f"bar {number} is {type(item).__name__}: give {_ACCEPTED}")
 
 
@@ -72,12 +72,12 @@ def _names(values: Iterable[str]) -> str:
     return ", ".join(map(repr, values)) or "nothing"
 
 
-def _frame(frame: Any) -> Iterator[Raw]:
+def _frame(frame: Any) -> Iterator[RawBars]:
     names = _column_names(list(frame.columns))
     timed = any(name in _TIMES for name in names)
     for when, *values in frame.itertuples(name=None):
         named = dict(zip(names, values, strict=True))
-        yield Raw(_named_time("the frame", named) if timed else when, *_named_prices("the frame", named))
+        yield RawBars(_named_time("the frame", named) if timed else when, *_named_prices("the frame", named))
 
 
 def _column_names(columns: Sequence[Any]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from supernova_ai.advisor import grounding
 from supernova_ai.advisor.facts import Fact, show
-from supernova_ai.advisor.grounding import Claim, Report, Verdict
+from supernova_ai.advisor.grounding import Claim, GroundingReport, Verdict
 from supernova_ai.errors import InvalidRequest
 
 _SLOT = re.compile(r"(?P<sign>[-+−])?(?P<money>\$)?\{\{\s*(?P<id>\w+)\s*\}\}(?P<percent>\s*%)?")
@@ -38,7 +38,7 @@ def fill(text: str, facts: Iterable[Fact]) -> str:
     return filled
 
 
-def check(text: str, facts: Iterable[Fact], **beside: Any) -> Report:
+def check(text: str, facts: Iterable[Fact], **beside: Any) -> GroundingReport:
     """Return the claims of the filled text; a figure or date outside a slot does not hold, even a true one.
 
     The arguments are those of ``grounding.check``, which judges what the filled text says: a slot after the
@@ -50,7 +50,7 @@ def check(text: str, facts: Iterable[Fact], **beside: Any) -> Report:
     unknown = [slot for slot in slots if slot.verdict != "grounded"]
     claims = [_outside(claim, slots) for claim in report.claims if not _in(claim, unknown)]
     covered = [slot for slot in slots if not _in(slot, claims)]
-    return Report(tuple(sorted((*claims, *covered), key=lambda claim: (claim.start, claim.end))))
+    return GroundingReport(tuple(sorted((*claims, *covered), key=lambda claim: (claim.start, claim.end))))
 
 
 def _fill(text: str, facts: Sequence[Fact]) -> tuple[str, list[Claim]]:

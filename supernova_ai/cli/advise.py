@@ -14,7 +14,6 @@ from supernova_ai import config as configuration
 from supernova_ai.advisor import records, replay
 from supernova_ai.advisor.advise import advise as advise_on
 from supernova_ai.advisor.bars import load_csv
-from supernova_ai.advisor.page import View, listing, page
 from supernova_ai.cli.options import (
     MOST_DAYS,
     MOST_ROWS,
@@ -29,7 +28,8 @@ from supernova_ai.cli.options import (
 from supernova_ai.client import Supernova
 from supernova_ai.config.advice import AssetClass
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Advice
+from supernova_ai.store.tables import AdviceRow
+from supernova_ai.terminal.advice_page import View, listing, page
 
 app = typer.Typer(help="Records of advice: list, show, replay, verify, prune.", no_args_is_help=True)
 
@@ -185,12 +185,12 @@ def _open(config: Path | None) -> Store:
     return Store(configuration.load(config).database)
 
 
-def _find(config: Path | None, record: str) -> Advice:
+def _find(config: Path | None, record: str) -> AdviceRow:
     with _open(config) as store:
         return store.read(lambda database: records.find(database, record))
 
 
-def _summary(record: Advice) -> dict[str, Any]:
+def _summary(record: AdviceRow) -> dict[str, Any]:
     view = View.of_record(record)
     return {
         "id": record.id,

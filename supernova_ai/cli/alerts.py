@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
+from supernova_ai.alerts import outbox, spikes
+from supernova_ai.alerts.channels import addresses
+from supernova_ai.alerts.outbox import AlertEvent, Message
 from supernova_ai.cli.options import AsJson, ConfigPath, flag, print_json
 from supernova_ai.errors import ConfigError
 from supernova_ai.keys import Vault, resolve
-from supernova_ai.ledger import alerts, spikes
-from supernova_ai.ledger.alerts import AlertEvent, Message
-from supernova_ai.ledger.notify import addresses
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 
@@ -33,7 +33,7 @@ def list_(
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
         spikes.look(store, loaded.config.alerts.spike, now_ms=store.now_ms())
-        rows = store.read(lambda database: alerts.outbox(database, acknowledged=all_))
+        rows = store.read(lambda database: outbox.outbox(database, acknowledged=all_))
     events = [(row, AlertEvent.of(row, loaded.config.limits), text.loads(row.detail or "{}")) for row in rows]
     if json:
         print_json(
@@ -88,8 +88,8 @@ def ack(
         raise typer.BadParameter("name the alerts, or give --all")
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        known = {row.id for row in store.read(lambda database: alerts.outbox(database, acknowledged=True))}
+        known = {row.id for row in store.read(lambda database: outbox.outbox(database, acknowledged=True))}
         if unknown := sorted(set(ids or ()) - known):
             raise typer.BadParameter(f"there is no alert {', '.join(map(str, unknown))}: see `alerts list`")
-        count = store.write(lambda database: alerts.acknowledge(database, ids or None)).result()
+        count = store.write(lambda database: outbox.acknowledge(database, ids or None)).result()
     typer.echo(f"acknowledged {count}")

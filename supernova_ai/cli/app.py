@@ -18,7 +18,6 @@ from typer.exceptions import TyperException
 from typer.main import get_group
 
 from supernova_ai.characters import visible
-from supernova_ai.cli.terminal import Screen, Terminal
 from supernova_ai.errors import (
     BudgetExceeded,
     ConfigError,
@@ -31,6 +30,7 @@ from supernova_ai.errors import (
     VaultError,
 )
 from supernova_ai.secret import HIDDEN, redact
+from supernova_ai.terminal.output import Screen, Terminal
 
 EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
     (InvalidRequest, 2),

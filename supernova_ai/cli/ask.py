@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from supernova_ai.cli.options import AsJson, ConfigPath, flag, models, print_json, read_text
-from supernova_ai.cli.terminal import Terminal
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
+from supernova_ai.terminal.output import Terminal
 from supernova_ai.types import Complexity, Reply, Tier
 
 User = Annotated[str | None, typer.Option("--user", "-u", help="Whose budget it counts to.")]
@@ -83,8 +83,8 @@ def demo(
     ] = False,
 ) -> None:
     """Show everything at work on this machine: a real model, a failover, a refusal, the ledger."""
-    from supernova_ai.ops import demo as show_case
-    from supernova_ai.ops import outage as crisis
+    from supernova_ai.demo import outage as crisis
+    from supernova_ai.demo import tour as show_case
 
     (crisis if outage else show_case).run(Terminal(markup=True))
 

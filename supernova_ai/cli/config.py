@@ -51,7 +51,7 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
 
     Every problem is listed with its place and remedy, and the exit code is 3. Warnings do not change it.
     """
-    from supernova_ai.ops import validation
+    from supernova_ai.operations import validation
 
     try:
         loaded = configuration.load(config)

@@ -28,17 +28,19 @@ from supernova_ai.cli.options import (
     searchable,
 )
 from supernova_ai.config import Loaded
-from supernova_ai.ledger import breakdown, export, reports, swept
-from supernova_ai.ledger.breakdown import By, Line, lines
+from supernova_ai.ledger import swept
 from supernova_ai.ledger.budgets import told
-from supernova_ai.ledger.forecast import forecast
 from supernova_ai.ledger.leases import others as others_at_work
-from supernova_ai.ledger.spans import Per, Span, latest
 from supernova_ai.money import to_usd
-from supernova_ai.ops import files, tables
-from supernova_ai.ops.charts import sparkline
+from supernova_ai.reports import breakdown, export, files
+from supernova_ai.reports import standings as reports
+from supernova_ai.reports.breakdown import By, ReportLine, lines
+from supernova_ai.reports.forecast import forecast
+from supernova_ai.reports.periods import Per, Period, latest
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, StuckEnd
+from supernova_ai.store.tables import AttemptRow, StuckEndRow
+from supernova_ai.terminal import tables
+from supernova_ai.terminal.charts import sparkline
 
 app = typer.Typer()
 
@@ -90,17 +92,19 @@ def costs(
         return
     with _ledger(config) as (loaded, store):
         now = datetime.fromtimestamp(store.now(), _UTC)
-        span = Span(f"last {days} days", now - timedelta(days=days), now)
+        span = Period(f"last {days} days", now - timedelta(days=days), now)
         since_ms = int(span.start.timestamp() * 1000)
 
-        def read(database: Database) -> tuple[list[Any], list[Line], list[Attempt], list[Any], list[Any]]:
+        def read(
+            database: Database,
+        ) -> tuple[list[Any], list[ReportLine], list[AttemptRow], list[Any], list[Any]]:
             limits = loaded.config.limits
             standings = reports.standings(
                 database, limits, now=now.timestamp(), user=user, most=None if json else users
             )
             latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request, user=user)
             by: By = "model" if user is None else "user"
-            stuck = list(StuckEnd.select().execute(database))
+            stuck = list(StuckEndRow.select().execute(database))
             others = others_at_work(database, told(limits), now_ms=store.now_ms())
             return list(standings), lines(database, span, by, user=user), latest, stuck, list(others)
 
@@ -240,7 +244,7 @@ def export_(
             raise typer.BadParameter(f"--since is {start.date()}, which is after --until")
 
         def write(database: Database, file: TextIO) -> int:
-            rows = export.attempts(database, Span("", start, end))
+            rows = export.attempts(database, Period("", start, end))
             return export.write(export.ATTEMPT_COLUMNS, rows, file, format)
 
         if out is None:
@@ -280,7 +284,7 @@ def _writable(path: Path) -> Iterator[None]:
         raise typer.BadParameter(f"{path} cannot be written: {error}") from None
 
 
-def _bars(parts: Iterable[Line], periods: Iterable[Span]) -> dict[str, str]:
+def _bars(parts: Iterable[ReportLine], periods: Iterable[Period]) -> dict[str, str]:
     """Draw what each group cost, period by period."""
     spent: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for line in parts:
@@ -288,9 +292,9 @@ def _bars(parts: Iterable[Line], periods: Iterable[Span]) -> dict[str, str]:
     return {name: sparkline([found.get(span.name, 0) for span in periods]) for name, found in spent.items()}
 
 
-def _back(days: int, now: datetime) -> Span:
+def _back(days: int, now: datetime) -> Period:
     found = latest("day", days, now)
-    return Span(f"{found[0].name} to {found[-1].name}", found[0].start, found[-1].end)
+    return Period(f"{found[0].name} to {found[-1].name}", found[0].start, found[-1].end)
 
 
 def _plain(row: dict[str, Any], money: set[str]) -> dict[str, Any]:

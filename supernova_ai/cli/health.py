@@ -28,11 +28,11 @@ from supernova_ai.cli.options import (
 )
 from supernova_ai.client import Supernova
 from supernova_ai.config import Loaded
-from supernova_ai.health import Health, Per
+from supernova_ai.health import DeploymentHealth, Per
 from supernova_ai.keys import records
 from supernova_ai.keys.source import variable
-from supernova_ai.ops import tables
 from supernova_ai.store import Store
+from supernova_ai.terminal import tables
 from supernova_ai.types import Probe
 
 app = typer.Typer()
@@ -175,7 +175,7 @@ def _without_key(loaded: Loaded, store: Store) -> list[str]:
     return [name for name, it in lacking if empty.issuperset((name, slot) for slot in it.keys)]
 
 
-def _look(store: Store, hours: int, now_ms: int) -> list[Health]:
+def _look(store: Store, hours: int, now_ms: int) -> list[DeploymentHealth]:
     return store.read(partial(health.deployments, now_ms=now_ms, window_s=hours * 3600))
 
 

@@ -17,9 +17,9 @@ from supernova_ai.config.fields import VAULT
 from supernova_ai.config.fields import Slot as SlotName
 from supernova_ai.errors import KeyNotFound
 from supernova_ai.keys import Vault, import_environment, resolve
-from supernova_ai.ops import tables
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
+from supernova_ai.terminal import tables
 
 app = typer.Typer(help="API keys: sealed at rest, shown only by fingerprint.", no_args_is_help=True)
 

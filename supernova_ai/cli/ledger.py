@@ -20,14 +20,15 @@ from supernova_ai.cli.options import (
     print_json,
     searchable,
 )
-from supernova_ai.ledger import archive, billing, booking, reconcile, swept
-from supernova_ai.ledger import copy as copying
-from supernova_ai.ledger import verify as verifying
-from supernova_ai.ledger.reconcile import Correction, Match, Plan
-from supernova_ai.ledger.soundness import Finding
+from supernova_ai.ledger import swept
 from supernova_ai.money import show, to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.engines import vacuum as vacuum_database
+from supernova_ai.upkeep import archive, booking, provider_bills, reconcile
+from supernova_ai.upkeep import copy as copying
+from supernova_ai.upkeep import verify as verifying
+from supernova_ai.upkeep.reconcile import Correction, Match, Plan
+from supernova_ai.upkeep.row_checks import Finding
 
 app = typer.Typer(help="The ledger: verify, settle, archive, copy.", no_args_is_help=True)
 
@@ -120,7 +121,7 @@ def reconcile_(
 ) -> None:
     """Settle lost and estimated attempts from a provider's usage export."""
     loaded = configuration.load(config)
-    bills = list(billing.read(file, billing.mapping(columns)))
+    bills = list(provider_bills.read(file, provider_bills.mapping(columns)))
     with Store(loaded.database) as store:
         ledger = swept(store, loaded.config)
         plan = store.read(

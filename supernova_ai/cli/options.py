@@ -16,11 +16,11 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.characters import escaped
-from supernova_ai.cli.terminal import Terminal
 from supernova_ai.config import Loaded
 from supernova_ai.errors import SupernovaError
-from supernova_ai.files import MOST_TEXT, open_regular
 from supernova_ai.identifiers import storable
+from supernova_ai.paths import MOST_TEXT, open_regular
+from supernova_ai.terminal.output import Terminal
 
 
 def flag(*names: str, help: str) -> Any:  # noqa: A002 - as typer calls it

@@ -8,7 +8,7 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, models, print_json
-from supernova_ai.ops import tables
+from supernova_ai.terminal import tables
 
 app = typer.Typer(help="Prices: LiteLLM's bundled map, and yours in the YAML.", no_args_is_help=True)
 
@@ -27,9 +27,9 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show what each class of tokens of a configured model costs, in USD per million."""
-    from supernova_ai.engine import pricing  # imports LiteLLM, whose map this is
+    from supernova_ai.litellm_adapter import prices  # imports LiteLLM, whose map this is
 
-    rows = pricing.listed(configuration.load(config).config, model)
+    rows = prices.listed(configuration.load(config).config, model)
     if json:
         print_json(rows)
     else:
@@ -37,4 +37,4 @@ def show(
         factors = {(row["provider"], *one) for row in rows for one in row.get("factors", {}).items()}
         for provider, name, factor in sorted(factors):
             typer.echo(f"{provider}: {factor} times as much where an answer names {name!r}")
-        typer.echo(f"price map: {pricing.version()}")
+        typer.echo(f"price map: {prices.version()}")

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai import privacy
 from supernova_ai.cli.options import ArchiveFolder, ConfigPath, archives, flag, print_json
 from supernova_ai.keys import Vault, resolve
 from supernova_ai.store import Store
+from supernova_ai.upkeep import privacy
 
 app = typer.Typer(help="One user's data: export it, or erase who it is of.", no_args_is_help=True)
 

@@ -3,6 +3,7 @@
 from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.environment import read_environ
 from supernova_ai.config.load import Loaded, data_folder, load
+from supernova_ai.config.network import check_tls, unverified
 from supernova_ai.config.schema import (
     Alerts,
     Attachments,
@@ -21,7 +22,6 @@ from supernova_ai.config.schema import (
     Spike,
     Timeout,
 )
-from supernova_ai.config.tls import check_tls, unverified
 
 __all__ = [
     "AdviceRules",

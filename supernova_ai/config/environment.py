@@ -87,7 +87,7 @@ def _list(tree: Node, at: Loc) -> list[Node]:
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
+class EnvironmentVariable:
     """An environment variable, the setting it sets, and how."""
 
     name: str
@@ -95,23 +95,25 @@ class Variable:
     apply: Apply = _put
 
 
-VARIABLES: tuple[Variable, ...] = (
-    Variable("SUPERNOVA_ENV", ("environment",)),
-    Variable("LLM_ENABLED", ("enabled",)),
-    Variable("LLM_STREAMING", ("streaming",)),
-    Variable("LLM_FALLBACK_ENABLED", ("routing", "fallback")),
-    Variable("LLM_PROVIDER_PRIORITY", ("routing", "priority"), _put_list),
-    Variable("LLM_PROVIDER", ("routing", "priority"), _put_first),  # after the list, which it reorders
-    Variable("LLM_DAILY_COST_LIMIT", ("budgets",), _put_limit("daily", "day")),
-    Variable("LLM_MONTHLY_COST_LIMIT", ("budgets",), _put_limit("monthly", "month")),
-    Variable(
+VARIABLES: tuple[EnvironmentVariable, ...] = (
+    EnvironmentVariable("SUPERNOVA_ENV", ("environment",)),
+    EnvironmentVariable("LLM_ENABLED", ("enabled",)),
+    EnvironmentVariable("LLM_STREAMING", ("streaming",)),
+    EnvironmentVariable("LLM_FALLBACK_ENABLED", ("routing", "fallback")),
+    EnvironmentVariable("LLM_PROVIDER_PRIORITY", ("routing", "priority"), _put_list),
+    EnvironmentVariable(
+        "LLM_PROVIDER", ("routing", "priority"), _put_first
+    ),  # after the list, which it reorders
+    EnvironmentVariable("LLM_DAILY_COST_LIMIT", ("budgets",), _put_limit("daily", "day")),
+    EnvironmentVariable("LLM_MONTHLY_COST_LIMIT", ("budgets",), _put_limit("monthly", "month")),
+    EnvironmentVariable(
         "LLM_COST_TRACKING", (), _must_be_true("no budget can be kept without the ledger, so it is always on")
     ),
-    Variable("API_KEY_ENCRYPTION_ENABLED", (), _must_be_true("keys are never stored in clear")),
-    Variable("SECURE_HEADERS_ENABLED", ("require_tls",)),
-    Variable("OLLAMA_BASE_URL", ("providers", "ollama", "api_base")),
+    EnvironmentVariable("API_KEY_ENCRYPTION_ENABLED", (), _must_be_true("keys are never stored in clear")),
+    EnvironmentVariable("SECURE_HEADERS_ENABLED", ("require_tls",)),
+    EnvironmentVariable("OLLAMA_BASE_URL", ("providers", "ollama", "api_base")),
     *(
-        Variable(f"{provider.upper()}_{use}_MODEL", ("providers", provider, "models", tier))
+        EnvironmentVariable(f"{provider.upper()}_{use}_MODEL", ("providers", provider, "models", tier))
         for provider in ("openai", "anthropic", "ollama", "huggingface")
         for use, tier in (("CHAT", "standard"), ("ANALYSIS", "premium"), ("SUMMARY", "economy"))
     ),

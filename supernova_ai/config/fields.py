@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from supernova_ai import money
 from supernova_ai.identifiers import MOST, identifier
-from supernova_ai.places import database_fault
+from supernova_ai.paths import database_fault
 from supernova_ai.secret import HIDDEN
 
 _USERINFO = re.compile(r"(?<=://)(?!USER(?::PASSWORD)?@HOST)\S*@")  # the placeholders of our own hints stay

@@ -7,20 +7,20 @@ from typing import Literal
 
 from peewee import Database
 
-from supernova_ai.health.outcomes import Place
-from supernova_ai.store.tables import Health
+from supernova_ai.health.outcomes import DeploymentIdentity
+from supernova_ai.store.tables import HealthRow
 
 BreakerState = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CircuitState:
     """A breaker since ``since_ms``; an open one lets nothing through until ``until_ms`` (Unix milliseconds).
 
     ``failures`` in a row led there, the last with the class ``error``.
     """
 
-    place: Place
+    place: DeploymentIdentity
     state: BreakerState
     since_ms: int
     until_ms: int | None = None
@@ -31,32 +31,34 @@ class State:
 _CIRCUIT = ("state", "since_ms", "until_ms", "failures", "error")
 
 
-def record(database: Database, state: State) -> None:
+def record(database: Database, state: CircuitState) -> None:
     """Keep the breaker's state; what was known of its probes stays."""
     circuit = {name: getattr(state, name) for name in _CIRCUIT}
     _keep(database, state.place, circuit, changes=circuit)
 
 
-def states(database: Database) -> list[State]:
+def states(database: Database) -> list[CircuitState]:
     """Return the state of every breaker that was recorded."""
     return [
-        State(place_of(row), *(getattr(row, name) for name in _CIRCUIT))
-        for row in Health.select().execute(database)
+        CircuitState(place_of(row), *(getattr(row, name) for name in _CIRCUIT))
+        for row in HealthRow.select().execute(database)
     ]
 
 
-def place_of(row: Health) -> Place:
+def place_of(row: HealthRow) -> DeploymentIdentity:
     """Return which deployment a row is about."""
-    return Place(*(getattr(row, name) for name in Place._fields))
+    return DeploymentIdentity(*(getattr(row, name) for name in DeploymentIdentity._fields))
 
 
-def record_probe(database: Database, place: Place, *, now_ms: int, result: str) -> None:
+def record_probe(database: Database, place: DeploymentIdentity, *, now_ms: int, result: str) -> None:
     """Keep how a probe went: ``result`` is "ok" or an error class. The breaker stays as it is."""
     said = {"probed_ms": now_ms, "probe": result}
     unbroken = {"state": "closed", "since_ms": now_ms, "failures": 0}
     _keep(database, place, unbroken | said, changes=said)
 
 
-def _keep(database: Database, place: Place, row: dict[str, object], *, changes: dict[str, object]) -> None:
-    insert = Health.insert(deployment=place.id, **place._asdict(), **row)
-    insert.on_conflict(conflict_target=[Health.deployment], update=changes).execute(database)
+def _keep(
+    database: Database, place: DeploymentIdentity, row: dict[str, object], *, changes: dict[str, object]
+) -> None:
+    insert = HealthRow.insert(deployment=place.id, **place._asdict(), **row)
+    insert.on_conflict(conflict_target=[HealthRow.deployment], update=changes).execute(database)

@@ -11,7 +11,7 @@ NO_KEY = "no-key"
 """Stands for the slot where a provider takes no key."""
 
 
-class Place(NamedTuple):
+class DeploymentIdentity(NamedTuple):
     """What makes a deployment itself: with another model, address or key slot it is another one.
 
     ``slot`` is None where the provider takes no key, ``address`` where it is asked at its usual one.
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     def id(self) -> str:
         """The name under which everything learnt of the deployment is kept. Never take it apart again.
 
-        >>> Place("standard", "openai", "gpt-4o", "primary", "https://eu.example/v1").id
+        >>> DeploymentIdentity("standard", "openai", "gpt-4o", "primary", "https://eu.example/v1").id
         'standard/openai/gpt-4o/primary@https://eu.example/v1'
         """
         name = "/".join([self.tier, self.provider, self.model, self.slot or NO_KEY])

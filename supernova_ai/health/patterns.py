@@ -10,8 +10,8 @@ from peewee import Database, fn
 
 from supernova_ai.secret import redact
 from supernova_ai.store import tables
-from supernova_ai.store.tables import Attempt
-from supernova_ai.types import Failure
+from supernova_ai.store.tables import AttemptRow
+from supernova_ai.types import FailurePattern
 
 LONGEST = 200
 """Characters kept of a message."""
@@ -37,7 +37,7 @@ _PARTICULAR = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class PatternSummary:
     """One kind of failure: how often since some time, and per hour of it. Times are Unix milliseconds.
 
     ``seen``, ``first_ms`` and ``last_ms`` are of all times, ``model`` of the latest.
@@ -56,7 +56,7 @@ class Pattern:
     last_ms: int
 
 
-def fingerprint(provider: str, error: str, status: int | None, message: str) -> Failure:
+def fingerprint(provider: str, error: str, status: int | None, message: str) -> FailurePattern:
     """Return the failure with its message made general, and a fingerprint that the same trouble has again.
 
     Args:
@@ -71,21 +71,21 @@ def fingerprint(provider: str, error: str, status: int | None, message: str) -> 
     # Once more: with less space between its words a text may be a secret that it was not.
     words = redact(" ".join(words.split()))[:LONGEST]
     told = "\0".join([provider, error, "" if status is None else str(status), words])
-    return Failure(hashlib.sha256(told.encode()).hexdigest()[:12], error, status, words)
+    return FailurePattern(hashlib.sha256(told.encode()).hexdigest()[:12], error, status, words)
 
 
-def patterns(database: Database, *, since_ms: int, now_ms: int) -> list[Pattern]:
+def patterns(database: Database, *, since_ms: int, now_ms: int) -> list[PatternSummary]:
     """Return the kinds of failures of the attempts sent since then, most frequent first."""
     counts = (
-        Attempt.select(Attempt.fingerprint, fn.COUNT(Attempt.id))
-        .where((Attempt.started_ms >= since_ms) & Attempt.fingerprint.is_null(False))
-        .group_by(Attempt.fingerprint)
+        AttemptRow.select(AttemptRow.fingerprint, fn.COUNT(AttemptRow.id))
+        .where((AttemptRow.started_ms >= since_ms) & AttemptRow.fingerprint.is_null(False))
+        .group_by(AttemptRow.fingerprint)
     )
     counted = dict(counts.tuples().execute(database))
-    kinds = tables.Pattern.select().where(tables.Pattern.fingerprint.in_(list(counted)))
+    kinds = tables.PatternRow.select().where(tables.PatternRow.fingerprint.in_(list(counted)))
     hours = (now_ms - since_ms) / 3_600_000
     found = [
-        Pattern(count=counted[row["fingerprint"]], per_hour=counted[row["fingerprint"]] / hours, **row)
+        PatternSummary(count=counted[row["fingerprint"]], per_hour=counted[row["fingerprint"]] / hours, **row)
         for row in kinds.dicts().execute(database)
     ]
     return sorted(found, key=lambda row: (-row.count, row.fingerprint))

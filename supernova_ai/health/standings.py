@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from peewee import Database
 
 from supernova_ai.health.breakers import BreakerState, place_of
-from supernova_ai.health.outcomes import BLAMED, Place, is_answered, is_blamed
+from supernova_ai.health.outcomes import BLAMED, DeploymentIdentity, is_answered, is_blamed
 from supernova_ai.store import tables
 from supernova_ai.store.bulk import run
 
@@ -28,7 +28,7 @@ class Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class DeploymentHealth:
     """How one model at one provider and address with one key slot does. Times are Unix milliseconds.
 
     ``answered`` are the attempts with a whole answer, and the percentiles theirs. ``errors`` counts error
@@ -85,8 +85,8 @@ class _Row(NamedTuple):
     ended_ms: int
 
     @property
-    def place(self) -> Place:
-        return Place._make(self[:5])
+    def place(self) -> DeploymentIdentity:
+        return DeploymentIdentity._make(self[:5])
 
 
 # Plain SQL: a busy hour has many rows. What the cache answered says nothing of the provider.
@@ -123,15 +123,15 @@ class _Tally:
             self.last_failure_ms, self.last_error = row.ended_ms, row.error
 
 
-def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> list[Health]:
+def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> list[DeploymentHealth]:
     """Return each deployment, the worst first: how it did in the last ``window_s`` seconds, and its breaker.
 
     Those that neither were asked in that time nor have a known breaker or probe are left out. An attempt
     counts from when it was sent, once it has ended.
     """
     since_ms = now_ms - window_s * 1000
-    known = {row.deployment: row for row in tables.Health.select().execute(database)}
-    tallies: defaultdict[Place, _Tally] = defaultdict(_Tally)
+    known = {row.deployment: row for row in tables.HealthRow.select().execute(database)}
+    tallies: defaultdict[DeploymentIdentity, _Tally] = defaultdict(_Tally)
     for row in _rows(database, ">= ?", since_ms):
         tallies[row.place].add(row)
     for state in known.values():
@@ -146,7 +146,7 @@ def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> lis
 _WORST_FIRST: tuple[BreakerState, ...] = ("open", "half-open", "closed")
 
 
-def _trouble(health: Health) -> tuple[int, float, str]:
+def _trouble(health: DeploymentHealth) -> tuple[int, float, str]:
     """Return what sorts the deployments that need attention first."""
     rate = 1.0 if health.success_rate is None else health.success_rate
     return _WORST_FIRST.index(health.state), rate, health.deployment
@@ -176,10 +176,12 @@ def _rows(database: Database, condition: str, *arguments: object) -> Iterator[_R
     return map(_Row._make, run(database, _ENDED + condition, *arguments))
 
 
-def _health(place: Place, tally: _Tally, states: Mapping[str, tables.Health], now_ms: int) -> Health:
+def _health(
+    place: DeploymentIdentity, tally: _Tally, states: Mapping[str, tables.HealthRow], now_ms: int
+) -> DeploymentHealth:
     known = states.get(place.id)
     state, since_ms, until_ms = _circuit(known, tally.last_success_ms or 0, now_ms)
-    return Health(
+    return DeploymentHealth(
         deployment=place.id,
         **place._asdict(),
         attempts=tally.attempts,
@@ -200,7 +202,7 @@ def _health(place: Place, tally: _Tally, states: Mapping[str, tables.Health], no
 
 
 def _circuit(
-    known: tables.Health | None, success_ms: int, now_ms: int
+    known: tables.HealthRow | None, success_ms: int, now_ms: int
 ) -> tuple[BreakerState, int | None, int | None]:
     """Return how the circuit stands now, since when and until when.
 

@@ -9,7 +9,7 @@ from typing import Literal
 from peewee import Database, fn
 
 from supernova_ai.health.outcomes import is_blamed
-from supernova_ai.store.tables import Usage
+from supernova_ai.store.tables import UsageRow
 
 _HOUR_MS = 3_600_000
 _HOURS = {"hour": 1, "day": 24}
@@ -41,10 +41,12 @@ def uptime(database: Database, *, since_ms: int, per: Per = "day") -> list[Uptim
     hours = _HOURS[per]
     first = since_ms // (hours * _HOUR_MS) * hours
     query = (
-        Usage.select(Usage.provider, Usage.hour, Usage.error, fn.SUM(Usage.attempts - Usage.cached))
+        UsageRow.select(
+            UsageRow.provider, UsageRow.hour, UsageRow.error, fn.SUM(UsageRow.attempts - UsageRow.cached)
+        )
         # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
-        .where((Usage.hour >= first) & (Usage.attempts > Usage.cached))
-        .group_by(Usage.provider, Usage.hour, Usage.error)
+        .where((UsageRow.hour >= first) & (UsageRow.attempts > UsageRow.cached))
+        .group_by(UsageRow.provider, UsageRow.hour, UsageRow.error)
     )
     attempts: Counter[tuple[str, int]] = Counter()
     failed: Counter[tuple[str, int]] = Counter()

@@ -25,7 +25,7 @@ from peewee import Database
 from supernova_ai.keys.crypto import mac
 from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.facts import fact, set_fact
-from supernova_ai.store.tables import Audit
+from supernova_ai.store.tables import AuditRow
 
 Event = Literal["master.created", "key.added", "key.imported", "key.removed"]
 Details = Mapping[str, str | int]
@@ -82,9 +82,9 @@ def append(
     number += 1
     written = json.dumps(details, sort_keys=True)
     link = mac(key, "row", store, number, at_ms, event, subject, written, previous)
-    Audit.insert(number=number, at_ms=at_ms, event=event, subject=subject, details=written, mac=link).execute(
-        database
-    )
+    AuditRow.insert(
+        number=number, at_ms=at_ms, event=event, subject=subject, details=written, mac=link
+    ).execute(database)
     head = f"{number}:{link}:{mac(key, 'head', store, number, link)}"
     set_fact(database, HEAD, head)
 

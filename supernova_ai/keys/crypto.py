@@ -36,7 +36,7 @@ _SHORTEST = 1 + _NONCE + _WRAPPED + _NONCE + 1 + _TAG
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Binding:
     """Where a record belongs. Sealed for one place, it opens at no other: all fields, in order, bind it."""
 
     store: str
@@ -71,7 +71,7 @@ def fingerprint(key: HMAC, secret: Secret) -> str:
     return f"k{FORMAT}:{mac(key, secret.reveal())[:8]}"
 
 
-def seal(wrapping: AESGCM, place: Place, secret: Secret, random: Random) -> bytes:
+def seal(wrapping: AESGCM, place: Binding, secret: Secret, random: Random) -> bytes:
     """Seal the API key for its place, under a data key of its own."""
     data_key, outer, inner = random(_KEY), random(_NONCE), random(_NONCE)
     wrapped = wrapping.encrypt(outer, data_key, _bound("data key", place))
@@ -79,7 +79,7 @@ def seal(wrapping: AESGCM, place: Place, secret: Secret, random: Random) -> byte
     return bytes([FORMAT]) + outer + wrapped + inner + text
 
 
-def unseal(wrapping: AESGCM, place: Place, record: bytes) -> Secret:
+def unseal(wrapping: AESGCM, place: Binding, record: bytes) -> Secret:
     """Open a record at its place.
 
     Raises:
@@ -98,11 +98,11 @@ def unseal(wrapping: AESGCM, place: Place, record: bytes) -> Secret:
         raise _corrupt(place) from error
 
 
-def _bound(layer: str, place: Place) -> bytes:
+def _bound(layer: str, place: Binding) -> bytes:
     return pack("supernova-ai sealed key", FORMAT, layer, *astuple(place))
 
 
-def _corrupt(place: Place) -> KeyCorrupt:
+def _corrupt(place: Binding) -> KeyCorrupt:
     where = f"{place.provider}/{place.slot} (version {place.version})"
     return KeyCorrupt(
         f"the key record {place.key_id} of {where} does not open: it was altered, or moved from the place "

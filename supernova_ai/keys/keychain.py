@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from supernova_ai.concurrency import spawn
 from supernova_ai.errors import MasterKeyError
 from supernova_ai.secret import HIDDEN, Secret, redact
-from supernova_ai.threads import spawn
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from peewee import Database
 
 from supernova_ai.errors import MasterKeyError
-from supernova_ai.files import open_regular
 from supernova_ai.keys import records
 from supernova_ai.keys.crypto import derive
 from supernova_ai.keys.keychain import ADVICE, Keychain
+from supernova_ai.paths import open_regular
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.facts import fact, first_fact

@@ -10,10 +10,10 @@ from typing import Any
 from peewee import SQL, Database, fn
 
 from supernova_ai.keys.audit import HEAD, moment
-from supernova_ai.keys.crypto import Place
+from supernova_ai.keys.crypto import Binding
 from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.facts import fact
-from supernova_ai.store.tables import Audit, Key, Meta, SessionTurn, Table
+from supernova_ai.store.tables import AuditRow, KeyRow, MetaRow, SessionTurnRow, Table
 
 _SEALED_WITH = "master.id"
 
@@ -51,14 +51,14 @@ class KeyInfo:
 class SealedKey:
     """An active key as it is stored; only ``Vault.open`` can read it."""
 
-    place: Place
+    place: Binding
     record: bytes = field(repr=False)
 
 
-def insert(database: Database, place: Place, fingerprint: str, record: bytes, created_ms: int) -> KeyInfo:
+def insert(database: Database, place: Binding, fingerprint: str, record: bytes, created_ms: int) -> KeyInfo:
     """Write a sealed record as its slot's active version; the version before it is revoked."""
     revoke(database, place.provider, place.slot)
-    Key.insert(
+    KeyRow.insert(
         id=place.key_id,
         provider=place.provider,
         slot=place.slot,
@@ -74,7 +74,7 @@ def insert(database: Database, place: Place, fingerprint: str, record: bytes, cr
 
 def revoke(database: Database, provider: str, slot: str) -> None:
     """Revoke the slot's current version and wipe its record, so that later copies do not carry it on."""
-    Key.update(state="revoked", sealed=b"").where(_current(provider, slot)).execute(database)
+    KeyRow.update(state="revoked", sealed=b"").where(_current(provider, slot)).execute(database)
 
 
 def providers(database: Database) -> list[str]:
@@ -90,7 +90,7 @@ def find(database: Database, store: str, provider: str, slot: str) -> SealedKey 
         # Whatever is damaged fails when the record is opened, not here: the caller may have another key.
         whole = whole and state == "active" and isinstance(record, bytes | memoryview)
         sealed = bytes(record) if whole else b""
-        place = Place(store, provider, slot, _text(key_id), _number(version), _text(master_id))
+        place = Binding(store, provider, slot, _text(key_id), _number(version), _text(master_id))
         return SealedKey(place, sealed)
     return None
 
@@ -115,13 +115,13 @@ def every(database: Database) -> list[KeyInfo]:
 
 def exist(database: Database) -> bool:
     """Tell whether there is any key record, revoked ones too."""
-    return _any(database, Key)
+    return _any(database, KeyRow)
 
 
 def untouched(database: Database) -> bool:
     """Tell whether nothing was ever sealed here: no master named, no record, no conversation, no audit."""
     facts = sealed_with(database) or fact(database, HEAD)
-    return not (facts or any(_any(database, table) for table in (Key, SessionTurn, Audit)))
+    return not (facts or any(_any(database, table) for table in (KeyRow, SessionTurnRow, AuditRow)))
 
 
 def sealed_with(database: Database) -> str | None:
@@ -131,11 +131,13 @@ def sealed_with(database: Database) -> str | None:
 
 def seal_with(database: Database, master_id: str) -> None:
     """Name the master of the store, when its first key is added."""
-    Meta.insert(name=_SEALED_WITH, value=master_id).execute(database)  # never in the place of another
+    MetaRow.insert(name=_SEALED_WITH, value=master_id).execute(database)  # never in the place of another
 
 
 def _current(provider: str, slot: str) -> object:
-    return (Key.provider == provider) & (Key.slot == slot) & (fn.COALESCE(Key.state, "") != "revoked")
+    return (
+        (KeyRow.provider == provider) & (KeyRow.slot == slot) & (fn.COALESCE(KeyRow.state, "") != "revoked")
+    )
 
 
 def _any(database: Database, table: type[Table]) -> bool:

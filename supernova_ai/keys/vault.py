@@ -15,7 +15,7 @@ from peewee import Database
 from supernova_ai.errors import InvalidRequest, KeyNotFound
 from supernova_ai.keys import audit, formats, records
 from supernova_ai.keys.audit import AuditEvent, AuditReport
-from supernova_ai.keys.crypto import Place, Random, fingerprint, seal, unseal
+from supernova_ai.keys.crypto import Binding, Random, fingerprint, seal, unseal
 from supernova_ai.keys.master import MasterKey, confirm
 from supernova_ai.keys.records import KeyInfo, SealedKey
 from supernova_ai.secret import Secret
@@ -98,7 +98,7 @@ class Vault:
         def change(database: Database) -> KeyInfo:
             self._claim(database, master)
             version = records.next_version(database, provider, slot)
-            place = Place(self._store.id, provider, slot, self._random(16).hex(), version, master.id)
+            place = Binding(self._store.id, provider, slot, self._random(16).hex(), version, master.id)
             record = seal(master.wrapping, place, secret, self._random)
             shown = fingerprint(master.fingerprint, secret)
             info = records.insert(database, place, shown, record, self._now_ms())

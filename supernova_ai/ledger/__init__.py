@@ -1,8 +1,6 @@
 """Money: holds that end exactly once, budgets that cannot be overspent, and what was spent."""
 
-from supernova_ai.ledger.alerts import AlertEvent
-from supernova_ai.ledger.courier import Courier
 from supernova_ai.ledger.holds import End, Entry, Hold, lost
 from supernova_ai.ledger.ledger import Ledger, swept
 
-__all__ = ["AlertEvent", "Courier", "End", "Entry", "Hold", "Ledger", "lost", "swept"]
+__all__ = ["End", "Entry", "Hold", "Ledger", "lost", "swept"]

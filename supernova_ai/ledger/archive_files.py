@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from supernova_ai.errors import StoreError
-from supernova_ai.places import private_folder
+from supernova_ai.paths import private_folder
 from supernova_ai.store import bulk
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 
 SUFFIX = ".jsonl.gz"
 
 _LONGEST_LINE = 2**20
 """Bytes: an attempt takes about one thousand."""
 
-_COLUMNS = bulk.columns(Attempt)
+_COLUMNS = bulk.columns(AttemptRow)
 _ID, _STARTED, _STATE, _COST, _WINDOWS = (
     _COLUMNS.index(name) for name in ("id", "started_ms", "state", "cost_nano", "windows")
 )
@@ -106,7 +106,7 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
     Raises:
         StoreError: a line is longer than any row can be.
     """
-    young = {field.column_name: field.default for field in Attempt._meta.sorted_fields}
+    young = {field.column_name: field.default for field in AttemptRow._meta.sorted_fields}
     with gzip.open(file) as written:
         while line := written.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:

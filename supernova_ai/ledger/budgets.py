@@ -17,7 +17,7 @@ EACH = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class BudgetShare:
     """The window of one budget that a hold must fit in. The limit is nano-USD.
 
     ``scope`` tells windows of one name apart whose budgets were about something else. ``user`` is None where
@@ -38,7 +38,7 @@ class Share:
 
 def shares(
     budgets: Iterable[Budget], *, now: float, provider: str | None, user: str | None, task: str | None
-) -> Iterator[Share]:
+) -> Iterator[BudgetShare]:
     """Yield the window of every budget that bears on this provider, user and task at this time.
 
     Args:
@@ -53,11 +53,11 @@ def shares(
         yield share(budget, now=now, user=user)
 
 
-def share(budget: Budget, *, now: float, user: str | None = None) -> Share:
+def share(budget: Budget, *, now: float, user: str | None = None) -> BudgetShare:
     """Return the budget's window at this time; where each user has one, that of this user."""
     name, resets_at = period(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
     subject = (user or "") if budget.user == EACH else ""
-    return Share(
+    return BudgetShare(
         budget.name,
         subject,
         name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from peewee import Database
 
 from supernova_ai.store.bulk import run
-from supernova_ai.types import Failure
+from supernova_ai.types import FailurePattern
 
 # Ends may come out of order, from machines that share the database.
 _NOTE = """
@@ -21,7 +21,7 @@ ON CONFLICT (fingerprint) DO UPDATE SET
 """
 
 
-def note(database: Database, failure: Failure, *, provider: str, model: str, at_ms: int) -> None:
+def note(database: Database, failure: FailurePattern, *, provider: str, model: str, at_ms: int) -> None:
     """Count one more failure of this kind. ``at_ms`` is Unix milliseconds."""
     run(
         database,

@@ -21,12 +21,12 @@ from typing import NamedTuple
 from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import failures, openings, rollups
-from supernova_ai.ledger.budgets import Share
-from supernova_ai.ledger.openings import Scope, Spending
+from supernova_ai.ledger import failures, opening_balances, rollups
+from supernova_ai.ledger.budgets import BudgetShare
+from supernova_ai.ledger.opening_balances import Scope, Spending
 from supernova_ai.money import to_usd
 from supernova_ai.store.bulk import run
-from supernova_ai.types import CostBasis, Failure, Outcome, Usage
+from supernova_ai.types import CostBasis, FailurePattern, Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class End:
     first_token_ms: int | None = None
     error: str | None = None
     response: str | None = None
-    failure: Failure | None = None
+    failure: FailurePattern | None = None
 
 
 class Spent(NamedTuple):
@@ -90,7 +90,9 @@ class Spent(NamedTuple):
     amount: int
 
 
-def place(database: Database, entry: Entry, shares: Iterable[Share], *, now_ms: int | None = None) -> Hold:
+def place(
+    database: Database, entry: Entry, shares: Iterable[BudgetShare], *, now_ms: int | None = None
+) -> Hold:
     """Reserve the entry's amount in every share, or in none.
 
     Args:
@@ -117,7 +119,7 @@ def place(database: Database, entry: Entry, shares: Iterable[Share], *, now_ms: 
 _NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
 
 
-def _reserve(database: Database, share: Share, amount: int, now_ms: int) -> int:
+def _reserve(database: Database, share: BudgetShare, amount: int, now_ms: int) -> int:
     """Add the amount to the window's held if it fits, in one statement; return the window's id."""
     reserve = (
         "UPDATE budget_window SET held_nano = held_nano + ? "
@@ -127,23 +129,23 @@ def _reserve(database: Database, share: Share, amount: int, now_ms: int) -> int:
     arguments = (amount, *_key(share), amount, share.limit)
     found = run(database, reserve, *arguments).fetchone()
     if found is None:
-        openings.open_window(database, share, now_ms=now_ms)
+        opening_balances.open_window(database, share, now_ms=now_ms)
         found = run(database, reserve, *arguments).fetchone()
     if found is None:
         raise _refusal(database, share, amount)
     return int(found[0])
 
 
-def _key(share: Share) -> tuple[str, str, str, str]:
+def _key(share: BudgetShare) -> tuple[str, str, str, str]:
     return share.budget, share.subject, share.period, share.scope
 
 
-def used(database: Database, share: Share) -> int:
+def used(database: Database, share: BudgetShare) -> int:
     """Return what is settled, held and lost in the share's window, in nano-USD."""
     return sum(standing(database, share))
 
 
-def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
+def _refusal(database: Database, share: BudgetShare, amount: int) -> BudgetExceeded:
     settled, held, lost = standing(database, share)
     return BudgetExceeded(
         budget=share.budget,
@@ -155,7 +157,7 @@ def _refusal(database: Database, share: Share, amount: int) -> BudgetExceeded:
     )
 
 
-def standing(database: Database, share: Share) -> tuple[int, int, int]:
+def standing(database: Database, share: BudgetShare) -> tuple[int, int, int]:
     """Return what is settled, held and lost in the share's window, or would be if it were made now."""
     found = run(
         database,

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from peewee import Database
 
-from supernova_ai.ledger import holds, owed
+from supernova_ai.ledger import holds, unwritten_ends
 from supernova_ai.ledger.budgets import differences
-from supernova_ai.ledger.owed import Look
+from supernova_ai.ledger.unwritten_ends import Look
 from supernova_ai.log import get_logger
 from supernova_ai.store import Store, erased
-from supernova_ai.store.tables import Attempt, Process, StuckEnd
+from supernova_ai.store.tables import AttemptRow, ProcessRow, StuckEndRow
 
 log = get_logger(__name__)
 
@@ -100,8 +100,8 @@ class Lease:
         erased.expire(database, now_ms=self._store.now_ms())
         until = self._now_ms() + int(TERM_S * 1000)
         row = {"id": self.id, "host": _host(), "pid": os.getpid(), "lease_ms": until, "budgets": self.budgets}
-        Process.insert(row).on_conflict(
-            conflict_target=[Process.id], preserve=[Process.lease_ms, Process.budgets]
+        ProcessRow.insert(row).on_conflict(
+            conflict_target=[ProcessRow.id], preserve=[ProcessRow.lease_ms, ProcessRow.budgets]
         ).execute(database)
         for other, names in others(database, self.budgets, now_ms=self._now_ms()):
             if (self.id != other.id) and (other.id, other.budgets) not in self._warned:
@@ -119,10 +119,10 @@ class Lease:
         return int(self._clock() * 1000)
 
 
-def others(database: Database, budgets: str, *, now_ms: int) -> Iterator[tuple[Process, list[str]]]:
+def others(database: Database, budgets: str, *, now_ms: int) -> Iterator[tuple[ProcessRow, list[str]]]:
     """Yield each process at work whose budgets are not these, and the names of those that differ."""
-    keeping = (Process.lease_ms >= now_ms) & (Process.budgets != "{}")
-    for process in list(Process.select().where(keeping).execute(database)):
+    keeping = (ProcessRow.lease_ms >= now_ms) & (ProcessRow.budgets != "{}")
+    for process in list(ProcessRow.select().where(keeping).execute(database)):
         if names := differences(budgets, process.budgets):
             yield process, names
 
@@ -132,17 +132,17 @@ def sweep(database: Database, now_ms: int, look: Look) -> int:
 
     Ends that were set aside are tried again first.
     """
-    owed.retry(database, look, now_ms)
+    unwritten_ends.retry(database, look, now_ms)
     here = _host()
     dead = [
         process.id
-        for process in Process.select().execute(database)
+        for process in ProcessRow.select().execute(database)
         if process.lease_ms < now_ms or (process.host == here and _gone(process.pid))
     ]
     # One that was swept, lived on, held again, and died before it renewed its lease: nobody lists it.
     unlisted = (
-        Attempt.select(Attempt.process)
-        .where((Attempt.state == "held") & Attempt.process.not_in(Process.select(Process.id)))
+        AttemptRow.select(AttemptRow.process)
+        .where((AttemptRow.state == "held") & AttemptRow.process.not_in(ProcessRow.select(ProcessRow.id)))
         .distinct()
         .tuples()
         .execute(database)
@@ -157,11 +157,11 @@ def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
     A hold whose end was set aside stays as it is. So does one that the database refuses to end.
     """
     open_holds = (
-        Attempt.select(Attempt.id, Attempt.held, Attempt.windows)
+        AttemptRow.select(AttemptRow.id, AttemptRow.held, AttemptRow.windows)
         .where(
-            (Attempt.process == process)
-            & (Attempt.state == "held")
-            & Attempt.id.not_in(StuckEnd.select(StuckEnd.attempt))
+            (AttemptRow.process == process)
+            & (AttemptRow.state == "held")
+            & AttemptRow.id.not_in(StuckEndRow.select(StuckEndRow.attempt))
         )
         .tuples()
         .execute(database)
@@ -170,8 +170,8 @@ def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
     for attempt, amount, windows in list(open_holds):
         hold = holds.Hold(attempt, amount, tuple(json.loads(windows)))
         gone = holds.lost(hold, ended_ms=now_ms, error="ProcessDied")
-        count += bool(owed.write(database, (hold, gone), look, now_ms))
-    Process.delete().where(Process.id == process).execute(database)
+        count += bool(unwritten_ends.write(database, (hold, gone), look, now_ms))
+    ProcessRow.delete().where(ProcessRow.id == process).execute(database)
     return count
 
 

@@ -12,11 +12,11 @@ from peewee import Database
 
 from supernova_ai.config import Budget, Config, data_folder, read_environ
 from supernova_ai.errors import StoreError, UserErased
-from supernova_ai.ledger import holds, leases, owed
-from supernova_ai.ledger.alerts import Key, Watch
-from supernova_ai.ledger.budgets import Share, shares, told
+from supernova_ai.ledger import holds, leases, unwritten_ends
+from supernova_ai.ledger.budgets import BudgetShare, shares, told
 from supernova_ai.ledger.holds import End, Entry, Hold, Spent
-from supernova_ai.ledger.owed import Ending, OwedEnds
+from supernova_ai.ledger.thresholds import Key, Watch
+from supernova_ai.ledger.unwritten_ends import Ending, UnwrittenEnds
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store, erased
@@ -50,7 +50,7 @@ class Ledger:
     ) -> None:
         self._store = store
         self._clock = clock or store.now
-        self._owed = OwedEnds(_beside(store))
+        self._owed = UnwrittenEnds(_beside(store))
         self._pending: dict[Future[bool], Ending] = {}
         self._lease = leases.Lease(store, self._clock, self.look, renewed=self._write_owed)
         self.serve(budgets, thresholds=thresholds, on_alert=on_alert)
@@ -145,7 +145,7 @@ class Ledger:
 
         future: Future[bool]
         try:
-            future = self._store.write(lambda database: owed.apply(database, (hold, end), look))
+            future = self._store.write(lambda database: unwritten_ends.apply(database, (hold, end), look))
         except StoreError as error:  # it was closed
             future = Future()
             future.set_exception(error)
@@ -202,7 +202,7 @@ class Ledger:
 
         def operation(database: Database) -> None:
             for ending in endings:
-                owed.write(database, ending, self.look, self.now_ms())
+                unwritten_ends.write(database, ending, self.look, self.now_ms())
 
         try:
             if endings:
@@ -211,7 +211,7 @@ class Ledger:
             self._owe(endings, str(error))
         self._owed.discard(files)
 
-    def _shares(self, provider: str, user: str | None, task: str) -> Iterator[Share]:
+    def _shares(self, provider: str, user: str | None, task: str) -> Iterator[BudgetShare]:
         return shares(self._budgets, now=self._clock(), provider=provider, user=user, task=task)
 
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from peewee import Database
 
 from supernova_ai.store import bulk
-from supernova_ai.store.tables import Daily, Latency, Payer, Table, Usage
+from supernova_ai.store.tables import DailyRow, LatencyRow, PayerRow, Table, UsageRow
 
 HOUR_MS = 3_600_000
 HOURS = {"hour": 1, "day": 24}
 """The periods of rollups, and how many hours each has."""
 
-ROLLUPS: tuple[type[Table], ...] = (Usage, Payer, Daily, Latency)
+ROLLUPS: tuple[type[Table], ...] = (UsageRow, PayerRow, DailyRow, LatencyRow)
 TABLES = {table._meta.table_name: bulk.key(table) for table in ROLLUPS}
 """The columns that make the key of each rollup; the first is its period, since the epoch."""
 

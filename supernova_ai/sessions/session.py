@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 
 from peewee import Database
 
-from supernova_ai import arguments
+from supernova_ai.concurrency import in_thread
 from supernova_ai.config import Config
 from supernova_ai.errors import MasterKeyError, ProviderTimeout, StoreError, SupernovaError
 from supernova_ai.keys import Vault
 from supernova_ai.keys.crypto import Random
 from supernova_ai.log import get_logger
 from supernova_ai.prompts import Template
+from supernova_ai.requests import arguments
 from supernova_ai.sessions import turns
-from supernova_ai.sessions.line import Line
-from supernova_ai.sessions.turns import Exchange, Seal, Whose
+from supernova_ai.sessions.queue import TurnQueue
+from supernova_ai.sessions.turns import PastExchange, Seal, SessionKey
 from supernova_ai.store import Store
-from supernova_ai.threads import in_thread
 from supernova_ai.types import Reply, Request
 
 log = get_logger(__name__)
@@ -46,7 +46,7 @@ class Turn:
     keep: Callable[[Reply], Awaitable[None]] = _not_kept
 
 
-class Sessions:
+class Conversations:
     """The conversations of one store. Calls in the same session take turns, in this process.
 
     Args:
@@ -69,7 +69,7 @@ class Sessions:
         self._complete = complete
         self._timer = timer
         self._random = random
-        self._line = Line()
+        self._line = TurnQueue()
 
     @asynccontextmanager
     async def turn(
@@ -90,7 +90,7 @@ class Sessions:
             ProviderTimeout: the request's time is over before its turn comes, or the history is read.
             StoreError: what was said cannot be read.
         """
-        whose = Whose(request.user_id or "", request.session_id or "")
+        whose = SessionKey(request.user_id or "", request.session_id or "")
         began_ms = self._store.now_ms() if request.began_ms is None else request.began_ms
         started = self._timer()
         try:
@@ -130,7 +130,7 @@ class Sessions:
             error.add_note("sessions are kept sealed: to go without, set 'sessions.history: false'")
             raise
 
-    def _read(self, seal: Seal, whose: Whose, config: Config) -> list[Exchange]:
+    def _read(self, seal: Seal, whose: SessionKey, config: Config) -> list[PastExchange]:
         since_ms = self._oldest_ms(config)
         return self._store.read(lambda database: turns.read(database, seal, whose, since_ms))
 
@@ -141,11 +141,11 @@ class Sessions:
         self,
         request: Request,
         seal: Seal,
-        whose: Whose,
-        past: Sequence[Exchange],
+        whose: SessionKey,
+        past: Sequence[PastExchange],
         config: Config,
         template: Template,
-    ) -> list[Exchange]:
+    ) -> list[PastExchange]:
         """Put a summary in the place of the oldest exchanges, and leave room for some more."""
         recent = _newest(past, config.sessions.tokens // 2)
         old = past[: len(past) - len(recent)]
@@ -174,7 +174,7 @@ class Sessions:
         await asyncio.wrap_future(
             self._store.write(lambda database: turns.replace(database, seal, whose, old, summary))
         )
-        shortened = Exchange(old[-1].number, old[-1].at_ms, None, summary or "")
+        shortened = PastExchange(old[-1].number, old[-1].at_ms, None, summary or "")
         return _newest([*([shortened] if summary else []), *recent], config.sessions.tokens)
 
     def prune(self, config: Config) -> None:
@@ -183,7 +183,7 @@ class Sessions:
         self._store.write(lambda database: turns.prune(database, before_ms=oldest_ms)).result()
 
     async def _keep(
-        self, seal: Seal, whose: Whose, config: Config, message: str, reply: Reply, began_ms: int
+        self, seal: Seal, whose: SessionKey, config: Config, message: str, reply: Reply, began_ms: int
     ) -> None:
         """Keep an exchange; a failure must not take the answer away from who paid for it."""
         if not reply.content.strip():
@@ -210,12 +210,12 @@ class Sessions:
         await asyncio.wait([writing], timeout=_PATIENCE_S)  # a busy database takes it later
 
 
-def tokens(exchange: Exchange) -> int:
+def tokens(exchange: PastExchange) -> int:
     """Return about how many tokens an exchange takes: a token is four bytes of English."""
     return (len((exchange.message or "").encode()) + len(exchange.answer.encode())) // 4 + 1
 
 
-def _newest(past: Sequence[Exchange], room: int) -> list[Exchange]:
+def _newest(past: Sequence[PastExchange], room: int) -> list[PastExchange]:
     """Return the newest exchanges that the room is enough for."""
     first = len(past)
     while first and (room := room - tokens(past[first - 1])) >= 0:
@@ -223,7 +223,7 @@ def _newest(past: Sequence[Exchange], room: int) -> list[Exchange]:
     return list(past[first:])
 
 
-def _messages(past: Sequence[Exchange]) -> list[Mapping[str, str]]:
+def _messages(past: Sequence[PastExchange]) -> list[Mapping[str, str]]:
     messages: list[Mapping[str, str]] = []
     for exchange in past:
         said = (
@@ -237,7 +237,7 @@ def _messages(past: Sequence[Exchange]) -> list[Mapping[str, str]]:
     return messages
 
 
-def _told(exchange: Exchange) -> str:
+def _told(exchange: PastExchange) -> str:
     if exchange.message is None:
         return f"Before that, in short: {exchange.answer}"
     return f"User: {exchange.message}\nAssistant: {exchange.answer}"

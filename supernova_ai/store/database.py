@@ -16,7 +16,7 @@ from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.log import get_logger
-from supernova_ai.places import database_fault, private_folder
+from supernova_ai.paths import database_fault, private_folder
 from supernova_ai.store.clock import Clock
 from supernova_ai.store.facts import first_fact
 from supernova_ai.store.postgres import Postgres, may_pass

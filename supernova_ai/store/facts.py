@@ -5,7 +5,7 @@ from __future__ import annotations
 from peewee import Database
 
 from supernova_ai.store.engines import damaged_rows
-from supernova_ai.store.tables import Meta
+from supernova_ai.store.tables import MetaRow
 
 
 def fact(database: Database, name: str) -> str | None:
@@ -17,12 +17,12 @@ def fact(database: Database, name: str) -> str | None:
 
 def set_fact(database: Database, name: str, value: str) -> None:
     """Keep the fact, in place of what was there."""
-    Meta.insert(name=name, value=value).on_conflict(
-        conflict_target=[Meta.name], preserve=[Meta.value]
+    MetaRow.insert(name=name, value=value).on_conflict(
+        conflict_target=[MetaRow.name], preserve=[MetaRow.value]
     ).execute(database)
 
 
 def first_fact(database: Database, name: str, value: str) -> str:
     """Keep the fact unless there is one of that name; return the one that is kept."""
-    Meta.insert(name=name, value=value).on_conflict_ignore().execute(database)
+    MetaRow.insert(name=name, value=value).on_conflict_ignore().execute(database)
     return fact(database, name) or value

@@ -6,22 +6,38 @@ beside this file; a test compares the two.
 
 from __future__ import annotations
 
-from peewee import SQL, AutoField, BigIntegerField, BlobField, CompositeKey, IntegerField, Model, TextField
+import re
+
+from peewee import (
+    SQL,
+    AutoField,
+    BigIntegerField,
+    BlobField,
+    CompositeKey,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+
+def _table_name(model: type[Model]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", model.__name__.removesuffix("Row")).lower()
 
 
 class Table(Model):
     class Meta:
         legacy_table_names = False
+        table_function = _table_name
 
 
-class Meta(Table):
+class MetaRow(Table):
     """Facts about the store itself: its identity, the head of the audit chain."""
 
     name = TextField(primary_key=True)
     value = TextField()
 
 
-class Key(Table):
+class KeyRow(Table):
     """One version of the key in a provider's slot, sealed."""
 
     id = TextField(primary_key=True)
@@ -39,7 +55,7 @@ class Key(Table):
         indexes = ((("provider", "slot", "version"), True),)
 
 
-class Audit(Table):
+class AuditRow(Table):
     """The chain of what happened to keys; each row's MAC covers the row before."""
 
     number = IntegerField(primary_key=True)
@@ -50,7 +66,7 @@ class Audit(Table):
     mac = TextField()
 
 
-class Process(Table):
+class ProcessRow(Table):
     """A process that holds money, and until when it is taken to be alive."""
 
     id = TextField(primary_key=True)
@@ -60,7 +76,7 @@ class Process(Table):
     budgets = TextField(default="{}", constraints=[SQL("DEFAULT '{}'")])  # JSON: what it keeps, by name
 
 
-class Attempt(Table):
+class AttemptRow(Table):
     """One physical provider call, with its hold."""
 
     id = TextField(primary_key=True)
@@ -102,7 +118,7 @@ class Attempt(Table):
         indexes = ((("user",), False),)
 
 
-class Window(Table):
+class WindowRow(Table):
     """One period of one budget, for one subject: what is settled, held and lost in it."""
 
     id = AutoField()
@@ -119,7 +135,7 @@ class Window(Table):
         indexes = ((("budget", "subject", "period", "scope"), True),)
 
 
-class Opening(Table):
+class OpeningRow(Table):
     """With what a window opened: what ended attempts had cost that do not carry it. No scope is NULL."""
 
     window = IntegerField(primary_key=True, column_name="window_id")
@@ -135,7 +151,7 @@ class Opening(Table):
         table_name = "window_opening"
 
 
-class Usage(Table):
+class UsageRow(Table):
     """Rollup: what the attempts of one hour (since the epoch) took and cost; no text is empty text."""
 
     hour = IntegerField()
@@ -162,7 +178,7 @@ class Usage(Table):
         primary_key = CompositeKey("hour", "provider", "model", "tier", "task", "prompt", "error")
 
 
-class Payer(Table):
+class PayerRow(Table):
     """Rollup: what one user's session took and cost in one hour."""
 
     hour = IntegerField()
@@ -183,7 +199,7 @@ class Payer(Table):
         primary_key = CompositeKey("hour", "user", "session")
 
 
-class Daily(Table):
+class DailyRow(Table):
     """Rollup: what one user took and cost in one day of UTC (since the epoch), over all sessions."""
 
     day = IntegerField()
@@ -203,7 +219,7 @@ class Daily(Table):
         primary_key = CompositeKey("day", "user")
 
 
-class Latency(Table):
+class LatencyRow(Table):
     """Rollup: how many answers (or first tokens) of one hour took how long, in steps of a factor of √2."""
 
     hour = IntegerField()
@@ -218,7 +234,7 @@ class Latency(Table):
         primary_key = CompositeKey("hour", "provider", "model", "what", "bucket")
 
 
-class Pattern(Table):
+class PatternRow(Table):
     """One kind of failure at one provider, however often it was seen."""
 
     fingerprint = TextField(primary_key=True)
@@ -235,7 +251,7 @@ class Pattern(Table):
         table_name = "failure_pattern"
 
 
-class Health(Table):
+class HealthRow(Table):
     """What is known of a deployment beside its attempts: its breaker, and how the last probe went."""
 
     deployment = TextField(primary_key=True)  # the id of the place that the next five columns say
@@ -253,7 +269,7 @@ class Health(Table):
     probe = TextField(null=True)  # ok, or the class of the error
 
 
-class Alert(Table):
+class AlertRow(Table):
     """The outbox: a budget window that passed a threshold, told once."""
 
     id = AutoField()
@@ -273,7 +289,7 @@ class Alert(Table):
         indexes = ((("budget", "subject", "period", "threshold"), True),)
 
 
-class Journal(Table):
+class JournalRow(Table):
     """What people changed by hand, and why."""
 
     id = AutoField()
@@ -285,7 +301,7 @@ class Journal(Table):
     reason = TextField()
 
 
-class Advice(Table):
+class AdviceRow(Table):
     """Advice as it was given; each row's hash covers the row before it."""
 
     number = IntegerField(primary_key=True)
@@ -300,7 +316,7 @@ class Advice(Table):
     hash = TextField()
 
 
-class Link(Table):
+class LinkRow(Table):
     """Where the chain of advice ends ("head"), and up to where its rows are gone by age ("pruned")."""
 
     name = TextField(primary_key=True)
@@ -311,14 +327,14 @@ class Link(Table):
         table_name = "advice_chain"
 
 
-class UserToken(Table):
+class UserTokenRow(Table):
     """By which token a user is known in advice; without this row nobody can tell whose it was."""
 
     user = TextField(primary_key=True, column_name="user_id")
     token = TextField(unique=True)
 
 
-class SessionTurn(Table):
+class SessionTurnRow(Table):
     """One exchange of a conversation, or the summary of those before it, sealed for its place."""
 
     user = TextField(column_name="user_id")  # "" where the call named none
@@ -331,7 +347,7 @@ class SessionTurn(Table):
         primary_key = CompositeKey("user", "session", "number")
 
 
-class StuckEnd(Table):
+class StuckEndRow(Table):
     """The end of a hold that the database refused, and why: it counts once it can be written."""
 
     attempt = TextField(primary_key=True)
@@ -340,7 +356,7 @@ class StuckEnd(Table):
     reason = TextField()
 
 
-class Answer(Table):
+class AnswerRow(Table):
     """A cached answer, sealed for its place."""
 
     place = TextField(primary_key=True)  # a hash of all that may change the answer
@@ -350,7 +366,7 @@ class Answer(Table):
     sealed = BlobField()
 
 
-class Erased(Table):
+class ErasedRow(Table):
     """A user who was erased, or a session that was forgotten, of late."""
 
     subject = TextField(primary_key=True)  # a hash
@@ -358,26 +374,26 @@ class Erased(Table):
 
 
 TABLES: tuple[type[Table], ...] = (
-    Meta,
-    Key,
-    Audit,
-    Process,
-    Attempt,
-    Window,
-    Usage,
-    Payer,
-    Daily,
-    Latency,
-    Pattern,
-    Health,
-    Alert,
-    Journal,
-    Advice,
-    Link,
-    UserToken,
-    SessionTurn,
-    StuckEnd,
-    Answer,
-    Erased,
-    Opening,
+    MetaRow,
+    KeyRow,
+    AuditRow,
+    ProcessRow,
+    AttemptRow,
+    WindowRow,
+    UsageRow,
+    PayerRow,
+    DailyRow,
+    LatencyRow,
+    PatternRow,
+    HealthRow,
+    AlertRow,
+    JournalRow,
+    AdviceRow,
+    LinkRow,
+    UserTokenRow,
+    SessionTurnRow,
+    StuckEndRow,
+    AnswerRow,
+    ErasedRow,
+    OpeningRow,
 )

@@ -23,7 +23,7 @@ import pytest
 
 # Every pytest run of every user loads this module: what it needs is imported where it is needed.
 if TYPE_CHECKING:
-    from supernova_ai.ops.local import LocalModel
+    from supernova_ai.demo.local_model import LocalModel
     from supernova_ai.testing.cassettes import Cassette
     from supernova_ai.testing.stub import StubProvider
 
@@ -65,8 +65,8 @@ def stub_provider() -> Iterator[Callable[..., StubProvider]]:
 @pytest.fixture(scope="session")
 def local_model() -> Iterator[LocalModel]:
     """Give the running local model; skip the test without the ``local`` extra, but never on a CI machine."""
+    from supernova_ai.demo.local_model import LocalModel
     from supernova_ai.errors import ExtraMissing
-    from supernova_ai.ops.local import LocalModel
 
     try:
         model = LocalModel()

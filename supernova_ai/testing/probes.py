@@ -9,7 +9,7 @@ from supernova_ai.testing.answers import Body
 from supernova_ai.testing.dialects import CREATED, CREATED_AT, Anthropic, Dialect, Ollama, OpenAI
 
 
-class Probe(NamedTuple):
+class ProbeRequest(NamedTuple):
     """Who is asked, and the JSON answered."""
 
     dialect: Dialect
@@ -21,18 +21,18 @@ _DETAILS = {"format": "gguf", "family": "stub", "parameter_size": "1M", "quantiz
 _TAG = {"name": _MODEL, "model": _MODEL, "modified_at": CREATED_AT, "size": 1_000_000, "digest": "0" * 64}
 _TOKEN = {"displayName": "stub", "role": "read", "createdAt": CREATED_AT}
 
-_PROBES: Mapping[str, Probe] = {
-    "/v1/models": Probe(
+_PROBES: Mapping[str, ProbeRequest] = {
+    "/v1/models": ProbeRequest(
         OpenAI(),
         {
             "object": "list",
             "data": [{"id": _MODEL, "object": "model", "created": CREATED, "owned_by": "stub"}],
         },
     ),
-    "/api/tags": Probe(Ollama(), {"models": [_TAG | {"details": _DETAILS}]}),
-    "/api/version": Probe(Ollama(), {"version": "0.12.0"}),
+    "/api/tags": ProbeRequest(Ollama(), {"models": [_TAG | {"details": _DETAILS}]}),
+    "/api/version": ProbeRequest(Ollama(), {"version": "0.12.0"}),
     # HuggingFace's hub writes errors as Ollama does: {"error": …}.
-    "/api/whoami-v2": Probe(
+    "/api/whoami-v2": ProbeRequest(
         Ollama(),
         {
             "type": "user",
@@ -43,7 +43,7 @@ _PROBES: Mapping[str, Probe] = {
         },
     ),
 }
-_ANTHROPIC_MODELS = Probe(
+_ANTHROPIC_MODELS = ProbeRequest(
     Anthropic(),
     {
         "data": [{"type": "model", "id": _MODEL, "display_name": "Stub", "created_at": CREATED_AT}],
@@ -54,7 +54,7 @@ _ANTHROPIC_MODELS = Probe(
 )
 
 
-def find_probe(path: str, headers: Mapping[str, str]) -> Probe | None:
+def find_probe(path: str, headers: Mapping[str, str]) -> ProbeRequest | None:
     """Return who answers a GET of the path, and what; None if no provider has it."""
     if path == "/v1/models" and "anthropic-version" in headers:
         return _ANTHROPIC_MODELS

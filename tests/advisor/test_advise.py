@@ -22,7 +22,7 @@ from supernova_ai.advisor.details import Advice
 from supernova_ai.advisor.facts import show
 from supernova_ai.advisor.replay import replay
 from supernova_ai.config import Config
-from supernova_ai.ops.local import LocalModel
+from supernova_ai.demo.local_model import LocalModel
 from supernova_ai.testing import Failure, Hang, Reset, StubProvider
 from tests import desk
 from tests.advisor.sample import CSV, GOOD, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
@@ -104,7 +104,7 @@ def test_sixteen_threads_get_the_same_advice(default: Supernova) -> None:
 
 def test_without_a_model_litellm_is_not_needed(default: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is it imported, nor missed where it cannot be."""
-    monkeypatch.setitem(sys.modules, "supernova_ai.engine", None)
+    monkeypatch.setitem(sys.modules, "supernova_ai.execution.engine", None)
     assert advise(BARS, explain=False, **SEED).details.why == "no model was asked: explain is False"
     default._loaded = Supernova(default.config.model_copy(update={"enabled": True}))._loaded
     assert advise(BARS, **SEED).details.why.startswith("LiteLLM cannot be imported")

@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from supernova_ai import judgement, quality
 from supernova_ai.advisor import rationale, slots
 from supernova_ai.advisor.ensemble import assess
 from supernova_ai.advisor.grounding import LONGEST, check
@@ -14,6 +13,7 @@ from supernova_ai.advisor.grounding.check import MOST_FIGURES
 from supernova_ai.advisor.grounding.clauses import MOST, sentences
 from supernova_ai.advisor.grounding.judge import Judge
 from supernova_ai.advisor.grounding.mentions import periods_in
+from supernova_ai.analysis import quality, sentiment
 from supernova_ai.config import AdviceRules
 from tests.advisor.sample import GOOD, SAMPLE, SEED
 
@@ -108,7 +108,7 @@ def test_quality_reads_the_beginning_and_judges_the_end() -> None:
 
 def test_a_score_is_looked_for_in_the_beginning() -> None:
     """A score far behind is none, and the reason is the usual one."""
-    assert judgement.read_sentiment("\n" * 100 + "Score: 0.5") == 0.5
-    assert judgement.read_sentiment("\n" * quality.READ + "Score: 0.5") == (
+    assert sentiment.read_sentiment("\n" * 100 + "Score: 0.5") == 0.5
+    assert sentiment.read_sentiment("\n" * quality.READ + "Score: 0.5") == (
         'the answer has no line that begins with "Score:"'
     )

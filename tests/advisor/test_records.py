@@ -12,12 +12,12 @@ from peewee import Database
 
 from supernova_ai.advisor import rationale, records
 from supernova_ai.advisor.ensemble import assess
-from supernova_ai.advisor.records import Draft, digest
+from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import Replay, bars_text, computed, replay
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store import Store, bulk
-from supernova_ai.store.tables import Advice, Journal, Link, UserToken
+from supernova_ai.store.tables import AdviceRow, JournalRow, LinkRow, UserTokenRow
 from tests.advisor.sample import GOOD, SAMPLE, SEED
 
 DAY_MS = 86_400_000
@@ -32,7 +32,7 @@ def draft(
     written: str | None = None,
     currency: str | None = None,
     **given: Any,
-) -> Draft:
+) -> RecordContent:
     """The record of the seed example, with the model's text if one is given."""
     found = assess(SAMPLE, currency=currency, **SEED)
     said = rationale.deterministic(found, RULES, "explain is False")
@@ -56,10 +56,10 @@ def draft(
     }
     bars = bars_text(SAMPLE)
     kept = {"symbol": "AAPL", "action": "buy", "content": content, "bars": bars, "news": "Sales rose."}
-    return Draft(f"record-{number}", number * DAY_MS, user, **kept | given)
+    return RecordContent(f"record-{number}", number * DAY_MS, user, **kept | given)
 
 
-def keep(store: Store, *drafts: Draft) -> None:
+def keep(store: Store, *drafts: RecordContent) -> None:
     for each in drafts:
         store.write(partial(records.append, draft=each)).result()
 
@@ -89,7 +89,7 @@ def test_records_are_kept_in_order(store: Store) -> None:
 def test_a_user_is_known_by_a_token_alone(store: Store) -> None:
     """The same for all of a user's records, and another for each user; the id is in no record."""
     keep(store, draft(1, user="ann@home"), draft(2, user="ann@home"), draft(3, user="bob"))
-    rows = store.read(lambda d: list(Advice.select().order_by(Advice.number).execute(d)))
+    rows = store.read(lambda d: list(AdviceRow.select().order_by(AdviceRow.number).execute(d)))
     assert rows[0].user == rows[1].user != rows[2].user
     assert all("ann@home" not in f"{row.user}{row.content}" for row in rows)
 
@@ -100,7 +100,7 @@ def test_an_untouched_chain_is_right(store: Store) -> None:
     keep(store, draft(1), draft(2))
     report = store.read(records.verify)
     ((last,),) = store.read(
-        lambda d: list(Advice.select(Advice.hash).where(Advice.number == 2).tuples().execute(d))
+        lambda d: list(AdviceRow.select(AdviceRow.hash).where(AdviceRow.number == 2).tuples().execute(d))
     )
     assert (report.ok, report.rows, report.head) == (True, 2, f"2:{last}")
 
@@ -134,7 +134,7 @@ def rewrite(store: Store, number: int) -> None:
     """Alter a record and give it the hash that its new content has at its place."""
 
     def forge(database: Database) -> None:
-        columns = ", ".join(bulk.columns(Advice))
+        columns = ", ".join(bulk.columns(AdviceRow))
         select = f"SELECT {columns} FROM advice WHERE number IN (?, ?) ORDER BY number"
         before, row = bulk.run(database, select, number - 1, number).fetchall()
         altered = [*row[:5], "sell", *row[6:-3]]
@@ -206,13 +206,14 @@ def test_the_oldest_are_pruned(store: Store) -> None:
     assert [row.id for row in store.read(records.latest)] == ["record-4", "record-3"]
     assert problem(store) is None
     ((event, after),) = store.read(
-        lambda d: list(Journal.select(Journal.event, Journal.after).tuples().execute(d))
+        lambda d: list(JournalRow.select(JournalRow.event, JournalRow.after).tuples().execute(d))
     )
     links = {
-        row.name: f"{row.number}:{row.hash}" for row in store.read(lambda d: list(Link.select().execute(d)))
+        row.name: f"{row.number}:{row.hash}"
+        for row in store.read(lambda d: list(LinkRow.select().execute(d)))
     }
     assert (event, after) == ("advice.pruned", links["pruned"])
-    assert store.read(lambda d: [row.user for row in UserToken.select().execute(d)]) == ["bob"]
+    assert store.read(lambda d: [row.user for row in UserTokenRow.select().execute(d)]) == ["bob"]
     assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
     keep(store, draft(5))
     run(store, "DELETE FROM advice WHERE number = 3")

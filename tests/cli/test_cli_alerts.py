@@ -11,13 +11,13 @@ import pytest
 
 from supernova_ai import config as configuration
 from supernova_ai.keys import Vault, resolve
-from supernova_ai.ledger.alerts import record
 from supernova_ai.ledger.rollups import HOUR_MS
+from supernova_ai.ledger.thresholds import record
 from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
+from tests.alerts.alerting import Service, spend
 from tests.cli.conftest import Supernova
-from tests.ledger.alerting import Service, spend
 
 Configure = Callable[..., Store]
 

@@ -19,7 +19,7 @@ from supernova_ai import config as configuration
 from supernova_ai.ledger import rollups
 from supernova_ai.ledger.rollups import Ended
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 from tests.cli.conftest import Supernova
 
 Spend = Callable[..., None]
@@ -41,7 +41,7 @@ def spend() -> Iterator[Spend]:
 
             def add(database: Database) -> None:
                 rollups.add(database, row)
-                Attempt.insert(
+                AttemptRow.insert(
                     {field: value for field, value in row._asdict().items() if value is not None}
                     | {
                         "id": f"{days_ago} {user} {nano}",

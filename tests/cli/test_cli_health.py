@@ -13,7 +13,7 @@ from peewee import Database
 from supernova_ai import config as configuration
 from supernova_ai.cli import health as command
 from supernova_ai.cli import options
-from supernova_ai.health import Place, State, fingerprint, record
+from supernova_ai.health import CircuitState, DeploymentIdentity, fingerprint, record
 from supernova_ai.ledger import End, holds
 from supernova_ai.store import Store
 from supernova_ai.testing import Failure, StubProvider
@@ -57,8 +57,8 @@ def write(operation: Callable[[Database], object]) -> None:
 def opened(seconds: int) -> None:
     """Open the breaker of a deployment that was never asked."""
     now_ms = int(time.time() * 1000)
-    state = State(
-        Place("premium", "huggingface", "meta-llama/llama-3.1-8b-instruct", "primary"), "open",
+    state = CircuitState(
+        DeploymentIdentity("premium", "huggingface", "meta-llama/llama-3.1-8b-instruct", "primary"), "open",
         now_ms, now_ms + seconds * 1000, 3, "ProviderTimeout",
     )  # fmt: skip
     write(lambda database: record(database, state))

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from supernova_ai import BudgetExceeded, InvalidRequest, ProviderTimeout, Supernova, client
+from supernova_ai.concurrency import Daemons
 from supernova_ai.testing import Answer, Failure, StubProvider
-from supernova_ai.threads import Daemons
 from supernova_ai.types import Usage
 from tests import desk
-from tests.attachments.test_attachments import PNG, pdf
+from tests.requests.test_attachments import PNG, pdf
 
 Open = Callable[..., Supernova]
 

@@ -29,7 +29,7 @@ COSTS = "from supernova_ai.cli import main; main()"
 @pytest.fixture
 def serve(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Make a stub the only provider of the client that this process and its forks have by default."""
-    import supernova_ai.engine  # noqa: F401 - here, so that no fork takes seconds for it
+    import supernova_ai.execution.engine  # noqa: F401 - here, so that no fork takes seconds for it
 
     def serve(stub: StubProvider) -> None:
         provider = {"api_base": f"{stub.url}/v1", "models": {"standard": "gpt-4o-mini"}}

@@ -124,12 +124,12 @@ def in_force(nova: Supernova) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "refuser",
     [
-        "supernova_ai.engine.router.Router.set_model_list",
-        "supernova_ai.engine.engine.Strategy.__init__",
-        "supernova_ai.engine.engine.Reservations.__init__",
-        "supernova_ai.engine.vitals.Vitals.serve",
-        "supernova_ai.engine.engine.fleet.build",
-        "supernova_ai.ledger.courier.Courier.__init__",
+        "supernova_ai.litellm_adapter.router.Router.set_model_list",
+        "supernova_ai.execution.engine.Strategy.__init__",
+        "supernova_ai.execution.engine.Reservations.__init__",
+        "supernova_ai.execution.monitor.Vitals.serve",
+        "supernova_ai.execution.engine.fleet.build",
+        "supernova_ai.alerts.delivery.Courier.__init__",
     ],
 )
 async def test_a_refused_reload_leaves_the_old_in_force(
@@ -180,7 +180,7 @@ async def test_database_is_fixed(open_nova: Open, stub_provider: Stub, tmp_path:
 
 async def test_reloads_leave_nothing_behind(open_nova: Open, stub_provider: Stub) -> None:
     """Many reloads under traffic leave no callback of LiteLLM's and no failed call."""
-    from supernova_ai.engine.lite import litellm
+    from supernova_ai.litellm_adapter.setup import litellm
 
     def callbacks() -> int:
         return sum(len(known) for known in (litellm.callbacks, litellm.success_callback))

@@ -19,7 +19,7 @@ from supernova_ai import (
     Supernova,
 )
 from supernova_ai.store import Store
-from supernova_ai.store.tables import SessionTurn
+from supernova_ai.store.tables import SessionTurnRow
 from supernova_ai.testing import Answer, Cut, Failure, Received, Step, StubProvider
 from tests import desk
 
@@ -35,7 +35,7 @@ def sent(request: Received) -> list[tuple[str, str]]:
 
 def kept(path: Path) -> int:
     with Store(path) as store:
-        return store.read(lambda d: SessionTurn.select().count(d))
+        return store.read(lambda d: SessionTurnRow.select().count(d))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from supernova_ai import InvalidRequest, NoProvider, ProviderTimeout, StreamInterrupted, Supernova
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Hang, StubProvider
 from supernova_ai.types import Usage
 from tests import desk
@@ -31,7 +31,7 @@ def slow(open_nova: Open, held_back: StubProvider) -> Supernova:
     return open_nova({"openai": held_back.url})
 
 
-def the_row(path: Path, state: str, basis: str, *errors: str | None) -> Attempt:
+def the_row(path: Path, state: str, basis: str, *errors: str | None) -> AttemptRow:
     """The one attempt there is, once it is as expected and the window agrees with it."""
     (row,) = desk.attempts(path)
     assert (row.state, row.basis) == (state, basis)
@@ -214,7 +214,7 @@ async def test_silence_within_a_stream(open_nova: Open, held_back: StubProvider,
 async def test_closing_ends_calls_under_way(
     streaming: bool, slow: Supernova, path: Path, held_back: StubProvider
 ) -> None:
-    """Closing the client ends a call in flight: its caller is told, and no hold stays open."""
+    """Closing the client ends a call in attempt: its caller is told, and no hold stays open."""
     begun = asyncio.Event()
     on_token = (lambda _: begun.set()) if streaming else None
     task = asyncio.create_task(slow.chat("What now?", on_token=on_token))

@@ -13,7 +13,7 @@ from peewee import OperationalError
 from supernova_ai import SchemaTooNew, StoreError, Supernova
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import StubProvider
 from tests import desk
 
@@ -87,7 +87,9 @@ async def test_a_hold_whose_commit_was_not_told_is_released(
     with pytest.raises(StoreError, match="server closed the connection"):
         await nova.chat("What now?")
     store.write(lambda database: None).result()  # by now the release is committed
-    rows = store.read(lambda database: list(Attempt.select().order_by(Attempt.started_ms).execute(database)))
+    rows = store.read(
+        lambda database: list(AttemptRow.select().order_by(AttemptRow.started_ms).execute(database))
+    )
     assert [(row.state, row.error) for row in rows] == [("settled", None), ("released", "Cancelled")]
     assert len(stub.requests) == 1
 
@@ -123,7 +125,7 @@ async def test_closing_leaves_nothing_behind(
     open_nova: Callable[..., Supernova], stub_provider: Stub
 ) -> None:
     """After close there is no thread, no task, no socket or file, and nothing of ours in LiteLLM's lists."""
-    from supernova_ai.engine.lite import litellm
+    from supernova_ai.litellm_adapter.setup import litellm
 
     lists = ("callbacks", "success_callback", "failure_callback", "_async_success_callback")
     await asyncio.to_thread(lambda: None)  # this loop's own executor

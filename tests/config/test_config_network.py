@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai import ConfigError
-from supernova_ai.config.network import check_proxy, check_tls, proxy_for
+from supernova_ai.config.network import check_key_log, check_proxy, proxy_for
 
 PROXY = "http://proxy.test:3128"
 REMOTE = "https://api.openai.com/v1"
@@ -81,7 +81,7 @@ def test_a_proxy_that_cannot_be_used_is_refused(proxy: str, monkeypatch: pytest.
 def test_a_key_log_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every TLS connection would fail with an error of the file system."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
-    check_tls()
+    check_key_log()
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "nowhere" / "keys.log"))
     with pytest.raises(ConfigError, match=r"SSLKEYLOGFILE=.*keys\.log cannot be written .*: unset it"):
-        check_tls()
+        check_key_log()

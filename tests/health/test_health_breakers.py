@@ -6,15 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from supernova_ai.health import Health, Place, State, deployments, record, record_probe
+from supernova_ai.health import (
+    CircuitState,
+    DeploymentHealth,
+    DeploymentIdentity,
+    deployments,
+    record,
+    record_probe,
+)
 from supernova_ai.store import Store
 from tests.health.conftest import NOW, Put
 
-HERE = Place("standard", "openai", "gpt", "primary")
-OPENED = State(HERE, "open", NOW, NOW + 30_000, 3, "ProviderTimeout")
+HERE = DeploymentIdentity("standard", "openai", "gpt", "primary")
+OPENED = CircuitState(HERE, "open", NOW, NOW + 30_000, 3, "ProviderTimeout")
 
 
-def keep(store: Store, state: State) -> None:
+def keep(store: Store, state: CircuitState) -> None:
     store.write(lambda database: record(database, state)).result()
 
 
@@ -22,7 +29,7 @@ def probe(store: Store, result: str, now_ms: int = NOW) -> None:
     store.write(lambda database: record_probe(database, HERE, now_ms=now_ms, result=result)).result()
 
 
-def only(store: Store) -> Health:
+def only(store: Store) -> DeploymentHealth:
     (found,) = store.read(lambda database: deployments(database, now_ms=NOW))
     return found
 
@@ -31,7 +38,7 @@ def test_the_latest_state_is_kept(store: Store) -> None:
     """A breaker that closes again says nothing any more of when it would have."""
     keep(store, OPENED)
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("open", NOW, NOW + 30_000)
-    keep(store, State(HERE, "closed", NOW + 5))
+    keep(store, CircuitState(HERE, "closed", NOW + 5))
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("closed", NOW + 5, None)
 
 
@@ -50,7 +57,10 @@ def test_probes_and_breakers_leave_each_other_alone(store: Store) -> None:
 def test_a_deployment_is_known_before_it_is_asked(store: Store) -> None:
     """A breaker or probe alone makes a deployment seen, with all that makes it itself."""
     keep(store, OPENED)
-    keep(store, replace(OPENED, place=Place("economy", "ollama", "llama", None, "http://elsewhere:1")))
+    keep(
+        store,
+        replace(OPENED, place=DeploymentIdentity("economy", "ollama", "llama", None, "http://elsewhere:1")),
+    )
     found = store.read(lambda database: deployments(database, now_ms=NOW))
     assert [(row.tier, row.provider, row.model, row.slot, row.address) for row in found] == [
         ("economy", "ollama", "llama", None, "http://elsewhere:1"),

@@ -48,7 +48,7 @@ def test_what_does_not(error: str | None) -> None:
 
 def test_deployments_are_called_as_in_the_engine() -> None:
     """An id made of an attempt's columns is the id of the deployment that was asked."""
-    from supernova_ai.engine import deployments  # imports LiteLLM, which takes seconds
+    from supernova_ai.routing import deployments  # imports LiteLLM, which takes seconds
 
     found = deployments.build(Config())
     assert {d.slot for d in found.values()} >= {"primary", None}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supernova_ai.health import Pattern, fingerprint, patterns
+from supernova_ai.health import PatternSummary, fingerprint, patterns
 from supernova_ai.health.patterns import LONGEST
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -131,11 +131,11 @@ def test_patterns_are_counted_in_the_span(store: Store, put: Put) -> None:
     put(60, error="RateLimited", state="released")  # from before there were fingerprints
     since = NOW - 7_200_000
     assert store.read(lambda database: patterns(database, since_ms=since, now_ms=NOW)) == [
-        Pattern(
+        PatternSummary(
             often.fingerprint, "openai", "gpt-mini", "RateLimited", 429, "Limit <*> reached",
             count=3, per_hour=1.5, seen=5, first_ms=NOW - 21_599_000, last_ms=NOW - 3_599_000,
         ),
-        Pattern(
+        PatternSummary(
             rare.fingerprint, "openai", "gpt", "ProviderTimeout", None, "no answer",
             count=1, per_hour=0.5, seen=1, first_ms=NOW - 59_000, last_ms=NOW - 59_000,
         ),

@@ -7,16 +7,24 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from supernova_ai.health import Health, Percentiles, Place, Sample, deployments, recent, standings
+from supernova_ai.health import (
+    DeploymentHealth,
+    DeploymentIdentity,
+    Percentiles,
+    Sample,
+    deployments,
+    recent,
+    standings,
+)
 from supernova_ai.ledger import holds
 from supernova_ai.store import Store
 from tests.entries import entry
 from tests.health.conftest import NOW, Put
 
-PRIMARY, BACKUP = (Place("standard", "openai", "gpt", slot).id for slot in ("primary", "backup"))
+PRIMARY, BACKUP = (DeploymentIdentity("standard", "openai", "gpt", slot).id for slot in ("primary", "backup"))
 
 
-def look(store: Store, **given: Any) -> dict[str, Health]:
+def look(store: Store, **given: Any) -> dict[str, DeploymentHealth]:
     found = store.read(lambda database: deployments(database, now_ms=NOW, **given))
     return {row.deployment: row for row in found}
 

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supernova_ai.errors import KeyCorrupt
-from supernova_ai.keys.crypto import Place, derive, fingerprint, mac, pack, seal, unseal
+from supernova_ai.keys.crypto import Binding, derive, fingerprint, mac, pack, seal, unseal
 from supernova_ai.secret import Secret
 
 MASTER = bytes(range(32))
 WRAPPING = AESGCM(derive(MASTER, "wrapping"))
-PLACE = Place("store-1", "openai", "primary", "00ff" * 8, 1, "c0ffee")
+PLACE = Binding("store-1", "openai", "primary", "00ff" * 8, 1, "c0ffee")
 KEY = "sk-canary-0123456789"
 
 GOLDEN = (
@@ -38,7 +38,7 @@ def counting() -> Callable[[int], bytes]:
     return lambda size: bytes(next(numbers) % 256 for _ in range(size))
 
 
-def record(place: Place = PLACE, key: str = KEY) -> bytes:
+def record(place: Binding = PLACE, key: str = KEY) -> bytes:
     return seal(WRAPPING, place, Secret(key), counting())
 
 
@@ -165,7 +165,7 @@ def test_every_other_length_is_refused() -> None:
         replace(PLACE, provider="openaip", slot="rimary"),
     ],
 )
-def test_moved_record_is_refused(moved: Place) -> None:
+def test_moved_record_is_refused(moved: Binding) -> None:
     """A record opens only at the place it was sealed for, and the error names the place it was found at."""
     with pytest.raises(KeyCorrupt) as caught:
         unseal(WRAPPING, moved, record())

@@ -14,7 +14,7 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import Entry, Hold, Ledger
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Window
+from supernova_ai.store.tables import WindowRow
 from tests.entries import entry
 
 
@@ -64,7 +64,7 @@ def windows(store: Store) -> Callable[[], dict[tuple[str, str, str], tuple[Decim
     """Read every window by budget, subject and period: USD settled, held and lost."""
 
     def read() -> dict[tuple[str, str, str], tuple[Decimal, ...]]:
-        rows = store.read(lambda database: list(Window.select().execute(database)))
+        rows = store.read(lambda database: list(WindowRow.select().execute(database)))
         return {
             (row.budget, row.subject, row.period): tuple(map(to_usd, (row.settled, row.held, row.lost)))
             for row in rows

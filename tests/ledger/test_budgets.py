@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import Share, period, shares
+from supernova_ai.ledger.budgets import BudgetShare, period, shares
 
 Per = Literal["day", "week", "month"]
 
 
-def share(per: Per, zone: str, at: datetime) -> Share:
+def share(per: Per, zone: str, at: datetime) -> BudgetShare:
     budget = Budget(name="b", limit=Decimal("1.5"), per=per, time_zone=zone)
     (found,) = shares([budget], now=at.timestamp(), provider="openai", user=None, task="chat")
     return found

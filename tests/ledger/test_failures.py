@@ -8,25 +8,25 @@ from typing import Any
 
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Pattern
-from supernova_ai.types import Failure, Usage
+from supernova_ai.store.tables import AttemptRow, PatternRow
+from supernova_ai.types import FailurePattern, Usage
 
 OpenLedger = Callable[..., Ledger]
 Take = Callable[..., Hold]
 
-FAILURE = Failure("0123456789ab", "RateLimited", 429, "Limit <number> reached")
+FAILURE = FailurePattern("0123456789ab", "RateLimited", 429, "Limit <number> reached")
 
 
-def released(ended_ms: int, failure: Failure | None = FAILURE) -> End:
+def released(ended_ms: int, failure: FailurePattern | None = FAILURE) -> End:
     return End("released", 0, None, Usage(), ended_ms, error="RateLimited", failure=failure)
 
 
 def patterns(store: Store) -> list[dict[str, Any]]:
-    return store.read(lambda database: list(Pattern.select().dicts().execute(database)))
+    return store.read(lambda database: list(PatternRow.select().dicts().execute(database)))
 
 
 def fingerprint(store: Store, hold: Hold) -> str | None:
-    query = Attempt.select(Attempt.fingerprint).where(Attempt.id == hold.attempt)
+    query = AttemptRow.select(AttemptRow.fingerprint).where(AttemptRow.id == hold.attempt)
     found: str | None = store.read(lambda database: query.get(database)).fingerprint
     return found
 

@@ -15,7 +15,7 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import End, Hold, Ledger, lost
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Outcome, Usage
 
 Amounts = tuple[Decimal, ...]
@@ -50,7 +50,7 @@ def lose(hold: Hold) -> End:
 
 
 def attempt(store: Store, hold: Hold) -> Any:
-    return store.read(lambda database: Attempt.select().where(Attempt.id == hold.attempt).get(database))
+    return store.read(lambda database: AttemptRow.select().where(AttemptRow.id == hold.attempt).get(database))
 
 
 def money(*usd: str) -> tuple[Decimal, ...]:

@@ -19,10 +19,10 @@ from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, leases
 from supernova_ai.ledger.budgets import told
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Process, Window
+from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
 from supernova_ai.types import Usage
 from tests.forks import FORK, run_in_child
-from tests.ledger.keeping import run, unseen
+from tests.upkeep.keeping import run, unseen
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 
@@ -32,12 +32,12 @@ HoldOf = Callable[[str, int, float], None]
 
 
 def states(store: Store) -> dict[str, tuple[str, str | None]]:
-    rows = store.read(lambda database: list(Attempt.select().execute(database)))
+    rows = store.read(lambda database: list(AttemptRow.select().execute(database)))
     return {row.id: (row.state, row.error) for row in rows}
 
 
 def processes(store: Store) -> list[Any]:
-    return store.read(lambda database: list(Process.select().execute(database)))
+    return store.read(lambda database: list(ProcessRow.select().execute(database)))
 
 
 HELD = ("held", None)
@@ -77,7 +77,7 @@ def hold_of(store: Store, make_entry: Callable[..., Entry], clock: SimpleNamespa
         until = int((clock.now + lease_s) * 1000)
 
         def operation(database: Any) -> None:
-            Process.insert(id="them", host=host, pid=pid, lease_ms=until).execute(database)
+            ProcessRow.insert(id="them", host=host, pid=pid, lease_ms=until).execute(database)
             holds.place(database, make_entry("0.2", id="theirs", process="them"), [])
 
         store.write(operation).result()
@@ -138,9 +138,9 @@ def test_sweeping_moves_the_money_and_happens_once(
     """What was held is counted as lost in its window, once, and ends at the time of the sweep."""
     clock.now += leases.TERM_S + 1
     assert [ledger.sweep(), ledger.sweep()] == [1, 0]
-    (window,) = store.read(lambda database: list(Window.select().execute(database)))
+    (window,) = store.read(lambda database: list(WindowRow.select().execute(database)))
     assert (window.settled, window.held, window.lost) == (0, 0, to_nano("0.1"))
-    (attempt,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    (attempt,) = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert (attempt.ended_ms, attempt.basis) == (ledger.now_ms(), "bound")
 
 
@@ -153,7 +153,7 @@ def test_a_process_swept_too_soon_can_still_settle(
     clock.now += leases.TERM_S + 1
     assert other.sweep() == 1
     assert sleeper.end(hold, End("settled", to_nano("0.3"), "exact", Usage(), sleeper.now_ms())).result()
-    (window,) = store.read(lambda database: list(Window.select().execute(database)))
+    (window,) = store.read(lambda database: list(WindowRow.select().execute(database)))
     assert (window.settled, window.held, window.lost) == (to_nano("0.3"), 0, 0)
 
 

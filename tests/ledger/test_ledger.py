@@ -16,7 +16,7 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import End, Entry, Hold, Ledger, lost
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Process
+from supernova_ai.store.tables import AttemptRow, ProcessRow
 from supernova_ai.types import Usage
 
 OpenLedger = Callable[..., Ledger]
@@ -109,7 +109,7 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
     reserved = {key: amounts for key, amounts in windows().items() if any(amounts)}
     assert reserved == {key: money("0", "1", "0") for key in before}
     assert len(hold.windows) == 3
-    rows = store.read(lambda database: list(Attempt.select().execute(database)))
+    rows = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert dear.id not in {row.id for row in rows}
 
 
@@ -132,7 +132,7 @@ def test_a_refusal_by_any_of_the_budgets_leaves_nothing(
 
     ledger.write(operation).result()
     assert set(windows().values()) == {money("0", "0.25", "0")}
-    (row,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    (row,) = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert row.id == fits.id
 
 
@@ -144,7 +144,7 @@ def test_without_a_budget_every_attempt_is_still_written(
     hold = take(ledger, "1000")
     assert hold.windows == ()
     assert windows() == {}
-    (row,) = store.read(lambda database: list(Attempt.select().execute(database)))
+    (row,) = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert (row.id, row.held) == (hold.attempt, to_nano("1000"))
 
 
@@ -210,6 +210,6 @@ def test_threads_racing_for_the_last_room_never_overspend(
     assert sum(isinstance(outcome, Hold) for outcome in outcomes) == 5
     assert outcomes.count("daily") == 11
     assert set(windows().values()) == {money("0", "0.5", "0")}
-    owners = store.read(lambda database: {row.process for row in Attempt.select().execute(database)})
-    assert owners == store.read(lambda database: {row.id for row in Process.select().execute(database)})
+    owners = store.read(lambda database: {row.process for row in AttemptRow.select().execute(database)})
+    assert owners == store.read(lambda database: {row.id for row in ProcessRow.select().execute(database)})
     assert len(owners) == 1

@@ -29,7 +29,7 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import End, Hold, Ledger, leases, lost
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt, Process, Window
+from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
 from supernova_ai.types import Outcome, Usage
 from tests import books
 from tests.entries import entry
@@ -244,8 +244,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Whoever has no lease any more loses what it holds, and that only."""
 
         def read(database: Database) -> set[str]:
-            leased = {row.id for row in Process.select().execute(database) if row.lease_ms >= self.now * 1000}
-            held = Attempt.select().where(Attempt.state == "held").execute(database)
+            leased = {
+                row.id for row in ProcessRow.select().execute(database) if row.lease_ms >= self.now * 1000
+            }
+            held = AttemptRow.select().where(AttemptRow.state == "held").execute(database)
             return {row.id for row in held if row.process not in leased}
 
         orphans = self.store.read(read)
@@ -271,7 +273,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_windows_are_as_the_model_believes(self) -> None:
-        rows = self.store.read(lambda database: list(Window.select().execute(database)))
+        rows = self.store.read(lambda database: list(WindowRow.select().execute(database)))
         found = {
             (row.budget, row.subject, row.period): Column(row.settled, row.held, row.lost) for row in rows
         }

@@ -9,10 +9,10 @@ from typing import Any
 from peewee import Database, SqliteDatabase
 
 from supernova_ai.ledger import End, Hold, Ledger
-from supernova_ai.ledger.verify import verify
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Attempt
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Usage
+from supernova_ai.upkeep.verify import verify
 from tests import books
 from tests.entries import entry
 
@@ -29,7 +29,7 @@ def settled(cost: int, now_ms: int) -> End:
 
 def attempts(store: Store) -> dict[str, Any]:
     """Read every attempt's row by its id."""
-    rows: Iterable[Any] = store.read(lambda database: list(Attempt.select().execute(database)))
+    rows: Iterable[Any] = store.read(lambda database: list(AttemptRow.select().execute(database)))
     return {row.id: row for row in rows}
 
 

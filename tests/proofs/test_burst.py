@@ -17,7 +17,7 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Window
+from supernova_ai.store.tables import WindowRow
 from supernova_ai.types import Usage
 from tests.forks import FORK
 from tests.proofs.calls import attempts, check, placing, settled
@@ -82,10 +82,10 @@ def watch(where: str, done: Event, tell: Connection) -> None:
 
     def look(database: Database) -> tuple[int, dict[str, int]]:
         looks, worst = 0, dict.fromkeys(LIMITS, -(2**62))
-        used = Window.settled + Window.held + Window.lost
+        used = WindowRow.settled + WindowRow.held + WindowRow.lost
         while not done.is_set():
             looks += 1
-            for budget, amount in Window.select(Window.budget, used).tuples().execute(database):
+            for budget, amount in WindowRow.select(WindowRow.budget, used).tuples().execute(database):
                 worst[budget] = max(worst[budget], amount - LIMITS[budget])
             time.sleep(0.002)
         return looks, worst

@@ -16,7 +16,7 @@ from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import Hold, Ledger, lost
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Window
+from supernova_ai.store.tables import WindowRow
 from tests.proofs.calls import check, placing, settled
 
 ZONES = (
@@ -85,8 +85,8 @@ def test_every_cost_is_in_one_window_of_each_budget(day: str, where: str, seed: 
 
 def found(database: Database) -> dict[tuple[str, str], int]:
     """Read what each window has used."""
-    used = Window.settled + Window.held + Window.lost
-    rows = Window.select(Window.budget, Window.period, used).tuples().execute(database)
+    used = WindowRow.settled + WindowRow.held + WindowRow.lost
+    rows = WindowRow.select(WindowRow.budget, WindowRow.period, used).tuples().execute(database)
     return {(budget, period): amount for budget, period, amount in rows}
 
 

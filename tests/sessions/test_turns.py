@@ -9,12 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from supernova_ai import StoreError
-from supernova_ai.sessions import Whose, erase, turns
-from supernova_ai.sessions.turns import Exchange, Seal
+from supernova_ai.sessions import SessionKey, erase, turns
+from supernova_ai.sessions.turns import PastExchange, Seal
 from supernova_ai.store import Store
-from supernova_ai.store.tables import SessionTurn
+from supernova_ai.store.tables import SessionTurnRow
 
-ANN, BEN = Whose("ann", "s"), Whose("ben", "s")
+ANN, BEN = SessionKey("ann", "s"), SessionKey("ben", "s")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def seal(store: Store) -> Seal:
     return Seal(AESGCM(bytes(32)), store.id, os.urandom)
 
 
-def say(store: Store, seal: Seal, whose: Whose, *messages: str, at_ms: int = 1000) -> None:
+def say(store: Store, seal: Seal, whose: SessionKey, *messages: str, at_ms: int = 1000) -> None:
     def one(message: str) -> None:
         store.write(
             lambda d: turns.append(d, seal, whose, at_ms, message=message, answer=message.upper())
@@ -32,7 +32,7 @@ def say(store: Store, seal: Seal, whose: Whose, *messages: str, at_ms: int = 100
         one(message)
 
 
-def read(store: Store, seal: Seal, whose: Whose, since_ms: int = 0) -> list[Exchange]:
+def read(store: Store, seal: Seal, whose: SessionKey, since_ms: int = 0) -> list[PastExchange]:
     return store.read(lambda d: turns.read(d, seal, whose, since_ms))
 
 
@@ -41,17 +41,17 @@ def test_what_was_said_comes_back_in_order(store: Store, seal: Seal) -> None:
     say(store, seal, ANN, "one", "zwei ö 🙂")
     say(store, seal, BEN, "other")
     assert read(store, seal, ANN) == [
-        Exchange(1, 1000, "one", "ONE"),
-        Exchange(2, 1000, "zwei ö 🙂", "ZWEI Ö 🙂"),
+        PastExchange(1, 1000, "one", "ONE"),
+        PastExchange(2, 1000, "zwei ö 🙂", "ZWEI Ö 🙂"),
     ]
-    assert read(store, seal, BEN) == [Exchange(1, 1000, "other", "OTHER")]
-    assert read(store, seal, Whose("ann", "another")) == []
+    assert read(store, seal, BEN) == [PastExchange(1, 1000, "other", "OTHER")]
+    assert read(store, seal, SessionKey("ann", "another")) == []
 
 
 def test_nothing_is_readable_at_rest(store: Store, seal: Seal) -> None:
     """The row has no word of what was said."""
     say(store, seal, ANN, "my secret plan")
-    (row,) = store.read(lambda d: list(SessionTurn.select().tuples().execute(d)))
+    (row,) = store.read(lambda d: list(SessionTurnRow.select().tuples().execute(d)))
     assert b"secret" not in b"".join(bytes(v) if isinstance(v, bytes | memoryview) else b"" for v in row)
     assert "secret" not in str(row)
 
@@ -60,8 +60,8 @@ def test_nothing_is_readable_at_rest(store: Store, seal: Seal) -> None:
 def test_a_row_opens_at_its_place_only(store: Store, seal: Seal, change: dict[str, object]) -> None:
     """Moved to another number, user or session, or altered, it does not open; the error has a remedy."""
     say(store, seal, ANN, "one")
-    store.write(lambda d: SessionTurn.update(**change).execute(d)).result()
-    whose = Whose(str(change.get("user", "ann")), str(change.get("session", "s")))
+    store.write(lambda d: SessionTurnRow.update(**change).execute(d)).result()
+    whose = SessionKey(str(change.get("user", "ann")), str(change.get("session", "s")))
     with pytest.raises(StoreError, match=r"does not open .* Forget the session"):
         read(store, seal, whose)
 
@@ -78,7 +78,9 @@ def test_two_rows_cannot_be_swapped(store: Store, seal: Seal) -> None:
     """Every exchange stays where it was said."""
     say(store, seal, ANN, "one", "two", "three")
     rows = store.read(
-        lambda d: dict(SessionTurn.select(SessionTurn.number, SessionTurn.sealed).tuples().execute(d))
+        lambda d: dict(
+            SessionTurnRow.select(SessionTurnRow.number, SessionTurnRow.sealed).tuples().execute(d)
+        )
     )
     for one, other in permutations(rows, 2):
         exchange = seal.open(ANN, one, 0, bytes(rows[one]))
@@ -108,11 +110,11 @@ def test_forgetting(store: Store, seal: Seal) -> None:
     """A session, a user, or what is old can be forgotten, and nothing else goes with it."""
     say(store, seal, ANN, "old", at_ms=1000)
     say(store, seal, ANN, "new", at_ms=2000)
-    say(store, seal, Whose("ann", "t"), "more", at_ms=2000)
+    say(store, seal, SessionKey("ann", "t"), "more", at_ms=2000)
     say(store, seal, BEN, "his", at_ms=2000)
     assert [e.message for e in read(store, seal, ANN, since_ms=1500)] == ["new"]
     assert store.write(lambda d: turns.prune(d, before_ms=2000)).result() == 1
     assert store.write(lambda d: turns.forget(d, ANN, now_ms=3000)).result() == 1
-    assert [e.message for e in read(store, seal, Whose("ann", "t"))] == ["more"]
+    assert [e.message for e in read(store, seal, SessionKey("ann", "t"))] == ["more"]
     assert store.write(lambda d: erase(d, user="ann")).result() == 1
     assert [e.message for e in read(store, seal, BEN)] == ["his"]

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from peewee import Database
 
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Meta
+from supernova_ai.store.tables import MetaRow
 
 
 def insert(name: str) -> Callable[[Database], str]:
     """An operation that adds a row and returns its name."""
 
     def operation(database: Database) -> str:
-        Meta.insert(name=name, value="x").execute(database)
+        MetaRow.insert(name=name, value="x").execute(database)
         return name
 
     return operation
@@ -22,6 +22,6 @@ def insert(name: str) -> Callable[[Database], str]:
 
 def names(store: Store) -> set[str]:
     """Read what is committed, over another connection than the writer's."""
-    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))} - {
+    return {row.name for row in store.read(lambda database: list(MetaRow.select().execute(database)))} - {
         "store"
     }

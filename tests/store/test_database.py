@@ -15,18 +15,18 @@ from peewee import Database
 
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Meta
+from supernova_ai.store.tables import MetaRow
 from tests.forks import FORK
 
 NOBODY = 65534
 
 
 def put(name: str, store: Store) -> None:
-    store.write(lambda database: Meta.insert(name=name, value="x").execute(database)).result()
+    store.write(lambda database: MetaRow.insert(name=name, value="x").execute(database)).result()
 
 
 def names(store: Store) -> set[str]:
-    return {row.name for row in store.read(lambda database: list(Meta.select().execute(database)))}
+    return {row.name for row in store.read(lambda database: list(MetaRow.select().execute(database)))}
 
 
 def mode(path: Path) -> int:

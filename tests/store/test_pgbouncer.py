@@ -14,9 +14,9 @@ from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
 from tests.databases import schema
-from tests.ledger.keeping import report
 from tests.pooling import pooled
 from tests.proofs.calls import attempts, check, placing, settled
+from tests.upkeep.keeping import report
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 

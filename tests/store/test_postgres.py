@@ -15,7 +15,7 @@ from peewee import Database, OperationalError
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, postgres
 from supernova_ai.store import database as opening
-from supernova_ai.store.tables import Meta
+from supernova_ai.store.tables import MetaRow
 from tests.databases import schema
 
 on_postgres = pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
@@ -25,15 +25,15 @@ URL = "postgresql://ann@127.0.0.1:1/nowhere"
 
 def add_one(database: Database) -> None:
     """Read a number, then write the next one: right only if nobody writes in between."""
-    found = Meta.select(Meta.value).where(Meta.name == "number").tuples().execute(database)
+    found = MetaRow.select(MetaRow.value).where(MetaRow.name == "number").tuples().execute(database)
     number = next((int(value) for (value,) in found), 0) + 1
-    Meta.insert(name="number", value=str(number)).on_conflict(
-        conflict_target=[Meta.name], update={Meta.value: str(number)}
+    MetaRow.insert(name="number", value=str(number)).on_conflict(
+        conflict_target=[MetaRow.name], update={MetaRow.value: str(number)}
     ).execute(database)
 
 
 def number(store: Store) -> str:
-    rows = store.read(lambda d: list(Meta.select().where(Meta.name == "number").execute(d)))
+    rows = store.read(lambda d: list(MetaRow.select().where(MetaRow.name == "number").execute(d)))
     return str(rows[0].value)
 
 

@@ -12,7 +12,7 @@ from peewee import Database
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, database
-from supernova_ai.store.tables import TABLES, Meta
+from supernova_ai.store.tables import TABLES, MetaRow
 
 HISTORY = "schema_migration"
 SHIPPED = sorted(file.stem for file in database._MIGRATIONS.glob("[0-9]*.py"))
@@ -101,7 +101,7 @@ def test_a_failing_migration_leaves_nothing(where: str, migrations: Path) -> Non
     with Store(where) as store:
         assert applied(store) == SHIPPED
         assert set(store.read(lambda d: d.get_tables())) == {t._meta.table_name for t in TABLES} | {HISTORY}
-        assert store.read(lambda d: [row.value for row in Meta.select().execute(d)]) == [identity]
+        assert store.read(lambda d: [row.value for row in MetaRow.select().execute(d)]) == [identity]
 
 
 def test_a_migration_whose_record_fails_leaves_nothing(where: str, migrations: Path) -> None:

@@ -16,7 +16,7 @@ from peewee import Database, OperationalError, PostgresqlDatabase
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
-from supernova_ai.store.tables import Meta
+from supernova_ai.store.tables import MetaRow
 from supernova_ai.store.writer import BATCH, explain
 from tests.store.rows import insert, names
 
@@ -202,7 +202,7 @@ def test_a_full_disk_is_named_and_survived(path: Path) -> None:
         store.write(insert("before")).result()
 
         def big(database: Database) -> None:
-            Meta.insert(name="big", value="x" * 1_000_000).execute(database)
+            MetaRow.insert(name="big", value="x" * 1_000_000).execute(database)
 
         def full_disk(database: Database) -> None:
             database.execute_sql("PRAGMA max_page_count = 1")  # of this connection: at most what there is

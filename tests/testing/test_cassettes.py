@@ -21,7 +21,7 @@ import vcr.errors
 import zstandard
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from supernova_ai.ops.local import LocalModel
+from supernova_ai.demo.local_model import LocalModel
 from supernova_ai.secret import Secret
 from supernova_ai.testing import Answer, Failure, Raw, StubProvider
 from supernova_ai.testing.cassettes import Cassette, cassette_path

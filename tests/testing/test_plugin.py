@@ -192,7 +192,7 @@ def test_local_model_skips_without_the_extra(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the local extra the test is skipped with the reason, but on a CI machine it is an error."""
-    pytester.makeconftest("import supernova_ai.ops.local as local; local.find_spec = lambda name: None")
+    pytester.makeconftest("import supernova_ai.demo.local_model as it; it.find_spec = lambda name: None")
     pytester.makepyfile("def test_it(local_model): pass")
     monkeypatch.delenv("CI", raising=False)
     skipped = pytester.runpytest_subprocess("-rs")

@@ -17,7 +17,7 @@ from supernova_ai.advisor.grounding.judge import Judge
 from supernova_ai.advisor.grounding.labels import label_claims
 from supernova_ai.advisor.grounding.meaning import Reading
 from supernova_ai.advisor.grounding.mentions import Names
-from supernova_ai.advisor.grounding.report import Claim, Report
+from supernova_ai.advisor.grounding.report import Claim, GroundingReport
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.advisor.grounding.tickers import ticker_claims
 
@@ -49,7 +49,7 @@ def check(
     action: str | None = None,
     directions: Mapping[str, float] = _NONE,
     rsi: tuple[float, float] = USUAL_RSI,
-) -> Report:
+) -> GroundingReport:
     """Return every claim of the text, each with the facts it follows from or what is wrong with it.
 
     What comes after ``LONGEST`` characters or ``MOST_FIGURES`` figures is not read: it is one violation.
@@ -93,7 +93,7 @@ def check(
     claims += direction_claims(text, facts, mentions, found, directions, rsi)
     if action:
         claims += action_claims(text, action, symbol)
-    return Report(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
+    return GroundingReport(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
 
 
 def _unread(text: str, start: int, most: str) -> Claim:

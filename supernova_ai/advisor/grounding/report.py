@@ -40,7 +40,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class GroundingReport:
     """Every claim of a text, in the text's order."""
 
     claims: tuple[Claim, ...]

@@ -1,0 +1,1 @@
+"""Alerts: an outbox in the database, and the delivery of what is in it."""

@@ -1,0 +1,1 @@
+"""Demonstrations with real models on this machine."""

@@ -1,0 +1,139 @@
+"""One attempt under way: what was reserved for it, what came of it, and what the provider said of that."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+from supernova_ai.config import Timeout
+from supernova_ai.ledger import End, Hold
+from supernova_ai.litellm_adapter import prices
+from supernova_ai.litellm_adapter.circumstances import Circumstances, circumstances
+from supernova_ai.litellm_adapter.reasoning import ReasoningSplitter
+from supernova_ai.litellm_adapter.usage import usage_of
+from supernova_ai.money import to_usd
+from supernova_ai.routing.deployments import Deployment
+from supernova_ai.secret import Secret
+from supernova_ai.types import Attempt, Request, Usage
+
+_CREDIBLE, _LEEWAY = 10, 10_000
+"""Usage is believed up to so many times the bound, and so many tokens more. Some models ignore
+``max_tokens``; some providers put a long prompt of their own before the caller's."""
+
+_BYTES_PER_TOKEN = 12
+"""More than a tokenizer makes of prose in any language: 4 to 7. An answer that is longer is counted."""
+
+
+@dataclass(slots=True)
+class AttemptState:
+    """One attempt under way.
+
+    ``key_id`` tells its key from one that takes its place later. ``answer`` is a whole one; ``chunks`` are
+    all that LiteLLM received of a stream. ``text`` is all that was read of either, thoughts and refusals
+    included: it is what is charged for. ``ahead`` is the part of the answer that the caller has yet to see.
+    ``failure`` is an error that the answer itself tells of.
+    """
+
+    deployment: Deployment
+    hold: Hold
+    max_tokens: int
+    started: float
+    timeout: Timeout = field(default_factory=Timeout)
+    key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
+    key_id: str | None = None
+    answer: Any = None
+    chunks: Sequence[Any] = ()
+    ahead: deque[str] = field(default_factory=deque)
+    text: list[str] = field(default_factory=list)
+    thoughts: ReasoningSplitter = field(default_factory=ReasoningSplitter)
+    refusal: list[str] = field(default_factory=list)
+    failure: Any = None
+    first_token: float | None = None
+    response: str | None = None
+    end: End | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The most the provider itself said of the tokens; LiteLLM would make a count up.
+
+        Some report as they go, and a last report may leave out what an earlier one said.
+        """
+        reports = (getattr(answer, "usage", None) for answer in self._answers)
+        usages = [usage for report in reports if report is not None and (usage := usage_of(report))]
+        return Usage(*map(max, zip(*map(astuple, usages), strict=True))) if usages else None
+
+    @property
+    def said(self) -> Circumstances:
+        """What the provider said of the price."""
+        return circumstances(self._answers)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the provider ended its answer, None if a stream did not say; LiteLLM would make a "stop" up."""
+        reasons = [choice.finish_reason for choice in self._choices()]
+        reason = next((reason for reason in reversed(reasons) if reason), None)
+        return "tool_calls" if reason == "stop" and self._calls_tools else reason
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the answer came: it was sent whole, or its stream said so.
+
+        A stream ends with a finish reason or, where a server leaves that out, with its only report of usage.
+        """
+        if self.answer or self.finish_reason:
+            return True
+        *earlier, last = [None, *(usage_of(getattr(chunk, "usage", None)) for chunk in self.chunks)]
+        return bool(self.text and len(earlier) > 1 and last and not any(earlier))
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there is something for the caller: text, a refusal or a call of a tool."""
+        return bool("".join(self.ahead).strip() or self.refusal or self._calls_tools)
+
+    def is_short(self, completion: int) -> bool:
+        """Say whether so few tokens look too few for the text received, by its length alone."""
+        return self._bytes > _BYTES_PER_TOKEN * completion
+
+    def can_be(self, usage: Usage, request: Request) -> bool:
+        """Say whether the provider's numbers can be true: one that counts wrongly must not empty a budget."""
+        most_read = _CREDIBLE * prices.bound(request, self.deployment.model) + _LEEWAY
+        most_said = _CREDIBLE * max(self.max_tokens, self._bytes) + _LEEWAY
+        read = max(usage.prompt, usage.cached + usage.cache_write)
+        return read <= most_read and max(usage.completion, usage.reasoning) <= most_said
+
+    def report(self) -> Attempt:
+        """Return the attempt as the reply tells it; it has ended."""
+        end = self.end
+        assert end is not None
+        return Attempt(
+            id=self.hold.attempt,
+            provider=self.deployment.provider,
+            model=self.deployment.model,
+            tier=self.deployment.tier,
+            key_slot=self.deployment.slot,
+            outcome=end.state,
+            cost=to_usd(end.cost),
+            cost_basis=end.basis,
+            usage=end.usage,
+            latency_s=(end.latency_ms or 0) / 1000,
+            first_token_s=None if end.first_token_ms is None else end.first_token_ms / 1000,
+            error=end.error,
+        )
+
+    @property
+    def _bytes(self) -> int:
+        return len("".join(self.text).encode())
+
+    @property
+    def _answers(self) -> Sequence[Any]:
+        return [self.answer] if self.answer else self.chunks
+
+    @property
+    def _calls_tools(self) -> bool:
+        said = (getattr(choice, "message", None) or choice.delta for choice in self._choices())
+        return any(getattr(one, "tool_calls", None) or getattr(one, "function_call", None) for one in said)
+
+    def _choices(self) -> Iterator[Any]:
+        return (choice for answer in self._answers for choice in answer.choices)

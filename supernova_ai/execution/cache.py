@@ -1,0 +1,261 @@
+"""The answer cache: what was answered to exactly the same request, kept for a while.
+
+Answers are in memory or in Redis, by LiteLLM's own stores, or sealed in the database. The rest of LiteLLM's
+caching is not used: it is one for the whole process, its key leaves out the user, and it registers callbacks
+for every call. Its disk cache is not used either: it reads pickles, which execute what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from supernova_ai.config import Cache, Config
+from supernova_ai.errors import ExtraMissing
+from supernova_ai.execution.cached_answers import StoredAnswers
+from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.reservations import entry_of
+from supernova_ai.keys import KeySource
+from supernova_ai.ledger import Entry, Ledger
+from supernova_ai.litellm_adapter.setup import InMemoryCache, RedisCache, ServiceLogging
+from supernova_ai.log import get_logger
+from supernova_ai.routing.deployments import Deployment
+from supernova_ai.types import TIERS, Reply, Request, Tier, Usage
+
+log = get_logger(__name__)
+
+PATIENCE_S = 0.25
+"""How long a call waits for the cache before it goes on without."""
+
+REST_S = 60.0
+"""How long a cache that failed is left alone; failures are told once in this time."""
+
+_MOST_IN_MEMORY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """What is kept of a reply."""
+
+    content: str
+    provider: str
+    model: str
+    tier: Tier
+    usage: Usage
+    finish_reason: str | None
+    reasoning: str | None = None
+
+
+_ANSWER = TypeAdapter(CachedAnswer)
+
+
+class AnswerCache:
+    """Answers requests from what was kept, and keeps what is answered. Its failures never reach a call.
+
+    ``serve`` it before anything else.
+
+    Args:
+        store: one of LiteLLM's, or ``StoredAnswers``; None is no cache.
+        timer: seconds, monotonic.
+    """
+
+    def __init__(self, store: Any, ledger: Ledger, timer: Callable[[], float]) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._timer = timer
+        self._package = version("supernova-ai")
+        self._rests_until = self._told_until = timer()
+
+    def serve(self, settings: Cache, deployments: Iterable[Deployment], versions: tuple[str, str]) -> None:
+        """Go by these settings from now on, all but the type, which stays what it was when opened.
+
+        Args:
+            deployments: what is answered by other models, or at other addresses, is another answer.
+            versions: of the configuration and the price map, for the ledger.
+        """
+        self._settings = settings
+        self._versions = versions
+        ranked = sorted(deployments, key=lambda d: d.rank)
+        self._models = {
+            tier: list(dict.fromkeys(d.place._replace(slot=None).id for d in ranked if d.tier == tier))
+            for tier in TIERS
+        }
+
+    def place(self, request: Request) -> str | None:
+        """Return under which name the answer is kept: a hash of all that may change it. None: it is not."""
+        if self._store is None or not request.cache:
+            return None
+        told = {
+            "messages": [dict(message) for message in request.messages],
+            "tier": request.tier,
+            "models": self._models[request.tier],
+            "pinned": request.model,
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "attachments": [hashlib.sha256(one.data).hexdigest() for one in request.attachments],
+            "prompt": request.prompt_hash,
+            "user": "shared" if self._settings.shared else [request.user_id],
+            "package": self._package,
+        }
+        return f"supernova:answer:{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()}"
+
+    async def answer(self, call: RequestState, place: str | None) -> Reply | None:
+        """Return what was kept in the place, once the ledger has it too; None if there is nothing.
+
+        Raises:
+            StoreError: the ledger could not be written.
+            UserErased: the user was erased after the call began.
+        """
+        request = call.request
+        found = None if place is None else await self._find(place)
+        if found is None:
+            return None
+        noted = self._ledger.note_cached(self._entry(request, found), began_ms=request.began_ms)
+        await asyncio.wrap_future(noted)
+        latency_s = self._timer() - call.started
+        return Reply(
+            content=found.content,
+            provider=found.provider,
+            model=found.model,
+            tier=found.tier,
+            cost=Decimal(0),
+            cost_basis="cached",
+            usage=found.usage,
+            latency_s=latency_s,
+            first_token_s=latency_s,
+            request_id=request.id,
+            attempts=(),
+            finish_reason=found.finish_reason,
+            reasoning=found.reasoning,
+            cached=True,
+            tier_reason=request.tier_reason,
+        )
+
+    async def keep(self, call: RequestState, place: str | None, reply: Reply) -> None:
+        """Keep the answer if it is what was asked for: not cut short, not mended, not of a lesser tier."""
+        whole = reply.finish_reason == "stop" and reply.content and reply.fitted_to is None
+        if place is None or not whole or call.breaks or reply.tier != call.asked.tier:
+            return
+        answer = CachedAnswer(
+            reply.content,
+            reply.provider,
+            reply.model,
+            reply.tier,
+            reply.usage,
+            reply.finish_reason,
+            reply.reasoning,
+        )
+        value = _ANSWER.dump_json(answer).decode()
+        # Only an answer in the database can be found by its user, to be erased with them.
+        whose = (
+            {"user": call.request.user_id or "", "began_ms": call.request.began_ms}
+            if isinstance(self._store, StoredAnswers)
+            else {}
+        )
+        await self._try("set_cache", place, value, ttl=self._settings.ttl, **whose)
+
+    async def aclose(self) -> None:
+        """Close the connections, if there are any."""
+        if self._store is not None:
+            await self._store.disconnect()
+
+    async def _find(self, place: str) -> CachedAnswer | None:
+        value = await self._try("get_cache", place)
+        if value is None:
+            return None
+        try:  # what LiteLLM's stores give is the JSON text, or what is in it
+            return _ANSWER.validate_json(value) if isinstance(value, str) else _ANSWER.validate_python(value)
+        except ValidationError:  # its words would show the answer
+            self._tell("the value kept is no answer")
+            return None
+
+    async def _try(self, operation: str, *args: Any, **kwargs: Any) -> Any:
+        """Do it if the store is not at rest; if it fails, tell, and let it rest."""
+        if self._timer() < self._rests_until:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await getattr(self._store, f"async_{operation}")(*args, **kwargs)
+        except Exception as error:  # each store has errors of its own, and none may reach the call
+            self.failed(error)
+            return None
+
+    def failed(self, error: str | Exception) -> None:
+        """Leave the cache alone for a while."""
+        self._rests_until = self._timer() + REST_S
+        self._tell(str(error) or type(error).__name__)
+
+    def _tell(self, reason: str) -> None:
+        if self._timer() >= self._told_until:
+            self._told_until = self._timer() + REST_S
+            log.warning("engine.cache.failed", store=type(self._store).__name__, reason=reason)
+
+    def _entry(self, request: Request, found: CachedAnswer) -> Entry:
+        return entry_of(
+            request,
+            self._versions,
+            tier=found.tier,
+            provider=found.provider,
+            model=found.model,
+            slot=None,
+            held=0,
+            max_tokens=request.max_tokens,
+            now_ms=self._ledger.now_ms(),
+        )
+
+
+class _Watched(ServiceLogging):  # type: ignore[misc]  # untyped base
+    """LiteLLM's Redis store takes a failure for "not there", and tells it only here."""
+
+    failed: Callable[[str | Exception], None]
+
+    async def async_service_success_hook(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+    async def async_service_failure_hook(self, *_: Any, error: str | Exception, **__: Any) -> None:
+        """Tell the cache."""
+        self.failed(error)
+
+
+def build(config: Config, ledger: Ledger, keys: KeySource, timer: Callable[[], float]) -> AnswerCache:
+    """Return the cache that the configuration asks for; not to be called on an event loop.
+
+    Args:
+        keys: give what answers in the database are sealed with.
+
+    Raises:
+        ExtraMissing: its driver is not installed.
+    """
+    kind = config.cache.type
+    if kind == "redis" and find_spec("redis") is None:
+        raise ExtraMissing(
+            "'cache.type: redis' is configured and redis is missing: pip install 'supernova-ai[redis]'"
+        )
+    watched, store = _Watched(), None
+    try:
+        store = _store(config, ledger, keys, watched)
+    except Exception as error:  # no master key, a wrong address: better no cache than no answers
+        log.warning("engine.cache.failed", store=kind, reason=str(error))
+    cache = AnswerCache(store, ledger, timer)
+    watched.failed = cache.failed
+    return cache
+
+
+def _store(config: Config, ledger: Ledger, keys: KeySource, watched: _Watched) -> Any:
+    kind = config.cache.type
+    if kind == "memory":
+        return InMemoryCache(max_size_in_memory=_MOST_IN_MEMORY)
+    if kind == "disk":
+        return StoredAnswers(ledger.store, keys.answer_cipher())
+    if kind == "redis":
+        return RedisCache(url=config.redis, socket_timeout=PATIENCE_S, service_logger_obj=watched)
+    return None

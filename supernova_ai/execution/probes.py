@@ -1,0 +1,180 @@
+"""Probes: is a deployment that rests, or was idle for long, well again? Each checks the key as well.
+
+Free ones list models or ask who the key belongs to; where a provider has none, a paid one asks for a single
+token, if the configuration says so. A probe that succeeds lets one request try a resting deployment; it never
+closes a circuit by itself, because listing models is not answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from urllib.parse import urljoin
+
+import httpx
+
+from supernova_ai.config import Config, check_tls
+from supernova_ai.config.network import proxy_for
+from supernova_ai.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    SupernovaError,
+)
+from supernova_ai.litellm_adapter.http import guard, redirection
+from supernova_ai.litellm_adapter.setup import tls_context
+from supernova_ai.routing.circuit_breaker import CircuitBreaker
+from supernova_ai.routing.deployments import Deployment, api_base
+from supernova_ai.routing.latency import LatencyStats
+from supernova_ai.secret import Secret
+from supernova_ai.types import Probe
+
+_PATIENCE_S = 10.0
+_JITTER = 0.2
+_REFUSED = (401, 403)
+
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "openai": ("https://api.openai.com/v1/", "models"),
+    "anthropic": ("https://api.anthropic.com/", "v1/models"),
+    "ollama": ("http://localhost:11434/", "api/tags"),
+    "huggingface": ("https://huggingface.co/", "/api/whoami-v2"),
+}
+"""Where each provider answers for nothing: its usual address, and the path there."""
+
+Ask = Callable[[Deployment], Awaitable[object]]
+FindKey = Callable[[Deployment], Awaitable[tuple[Secret | None, str | None]]]
+
+
+class Prober:
+    """Probes deployments, each key of a provider once.
+
+    Args:
+        find_key: opens a deployment's key and returns it with its id; both are None where it takes none.
+        ask: sends the smallest request there is, at its price.
+        tell: given what each probe found.
+    """
+
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        book: LatencyStats,
+        find_key: FindKey,
+        ask: Ask,
+        tell: Callable[[Deployment, Probe], object],
+    ) -> None:
+        self._breaker = breaker
+        self._book = book
+        self._find_key = find_key
+        self._ask = ask
+        self._tell = tell
+        self._begun = book.clock()
+        self._random = random.Random()  # noqa: S311 - a schedule is no secret
+
+    def serve(self, config: Config, deployments: Iterable[Deployment]) -> None:
+        """Probe these deployments from now on."""
+        self._config = config
+        self._deployments = tuple(deployments)
+
+    async def run(self) -> None:
+        """Probe what rests or is idle, for ever."""
+        while True:
+            settings = self._config.health
+            spread = self._random.uniform(1 - _JITTER, 1 + _JITTER)
+            await asyncio.sleep(settings.every * spread)
+            if settings.probes != "off":
+                await self.probe(self._due(), pay=settings.probes == "paid")
+
+    async def probe(
+        self, deployments: Iterable[Deployment] | None = None, *, pay: bool = False
+    ) -> list[Probe]:
+        """Probe the deployments, all of them unless given, at the same time; return what each key's found."""
+        keys: dict[tuple[str, str | None], list[Deployment]] = {}
+        for deployment in self._deployments if deployments is None else deployments:
+            keys.setdefault((deployment.provider, deployment.slot), []).append(deployment)
+        found = await asyncio.gather(*(self._probe(served, pay) for served in keys.values()))
+        return [probe for probe in found if probe is not None]
+
+    def _due(self) -> list[Deployment]:
+        """Return those that rest, or were not heard of for long."""
+        idle_since = self._book.clock() - self._config.health.idle
+        return [
+            d
+            for d in self._deployments
+            if self._breaker.circuit(d.id).state != "closed"
+            or max(self._begun, self._book.of(d.id).heard) < idle_since
+        ]
+
+    async def _probe(self, served: list[Deployment], pay: bool) -> Probe | None:
+        first = served[0]
+        free = first.provider in _PLACES
+        if not free and not pay:
+            return None
+        started = time.monotonic()
+        error: SupernovaError | None = None
+        key_id = None
+        try:
+            if free:
+                key, key_id = await self._find_key(first)
+                await self._list(first, key)
+            else:
+                await self._ask(first)
+        except SupernovaError as failure:
+            error = failure
+        except Exception as failure:  # whatever it is, it must not end the probing, nor show a key
+            error = ProviderUnavailable(f"{first.provider} could not be probed: {type(failure).__name__}")
+        self._book.of(first.id).heard = self._book.clock()
+        result = type(error).__name__ if error else "ok"
+        reason = str(error) if error else None
+        probe = Probe(first.provider, first.slot, result, time.monotonic() - started, reason)
+        for deployment in served:
+            if error is None:
+                self._breaker.half_open(deployment.id)
+            elif isinstance(error, AuthenticationFailed):
+                self._breaker.failed(deployment.id, "probe", error, key_id)
+            self._tell(deployment, probe)
+        return probe
+
+    async def _list(self, deployment: Deployment, key: Secret | None) -> None:
+        """Ask for what is free.
+
+        Raises:
+            ProviderError: it could not be reached, or refused the key.
+            ConfigError: certificates are not checked, and must be.
+        """
+        check_tls(verify=self._config.verify_tls)
+        provider = deployment.provider
+        usual, path = _PLACES[provider]
+        url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
+        failure: ProviderError | None = None
+        try:
+            transport = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy_for(url))
+            async with guard(httpx.AsyncClient(timeout=_PATIENCE_S, transport=transport)) as client:
+                answer = await client.get(url, headers=_credentials(provider, key))
+            if answer.status_code in _REFUSED:
+                failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)
+                if answer.status_code == 403 or re.search("scope|permission", answer.text, re.IGNORECASE):
+                    failure = ProviderUnavailable(
+                        f"{provider}'s key may not list models, which says nothing of what else it may",
+                        provider=provider,
+                    )
+            elif not answer.is_success:
+                said = redirection(answer) or f"it answered HTTP {answer.status_code}"
+                failure = ProviderUnavailable(f"{provider} is not well: {said}", provider=provider)
+        except httpx.TimeoutException:
+            failure = ProviderTimeout(f"{provider} did not answer a probe", provider=provider)
+        except httpx.HTTPError:
+            failure = ProviderUnavailable(f"{provider} could not be reached", provider=provider)
+        if failure is not None:
+            raise failure  # outside the handlers: the key is in their frames
+
+
+def _credentials(provider: str, key: Secret | None) -> dict[str, str]:
+    if key is None:
+        return {}
+    if provider == "anthropic":
+        return {"x-api-key": key.reveal(), "anthropic-version": "2023-06-01"}
+    return {"authorization": f"Bearer {key.reveal()}"}

@@ -1,0 +1,71 @@
+"""Joining a resumed answer: what the next deployment is asked, and how its text fits to what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_GO_ON = (
+    "Your answer was cut off by a technical fault. Go on with it exactly where it stops, with the very next "
+    "word: repeat nothing of it, and write no introduction."
+)
+
+_LEAST = 8
+"""Characters that must agree before they are taken for a repetition and not for chance."""
+
+_LOOK_BACK = 400
+"""Characters at the end of what was said in which a repetition may begin."""
+
+_AFTER_WORDS = tuple(",;:.!?)%")
+"""Marks that close a word, so that a space comes before the next one …"""
+
+_IN_NUMBERS = tuple(",.")
+"""… but not before a digit, where they may be a number's own."""
+
+
+def continuation(messages: tuple[Mapping[str, str], ...], said: str) -> tuple[Mapping[str, str], ...]:
+    """Return the messages that ask for the rest of an answer."""
+    return (*messages, {"role": "assistant", "content": said}, {"role": "user", "content": _GO_ON})
+
+
+class ResumeJoiner:
+    """Fits the rest of an answer to what was said, whatever pieces it comes in.
+
+    What the rest repeats is dropped: the end of what was said, or all of it from the start. It is held back
+    for as long as it may be such a repetition. A space goes between two words that would run into one.
+    """
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+        self._tail = said[-_LOOK_BACK:]
+        self._held: str | None = ""  # None: the seam is closed, and the rest goes through
+
+    def feed(self, text: str) -> str:
+        """Take a piece of the rest; return what may be shown."""
+        if self._held is None:
+            return text
+        self._held += text
+        return "" if self._may_repeat(self._held) else self._close()
+
+    def end(self) -> str:
+        """Return what is still held back: the rest is over."""
+        return "" if self._held is None else self._close()
+
+    def _may_repeat(self, held: str) -> bool:
+        return self._said.startswith(held) or held in self._tail
+
+    def _close(self) -> str:
+        held, self._held = self._held or "", None
+        if held.startswith(self._said) and not _run_together(self._said[-1:], held[len(self._said) :][:1]):
+            return held[len(self._said) :]
+        most = min(len(held), len(self._tail))
+        for length in range(most, _LEAST - 1, -1):
+            if self._tail.endswith(held[:length]):
+                return held[length:]
+        return f" {held}" if _run_together(self._said[-1:], held[:1]) else held
+
+
+def _run_together(before: str, after: str) -> bool:
+    """Say whether a space is missing between two characters; a number may go on in the middle."""
+    if after.isdigit() and (before.isdigit() or before in _IN_NUMBERS):
+        return False
+    return after.isalnum() and (before.isalnum() or before in _AFTER_WORDS)

@@ -1,0 +1,111 @@
+"""Errors of providers that answered, and were paid, without giving an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from supernova_ai.errors import ContentRefused, NoAnswer, ProviderError, SupernovaError, UnreadableAnswer
+from supernova_ai.litellm_adapter import error_mapping
+from supernova_ai.litellm_adapter.error_mapping import AskedModel
+from supernova_ai.litellm_adapter.reasoning import ReasoningSplitter
+from supernova_ai.litellm_adapter.usage import usage_of
+from supernova_ai.log import get_logger
+
+log = get_logger(__name__)
+
+_MOST_FIELDS = 12
+
+
+class AnsweredAttempt(Protocol):
+    """An attempt whose provider answered: ``answer`` is a whole answer, as LiteLLM read it."""
+
+    answer: Any
+
+    @property
+    def deployment(self) -> AskedModel: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    @property
+    def thoughts(self) -> ReasoningSplitter: ...
+
+
+def empty(attempt: AnsweredAttempt) -> ProviderError:
+    """Return the error of an answer that came to its end with nothing in it for the caller."""
+    if attempt.finish_reason == "content_filter":
+        return _error(ContentRefused, attempt.deployment, "its content policy left nothing of the answer")
+    if attempt.finish_reason == "length":
+        what = "its thoughts" if attempt.thoughts.text else "what it wrote, none of it an answer,"
+        words = f"{what} took all {attempt.max_tokens} of max_tokens. Ask for more max_tokens."
+    elif attempt.thoughts.text:
+        words = "it wrote only thoughts, and no answer"
+    else:
+        words = f"its answer is empty (finish reason {attempt.finish_reason!r})"
+    return _error(NoAnswer, attempt.deployment, words)
+
+
+def told(failure: Any, asked: AskedModel) -> Exception:
+    """Return the failure that an answer tells of, as an error that LiteLLM's Router takes for the provider's.
+
+    Args:
+        failure: a message, or an object with a message, a type and a code, which is a word or an HTTP status.
+    """
+    known = failure if isinstance(failure, dict) else {"message": failure}
+    error: Exception = error_mapping.unavailable(str(known.get("message") or failure), asked)
+    code = known.get("code")
+    if type(code) is int:
+        error.status_code = code  # type: ignore[attr-defined]
+    elif isinstance(code, str):
+        error.code = code  # type: ignore[attr-defined]
+    error.type = known.get("type")  # type: ignore[attr-defined]
+    return error
+
+
+def failure_of(error: Exception, attempt: AnsweredAttempt, arrived: Sequence[Any]) -> Exception:
+    """Return what an attempt failed with, where LiteLLM made another error of what its answer says.
+
+    Args:
+        arrived: the JSON of the answers of status 200 that the attempt was given.
+    """
+    if not arrived or attempt.answer or isinstance(error, SupernovaError | TimeoutError):
+        return error
+    failure = arrived[-1].get("error") if isinstance(arrived[-1], dict) else None
+    if not failure:
+        log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
+        return unreadable(attempt, arrived[-1])
+    # LiteLLM makes a refusal of the request of any error in an answer of status 200.
+    return told(failure, attempt.deployment) if error_mapping.is_refused(error) else error
+
+
+def unreadable(attempt: AnsweredAttempt, answer: Any) -> Exception:
+    """Return the error of an answer whose shape LiteLLM cannot read, and note what usage it reports.
+
+    Without usage it may be a gateway's page and no model's answer: then others are asked.
+    """
+    fields = answer if isinstance(answer, dict) else {}
+    report = fields.get("usage")
+    report = report if isinstance(report, dict) else {}
+    # Anthropic's and Cohere's names.
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+    usage = {ours: report.get(theirs) for ours, theirs in names.items()} | report
+    found = ", ".join(sorted(map(str, fields))[:_MOST_FIELDS]) or f"none, it is a {type(answer).__name__}"
+    words = (
+        f"its answer has a shape that cannot be read (fields: {found}). "
+        f"Check that 'api_base' speaks the protocol of {attempt.deployment.provider}."
+    )
+    if usage_of(usage) is None:
+        error: Exception = error_mapping.unavailable(words, attempt.deployment)
+        return error
+    attempt.answer = SimpleNamespace(choices=[], usage=usage, model=fields.get("model"))
+    return _error(UnreadableAnswer, attempt.deployment, words)
+
+
+def _error(kind: type[ProviderError], asked: AskedModel, words: str) -> ProviderError:
+    provider, model = asked.provider, asked.model
+    return kind(f"{provider} failed ({model}): {words}", provider=provider, model=model)

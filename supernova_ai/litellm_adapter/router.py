@@ -1,0 +1,293 @@
+"""LiteLLM's Router: it retries and falls back. Our selector chooses each attempt, our request state ends it.
+
+All names of LiteLLM's Router that are overridden here, public or private, are in this file alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from supernova_ai.config import Config, check_tls
+from supernova_ai.errors import NoAnswer, SupernovaError
+from supernova_ai.litellm_adapter import answer_errors, error_mapping
+from supernova_ai.litellm_adapter.answer_errors import AnsweredAttempt
+from supernova_ai.litellm_adapter.answer_json import record_into
+from supernova_ai.litellm_adapter.http import Pool, stand_in
+from supernova_ai.litellm_adapter.setup import OpenAIClient, keep_quiet, litellm
+from supernova_ai.log import get_logger
+from supernova_ai.secret import Secret
+from supernova_ai.types import Attachment, Request, Tier
+
+log = get_logger(__name__)
+
+_CALL = "supernova_call"
+"""Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
+
+_TAKES_OURS = frozenset(
+    {"anthropic", "azure_ai", "databricks", "deepseek", "fireworks_ai", "gemini", "groq"}
+    | {"mistral", "ollama_chat", "openai", "openrouter", "together_ai", "xai"}
+)
+"""LiteLLM's providers known to work with an HTTP client given to them; some want another kind."""
+
+
+class RoutedAttempt(AnsweredAttempt, Protocol):
+    """An attempt as the Router needs it; ``AttemptState`` is one."""
+
+    key: Secret | None
+
+
+class RoutedRequest(Protocol):
+    """A request as the Router needs it; ``RequestState`` is one."""
+
+    request: Request
+    streaming: bool
+    limit: asyncio.Timeout | None
+
+    @property
+    def asked(self) -> Request: ...
+
+    @property
+    def below(self) -> Sequence[Tier]: ...
+
+    @property
+    def error(self) -> SupernovaError | None: ...
+
+    @property
+    def attempts(self) -> Sequence[RoutedAttempt]: ...
+
+    @property
+    def current(self) -> RoutedAttempt | None: ...
+
+    async def opened(self, stream: Any) -> None: ...
+
+    def landed(self, response: Any) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
+
+class AttemptSelector(Protocol):
+    """Decides about attempts; ``Selector`` does."""
+
+    async def choose(self, call: Any, candidates: list[dict[str, Any]], *, last: bool) -> dict[str, Any]: ...
+
+    def retries(self, call: Any, tier: str) -> int: ...
+
+    def healthy(self, deployment: str) -> bool: ...
+
+    def rests(self, deployment: str) -> bool: ...
+
+
+class Router(litellm.Router):  # type: ignore[misc]  # untyped base
+    """Retries and falls back as LiteLLM does; ``Selector`` chooses and holds every attempt."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(disable_cooldowns=True, redis_url=config.redis)
+        self.discard()  # from LiteLLM's global lists: it counts there for its own strategies and cooldowns
+        self._calls: dict[str, RoutedRequest] = {}
+        self._pools: dict[str, Pool] = {}
+        self._sharing: set[asyncio.Future[None]] = set()  # kept, lest they be collected before they are done
+
+    def apply(
+        self,
+        config: Config,
+        model_list: list[dict[str, Any]],
+        unpriced: dict[str, dict[str, Any]],
+        selector: AttemptSelector,
+    ) -> None:
+        """Apply this configuration to new calls; running calls finish under the one they began with.
+
+        Args:
+            model_list: LiteLLM's list of deployments.
+            unpriced: entries to add to LiteLLM's price map.
+        """
+        self._selector = selector
+        self._verify_tls = config.verify_tls
+        self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
+        litellm.register_model(unpriced)
+        self.set_model_list(model_list)
+
+    async def ask(self, call: RoutedRequest, *, stream: bool) -> Any:
+        """Send the call's request to its tier; returns LiteLLM's response or its stream of chunks."""
+        request = call.request
+        options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+        call.streaming = stream
+        self._calls[request.id] = call
+        keep_quiet()
+        return await self.acompletion(
+            model=request.tier,
+            messages=_with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),
+            stream=stream,
+            fallbacks=[{request.tier: call.below}] if call.below else [],
+            metadata={**request.metadata, _CALL: request.id},
+            **options,
+        )
+
+    def forget(self, call: RoutedRequest) -> None:
+        """Drop the call: it is over."""
+        self._calls.pop(call.request.id, None)
+
+    def share_open(self, deployment: str, error: str | None, rest_s: float) -> None:
+        """Tell other machines, through LiteLLM's cooldowns in Redis, that a circuit opened for ``rest_s``."""
+        if self.cache.redis_cache is not None:
+            whole_s = math.ceil(rest_s)  # Redis keeps whole seconds
+            self._share(
+                partial(self.cooldown_cache.add_deployment_to_cooldown, deployment, error, 0, whole_s)
+            )
+
+    def share_closed(self, deployment: str) -> None:
+        """Tell other machines that a circuit closed."""
+        if self.cache.redis_cache is not None:
+            shared = self.cooldown_cache
+            self._share(
+                partial(shared.cooldown_store.delete_cache, shared.get_cooldown_cache_key(deployment))
+            )
+
+    def _share(self, tell: Callable[[], None]) -> None:
+        sharing = asyncio.ensure_future(_try(tell))
+        self._sharing.add(sharing)
+        sharing.add_done_callback(self._sharing.discard)
+
+    def _filter_cooldown_deployments(
+        self, healthy_deployments: list[dict[str, Any]], cooldown_deployments: list[str]
+    ) -> list[dict[str, Any]]:
+        """Leave out what other machines found to rest; our own breaker decides on what it knows of."""
+        theirs = [name for name in cooldown_deployments if not self._selector.rests(name)]
+        offered: list[dict[str, Any]] = super()._filter_cooldown_deployments(healthy_deployments, theirs)
+        return offered
+
+    async def async_get_available_deployment(
+        self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Choose one attempt's deployment: LiteLLM knows which there are, the strategy which to take."""
+        check_tls(verify=self._verify_tls)  # each time: the program may have changed it
+        call = self._calls[request_kwargs["metadata"][_CALL]]
+        offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
+        if isinstance(call.error, NoAnswer):
+            raise call.error  # it was paid for, and may well be so again
+        last = model == [call.request.tier, *call.below][-1]
+        chosen = await self._selector.choose(call, offered, last=last)
+        params, key = chosen["litellm_params"], call.attempts[-1].key
+        if key is not None and _kind(params["model"]) in _TAKES_OURS:
+            params["api_key"] = stand_in(key)
+        return chosen
+
+    async def _async_get_healthy_deployments(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return those that a retry could go to, and all of the group: what LiteLLM decides retries by."""
+        healthy, every = await super()._async_get_healthy_deployments(*args, **kwargs)
+        return [d for d in healthy if self._selector.healthy(d["model_info"]["id"])], every
+
+    def _get_async_openai_model_client(self, deployment: dict[str, Any], **_: Any) -> Any:
+        """Return the client LiteLLM is to use for the attempt; None lets it use its own."""
+        params = deployment["litellm_params"]
+        kind = _kind(params["model"])
+        if kind not in _TAKES_OURS:
+            return None
+        # A pool for each provider: what hangs at one takes no connection from another.
+        provider = deployment["model_info"]["provider"]
+        if provider not in self._pools:
+            self._pools[provider] = Pool(lambda: self._connect[provider])
+        pool = self._pools[provider]
+        if kind != "openai":
+            return pool
+        # LiteLLM would make one of these and keep it, key and all, for an hour.
+        return OpenAIClient(
+            api_key=params["api_key"],
+            base_url=params.get("api_base"),
+            http_client=pool.client,
+            max_retries=0,
+        )
+
+    async def increment_deployment_usage_for_response(self, *_: Any, **__: Any) -> None:
+        """Do nothing: LiteLLM would count requests and tokens a minute for strategies of its own."""
+
+    async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
+        """Hand a stream over once its first text is there: a break before is retried like any failure."""
+        call = self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]]
+        try:
+            await call.opened(model_response)
+        except BaseException as error:
+            await model_response.aclose()
+            await kwargs["deployment_slot"].aclose()
+            if isinstance(error, Exception):
+                raise error_mapping.in_stream(error, call.attempts[-1].deployment)  # noqa: B904 - it has its cause
+            raise
+        return await super()._acompletion_streaming_iterator(model_response=model_response, **kwargs)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for pool in self._pools.values():
+            await pool.close()
+
+    async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make one attempt in its time; if it fails, end its hold while the error still has its causes."""
+        call = self._calls[kwargs["metadata"][_CALL]]
+        arrived: list[Any] = []
+        record_into(arrived)
+        try:
+            async with asyncio.timeout(None) as call.limit:
+                response = await super().make_call(original_function, *args, **kwargs)
+            if not call.streaming:
+                call.landed(response)
+            return response
+        except Exception as error:
+            failure = error
+            if isinstance(error, TimeoutError) and call.current:
+                failure = error_mapping.timed_out(call.current.deployment)
+            elif call.current:
+                failure = answer_errors.failure_of(error, call.current, arrived)
+            call.failed(failure)
+            error_mapping.seal(failure)
+            failure.num_retries = self._selector.retries(call, kwargs["model"])  # type: ignore[attr-defined]
+            raise failure  # noqa: B904 - its causes stay on it
+
+    def should_retry_this_error(
+        self, error: Exception, healthy_deployments: list[Any] | None = None, *_: Any, **__: Any
+    ) -> bool:
+        """Retry where somebody may do better; never a refusal of ours, or of the request itself.
+
+        LiteLLM would go by the error's status, and makes one up where there was none.
+        """
+        if isinstance(error, SupernovaError) or not healthy_deployments:
+            raise error
+        if error_mapping.is_callers(error) or error_mapping.out_of_files(error):
+            raise error
+        return True
+
+
+def _kind(model: str) -> str:
+    """Return the provider as LiteLLM names it."""
+    return model.partition("/")[0]
+
+
+async def _try(tell: Callable[[], None]) -> None:
+    """Tell Redis, on a thread: it may be slow, or away."""
+    try:
+        await asyncio.to_thread(tell)
+    except Exception as error:  # of a driver that may not be installed
+        log.warning("engine.circuit.not_shared", reason=str(error))
+
+
+def _with_parts(
+    messages: Sequence[Mapping[str, Any]], at: int, attachments: Sequence[Attachment]
+) -> list[dict[str, Any]]:
+    """Return the messages in OpenAI's form, the one at ``at`` with the attachments before its text."""
+    sent = [dict(message) for message in messages]
+    if attachments:
+        text = {"type": "text", "text": sent[at]["content"]}
+        sent[at]["content"] = [*(_part(n, one) for n, one in enumerate(attachments, 1)), text]
+    return sent
+
+
+def _part(number: int, attachment: Attachment) -> dict[str, Any]:
+    url = f"data:{attachment.media_type};base64,{b64encode(attachment.data).decode()}"
+    if attachment.kind == "pdf":
+        return {"type": "file", "file": {"filename": f"document-{number}.pdf", "file_data": url}}
+    # "high" has a documented limit of tokens; "auto", the default, may be more than that.
+    return {"type": "image_url", "image_url": {"url": url, "detail": "high"}}

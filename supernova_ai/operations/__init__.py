@@ -1,0 +1,1 @@
+"""Operations on a configuration, before anything is asked."""

@@ -1,0 +1,49 @@
+"""All about a configuration that can be checked before a call: what ``supernova config validate`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from supernova_ai.alerts import channels
+from supernova_ai.config import Loaded
+from supernova_ai.config.environment import misspelt
+from supernova_ai.config.fields import VAULT, notify_name
+from supernova_ai.prompts import Library, faults
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong with a configuration that could be loaded, and what is probably not meant."""
+
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def validate(loaded: Loaded, variables: Iterable[str]) -> Findings:
+    """Check templates, providers, models, prices, notification URLs and the names of variables.
+
+    Args:
+        variables: the names of all that are set.
+    """
+    from supernova_ai.routing import deployments  # imports LiteLLM, which knows the providers and models
+
+    config = loaded.config
+    library = Library(loaded.prompts)
+    problems = library.problems()
+    for template in library.usable():
+        problems += [f"{template.source}: {fault}" for fault in faults(template, config.routing.tasks)]
+    unknown = deployments.unknown(config)
+    unpriced = [] if unknown else deployments.without_price(config)
+    problems += unknown
+    for i, url in enumerate(config.alerts.notify):
+        if not url.startswith(VAULT) and not channels.known(url):
+            at = f"alerts.notify[{i}] ({notify_name(url)})"
+            problems.append(f"{at}: Apprise knows no such URL, or a part of it is missing")
+    warnings = [f"{name} is not read: did you mean {near}?" for name, near in misspelt(variables).items()]
+    for name in config.providers:
+        places = [place for at, place in loaded.origins.items() if at.startswith(f"providers.{name}.")]
+        if name not in config.routing.priority and any(place != "built-in defaults" for place in places):
+            warnings.append(f"providers.{name} is never asked: 'routing.priority' does not name it")
+    (problems if config.budgets else warnings).extend(unpriced)
+    return Findings(tuple(problems), tuple(warnings))

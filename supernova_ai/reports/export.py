@@ -1,0 +1,120 @@
+"""Attempts and report lines as CSV or JSON, row by row: a year of attempts need not fit into memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from peewee import Database
+
+from supernova_ai.characters import escaped
+from supernova_ai.money import to_usd
+from supernova_ai.reports.breakdown import ReportLine
+from supernova_ai.reports.periods import Period
+from supernova_ai.store import bulk
+from supernova_ai.store.tables import AttemptRow
+
+Format = Literal["csv", "json"]
+Row = Mapping[str, Any]
+
+_FORMULA = re.compile(r"""(\A|[;\t\v\f\r\n])(?=[^\S\t\v\f\r\n]*["']*[=+\-@＝＋－＠])|\A(?=[\t\v\f\r\n])""")
+"""Where a spreadsheet may see a formula begin: it may split at other characters than the comma, and trim."""
+
+_ASIDE = {"windows", "held", "cost", "started_ms", "ended_ms"}  # inner ids, and what is shown otherwise
+
+ATTEMPT_COLUMNS = (
+    "started",
+    "ended",
+    *(name for name in AttemptRow._meta.sorted_field_names if name not in _ASIDE),
+    "held_usd",
+    "cost_usd",
+)
+LINE_COLUMNS = (
+    *(field.name for field in fields(ReportLine) if field.name != "cost"),
+    "success_rate",
+    "cost_usd",
+    "cost_per_attempt_usd",
+)
+
+
+def attempts(database: Database, span: Period, *, size: int = bulk.PAGE) -> Iterator[Row]:
+    """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC.
+
+    Args:
+        size: rows read at once.
+    """
+    first, after = (int(moment.timestamp() * 1000) for moment in (span.start, span.end))
+    pages = bulk.pages(
+        database,
+        AttemptRow,
+        order=("started_ms", "id"),
+        where="started_ms < ?",
+        arguments=[after],
+        after=(first, ""),
+        size=size,
+    )
+    for page in pages:
+        yield from map(_attempt, page)
+
+
+def line(line: ReportLine) -> Row:
+    """Return the line with its rates, and money in decimal USD texts."""
+    each = line.cost_per_attempt
+    plain = asdict(line) | {
+        "success_rate": None if line.success_rate is None else round(line.success_rate, 4),
+        "cost_usd": _usd(line.cost),
+        "cost_per_attempt_usd": None if each is None else _usd(each),
+    }
+    return {name: plain[name] for name in LINE_COLUMNS}
+
+
+def write(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Format) -> int:
+    """Write the rows, whose names are the columns, and return how many there were.
+
+    In CSV whatever a spreadsheet would take for a formula gets an apostrophe in front, at the start of a text
+    and behind a semicolon, a tab or a line end in it; JSON is exact.
+
+    Args:
+        file: opened with ``newline=""``.
+    """
+    count = 0
+    if form == "csv":
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_cell(row[name]) for name in columns])
+            count += 1
+        return count
+    for row in rows:
+        file.write((",\n" if count else "[\n") + escaped(json.dumps(row, ensure_ascii=False)))
+        count += 1
+    file.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = " ".join(f"{name}={number}" for name, number in value.items())
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+
+
+def _attempt(row: bulk.Row) -> Row:
+    plain = dict(zip(AttemptRow._meta.sorted_field_names, row, strict=True))
+    plain |= {"held_usd": _usd(plain["held"]), "cost_usd": _usd(plain["cost"])}
+    plain |= {"started": _iso(plain["started_ms"]), "ended": _iso(plain["ended_ms"])}
+    return {name: plain[name] for name in ATTEMPT_COLUMNS}
+
+
+def _usd(nano: int) -> str:
+    return f"{to_usd(nano):f}"
+
+
+def _iso(moment_ms: int | None) -> str | None:
+    if moment_ms is None:
+        return None
+    return datetime.fromtimestamp(moment_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,125 @@
+"""Fetching an attachment from its address, without letting the address lead into this network."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from http.client import HTTPException, HTTPSConnection
+from urllib.parse import quote, urlsplit
+
+from supernova_ai.config.network import check_key_log
+from supernova_ai.errors import InvalidRequest
+from supernova_ai.log import get_logger
+
+log = get_logger(__name__)
+
+PATIENCE_S = 10.0
+"""How long a server may take to connect, and between two pieces of its answer."""
+
+LONGEST_S = 60.0
+"""How long it may take over all of them."""
+
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""The only IPv6 addresses that are of the internet; others may hold an IPv4 address, as 64:ff9b::/96 does."""
+
+_REFUSED = [ipaddress.ip_network(net) for net in ("2002::/16", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24")]
+"""6to4, documentation and protocol assignments, which some versions of Python take for public."""
+
+
+def fetch(name: str, address: str, most: int) -> bytes:
+    """Return what is at an https address, at most so many bytes of it.
+
+    The host is resolved once, every address it has is checked, and only these are connected to: a name that
+    resolves to something else a moment later changes nothing. Redirects are not followed. Whatever keeps the
+    server from being reached is one and the same error, so that nobody learns which hosts and ports of this
+    network exist; the log has the reason.
+
+    Args:
+        name: what to call it in messages.
+
+    Raises:
+        InvalidRequest: it cannot be had from there.
+        ConfigError: no TLS connection can be made in this environment.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidRequest(f"{name} has no valid address: {error}") from None
+    if parts.scheme != "https" or not host:
+        raise InvalidRequest(f"{name} must be at an https:// address")
+    check_key_log()
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
+    connection = None
+    try:
+        connection = _Connection(host, port or 443, _public(host, port or 443))
+        connection.connect()
+        connection.request("GET", f"{path}?{query}" if query else path, headers={"Accept": "*/*"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise InvalidRequest(f"{name} is not there: {host} answered {response.status}")
+        ends, data = time.monotonic() + LONGEST_S, b""
+        while len(data) < most and (piece := response.read1(most - len(data))):
+            data += piece
+            if time.monotonic() > ends:
+                raise InvalidRequest(f"{name} cannot be fetched from {host}: it takes over {LONGEST_S:g} s")
+        return data
+    except (OSError, HTTPException, UnicodeError) as error:
+        log.info("attachments.address.failed", host=host, reason=str(error))
+        raise InvalidRequest(
+            f"{name} cannot be fetched from {host}: it must be a server with a public address that answers "
+            f"https with a valid certificate"
+        ) from None
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+class _Connection(HTTPSConnection):
+    """A connection to a host at addresses that were checked; the certificate is still the host's."""
+
+    def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
+        self._tls = ssl.create_default_context()
+        super().__init__(host, port, timeout=PATIENCE_S, context=self._tls)
+        self._addresses = addresses
+
+    def connect(self) -> None:
+        for number, address in enumerate(self._addresses, 1):
+            try:
+                plain = socket.create_connection((address, self.port), PATIENCE_S)
+            except OSError:
+                if number == len(self._addresses):
+                    raise
+                continue
+            try:
+                self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+            except BaseException:
+                plain.close()
+                raise
+            return
+
+
+def _public(host: str, port: int) -> list[str]:
+    """Return the addresses of the host.
+
+    Raises:
+        OSError: it has none, or one of them is not public.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    for address in addresses:
+        if not is_public(address):
+            raise OSError(f"{address} is not a public address")
+    return addresses
+
+
+def is_public(address: str) -> bool:
+    """Say whether a numeric address is one of the internet, and leads to no other that is not."""
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6 and ip not in _GLOBAL_UNICAST:
+        return False
+    return ip.is_global and not ip.is_multicast and not any(ip in net for net in _REFUSED)

@@ -1,0 +1,1 @@
+"""Where a request may go: deployments, tiers, rankings, circuit breakers, rate limits and latencies."""

@@ -1,0 +1,85 @@
+"""Where a request belongs: the tier that has its model, or that somebody serves and can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from supernova_ai.config import Config
+from supernova_ai.config.fields import nearest
+from supernova_ai.errors import InvalidRequest, NoProvider
+from supernova_ai.routing.deployments import Deployment
+from supernova_ai.types import Kind, Request, Tier
+
+_READS: dict[Kind, str] = {"image": "images", "pdf": "PDF documents"}
+
+
+def placed(
+    request: Request, config: Config, deployments: Mapping[str, Deployment]
+) -> tuple[Request, list[Tier]]:
+    """Return the request in the tier where it is to be asked first, and the tiers to be asked after that.
+
+    Raises:
+        InvalidRequest: it names a model that is not configured, or nobody can read its attachments.
+        NoProvider: nobody serves its tier, nor one that it may degrade to.
+    """
+    if request.model is not None:
+        request = _pinned(request, request.model, config, deployments)
+    tiers = [request.tier, *_below(request, config)]
+    asked = [d for d in deployments.values() if d.tier in tiers]
+    if not asked:
+        other = [name for name, one in config.providers.items() if one.models.keys() & set(tiers)]
+        remedy = _outside(config, other) or f"set 'providers.<name>.models.{request.tier}'"
+        raise NoProvider(
+            f"no provider that may be asked has a model for the tier {request.tier!r}"
+            f"{' or a cheaper one' if len(tiers) > 1 else ''}: {remedy}"
+        )
+    if request.attachments and not any(d.fits(request) for d in asked):
+        kinds = " and ".join(sorted({_READS[one.kind] for one in request.attachments}))
+        names = ", ".join(sorted({f"{d.provider}/{d.model}" for d in asked}))
+        raise InvalidRequest(
+            f"no model for this request can read {kinds}, as far as LiteLLM knows: not {names}. "
+            f"Ask for another tier or model, or leave the attachments out"
+        )
+    served, *below = (tier for tier in tiers if any(d.tier == tier and d.fits(request) for d in asked))
+    if served == request.tier:
+        return request, below
+    why = f"no provider has a {request.tier} model"
+    if any(d.tier == request.tier for d in asked):
+        why = f"no {request.tier} model can read what is attached"
+    reason = f"{request.tier_reason}; {why}, degraded to {served}"
+    return replace(request, tier=served, tier_reason=reason), below
+
+
+def _pinned(request: Request, model: str, config: Config, deployments: Mapping[str, Deployment]) -> Request:
+    """Put a request that names a model into a tier that has it, its own if that does."""
+    found = [d for d in deployments.values() if model in (d.model, f"{d.provider}/{d.model}")]
+    if not found:
+        having = [
+            name
+            for name, one in config.providers.items()
+            if model.startswith(f"{name}/") or model in one.models.values()
+        ]
+        known = sorted({f"{d.provider}/{d.model}" for d in deployments.values()})
+        if remedy := _outside(config, having):
+            raise InvalidRequest(f"model {model!r} is of a provider that is not asked: {remedy}")
+        choice = f"choose one of: {', '.join(known)}.{nearest(model, known)}"
+        raise InvalidRequest(f"model {model!r} is not configured; {choice}")
+    tiers = [d.tier for d in found]
+    tier = request.tier if request.tier in tiers else tiers[0]
+    return replace(request, tier=tier, tier_reason=f"model {model!r} was asked for")
+
+
+def _outside(config: Config, names: Sequence[str]) -> str:
+    """Return how to have these providers asked, those that are not; nothing where all may be asked."""
+    told = [f"put {name!r} into 'routing.priority'" for name in names if name not in config.routing.priority]
+    told += [f"enable 'providers.{name}'" for name in names if not config.providers[name].enabled]
+    return " and ".join(told)
+
+
+def _below(request: Request, config: Config) -> list[Tier]:
+    """Return the tiers that may answer in its stead, in order."""
+    if not (request.may_degrade and request.model is None and config.routing.fallback):
+        return []
+    chain = config.routing.degrade
+    return list(chain[chain.index(request.tier) + 1 :]) if request.tier in chain else []

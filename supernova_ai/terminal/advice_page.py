@@ -1,0 +1,194 @@
+"""How advice looks in a terminal, just given or from its record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from supernova_ai.advisor.bars import show_time
+from supernova_ai.advisor.details import Advice
+from supernova_ai.money import show, to_usd
+from supernova_ai.store.tables import AdviceRow as Record
+
+_COLOURS = {"buy": "green", "hold": "cyan", "avoid": "yellow", "reduce": "yellow", "sell": "red"}
+_ARROWS = {1: Text("↑ up", "green"), 0: Text("– flat", "dim"), -1: Text("↓ down", "red")}
+_BAR = 20
+
+
+class SignalLine(NamedTuple):
+    """One strategy's signal."""
+
+    name: str
+    direction: int
+    strength: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a person is shown of advice. The cost is USD."""
+
+    symbol: str
+    action: str
+    confidence: float
+    as_of: datetime
+    score: float
+    regime: str
+    signals: Sequence[SignalLine]
+    text: str
+    notes: Sequence[str]
+    disclaimers: Sequence[str]
+    source: str
+    why: str
+    model: str | None
+    requests: int
+    cost: Decimal
+    record: str | None
+
+    @classmethod
+    def of(cls, advice: Advice) -> View:
+        """Look at advice as it was given."""
+        details = advice.details
+        text = advice.rationale
+        for disclaimer in details.disclaimers:
+            text = text.removesuffix(disclaimer).rstrip()
+        last = details.attempts[-1] if details.attempts else None
+        return cls(
+            symbol=details.symbol,
+            action=advice.action,
+            confidence=advice.confidence,
+            as_of=details.as_of,
+            score=details.score,
+            regime=details.regime,
+            signals=[SignalLine(s.name, s.direction, s.strength, s.reason) for s in details.signals],
+            text=text,
+            notes=(*advice.risk_notes, *details.notes),
+            disclaimers=details.disclaimers,
+            source=details.source,
+            why=details.why,
+            model=f"{last.provider}/{last.model}" if last else None,
+            requests=len(details.request_ids),
+            cost=details.cost,
+            record=details.record_id,
+        )
+
+    @classmethod
+    def of_record(cls, record: Record) -> View:
+        """Look at advice as it was recorded."""
+        content: dict[str, Any] = json.loads(record.content)
+        computed, attempts = content["computed"], content["attempts"]
+        found = computed["assessment"]
+        return cls(
+            symbol=record.symbol,
+            action=record.action,
+            confidence=found["confidence"],
+            as_of=datetime.fromisoformat(computed["as_of"]),
+            score=found["score"],
+            regime=found["regime"],
+            signals=[SignalLine(*(s[name] for name in SignalLine._fields)) for s in found["signals"]],
+            text=computed["text"],
+            notes=computed["risk_notes"],
+            disclaimers=content["disclaimers"],
+            source=computed["source"],
+            why=content["why"],
+            model=f"{attempts[-1]['provider']}/{attempts[-1]['model']}" if attempts else None,
+            requests=len({attempt["request"] for attempt in attempts}),
+            cost=to_usd(sum(attempt["cost"] for attempt in attempts)),
+            record=record.id,
+        )
+
+
+def page(view: View) -> RenderableType:
+    """Show advice: what to do, the signals, why, what to beware of, and what it cost."""
+    return Group(
+        _headline(view),
+        Text(f"score {view.score:+.2f} in a {view.regime} market", "dim"),
+        "",
+        _signals(view.signals),
+        "",
+        Markdown(view.text, hyperlinks=False),
+        "",
+        Text("Beware", "bold"),
+        *_bullets(view.notes),
+        "",
+        *(Text(disclaimer, "dim italic") for disclaimer in view.disclaimers),
+        "",
+        Text(_footer(view), "dim"),
+    )
+
+
+def listing(records: Sequence[Record]) -> Table:
+    """Show records of advice, one per line."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("Record", "Given", "Symbol", "Action", "Conf.", "As of", "Words"):
+        # The id is there to be copied; on a narrow terminal the others give way.
+        whole = title in ("Record", "Action", "Conf.")
+        justify: Literal["left", "right"] = "right" if title == "Conf." else "left"
+        table.add_column(title, justify=justify, no_wrap=whole, overflow="fold")
+    for record in records:
+        view = View.of_record(record)
+        given = datetime.fromtimestamp(record.created_ms / 1000).astimezone()
+        table.add_row(
+            record.id[:8],
+            f"{given:%Y-%m-%d}",
+            view.symbol,
+            Text(view.action, _COLOURS[view.action]),
+            f"{view.confidence:.2f}",
+            show_time(view.as_of),
+            view.source,
+        )
+    return table
+
+
+def _headline(view: View) -> Text:
+    colour = _COLOURS[view.action]
+    full = round(view.confidence * _BAR)
+    return Text.assemble(
+        (f" {view.action.upper()} ", f"bold reverse {colour}"),
+        (f" {view.symbol} ", "bold"),
+        (f" as of {show_time(view.as_of)}   ", ""),
+        ("confidence ", "dim"),
+        ("█" * full + "░" * (_BAR - full), colour),
+        f" {view.confidence:.2f}",
+    )
+
+
+def _signals(signals: Sequence[SignalLine]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Signal", no_wrap=True)
+    table.add_column("Points", no_wrap=True)
+    table.add_column("Strength", justify="right", no_wrap=True)
+    table.add_column("Because")
+    for signal in signals:
+        table.add_row(
+            signal.name.replace("_", " "),
+            _ARROWS[signal.direction],
+            f"{signal.strength:.2f}" if signal.direction else "",
+            signal.reason,
+        )
+    return table
+
+
+def _bullets(notes: Sequence[str]) -> Iterator[Table]:
+    for note in notes:
+        line = Table.grid(padding=(0, 1))
+        line.add_row("•", Text(note))
+        yield line
+
+
+def _footer(view: View) -> str:
+    words = {"model": f"words by {view.model}", "repaired": f"words by {view.model}, after one correction"}
+    said = words.get(view.source, f"words without a model ({view.why})")
+    requests = f"{view.requests} request{'' if view.requests == 1 else 's'}"
+    record = f"record {view.record[:8]}" if view.record else "no record"
+    return f"{said} · {requests}, {show(view.cost)} · {record}"

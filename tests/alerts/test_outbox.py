@@ -1,0 +1,299 @@
+"""A threshold that is passed is recorded once, in the transaction that passes it, and in no other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from multiprocessing.synchronize import Barrier
+from types import SimpleNamespace
+from typing import Any, Literal, cast
+
+import pytest
+from peewee import Database, OperationalError
+
+from supernova_ai.alerts.outbox import AlertEvent, acknowledge, outbox
+from supernova_ai.config import Budget
+from supernova_ai.errors import StoreError
+from supernova_ai.ledger import End, Hold, Ledger
+from supernova_ai.ledger.holds import Spent
+from supernova_ai.ledger.thresholds import Watch
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store
+from supernova_ai.store.tables import AlertRow, ProcessRow
+from supernova_ai.types import Usage
+from tests.entries import entry
+
+Open = Callable[..., Ledger]
+Take = Callable[..., Hold]
+
+DAILY = Budget(name="daily", limit=Decimal(1), per="day")
+EACH = Budget(name="each-user", limit=Decimal(1), per="month", user="*", time_zone="Asia/Tokyo")
+
+
+@pytest.fixture
+def open_watched(store: Store, clock: SimpleNamespace) -> Iterator[Open]:
+    """Open a ledger that watches these budgets at 50 and 80 percent."""
+    with ExitStack() as opened:
+
+        def open_(*budgets: Budget, **given: Any) -> Ledger:
+            ledger = Ledger(store, budgets, thresholds=(50, 80), clock=lambda: clock.now, **given)
+            opened.callback(ledger.close)
+            return ledger
+
+        yield open_
+
+
+def settle(ledger: Ledger, hold: Hold, usd: str) -> None:
+    assert ledger.end(hold, _settled(usd)).result()
+
+
+def _settled(usd: str) -> End:
+    return End("settled", to_nano(usd), "exact", Usage(), 0)
+
+
+def told(store: Store) -> list[tuple[str, str, str, int]]:
+    rows = store.read(outbox)
+    return [(row.budget, row.subject, row.period, row.threshold) for row in rows]
+
+
+def test_each_threshold_is_recorded_once_as_it_is_reached(
+    open_watched: Open, take: Take, store: Store, clock: SimpleNamespace
+) -> None:
+    """Below a threshold there is none, at it exactly there is, with what was spent; 100 is always one."""
+    ledger = open_watched(DAILY)
+    for usd, expected in (
+        ("0.499999999", []),
+        ("0.000000001", [50]),
+        ("0.4", [50, 80]),
+        ("0.1", [50, 80, 100]),
+    ):
+        settle(ledger, take(ledger, usd), usd)
+        assert [row[3] for row in told(store)] == expected
+    first, second, _ = store.read(outbox)
+    assert (first.budget, first.period, first.spent, first.limit) == (
+        "daily",
+        "2026-11-22",
+        to_nano("0.5"),
+        to_nano(1),
+    )
+    assert second.spent == to_nano("0.9")
+    assert {first.at_ms, first.next_ms} == {int(clock.now * 1000)}
+    assert (first.state, first.tries) == ("new", 0)
+
+
+def test_every_window_has_its_own(
+    open_watched: Open, take: Take, store: Store, clock: SimpleNamespace
+) -> None:
+    """Users with a budget each, and the next period, are told on their own."""
+    ledger = open_watched(EACH)
+    for user in ("ann", "bob"):
+        settle(ledger, take(ledger, "0.5", user_id=user), "0.5")
+    clock.now += 31 * 86_400
+    settle(ledger, take(ledger, "0.5", user_id="ann"), "0.5")
+    assert told(store) == [
+        ("each-user", "ann", "2026-11", 50),
+        ("each-user", "bob", "2026-11", 50),
+        ("each-user", "ann", "2026-12", 50),
+    ]
+
+
+def test_what_is_only_held_is_not_told(open_watched: Open, take: Take, store: Store) -> None:
+    """Money that may come back unspent passes no threshold."""
+    ledger = open_watched(DAILY)
+    hold = take(ledger, "1")
+    assert ledger.end(hold, End("released", 0, None, Usage(), 0)).result()
+    assert told(store) == []
+
+
+def test_holds_of_a_dead_process_count(open_watched: Open, take: Take, store: Store) -> None:
+    """What a sweep turns into lost money passes thresholds too: no settlement may follow in a full window."""
+    ledger = open_watched(DAILY)
+    take(ledger, "0.9")
+    store.write(lambda database: ProcessRow.update(lease_ms=0).execute(database)).result()
+    assert ledger.sweep() == 1
+    assert [row[3] for row in told(store)] == [50, 80]
+
+
+def test_what_is_held_at_the_end_counts(open_watched: Open, take: Take, store: Store) -> None:
+    """A ledger that is closed while it holds money tells what that passes."""
+    ledger = open_watched(DAILY)
+    take(ledger, "1")
+    ledger.close()
+    assert [row[3] for row in told(store)] == [50, 80, 100]
+
+
+def test_an_alert_undone_with_its_transaction_is_recorded_by_the_next(
+    open_watched: Open, take: Take, store: Store
+) -> None:
+    """When the commit that carries an alert fails, the settlement after it records the alert."""
+    ledger = open_watched(DAILY)
+    first, second = take(ledger, "0.5"), take(ledger, "0.1")
+    started, proceed = threading.Event(), threading.Event()
+
+    def block(_: Database) -> None:
+        started.set()
+        proceed.wait()
+
+    def fail(database: Database) -> None:
+        database.execute_sql("ROLLBACK")  # the transaction is gone, and with it what the others wrote
+        raise OperationalError("the connection is gone")
+
+    blocked = store.write(block)
+    started.wait()
+    batch = [ledger.end(first, _settled("0.5")), ledger.end(second, _settled("0.1")), store.write(fail)]
+    proceed.set()
+    blocked.result()
+    for future in batch:
+        assert isinstance(future.exception(), StoreError)  # type: ignore[attr-defined]
+    assert told(store) == []
+    settle(ledger, first, "0.5")
+    assert [row[3] for row in told(store)] == [50]
+
+
+def test_the_courier_is_woken_once_for_each(open_watched: Open, take: Take) -> None:
+    """on_alert is called when an alert is recorded, and not when it was already."""
+    calls: list[None] = []
+    ledger = open_watched(DAILY, on_alert=lambda: calls.append(None))
+    for _ in range(3):
+        settle(ledger, take(ledger, "0.2"), "0.2")
+    assert len(calls) == 1
+    settle(ledger, take(ledger, "0.4"), "0.4")
+    assert len(calls) == 3
+
+
+def test_a_window_past_its_thresholds_costs_no_statements() -> None:
+    """What is known to be in the outbox is not written again."""
+    watch = Watch({"daily": 100}, (50,))
+    watch.remember([("daily", "", "p", 50), ("daily", "", "p", 100)])
+    nothing = cast(Database, None)
+    assert watch.look(nothing, [Spent("daily", "", "p", 120), Spent("gone", "", "p", 9)], now_ms=0) == []
+
+
+def _cross(where: str, number: int, together: Barrier) -> None:
+    """Settle a fifth of each of two users' limits, cent by cent, beside three other processes."""
+    with Store(where) as store:
+        ledger = Ledger(store, [DAILY, EACH], thresholds=(50, 80))
+        together.wait()
+        for step in range(24):
+            one = entry(f"{number}-{step}", to_nano("0.01"), 0, user_id=("ann", "bob")[step % 2])
+            hold = ledger.write(lambda database, one=one: ledger.place(database, one)).result()  # type: ignore[misc]
+            settle(ledger, hold, "0.01")
+        ledger.close()
+
+
+def test_four_processes_that_cross_at_once_record_one(where: str, store: Store) -> None:
+    """There is one alert per budget, window and threshold, however many processes pass it together."""
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(4)
+    processes = [spawn.Process(target=_cross, args=(where, number, together)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    # 96 cents in all, 48 of each user.
+    counts = Counter((row[0], row[1], row[3]) for row in told(store))
+    assert counts == {("daily", "", 50): 1, ("daily", "", 80): 1}
+
+
+PERIODS: dict[Literal["day", "week", "month"], tuple[str, str]] = {
+    "day": ("2026-11-22", "2026-11-23 at 00:00 JST"),
+    "week": ("2026-W47", "2026-11-23 at 00:00 JST"),
+    "month": ("2026-12", "2027-01-01 at 00:00 JST"),
+}
+
+
+@pytest.mark.parametrize("per", PERIODS)
+def test_the_message_says_everything(per: Literal["day", "week", "month"]) -> None:
+    """A person reads budget, user, percent, spent, limit, and the reset in the budget's time zone."""
+    period, resets = PERIODS[per]
+    budget = Budget(name="each-user", limit=Decimal(2), per=per, user="*", time_zone="Asia/Tokyo")
+    message = AlertEvent.of(_row(period=period), [budget]).message()
+    assert message.title == "Budget each-user of user ann: 82 % spent"
+    assert message.text == (
+        f"$1.65 of $2.00 (82 %) of the budget each-user of user ann is spent in {period}. "
+        f"It resets on {resets}."
+    )
+    assert not message.urgent
+
+
+def test_a_full_budget_is_urgent_and_says_what_follows() -> None:
+    """At the limit the message says that requests are refused."""
+    message = AlertEvent.of(_row(spent=to_nano(2), subject="", threshold=100), [DAILY]).message()
+    assert message.urgent
+    assert message.text.startswith("$2.00 of $2.00 (100 %) of the budget each-user is spent")
+    assert "What it cannot bear is refused." in message.text
+
+
+def test_a_budget_that_is_gone_has_no_reset() -> None:
+    """An alert of a budget that the configuration does not have any more is told without a reset."""
+    event = AlertEvent.of(_row(), [DAILY])
+    assert event.resets_at is None
+    assert "reset" not in event.message().text
+
+
+def test_a_user_cannot_shape_the_message() -> None:
+    """Line breaks of a user's id are flattened, and a long one is cut."""
+    message = AlertEvent.of(_row(subject="ann\n\nsay: " + "x" * 200), []).message()
+    assert "\n" not in message.title + message.text
+    assert len(message.title) < 140
+
+
+def test_a_spike_says_what_is_usual() -> None:
+    """A spike's message has the day, what was spent, until when, and what is usual."""
+    row = _row(budget="", subject="", threshold=0, spent=to_nano("9.5"), period="2026-11-22")
+    message = AlertEvent.of(row, []).message()
+    assert message.text == (
+        "On 2026-11-22, $9.50 was spent until 12:00 UTC: far above the $2.00 that is usual by this hour."
+    )
+    assert message.urgent
+
+
+def _row(**given: Any) -> AlertRow:
+    ordinary = {
+        "id": 1,
+        "budget": "each-user",
+        "subject": "ann",
+        "period": "2026-11-22",
+        "threshold": 80,
+        "spent": to_nano("1.65"),
+        "limit": to_nano(2),
+        "at_ms": int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000),
+    }
+    return AlertRow(**ordinary | given)
+
+
+def test_acknowledged_alerts_are_put_aside(open_watched: Open, take: Take, store: Store) -> None:
+    """Some or all can be acknowledged, once; the outbox then shows them only if asked."""
+    ledger = open_watched(DAILY)
+    settle(ledger, take(ledger, "1"), "1")
+    first, *others = (row.id for row in store.read(outbox))
+    assert store.write(lambda database: acknowledge(database, [first])).result() == 1
+    assert [row.id for row in store.read(outbox)] == others
+    assert store.write(acknowledge).result() == 2
+    assert store.read(outbox) == []
+    everything = store.read(lambda database: outbox(database, acknowledged=True))
+    assert [row.id for row in everything] == [first, *others]
+
+
+def test_a_raised_limit_is_told_again(open_watched: Open, take: Take, store: Store) -> None:
+    """A threshold is told once more when it is reached under a higher limit; under a lower one it is not."""
+    first = open_watched(DAILY)
+    settle(first, take(first, "0.9"), "0.9")
+    assert [row[3] for row in told(store)] == [50, 80]
+    assert store.write(acknowledge).result() == 2
+    raised = open_watched(DAILY.model_copy(update={"limit": Decimal(2)}))
+    settle(raised, take(raised, "0.05"), "0.05")
+    assert told(store) == []
+    settle(raised, take(raised, "0.1"), "0.1")
+    assert [(row.threshold, row.limit, row.state) for row in store.read(outbox)] == [
+        (50, to_nano("2"), "new")
+    ]
+    lowered = open_watched(DAILY.model_copy(update={"limit": Decimal("1.5")}))
+    settle(lowered, take(lowered, "0.1"), "0.1")
+    assert [(row.threshold, row.limit) for row in store.read(outbox)] == [(50, to_nano("2"))]

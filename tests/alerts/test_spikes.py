@@ -1,0 +1,120 @@
+"""A day that spends far more than usual by its hour is told once; days too few or too cheap are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from supernova_ai.alerts import spikes
+from supernova_ai.alerts.outbox import outbox
+from supernova_ai.config import Spike
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store
+from tests.alerts import alerting
+
+Spend = Callable[[Mapping[int, str]], None]
+
+NOON = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp())
+SPIKE = Spike()
+
+
+@pytest.fixture
+def spend(store: Store) -> Spend:
+    """Add spending to the rollups: USD by the hour, counted from this noon's."""
+
+    def add(spending: Mapping[int, str]) -> None:
+        for hours, usd in spending.items():
+            alerting.spend(store, NOON // 3600 + hours, usd)
+
+    return add
+
+
+def look(store: Store, spike: Spike = SPIKE, *, minutes: int = 30) -> bool:
+    return spikes.look(store, spike, now_ms=(NOON + minutes * 60) * 1000)
+
+
+def history(days: int, usd: str, *, hour: int = -2) -> dict[int, str]:
+    """Spend as much on each of so many days before today, at this hour from noon."""
+    return {hour - 24 * day: usd for day in range(1, days + 1)}
+
+
+@pytest.mark.parametrize(("usd", "expected"), [("8", False), ("8.000000001", True), ("1000", True)])
+def test_a_spike_is_more_than_so_many_times_the_usual(
+    store: Store, spend: Spend, usd: str, expected: bool
+) -> None:
+    """With 2 USD usual and a factor of 4, 8 is none and a nano more is one."""
+    spend(history(20, "2") | {-1: usd})
+    assert look(store) is expected
+    assert len(store.read(outbox)) == expected
+
+
+def test_it_is_recorded_once_a_day_with_what_is_usual(store: Store, spend: Spend) -> None:
+    """The alert is of all spending, of this day, at threshold 0, and a later look adds no other."""
+    spend(history(20, "2") | {-1: "10"})
+    assert [look(store), look(store), look(store, minutes=45)] == [True, False, False]
+    (row,) = store.read(outbox)
+    assert (row.budget, row.subject, row.period, row.threshold) == ("", "", "2026-11-22", 0)
+    assert (row.spent, row.limit) == (to_nano(10), to_nano(2))
+
+
+def test_only_the_same_hours_are_compared(store: Store, spend: Spend) -> None:
+    """What other days spent later than now does not make today's morning usual."""
+    spend(history(20, "1") | history(20, "100", hour=1) | {-1: "10"})
+    assert look(store)
+    assert not look(store, minutes=90)
+
+
+@pytest.mark.parametrize(("days", "expected"), [(7, False), (8, True)])
+def test_a_week_of_whole_days_is_needed(store: Store, spend: Spend, days: int, expected: bool) -> None:
+    """The first day may be half a one and is not counted; seven others must be there."""
+    spend(history(days, "1") | {-1: "100"})
+    assert look(store) is expected
+
+
+def test_days_without_spending_count_as_such(store: Store, spend: Spend) -> None:
+    """Idle days since the first are days of 0, so that what is usual can be nothing."""
+    spend({-24 * 20: "5", -1: "1.01"})
+    assert look(store)
+    assert store.read(outbox)[0].limit == 0
+
+
+def test_a_cheap_day_is_no_spike(store: Store, spend: Spend) -> None:
+    """Below the floor nothing is told, however little is usual."""
+    spend(history(20, "0.01") | {-1: "0.99"})
+    assert not look(store)
+    assert look(store, Spike(least=Decimal("0.5")))
+
+
+def test_one_wild_day_does_not_make_another_usual(store: Store, spend: Spend) -> None:
+    """The usual is a median: a spike of last week does not hide today's."""
+    spend(history(20, "1") | {-2 - 24 * 3: "500", -1: "400"})
+    assert look(store)
+
+
+def test_what_happens_every_week_is_usual(store: Store, spend: Spend) -> None:
+    """A job that runs on the same day of each week is no spike on that day, and is one on another."""
+    weekly = {-2 - 24 * day: "50" for day in (7, 14, 21)}
+    spend(history(27, "1") | weekly | {-1: "60"})
+    assert not look(store)
+
+
+def test_what_happens_every_week_is_a_spike_on_another_day(store: Store, spend: Spend) -> None:
+    """The same spending on a day of the week that has never seen it is told."""
+    weekly = {-2 - 24 * day: "50" for day in (6, 13, 20)}
+    spend(history(27, "1") | weekly | {-1: "60"})
+    assert look(store)
+
+
+def test_it_can_be_switched_off(store: Store, spend: Spend) -> None:
+    """Without a factor nothing is a spike."""
+    spend(history(20, "1") | {-1: "1000"})
+    assert not look(store, Spike(factor=None))
+
+
+def test_only_four_weeks_are_looked_at(store: Store, spend: Spend) -> None:
+    """Days before are forgotten: after four dear weeks a dear day is usual."""
+    spend({-2 - 24 * day: "1" for day in range(29, 120)} | history(28, "100") | {-1: "150"})
+    assert not look(store)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from supernova_ai.store import Store
+from supernova_ai.store.tables import AttemptRow, WindowRow
+from tests import books, desk
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm(warm: set[str]) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _books_add_up(path: Path) -> Iterator[None]:
+    """Add up the books after each test, when its clients are closed."""
+    yield
+    if path.exists():
+        with Store(path) as store:
+            store.read(books.check)
+
+
+@pytest.fixture
+def attempts(path: Path) -> Callable[[], list[AttemptRow]]:
+    return lambda: desk.attempts(path)
+
+
+@pytest.fixture
+def window(path: Path) -> Callable[[], WindowRow]:
+    return lambda: desk.window(path)
+
+
+@pytest.fixture
+def balance(path: Path) -> Callable[[], tuple[int, int, int]]:
+    """Read what is settled, held and lost in the daily budget's window, in nano-USD."""
+
+    def read() -> tuple[int, int, int]:
+        window = desk.window(path)
+        return window.settled, window.held, window.lost
+
+    return read

@@ -1,0 +1,342 @@
+"""How an attempt ends: its hold closes whatever fails on the way, and only what was free is released."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from supernova_ai import (
+    ContentRefused,
+    ProviderError,
+    ProviderUnavailable,
+    StreamInterrupted,
+    Supernova,
+)
+from supernova_ai.execution import attempt_state
+from supernova_ai.execution import request_state as calls
+from supernova_ai.execution.attempt_state import AttemptState
+from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.selector import Selector
+from supernova_ai.ledger import Ledger
+from supernova_ai.litellm_adapter import error_mapping, prices
+from supernova_ai.litellm_adapter.rates import ModelPrice
+from supernova_ai.litellm_adapter.setup import litellm
+from supernova_ai.store.tables import AttemptRow
+from supernova_ai.testing import Answer, Cut, Failure, Hang, Raw, StubProvider
+from tests.execution.test_odd_answers import event, stream
+from tests.waiting import SENT_S, until
+
+Open = Callable[..., Supernova]
+Stub = Callable[..., StubProvider]
+Rows = Callable[[], list[AttemptRow]]
+Balance = Callable[[], tuple[int, int, int]]
+Ask = Callable[[Supernova, StubProvider, int], Awaitable[object]]
+
+TEXT = "Diversify, and wait a while."
+
+
+async def plain(nova: Supernova, *_: object) -> object:
+    return await nova.chat("What now?")
+
+
+async def streamed(nova: Supernova, *_: object) -> object:
+    return await nova.chat("What now?", streaming=True, on_interrupt="raise")
+
+
+async def cancelled(nova: Supernova, stub: StubProvider, requests: int) -> object:
+    asking = asyncio.create_task(nova.chat("What now?"))
+    await asyncio.to_thread(stub.wait_for_requests, requests)
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    return None
+
+
+async def left(nova: Supernova, *_: object) -> object:
+    async with nova.stream("What now?") as tokens:
+        async for _token in tokens:
+            break
+    return None
+
+
+SCENARIOS: dict[str, tuple[Ask, Any]] = {
+    "answered": (plain, TEXT),
+    "streamed": (streamed, TEXT),
+    "without usage": (streamed, Answer(TEXT, usage="missing")),
+    "refused": (plain, Failure(500)),
+    "broken": (streamed, Cut(2)),
+    "timed out": (plain, Hang()),
+    "cancelled": (cancelled, Hang()),
+    "left": (left, Answer(TEXT, gate=threading.Event())),
+}
+STEPS: list[tuple[Any, str]] = [
+    (error_mapping, "name"),
+    (error_mapping, "translate"),
+    (error_mapping, "spent_nothing"),
+    (attempt_state, "usage_of"),
+    (calls, "fingerprint"),
+    (calls, "_priced"),
+    (calls, "End"),
+    (calls, "replace"),
+    (calls, "log"),
+    (prices, "bound"),
+    (prices, "attached"),
+    (litellm, "token_counter"),
+    (ModelPrice, "cost"),
+    (AttemptState, "usage"),
+    (AttemptState, "can_be"),
+    (AttemptState, "is_short"),
+    (RequestState, "_detailed"),
+    (RequestState, "_is_early"),
+    (RequestState, "_measured"),
+    (RequestState, "_settled"),
+    (RequestState, "_failed"),
+    (RequestState, "_tell"),
+    (Selector, "ended"),
+    (Ledger, "now_ms"),
+]
+
+
+class Broken:
+    """Whatever the engine does with it fails; the ledger's own thread has what it was."""
+
+    def __init__(self, working: Any) -> None:
+        self.working = working
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("out of order")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread().name == "supernova-engine":
+            raise RuntimeError("out of order")
+        return self.working(*args, **kwargs)
+
+
+def broken(owner: Any, step: str) -> Any:
+    working = getattr(owner, step)
+    if isinstance(working, property):
+        return property(Broken(working.fget))
+    failing = Broken(working)
+    return (lambda *args, **kwargs: failing(*args, **kwargs)) if callable(working) else failing
+
+
+def after(breaks: Callable[[], None], told: Any, _: object) -> Any:
+    breaks()
+    return told
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_no_step_of_ending_leaves_a_hold_open(
+    scenario: str,
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+    balance: Balance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each step raises in turn, once the provider was asked: the hold ends, at what it may have cost."""
+    ask, told = SCENARIOS[scenario]
+    stub = stub_provider()
+    timeout = {"total": SENT_S} if scenario == "timed out" else {}
+    nova = open_nova(
+        {"openai": {"url": stub.url, "timeout": timeout}}, routing={"breaker": {"failures": 1000}}
+    )
+    for owner, step in STEPS:
+        with monkeypatch.context() as breaking:
+            breaks = partial(breaking.setattr, owner, step, broken(owner, step))
+            stub.script.append(partial(after, breaks, told))
+            answer, error = None, None
+            before = len(attempts())
+            try:
+                answer = await ask(nova, stub, before + 1)
+            except Exception as failure:
+                error = failure
+            # A call that is cancelled ends on the engine's own loop.
+            await until(lambda: all(row.state != "held" for row in attempts()))
+        row = attempts()[-1]
+        assert len(attempts()) == before + 1
+        assert row.state in ("settled", "released", "lost"), step
+        assert (row.cost == 0) is (row.state == "released"), step
+        if row.state == "released":
+            assert scenario == "refused", step
+        if row.state == "lost" or row.basis == "bound":
+            assert row.cost == row.held, step
+        if ask in (plain, streamed) and told == TEXT:
+            assert str(answer) == TEXT, (step, error)
+    rows = attempts()
+    assert balance() == (
+        sum(row.cost for row in rows if row.state == "settled"),
+        0,
+        sum(row.cost for row in rows if row.state == "lost"),
+    )
+
+
+async def test_an_end_that_is_refused_is_written_as_lost(
+    open_nova: Open, stub_provider: Stub, attempts: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is given the plain end where it does not take the one with all that is known."""
+    nova = open_nova({"openai": stub_provider(TEXT).url})
+    end = Ledger.end
+
+    def choosy(ledger: Ledger, hold: Any, known: Any) -> Any:
+        if known.state == "settled":
+            raise ValueError("not this one")
+        return end(ledger, hold, known)
+
+    monkeypatch.setattr(Ledger, "end", choosy)
+    assert (await nova.chat("What now?")).content == TEXT
+    assert [(row.state, row.cost) for row in attempts()] == [("lost", attempts()[0].held)]
+
+
+async def test_an_attempt_that_is_never_sent_ends_with_the_next(
+    open_nova: Open, stub_provider: Stub, attempts: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error between the hold and the sending leaves nothing open when the request tries again."""
+    nova = open_nova({"openai": stub_provider(TEXT).url}, routing={"retries": 2})
+    depart, failing = RequestState.depart, [RuntimeError("out of order")]
+
+    def sometimes(call: RequestState, *args: Any) -> None:
+        if failing:
+            raise failing.pop()
+        depart(call, *args)
+
+    monkeypatch.setattr(RequestState, "depart", sometimes)
+    with suppress(ProviderError):
+        await nova.chat("What now?")
+    assert "held" not in [row.state for row in attempts()]
+
+
+@pytest.mark.parametrize("provider", ["openai", "huggingface"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("content_filter", ContentRefused),
+        ("tool_use_failed", ProviderUnavailable),
+        ("server_error", ProviderUnavailable),
+        ("a word that nobody knows", ProviderUnavailable),
+        (None, ProviderUnavailable),
+        (502, ProviderUnavailable),
+        ("503", ProviderUnavailable),
+    ],
+)
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+async def test_an_error_inside_a_200(
+    streaming: bool,
+    code: object,
+    kind: type[ProviderError],
+    provider: str,
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+    balance: Balance,
+) -> None:
+    """Its code may be a word: it is asked once, in the provider's words, and what it cost is unknown."""
+    body = json.dumps({"error": {"message": "no luck today", "code": code}})
+    answer = stream(f"data: {body}\n\n") if streaming else Raw(200, "application/json", body)
+    stub = stub_provider(answer)
+    with pytest.raises(kind, match=r"no luck today$") as raised:
+        await open_nova({provider: stub.url}).chat("What now?", streaming=streaming)
+    (row,) = attempts()
+    assert (row.state, row.cost, row.error) == ("lost", row.held, type(raised.value).__name__)
+    assert balance() == (0, 0, row.held)
+    assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "no luck", "type": "server_error"},
+        {"message": "no luck", "type": "a word that nobody knows"},
+        {"message": "no luck", "code": ""},
+        "no luck",
+    ],
+    ids=["type", "other type", "empty code", "text"],
+)
+async def test_an_error_inside_a_200_fails_over(
+    error: object, provider: str, open_nova: Open, stub_provider: Stub
+) -> None:
+    """The request was accepted, so the error does not say that others would refuse it."""
+    broken = stub_provider(Raw(200, "application/json", json.dumps({"error": error})))
+    well = stub_provider("Bonds.")
+    reply = await open_nova({provider: broken.url, "huggingface": well.url}).chat("What now?")
+    assert (reply.content, reply.attempts[0].error) == ("Bonds.", "ProviderUnavailable")
+
+
+async def test_an_error_with_a_word_in_mid_stream(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """What came before is shown and charged, and the provider's words are told."""
+    error = json.dumps({"error": {"message": "the call was no JSON", "code": "tool_use_failed"}})
+    stub = stub_provider(stream(event({"content": "Buy "}), event({"content": "low"}), f"data: {error}\n\n"))
+    with pytest.raises(StreamInterrupted, match="the call was no JSON") as raised:
+        await open_nova({"openai": stub.url}).chat("What now?", streaming=True, on_interrupt="raise")
+    assert raised.value.partial == "Buy low"
+    assert [(row.state, row.basis) for row in attempts()] == [("settled", "estimated")]
+
+
+MAY_HAVE_RUN = {408, 499, 504, 520, 521, 522, 523, 524}
+
+
+@pytest.mark.parametrize(
+    ("provider", "streaming", "every"),
+    [("openai", False, 1), ("openai", True, 9), ("anthropic", True, 9), ("ollama", False, 9)],
+)
+async def test_which_statuses_prove_that_nothing_was_spent(
+    provider: str, streaming: bool, every: int, open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """Of every status that is no answer, those of a gateway that lost sight of the model prove nothing."""
+    statuses = sorted({*range(300, 600, every), *MAY_HAVE_RUN} - {304})  # which has no body
+    stub = stub_provider(script=[Failure(status, "no") for status in statuses])
+    # Nobody rests, however often it fails.
+    nova = open_nova({provider: stub.url}, routing={"breaker": {"failures": 10_000, "cooldown": 0.001}})
+    for status in statuses:
+        with pytest.raises(ProviderError) as raised:
+            await nova.chat("What now?", streaming=streaming)
+        assert raised.value.status == status
+    assert len(stub.requests) == len(statuses)
+    states = dict(zip(statuses, [row.state for row in attempts()], strict=True))
+    assert {status for status, state in states.items() if state == "lost"} == MAY_HAVE_RUN
+    assert set(states.values()) == {"released", "lost"}
+
+
+@pytest.mark.parametrize("code", [401, 429, "rate_limit_exceeded", "invalid_api_key"])
+@pytest.mark.parametrize(
+    ("delta", "model", "basis"),
+    [
+        ({"reasoning_content": "Let me think. "}, "gpt-4o-mini", "estimated"),
+        ({"reasoning_content": "Let me think. "}, "o4-mini", "bound"),
+        ({"content": "Buy"}, "gpt-4o-mini", "estimated"),
+        ({"role": "assistant", "content": ""}, "gpt-4o-mini", "bound"),
+    ],
+    ids=["thoughts", "hidden thoughts", "text", "nothing yet"],
+)
+async def test_a_stream_that_had_begun_was_not_free(
+    delta: dict[str, str],
+    model: str,
+    basis: str,
+    code: object,
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+) -> None:
+    """A refusal in mid-stream says nothing about what came before: that is charged, or the whole hold is."""
+    refusal = json.dumps({"error": {"message": "slow down", "code": code}})
+    stub = stub_provider(stream(*[event(delta)] * 9, f"data: {refusal}\n\n"))
+    with pytest.raises((ProviderError, StreamInterrupted)):
+        await open_nova({"openai": {"url": stub.url, "models": {"standard": model}}}).chat(
+            "Hi", streaming=True, on_interrupt="raise"
+        )
+    (row,) = attempts()
+    assert (row.state, row.basis) == ("lost" if delta.get("content") == "" else "settled", basis)
+    assert 0 < row.cost <= row.held
+    assert (row.cost == row.held) is (basis == "bound")
+    if basis == "estimated":
+        assert row.completion >= 9

@@ -1,0 +1,159 @@
+"""What providers send that nobody expects: halves of characters, no end, long excuses, odd refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from supernova_ai import ConfigError, ProviderUnavailable, StreamInterrupted, Supernova
+from supernova_ai.store.tables import AttemptRow
+from supernova_ai.testing import Cut, Failure, Raw, StubProvider
+
+Open = Callable[..., Supernova]
+Stub = Callable[..., StubProvider]
+Rows = Callable[[], list[AttemptRow]]
+Balance = Callable[[], tuple[int, int, int]]
+
+
+def event(delta: dict[str, str], finish: str | None = None, **fields: Any) -> str:
+    """One event of a stream in OpenAI's dialect."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    body = {"id": "c\0\ud800", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return f"data: {json.dumps(body | {'choices': [choice]} | fields)}\n\n"
+
+
+def stream(*events: str, silence: bool = False) -> Raw:
+    """A stream of these events, that goes on or never ends."""
+    body = "".join(events)
+    return Raw(200, "text/event-stream", body, {"content-length": str(len(body) + 99)} if silence else {})
+
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+END = event({}, "stop", usage=USAGE) + "data: [DONE]\n\n"
+
+
+async def test_a_character_in_two_halves_is_one(
+    open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
+) -> None:
+    """A stream may split an emoji over two pieces; half a one alone is shown as unknown."""
+    sent = [event({"content": text}) for text in ("Up \ud83d", "\ude00!", " \ude00", " low\ud83d")]
+    stub = stub_provider(stream(*sent, END))
+    nova = open_nova({"openai": {"url": stub.url, "limits": {"parallel": 1}}})
+    pieces: list[str] = []
+    reply = await nova.chat("What now?", on_token=pieces.append)
+    assert reply.content == "".join(pieces) == "Up 😀! \ufffd low"
+    assert reply.usage.completion == 4
+    (row,) = attempts()
+    assert (row.state, row.response) == ("settled", "c\ufffd\ufffd")
+    assert balance() == (row.cost, 0, 0)
+    await nova.chat("And then?", streaming=True)  # its place among those under way is free
+
+
+async def test_half_a_character_in_an_error_is_a_failure_like_any(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """The hold ends, the next provider answers, and the pattern of the failure is kept."""
+    bad, good = stub_provider(Failure(500, "bad \ud800 \0")), stub_provider("Diversify.")
+    reply = await open_nova({"openai": bad.url, "anthropic": good.url}).chat("What now?")
+    assert (reply.content, reply.attempts[0].error) == ("Diversify.", "ProviderUnavailable")
+    assert [row.state for row in attempts()] == ["released", "settled"]
+    assert attempts()[0].fingerprint
+
+
+@pytest.mark.parametrize("usage", [{}, {"usage": USAGE}], ids=["without usage", "with usage"])
+async def test_what_was_said_to_its_end_is_not_continued(
+    usage: dict[str, Any], open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """After its finish reason a stream has said all: silence instead of its last line is no break."""
+    said = [event({"content": "Hello"}), event({"content": " world."}), event({}, "stop", **usage)]
+    stub, other = stub_provider(stream(*said, silence=True)), stub_provider("More words.")
+    impatient = {"url": stub.url, "timeout": {"between_tokens": 0.2}}
+    reply = await open_nova({"openai": impatient, "anthropic": other.url}).chat("Hi", streaming=True)
+    assert (reply.content, reply.finish_reason, len(reply.attempts)) == ("Hello world.", "stop", 1)
+    assert reply.cost_basis == ("exact" if usage else "estimated")
+    assert other.requests == []
+
+
+async def test_hidden_thoughts_are_charged_in_full(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """Who leaves a model that thinks unseen may have had it think as much as it can: the hold is the cost."""
+    nova = open_nova({"openai": {"url": stub_provider("A b c.").url, "models": {"standard": "gpt-5-nano"}}})
+    async with nova.stream("What now?") as tokens:
+        async for _ in tokens:
+            break
+    (row,) = attempts()
+    assert (row.state, row.basis, row.cost) == ("settled", "bound", row.held)
+
+
+async def test_a_long_error_is_not_read_to_its_end(open_nova: Open, stub_provider: Stub) -> None:
+    """A megabyte of error would keep every other call waiting for seconds."""
+    bad, good = stub_provider(Failure(500, "sorry " * 200_000)), stub_provider("Diversify.")
+    nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing={"fallback": False})
+    with pytest.raises(ProviderUnavailable) as raised:
+        await nova.chat("What now?")
+    assert len(str(raised.value)) < 100_000
+
+
+@pytest.mark.parametrize(
+    "words", ["API key not valid. Please pass a valid one.", "Incorrect API key provided"]
+)
+async def test_a_wrong_key_that_is_answered_with_400_is_passed_over(
+    words: str, open_nova: Open, stub_provider: Stub
+) -> None:
+    """Some say so as a bad request: the next provider is asked all the same."""
+    bad, good = stub_provider(Failure(400, words)), stub_provider("Diversify.")
+    reply = await open_nova({"xai": of_xai(bad.url), "anthropic": good.url}).chat("What now?")
+    assert [attempt.error for attempt in reply.attempts] == ["AuthenticationFailed", None]
+
+
+def of_xai(url: str) -> dict[str, Any]:
+    prices = {"grok": {"input": "1", "output": "1"}}
+    return {"url": f"{url}/v1", "models": {"standard": "grok"}, "keys": ["primary"], "prices": prices}
+
+
+async def test_words_that_came_before_a_break_are_read(open_nova: Open, attempts: Rows) -> None:
+    """A slow reader sees all that a provider sent before its connection broke, and it is charged for."""
+    read = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n"
+        writer.write((head + event({"content": "Buy"})).encode())
+        await read.wait()
+        writer.write((event({"content": " low"}) + event({"content": " today"})).encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        nova = open_nova({"openai": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+        async with nova.stream("What now?", on_interrupt="raise") as tokens:
+            said = [await anext(tokens)]
+            read.set()
+            await asyncio.sleep(0.3)  # the break is known by now, and nothing more was read
+            said += [await anext(tokens), await anext(tokens)]
+            with pytest.raises(StreamInterrupted) as raised:
+                await anext(tokens)
+    assert raised.value.partial == "".join(said) == "Buy low today"
+    assert [(row.state, row.completion) for row in attempts()] == [("settled", 3)]
+
+
+async def test_words_held_back_at_a_break_are_not_said(open_nova: Open, stub_provider: Stub) -> None:
+    """What a continuation had repeated when it broke too was not shown, so the next one is not told of it."""
+    script = [Cut(3, text="the market is calm today"), Cut(1, text="the end"), "and so on."]
+    stub = stub_provider(script=script)
+    nova = open_nova({"openai": stub.url}, routing={"retries": 3, "breaker": {"failures": 9}})
+    pieces: list[str] = []
+    reply = await nova.chat("What now?", on_token=pieces.append)
+    assert reply.content == "".join(pieces) == "the market is and so on."
+    assert stub.chats[2].json["messages"][-2]["content"] == "the market is"
+
+
+async def test_an_unknown_provider_is_named(open_nova: Open, stub_provider: Stub) -> None:
+    """A name that LiteLLM does not know is an error of the configuration, with the nearest that it does."""
+    nova = open_nova({"opnai": of_xai(stub_provider().url)})
+    with pytest.raises(ConfigError, match=r"providers\.opnai: LiteLLM knows no .* Did you mean 'openai'"):
+        await nova.chat("What now?")

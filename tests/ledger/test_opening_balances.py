@@ -1,0 +1,235 @@
+"""A window that is new begins with what its scope has already cost, as if it had always been there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supernova_ai.config import Budget
+from supernova_ai.errors import BudgetExceeded
+from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, lost
+from supernova_ai.ledger.budgets import share
+from supernova_ai.ledger.opening_balances import Scope, Spending
+from supernova_ai.money import to_nano
+from supernova_ai.reports import standings
+from supernova_ai.store import Store
+from supernova_ai.types import Usage
+from supernova_ai.upkeep import archive, reconcile
+from supernova_ai.upkeep.verify import verify
+from tests import books
+from tests.entries import entry
+
+Take = Callable[..., Hold]
+Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
+Open = Callable[..., Ledger]
+
+
+def monthly(name: str = "monthly", limit: str = "1", **scope: Any) -> Budget:
+    return Budget(name=name, limit=Decimal(limit), **{"per": "month"} | scope)
+
+
+def settle(ledger: Ledger, hold: Hold, usd: str) -> None:
+    assert ledger.end(hold, End("settled", to_nano(usd), "exact", Usage(), ledger.now_ms())).result()
+
+
+def amounts(*usd: str) -> tuple[Decimal, ...]:
+    return tuple(map(Decimal, usd))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], monthly()),
+        ([monthly("old")], monthly("new")),
+        ([monthly(per="day")], monthly()),
+        ([monthly(provider="ollama")], monthly()),
+        ([monthly(time_zone="Asia/Tokyo")], monthly()),
+        ([monthly()], monthly(provider="openai")),
+        ([monthly()], monthly(user="ann")),
+        ([monthly()], monthly(user="*")),
+        ([monthly()], monthly(task="chat", user="*")),
+    ],
+    ids=["added", "renamed", "period", "wider", "zone", "provider", "user", "each", "each-task"],
+)
+def test_an_edited_budget_knows_what_was_spent(
+    before: list[Budget], after: Budget, open_ledger: Open, take: Take, windows: Windows, store: Store
+) -> None:
+    """Settled, held and lost alike; what does not fit beside them is refused."""
+    old = open_ledger(*before)
+    who = {"user_id": "ann"}
+    settle(old, take(old, "0.5", **who), "0.4")
+    old_lost = take(old, "0.2", **who)
+    old.end(old_lost, lost(old_lost, ended_ms=old.now_ms(), error=None)).result()
+    held = take(old, "0.1", **who)
+    new = open_ledger(after)
+    (standing, *_) = store.read(lambda d: list(standings.standings(d, [after], now=old.now_ms() / 1000)))
+    if after.user != "*":
+        assert (standing.settled, standing.held, standing.lost) == tuple(map(to_nano, ("0.4", "0.1", "0.2")))
+    with pytest.raises(BudgetExceeded) as refused:
+        take(new, "0.31", **who)
+    assert (refused.value.spent, refused.value.held) == amounts("0.6", "0.1")
+    first = take(new, "0.3", **who)
+    key = (after.name, "ann" if after.user == "*" else "", "2026-11")
+    assert windows()[key] == amounts("0.4", "0.4", "0.2")
+    settle(new, first, "0.05")
+    settle(old, held, "0.07")
+    settle(old, old_lost, "0.01")
+    assert windows()[key] == amounts("0.53", "0", "0")
+    store.read(books.check)
+    report = verify(store, [after], folder=Path("nowhere"))
+    assert report.ok, report.problems
+    assert "opening" not in report.counts
+
+
+def test_who_is_not_meant_is_not_counted(open_ledger: Open, take: Take, store: Store) -> None:
+    """Another provider, user, task or period is none of a new window's business."""
+    old = open_ledger()
+    for other in ({"provider": "ollama"}, {"user_id": "bob"}, {"task": "summary"}, {"user_id": None}):
+        settle(old, take(old, "0.5", **{"user_id": "ann"} | other), "0.5")
+    settle(old, take(old, "0.5", user_id="ann"), "0.25")
+    budget = monthly(provider="openai", user="ann", task="chat")
+    take(open_ledger(budget), "0.75", user_id="ann")
+    nobody = monthly("nobody", user="*", task="chat")
+    take(open_ledger(nobody), "0.5", user_id=None)
+    with pytest.raises(BudgetExceeded):
+        take(open_ledger(nobody), "0.01", user_id=None)
+    store.read(books.check)
+
+
+def test_a_correction_moves_a_window_that_opened_later(
+    open_ledger: Open, take: Take, windows: Windows, store: Store
+) -> None:
+    """What is corrected, up or down and twice, counts in the window as if that had always been there."""
+    old = open_ledger()
+    hold = take(old, "0.5")
+    settle(old, hold, "0.4")
+    budget = monthly()
+    take(open_ledger(budget), "0.1")
+    for usd in ("0.2", "0.6"):
+        correction = reconcile.Correction(hold.attempt, to_nano(usd), "the bill")
+        reconcile.settle(store, correction, lambda *_: None, now_ms=old.now_ms())
+        assert windows()["monthly", "", "2026-11"] == amounts(usd, "0.1", "0")
+    store.read(books.check)
+    assert verify(store, [budget], folder=Path("nowhere")).ok
+
+
+def test_a_failed_hold_leaves_no_window(open_ledger: Open, take: Take, windows: Windows) -> None:
+    """A refusal undoes the window with all that was made to carry it."""
+    old = open_ledger()
+    held = take(old, "0.9")
+    new = open_ledger(monthly())
+    with pytest.raises(BudgetExceeded):
+        take(new, "0.2")
+    assert windows() == {}
+    settle(old, held, "0.1")
+    take(new, "0.9")
+    assert windows() == {("monthly", "", "2026-11"): amounts("0.1", "0.9", "0")}
+
+
+def test_a_new_period_opens_at_zero(
+    open_ledger: Open, take: Take, windows: Windows, clock: SimpleNamespace
+) -> None:
+    """What was spent before midnight, of the budget's zone, is the day's before."""
+    ledger = open_ledger(monthly(per="day", time_zone="Asia/Kolkata"))
+    settle(ledger, take(ledger, "0.5"), "0.5")
+    clock.now = datetime(2026, 11, 23, tzinfo=ZoneInfo("Asia/Kolkata")).timestamp()
+    take(ledger, "0.2")
+    assert windows()["monthly", "", "2026-11-23"] == amounts("0", "0.2", "0")
+
+
+def test_archived_attempts_count_at_least_in_full(
+    open_ledger: Open, take: Take, clock: SimpleNamespace, store: Store, tmp_path: Path
+) -> None:
+    """Where the rollups do not know the scope, the window is too full and never too empty."""
+    old = open_ledger()
+    for task in ("chat", "summary"):
+        settle(old, take(old, "0.5", user_id="ann", task=task), "0.3")
+    clock.now += 60
+    archive.archive(store, tmp_path, before_ms=old.now_ms(), now_ms=old.now_ms())
+    for budget, spent in ((monthly(user="ann"), "0.6"), (monthly("task", task="chat"), "0.3")):
+        assert spending(store, budget, clock.now) == to_nano(spent)
+    both = monthly("both", limit="5", user="ann", task="chat")
+    assert spending(store, both, clock.now) == to_nano("0.6")
+    take(open_ledger(both), "0.1", user_id="ann")
+    report = verify(store, [both], folder=tmp_path)
+    assert report.ok, report.problems
+    assert report.counts["opening"] == 1
+
+
+def spending(store: Store, budget: Budget, now: float) -> int:
+    scope = Scope.of(share(budget, now=now))
+    return store.read(lambda database: Spending.of(database, scope)).settled
+
+
+_HOUR = 3600
+_START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    attempts=st.lists(
+        st.tuples(
+            st.integers(0, 3 * 24 * 4),
+            st.integers(1, 99),
+            st.sampled_from(["openai", "ollama"]),
+            st.sampled_from(["ann", "bob", None]),
+            st.sampled_from(["chat", "summary"]),
+        ),
+        max_size=25,
+    ),
+    zone=st.sampled_from(["UTC", "Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns", "Pacific/Auckland"]),
+    per=st.sampled_from(["day", "week", "month"]),
+    provider=st.sampled_from([None, "openai"]),
+    user=st.sampled_from([None, "ann", "*"]),
+    task=st.sampled_from([None, "chat"]),
+)
+def test_an_opening_is_the_sum_of_the_rows(
+    new_database: Callable[[], str],
+    attempts: list[tuple[int, int, str, str | None, str]],
+    zone: str,
+    per: str,
+    provider: str | None,
+    user: str | None,
+    task: str | None,
+) -> None:
+    """In any zone, for any scope and period: exactly the ended attempts that are meant, added one by one."""
+    scope = {"per": per, "provider": provider, "user": user, "task": task, "time_zone": zone}
+    budget = monthly("b", "9", **scope)
+    now = _START + 36 * _HOUR
+    with Store(new_database()) as store:
+        clock = SimpleNamespace(now=_START)
+        ledger = Ledger(store, (), clock=lambda: clock.now)
+
+        def fill(database: Any) -> None:
+            for number, (quarter, cost, by, whom, what) in enumerate(attempts):
+                clock.now = _START + quarter * 900
+                wanted: Entry = entry(
+                    str(number), cost, ledger.now_ms(), provider=by, user_id=whom, task=what
+                )
+                end = End("settled", cost, "exact", Usage(), ledger.now_ms())
+                holds.end(database, ledger.place(database, wanted), end)
+
+        store.write(fill).result()
+        for whom in ("ann", None) if user == "*" else (None,):
+            of = share(budget, now=now, user=whom)
+            meant = sum(
+                cost
+                for quarter, cost, by, who, what in attempts
+                if share(budget, now=_START + quarter * 900).period == of.period
+                and provider in (None, by)
+                and task in (None, what)
+                and (user is None or who == (whom if user == "*" else user))
+            )
+            found = store.read(partial(Spending.of, scope=Scope.of(of)))
+            assert (found.settled, found.held, found.lost) == (meant, 0, 0)
+        ledger.close()

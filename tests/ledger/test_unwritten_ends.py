@@ -1,0 +1,337 @@
+"""An end that cannot be written waits: in a file until the database is back, in a table if it is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from peewee import OperationalError
+from typer.testing import CliRunner
+
+from supernova_ai.cli.app import app
+from supernova_ai.config import Budget
+from supernova_ai.ledger import End, Entry, Hold, Ledger, leases, unwritten_ends
+from supernova_ai.ledger.unwritten_ends import UnwrittenEnds
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store
+from supernova_ai.store.tables import StuckEndRow
+from supernova_ai.types import FailurePattern, Usage
+from tests.forks import FORK
+from tests.proofs.calls import attempts, check
+from tests.upkeep.keeping import report, run
+
+DAILY = Budget(name="daily", limit=Decimal(1), per="day", user="*")
+
+OpenLedger = Callable[..., Ledger]
+Take = Callable[..., Hold]
+
+END = End("settled", to_nano("0.1"), "exact", Usage(10, 20), 1_795_350_000_000, latency_ms=900)
+ODD = End(
+    "released",
+    0,
+    None,
+    Usage(),
+    1,
+    error="a\ud800\0b",
+    failure=FailurePattern("f", "E", 500, "x"),
+    response="\n",
+)
+HOLD = Hold("attempt", 5, (1, 2))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "nova.db.owed"
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], None]:
+    """Let a store's database fail at every commit, as on a disk that is gone."""
+
+    def break_(store: Store) -> None:
+        def fail() -> None:
+            raise OperationalError("disk I/O error")
+
+        monkeypatch.setattr(store._database, "commit", fail)
+
+    return break_
+
+
+def states(store: Store) -> dict[str, tuple[str, int, int]]:
+    return {name: (row.state, row.cost, row.late) for name, row in attempts(store).items()}
+
+
+def stuck(store: Store) -> list[str]:
+    return store.read(lambda database: [row.attempt for row in StuckEndRow.select().execute(database)])
+
+
+SETTLED = ("settled", to_nano("0.1"), 0)
+
+
+@pytest.mark.parametrize("end", [END, ODD], ids=["usual", "odd"])
+def test_what_is_owed_is_read_as_it_was(path: Path, end: End) -> None:
+    """Hold and end come back whole, whatever is in their texts; the file is its owner's alone."""
+    UnwrittenEnds(path).add([(HOLD, end)])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    endings, files = UnwrittenEnds(path).take()
+    assert endings == [(HOLD, end)]
+    UnwrittenEnds(path).discard(files)
+    assert list(path.parent.iterdir()) == []
+    assert UnwrittenEnds(path).take() == ([], [])
+
+
+@pytest.mark.parametrize("cut", [1, 10, 100])
+def test_a_line_that_a_kill_cut_off_loses_no_other(path: Path, cut: int) -> None:
+    """Of a file that ends in the middle of a line all other ends are read, also those added after it."""
+    one, two, three = (Hold(name, 1, ()) for name in ("one", "two", "three"))
+    UnwrittenEnds(path).add([(one, END), (two, END)])
+    os.truncate(path, path.stat().st_size - cut)
+    UnwrittenEnds(path).add([(three, END)])
+    endings, _ = UnwrittenEnds(path).take()
+    kept = ["one", "two", "three"] if cut == 1 else ["one", "three"]  # 1: the line feed alone
+    assert [hold.attempt for hold, _ in endings] == kept
+
+
+def test_rubbish_in_the_file_is_told_and_passed_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Lines that are no ends, and bytes that are no text, take nothing down."""
+    UnwrittenEnds(path).add([(HOLD, END)])
+    with path.open("ab") as file:
+        file.write(b'\xff\xfe\n[1, 2]\n{}\nnull\n[{"attempt": 1}, {}]\n')
+    endings, _ = UnwrittenEnds(path).take()
+    assert endings == [(HOLD, END)]
+    assert caplog.text.count("ledger.owed.unreadable") == 5
+
+
+def test_a_reader_that_dies_leaves_the_ends_to_the_next(path: Path) -> None:
+    """Until the ends are discarded every reader finds them; an end of two files is one."""
+    owed_ends = UnwrittenEnds(path)
+    owed_ends.add([(HOLD, END)])
+    first, _ = owed_ends.take()
+    owed_ends.add([(HOLD, END)])
+    second, files = UnwrittenEnds(path).take()
+    assert first == second == [(HOLD, END)]
+    assert len(files) == 2
+
+
+def test_an_end_added_while_the_file_is_read_is_not_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is taken away between opening and writing is written anew."""
+    sync = os.fsync
+    taken: list[bool] = []
+
+    def slow(descriptor: int) -> None:
+        sync(descriptor)
+        if not taken:
+            taken.append(True)
+            UnwrittenEnds(path).discard(UnwrittenEnds(path).take()[1])
+
+    monkeypatch.setattr(os, "fsync", slow)
+    UnwrittenEnds(path).add([(HOLD, END)])
+    assert UnwrittenEnds(path).take()[0] == [(HOLD, END)]
+
+
+@pytest.mark.parametrize("reason", ["full", "no folder"])
+def test_without_a_file_ends_are_owed_in_memory(
+    path: Path, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the file is full or cannot be made the process keeps the ends, and says so."""
+    if reason == "full":
+        monkeypatch.setattr(unwritten_ends, "MOST_BYTES", 10)
+    else:
+        path.parent.write_text("a file where the folder should be")
+    owed_ends = UnwrittenEnds(path)
+    owed_ends.add([(HOLD, END)])
+    assert "ledger.owed.not_saved" in caplog.text
+    assert owed_ends.take()[0] == [(HOLD, END)]
+    assert owed_ends.take()[0] == []
+
+
+def test_the_next_process_writes_what_was_owed(
+    store: Store, where: str, broken: Callable[[Store], None], clock: SimpleNamespace, take: Take
+) -> None:
+    """A ledger whose database fails until it is closed leaves its ends to the next; the books are right."""
+    with Store(where) as failing:
+        ledger = Ledger(failing, (DAILY,), clock=lambda: clock.now)
+        hold = take(ledger, "0.4", user_id="ann")
+        broken(failing)
+        assert ledger.end(hold, END).exception() is not None
+        ledger.close()
+    assert states(store)[hold.attempt][0] == "held"
+    Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
+    assert states(store)[hold.attempt] == SETTLED
+    check(store)
+
+
+def test_an_end_given_to_a_closed_store_is_owed(
+    store: Store, where: str, clock: SimpleNamespace, take: Take
+) -> None:
+    """A call that ends after the store was closed is settled by the next process."""
+    closed = Store(where)
+    ledger = Ledger(closed, (DAILY,), clock=lambda: clock.now)
+    hold = take(ledger, "0.4", user_id="ann")
+    closed.close()
+    assert "closed" in str(ledger.end(hold, END).exception())
+    Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
+    assert states(store)[hold.attempt] == SETTLED
+
+
+def test_what_is_owed_survives_a_kill(
+    store: Store, where: str, take: Take, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL while an answer's end is owed: who starts next settles it at its price, and nothing is lost."""
+    owing, never = FORK.Event(), FORK.Event()
+
+    def victim() -> None:
+        with Store(where) as mine:
+            ledger = Ledger(mine, (DAILY,), clock=lambda: clock.now)
+            hold = take(ledger, "0.4", id="victim", user_id="ann")
+
+            def fail() -> None:
+                raise OperationalError("disk I/O error")
+
+            mine._database.commit = fail  # type: ignore[method-assign]
+            ledger.end(hold, END).exception()
+            mine._writer._rest()  # the callback, which owes the end, has run
+            owing.set()
+            never.wait()
+
+    child = FORK.Process(target=victim)
+    child.start()
+    assert owing.wait(60)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    other = Ledger(store, (DAILY,), clock=lambda: clock.now)
+    assert other.sweep() == 0
+    assert states(store)["victim"] == SETTLED
+    check(store)
+
+
+def test_an_end_learnt_after_the_hold_was_lost_counts(
+    store: Store, where: str, broken: Callable[[Store], None], clock: SimpleNamespace, take: Take
+) -> None:
+    """If another machine has given the hold up meanwhile, the owed end settles it late."""
+    with Store(where) as failing:
+        ledger = Ledger(failing, (DAILY,), clock=lambda: clock.now)
+        hold = take(ledger, "0.4", user_id="ann")
+        broken(failing)
+        ledger.end(hold, END).exception()
+        clock.now += leases.TERM_S + 1
+        assert (
+            store.write(lambda database: leases.sweep(database, int(clock.now * 1000), lambda *_: 0)).result()
+            == 1
+        )
+        ledger.close()
+    Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
+    assert states(store)[hold.attempt] == ("settled", to_nano("0.1"), 1)
+    check(store)
+
+
+def test_a_pending_end_is_owed_once_and_settles_once(
+    store: Store, open_ledger: OpenLedger, take: Take
+) -> None:
+    """An end that is owed while the database is busy, and then written, changes nothing a second time."""
+    ledger = open_ledger(DAILY)
+    hold = take(ledger, "0.4", user_id="ann")
+    gate = FORK.Event()
+    store.write(lambda _: gate.wait(60))
+    end = ledger.end(hold, END)
+    ledger.owe([end])
+    gate.set()
+    assert end.result() is True
+    ledger.sweep()
+    assert states(store)[hold.attempt] == SETTLED
+    check(store)
+
+
+REFUSED = {
+    "an overlong number": lambda: End("settled", 10**30, "exact", Usage(), 1),
+    "a text with half a character": lambda: End("settled", 5, "exact", Usage(), 1, error="\ud800"),
+}
+
+
+@pytest.mark.parametrize("end", REFUSED.values(), ids=REFUSED)
+def test_an_end_that_is_refused_is_set_aside(
+    end: Callable[[], End],
+    store: Store,
+    where: str,
+    open_ledger: OpenLedger,
+    take: Take,
+    caplog: Any,
+    tmp_path: Path,
+) -> None:
+    """It blocks nobody, nor a new process; its hold stays counted; verify, costs and the log report it."""
+    ledger = open_ledger(DAILY)
+    bad, good = take(ledger, "0.4", user_id="ann"), take(ledger, "0.2", user_id="ann")
+    ledger.end(bad, end()).exception()
+    assert ledger.end(good, END).result() is True
+    ledger.sweep()
+    ledger.close()
+    assert stuck(store) == [bad.attempt]
+    assert states(store)[bad.attempt][0] == "held"
+    assert "ledger.end.set_aside" in caplog.text
+    other = open_ledger(DAILY)
+    other.sweep()
+    take(other, "0.1", user_id="ann")
+    found = report(store)
+    assert [(finding.kind, finding.what) for finding in found.problems] == [
+        ("set aside", f"attempt {bad.attempt}")
+    ]
+    config = tmp_path / "supernova.yaml"
+    config.write_text(f"database: {where}\n")
+    shown = CliRunner().invoke(app, ["costs", "--config", str(config)])
+    assert "refused the ends of 1 attempts" in shown.output
+    assert CliRunner().invoke(app, ["ledger", "verify", "--config", str(config)]).exit_code == 1
+
+
+@pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
+def test_an_id_from_before_that_no_index_takes_stops_nobody(
+    store: Store,
+    open_ledger: OpenLedger,
+    make_entry: Callable[..., Entry],
+    take: Take,
+    clock: SimpleNamespace,
+) -> None:
+    """A hold of an old, overlong user is neither settled nor swept; all others are, in the same batches."""
+    dead = open_ledger()
+    name = "".join(chr(0x4E00 + n * 7) for n in range(2800))
+    bad, good = take(dead, "0.4", user_id=name), take(dead, "0.2")
+    clock.now += leases.TERM_S + 1
+    living = open_ledger(DAILY)
+    assert living.sweep() == 1
+    assert living.sweep() == 0
+    assert {states(store)[hold.attempt][0] for hold in (bad, good)} == {"held", "lost"}
+    assert stuck(store) == [bad.attempt]
+    living.end(bad, END).exception()
+    assert living.end(take(living, "0.1", user_id="ann"), END).result() is True
+    run(store, "UPDATE attempt SET user_id = 'ann' WHERE id = ?", bad.attempt)
+    living.sweep()
+    assert stuck(store) == []
+    assert states(store)[bad.attempt][0] == "settled"
+    check(store)
+
+
+def test_a_locked_file_owes_the_end(tmp_path: Path, clock: SimpleNamespace, take: Take) -> None:
+    """What cannot be written while another program keeps the file locked is written by the next process."""
+    where = tmp_path / "nova.db"
+    with Store(where) as store:
+        ledger = Ledger(store, (DAILY,), clock=lambda: clock.now)
+        hold = take(ledger, "0.4", user_id="ann")
+        store.write(lambda database: database.execute_sql("PRAGMA busy_timeout = 0").fetchall()).result()
+        locker = sqlite3.connect(where, isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        assert "locked" in str(ledger.end(hold, END).exception())
+        store._writer._rest()
+        assert (tmp_path / "nova.db.owed").exists()
+        locker.execute("ROLLBACK")
+        locker.close()
+        Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
+        assert states(store)[hold.attempt] == SETTLED
+        assert not list(tmp_path.glob("*.owed*"))

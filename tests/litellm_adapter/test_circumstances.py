@@ -1,0 +1,278 @@
+"""What an answer says of its price is used; what nobody knows is settled at the dearest, and not as exact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supernova_ai import Supernova
+from supernova_ai.config import Provider
+from supernova_ai.litellm_adapter import prices
+from supernova_ai.litellm_adapter.circumstances import Circumstances, charge, circumstances
+from supernova_ai.litellm_adapter.setup import litellm
+from supernova_ai.money import to_usd
+from supernova_ai.store.tables import AttemptRow
+from supernova_ai.testing import Raw, StubProvider
+from supernova_ai.types import Usage
+
+Open = Callable[..., Supernova]
+Stub = Callable[..., StubProvider]
+Rows = Callable[[], list[AttemptRow]]
+
+USAGE = Usage(prompt=1000, completion=100, cached=200)
+HELD = 10**9
+NOTHING = Circumstances()
+OWN = {"prices": {"openai/gpt-4o": {"input": "1", "output": "1"}}}
+
+
+def charged(provider: str, model: str, said: Circumstances, held: int = HELD) -> tuple[int, str]:
+    price = prices.find(provider, model, Provider())
+    return charge(provider, model, price, USAGE, said, held=held)
+
+
+def at(name: str, suffix: str = "") -> int:
+    """What the usage costs at an entry of the map, under one service tier, in nano-USD."""
+    entry = litellm.model_cost[name]
+    fresh, cached, out = (
+        Decimal(str(entry[f"{rate}{suffix}"]))
+        for rate in ("input_cost_per_token", "cache_read_input_token_cost", "output_cost_per_token")
+    )
+    return round((800 * fresh + 200 * cached + 100 * out) * 10**9)
+
+
+def test_an_answer_that_says_nothing_costs_the_standard_price() -> None:
+    """So it is with one that names what is usual."""
+    usual = Circumstances(model="gpt-4o-mini")
+    assert charged("openai", "gpt-4o-mini", NOTHING) == (at("gpt-4o-mini"), "exact")
+    assert charged("openai", "gpt-4o-mini", usual) == (at("gpt-4o-mini"), "exact")
+
+
+@pytest.mark.parametrize(
+    ("said", "suffix"),
+    [
+        ("default", ""),
+        ("auto", ""),
+        ("standard", ""),
+        ("priority", "_priority"),
+        ("PRIORITY", "_priority"),
+        ("fast", "_priority"),
+        ("flex", "_flex"),
+        ("ultrafast", "_ultrafast"),
+    ],
+)
+def test_the_service_tier_of_the_answer_is_its_price(said: str, suffix: str) -> None:
+    """Priority is dearer and flex cheaper, by the map's own rates."""
+    answer = SimpleNamespace(service_tier=said, usage=None)
+    assert charged("openai", "gpt-6-astra", circumstances([answer])) == (at("gpt-6-astra", suffix), "exact")
+
+
+@pytest.mark.parametrize("tier", ["scale", "flex", "performance"])
+def test_a_service_tier_without_a_price_is_not_exact(tier: str) -> None:
+    """It costs the dearest that the model's price has."""
+    found = charged("openai", "gpt-4o-mini", Circumstances(service_tier=tier))
+    assert found == (at("gpt-4o-mini", "_priority"), "bound")
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked", "answered"),
+    [
+        ("openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18"),
+        ("openai", "gpt-4o-mini", "openai/gpt-4o-mini"),
+        ("openai", "gpt-4o-mini", "gpt-4o-mini-2031-01-31"),
+        ("openai", "gpt-4o-mini", "some-name-of-a-gateway"),
+        ("openai", "gpt-4o-mini", "m"),
+        ("anthropic", "claude-haiku-4-5", "claude-haiku-4-5-20251001"),
+        ("anthropic", "claude-haiku-4-5", "claude-haiku-4-5@20310101"),
+        ("mistral", "mistral-large-latest", "mistral-large-3112"),
+        ("gemini", "gemini-2.5-pro", "models/gemini-2.5-pro"),
+        ("together_ai", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "llama-3.3-70b-instruct-turbo"),
+    ],
+)
+def test_another_name_of_the_same_model_stays_exact(provider: str, asked: str, answered: str) -> None:
+    """A dated version, a prefix, a maker's name, or what only a gateway calls it."""
+    usual = charged(provider, asked, NOTHING)
+    assert usual[1] == "exact"
+    assert charged(provider, asked, Circumstances(model=answered)) == usual
+
+
+def test_another_model_costs_its_own_price() -> None:
+    """What answered is priced, dearer or cheaper, where the map knows it."""
+    for asked, answered in (("gpt-4o-mini", "gpt-4o-2024-11-20"), ("gpt-4o", "gpt-4o-mini")):
+        said = Circumstances(model=answered)
+        assert charged("openai", asked, said) == (at(answered), "exact")
+
+
+def test_another_model_that_nobody_knows_is_not_exact() -> None:
+    """One of another provider costs the dearer of both; one of no price at all the whole hold."""
+    haiku = prices.find("anthropic", "claude-haiku-4-5", Provider())
+    assert haiku is not None
+    foreign = charged("openai", "gpt-4o-mini", Circumstances(model="claude-haiku-4-5"))
+    assert foreign == (haiku.cost(USAGE), "bound")
+    assert charged("openai", "gpt-4o", Circumstances(model="gpt-4o-mini-of-mine")) == (HELD, "bound")
+    cheaper = charged("anthropic", "claude-haiku-4-5", Circumstances(model="gpt-4o-mini"))
+    assert cheaper == (haiku.cost(USAGE), "bound")
+
+
+def test_a_region_or_a_mode_multiplies() -> None:
+    """Anthropic says where it ran the model, and whether in its fast mode."""
+    plain, _ = charged("anthropic", "claude-opus-5", NOTHING)
+    for usage, factor in (
+        ({"inference_geo": "us"}, "1.1"),
+        ({"inference_geo": "global"}, "1"),
+        ({"inference_geo": "not_available"}, "1"),
+        ({"speed": "fast"}, "2"),
+        ({"speed": "standard"}, "1"),
+    ):
+        said = circumstances([SimpleNamespace(usage=SimpleNamespace(**usage))])
+        assert charged("anthropic", "claude-opus-5", said) == (round(plain * Decimal(factor)), "exact")
+    price = prices.find("anthropic", "claude-opus-5", Provider())
+    assert price is not None
+    bound = price.bound(USAGE.prompt, USAGE.completion)
+    assert bound >= price.cost(replace(USAGE, cached=0), factor=Decimal("1.1"))
+
+
+def test_a_price_that_changes_by_the_hour_is_not_exact() -> None:
+    """DeepSeek is cheaper off its peak hours: the peak's price is the most it can be."""
+    model = next(name for name, entry in litellm.model_cost.items() if entry.get("off_peak_pricing"))
+    provider = litellm.model_cost[model]["litellm_provider"]
+    assert charged(provider, model.removeprefix(f"{provider}/"), NOTHING)[1] == "bound"
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"cost": 0.0123}, 12_300_000),
+        ({"cost": 0}, 0),
+        ({"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}}, 21_000_000),
+        ({"cost": 0.02, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.02}}, 20_000_000),
+        ({"cost": 0.02, "is_byok": True, "cost_details": None}, None),
+        ({"cost": None}, None),
+        ({"cost": -1}, None),
+        ({"cost": float("nan")}, None),
+        ({"cost": float("inf")}, None),
+        ({"cost": "0.1"}, None),
+        ({"cost": True}, None),
+        ({"cost": {"total_cost": 1}}, None),
+        ({"cost": 1e300}, None),
+    ],
+)
+def test_what_openrouter_charged_is_the_cost(usage: dict[str, Any], expected: int | None) -> None:
+    """It is exact, also where the map has no price; what is no amount is as good as nothing."""
+    said = circumstances([SimpleNamespace(usage=SimpleNamespace(**usage))])
+    assert said.charged == expected
+    if expected is not None:
+        own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
+        found = charge("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)
+        assert found == (expected, "exact")
+        assert charged("openrouter", "nobody/knows-it", said) == (expected, "exact")
+        assert charged("openai", "gpt-4o", said) == charged("openai", "gpt-4o", NOTHING)  # not its word
+
+
+def test_an_absurd_charge_costs_the_hold() -> None:
+    """A mistake of the provider does not empty a budget."""
+    own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
+    said = Circumstances(charged=10**15)
+    assert charge("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD) == (HELD, "bound")
+
+
+def test_a_price_of_ones_own_holds_whatever_the_answer_says() -> None:
+    """YAML wins over the map and over the tier, model and region that an answer names; so does free."""
+    said = Circumstances("gpt-4o-mini", "priority", "us", "fast", charged=1)
+    for provider, settings, cost in (
+        ("openai", OWN, 1_100_000),
+        ("openai", {"price": "free"}, 0),
+        ("openrouter", {"price": "free"}, 0),
+    ):
+        price = prices.find(provider, "openai/gpt-4o", Provider.model_validate(settings))
+        assert charge(provider, "openai/gpt-4o", price, USAGE, said, held=HELD) == (cost, "exact")
+
+
+@pytest.mark.parametrize("value", [None, 1, True, [], {}, "", object()])
+def test_nonsense_says_nothing(value: object) -> None:
+    """Whatever is in the fields that are read, reading them does not fail."""
+    usage = SimpleNamespace(
+        service_tier=value, inference_geo=value, speed=value, cost=value, cost_details=value, is_byok=value,
+        prompt_tokens_details=value, completion_tokens_details=value,
+    )  # fmt: skip
+    hidden = {"provider_response_model": value, "provider_specific_fields": value}
+    for answer in (
+        value,
+        SimpleNamespace(model=value, service_tier=value, usage=usage, _hidden_params=hidden),
+    ):
+        said = circumstances([answer])
+        assert (said.model, said.service_tier, said.region, said.mode, said.apart) == ("", "", "", "", {})
+
+
+# Through the whole stack
+
+
+COUNTS = {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20}
+
+
+def raw(streaming: bool, usage: dict[str, Any] = COUNTS, **said: Any) -> Raw:
+    """An answer in OpenAI's dialect that says this of itself."""
+    head = {"id": "c1", "created": 1, "model": "gpt-4o-mini"} | said
+    if not streaming:
+        choice = {"index": 0, "message": {"role": "assistant", "content": "Bonds."}, "finish_reason": "stop"}
+        body = head | {"object": "chat.completion", "choices": [choice], "usage": usage}
+        return Raw(200, "application/json", json.dumps(body))
+    deltas: list[tuple[dict[str, str], str | None]] = [({"content": "Bonds."}, None), ({}, "stop")]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]} for delta, finish in deltas
+    ]
+    chunks.append({"choices": [], "usage": usage})
+    lines = (json.dumps(head | {"object": "chat.completion.chunk"} | chunk) for chunk in chunks)
+    return Raw(200, "text/event-stream", "".join(f"data: {line}\n\n" for line in lines) + "data: [DONE]\n\n")
+
+
+each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("said", "name", "suffix"),
+    [
+        ({}, "gpt-4o-mini", ""),
+        ({"service_tier": "default", "model": "gpt-4o-mini-2024-07-18"}, "gpt-4o-mini", ""),
+        ({"service_tier": "priority"}, "gpt-4o-mini", "_priority"),
+        ({"model": "gpt-4o-2024-11-20"}, "gpt-4o-2024-11-20", ""),
+    ],
+    ids=["usual", "named", "priority", "another model"],
+)
+async def test_an_answer_is_settled_at_its_own_price(
+    said: dict[str, Any],
+    name: str,
+    suffix: str,
+    streaming: bool,
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+) -> None:
+    """The row has the cost of what was served, plain and streamed."""
+    nova = open_nova({"openai": stub_provider(raw(streaming, **said)).url})
+    reply = await nova.chat("What is a bond?", streaming=streaming)
+    entry = litellm.model_cost[name]
+    rates = [entry[f"{side}_cost_per_token{suffix}"] for side in ("input", "output")]
+    (row,) = attempts()
+    assert (row.cost, row.basis) == (round((12 * rates[0] + 8 * rates[1]) * 1e9), "exact")
+    assert (reply.cost, reply.cost_basis) == (to_usd(row.cost), row.basis)
+    assert row.cost <= row.held
+
+
+@each_way
+async def test_openrouters_charge_is_settled(
+    streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """What it says it charged is the cost, to the nano-dollar."""
+    stub = stub_provider(raw(streaming, COUNTS | {"cost": 0.000123456}))
+    models = {"models": {"standard": "openai/gpt-4o"}, "keys": ["primary"]}
+    settings = {"url": f"{stub.url}/v1", **models, **OWN}
+    reply = await open_nova({"openrouter": settings}).chat("What is a bond?", streaming=streaming)
+    (row,) = attempts()
+    assert (row.cost, row.basis, reply.cost_basis) == (123_456, "exact", "exact")

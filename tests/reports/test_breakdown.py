@@ -1,0 +1,263 @@
+"""Reports from the rollups say what the rows of the attempts say."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peewee import Database, SqliteDatabase
+
+from supernova_ai.ledger import rollups
+from supernova_ai.ledger.rollups import Ended
+from supernova_ai.reports.breakdown import BYS, By, ReportLine, lines, report
+from supernova_ai.reports.periods import Period, latest, spans
+from supernova_ai.store import Store
+from supernova_ai.store.tables import TABLES
+
+HOUR_MS = 3_600_000
+ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati")
+BEGIN = datetime(2026, 10, 30, tzinfo=UTC)  # New York leaves daylight saving time two days later
+
+
+def ended(draw: Any) -> Ended:
+    """Make an ended attempt; ``draw(choices)`` picks one."""
+    state = draw(["settled", "settled", "released", "lost"])
+    tokens = [draw(range(100)) for _ in range(5)]
+    row: list[Any] = [
+        int(BEGIN.timestamp() * 1000) + draw(range(0, 4 * 24 * HOUR_MS, HOUR_MS // 7)),
+        draw(["openai", "anthropic"]),
+        draw(["gpt", "claude"]),
+        draw(["economy", "premium"]),
+        draw(["chat", "summary"]),
+        draw([None, "hello"]),
+        draw([None, "ann", "bob"]),
+        draw([None, "1"]),
+        state,
+        0 if state == "released" else draw(range(0, 10**10, 7**9)),
+        *tokens,
+        draw([None, *range(0, 70_000, 997)]),
+        draw([None, *range(0, 700, 99)]),
+        draw([None, None, "RateLimited", "ProviderTimeout"]),
+        None if state == "released" else draw(["exact", "estimated"]),
+    ]
+    kept = state == "settled" and row[-2] is None and draw([False, False, True])
+    found = Ended(*row)
+    return found._replace(cost_nano=0, cost_basis="cached") if kept else found
+
+
+def expected(rows: Iterable[Ended], span: Period, by: By | None) -> dict[str, dict[str, Any]]:
+    """Add the rows up again, one by one."""
+    named = {"prompt": "prompt_name", "error": "error_class", "user": "user_id"}
+    joined = {"model": ("provider", "model"), "session": ("user_id", "session_id"), None: ()}
+    groups: defaultdict[str, list[Ended]] = defaultdict(list)
+    for row in rows:
+        hour = datetime.fromtimestamp(row.started_ms // HOUR_MS * 3600, UTC)
+        if span.start <= hour < span.end:
+            columns = joined.get(by, (named.get(by or "", by),))
+            groups["/".join(str(getattr(row, str(column)) or "") for column in columns)].append(row)
+    return {name: _sums(group, by) for name, group in groups.items()}
+
+
+def _sums(group: list[Ended], by: By | None) -> dict[str, Any]:
+    answered = [row for row in group if row.state == "settled" and not row.error_class]
+    return {
+        "attempts": len(group),
+        "answered": len(answered),
+        "cached": sum(row.cost_basis == "cached" for row in group),
+        **{state: sum(row.state == state for row in group) for state in ("settled", "released", "lost")},
+        "cost": sum(row.cost_nano for row in group),
+        "prompt_tokens": sum(row.prompt_tokens for row in group),
+        "completion_tokens": sum(row.completion_tokens for row in group),
+        "errors": {}
+        if by in ("user", "session")
+        else Counter(row.error_class for row in group if row.error_class),
+        "answer": sorted(row.latency_ms for row in answered if row.latency_ms is not None),
+        "first": sorted(row.first_token_ms for row in answered if row.first_token_ms is not None),
+    }
+
+
+def agree(found: list[ReportLine], wanted: dict[str, dict[str, Any]], by: By | None) -> None:
+    """Assert that the lines say what was added up again, percentiles within their steps."""
+    assert sorted(line.name for line in found) == sorted(wanted)
+    assert [line.cost for line in found] == sorted((line.cost for line in found), reverse=True)
+    for line in found:
+        sums = wanted[line.name]
+        assert {name: getattr(line, name) for name in sums if name not in ("answer", "first")} == {
+            name: value for name, value in sums.items() if name not in ("answer", "first")
+        }
+        for what in ("answer", "first"):
+            for percent in (50, 95):
+                told, taken = getattr(line, f"{what}_p{percent}_ms"), sums[what]
+                if by not in (None, "provider", "model") or not taken:
+                    assert told is None
+                    continue
+                true = max(1, taken[math.ceil(len(taken) * percent / 100) - 1])
+                assert true <= told
+                assert told < true * math.sqrt(2)
+
+
+def fill(database: Database, rows: Iterable[Ended]) -> None:
+    """Put the rows into the rollups; each lost one is first counted otherwise, and corrected."""
+    for row in rows:
+        if row.state == "lost":
+            other = row._replace(error_class="ProcessDied", cost_nano=row.cost_nano + 1)
+            rollups.add(database, other)
+            rollups.add(database, other, times=-1)
+        rollups.add(database, row)
+
+
+def check(database: Database, rows: list[Ended], zone: str) -> None:
+    """Assert that every report of every grouping agrees with the rows, and the days with the whole."""
+    start = BEGIN.astimezone(ZoneInfo(zone))
+    for per in ("day", "week", "month"):
+        for span in spans(per, start, start + timedelta(days=4)):
+            for by in BYS:
+                agree(lines(database, span, by), expected(rows, span, by), by)
+    days = list(spans("day", start, start + timedelta(days=5)))
+    every = Period(f"{days[0].name} to {days[-1].name}", days[0].start, days[-1].end)
+    groupings: tuple[By | None, ...] = (None, *BYS)
+    for group in groupings:
+        parts, whole = report(database, days, group)
+        assert parts == [line for span in days for line in lines(database, span, group)]
+        if rows or group:
+            agree(whole, expected(rows, every, group), group)
+        assert whole == lines(database, every, group)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), zone=st.sampled_from(ZONES), size=st.integers(0, 25))
+def test_reports_say_what_the_rows_say(data: st.DataObject, zone: str, size: int) -> None:
+    """Whatever the attempts, each period and grouping adds up to the same numbers as its rows do."""
+    rows = [ended(lambda choices: data.draw(st.sampled_from(choices))) for _ in range(size)]
+    database = SqliteDatabase(":memory:")
+    with database.bind_ctx(TABLES):
+        database.create_tables(TABLES)
+    fill(database, rows)
+    check(database, rows, zone)
+
+
+def test_reports_agree_on_both_engines(store: Store, seed: int) -> None:
+    """A random ledger of 200 attempts is reported alike, and rightly, by SQLite and PostgreSQL."""
+    chance = random.Random(seed)
+    rows = [ended(chance.choice) for _ in range(200)]
+    store.write(lambda database: fill(database, rows)).result()
+    store.read(lambda database: check(database, rows, "Asia/Kolkata"))
+
+
+def day() -> Period:
+    return Period("2026-10-30", BEGIN, BEGIN + timedelta(days=1))
+
+
+def test_an_empty_period_has_one_line_of_zeros(store: Store) -> None:
+    """Without a grouping a day without attempts is there, with no rates; with one there is nothing to say."""
+    (line,) = store.read(lambda database: lines(database, day()))
+    assert (line.name, line.attempts, line.cost, line.errors) == ("", 0, 0, {})
+    assert (line.success_rate, line.cost_per_attempt, line.answer_p50_ms) == (None, None, None)
+    assert store.read(lambda database: lines(database, day(), "model")) == []
+
+
+def attempt(**given: Any) -> Ended:
+    ordinary = ended(lambda choices: choices[0])
+    return ordinary._replace(latency_ms=None, first_token_ms=None, error_class=None, **given)
+
+
+def test_rates_of_a_line(store: Store) -> None:
+    """The success rate counts answers without an error, and an attempt's cost is rounded to the nano."""
+    rows = [
+        attempt(cost_nano=5),
+        attempt(cost_nano=5),
+        attempt(state="released")._replace(error_class="RateLimited"),
+    ]
+    store.write(lambda database: fill(database, rows)).result()
+    (line,) = store.read(lambda database: lines(database, day()))
+    assert line.success_rate == pytest.approx(2 / 3)
+    assert line.cost_per_attempt == 3
+    assert line.errors == {"RateLimited": 1}
+
+
+def test_answers_kept_from_before_are_no_success(store: Store) -> None:
+    """They count as attempts, and say nothing of whether who is asked answers; only such have no rate."""
+    kept = attempt(cost_nano=0, cost_basis="cached")
+    failed = attempt(state="released", cost_nano=0)._replace(error_class="RateLimited")
+    store.write(lambda database: fill(database, [attempt(cost_nano=5), failed, kept, kept])).result()
+    (line,) = store.read(lambda database: lines(database, day()))
+    assert (line.attempts, line.answered, line.cached, line.success_rate) == (4, 3, 2, 0.5)
+    store.write(lambda database: fill(database, [kept._replace(user_id="eve")])).result()
+    eve = store.read(lambda database: lines(database, day(), "user"))[-1]
+    assert (eve.name, eve.attempts, eve.success_rate) == ("eve", 1, None)
+
+
+def test_the_dearest_come_first_and_a_limit_keeps_them(store: Store) -> None:
+    """Of many users the dearest are kept; the same session number of two users stays two."""
+    rows = [
+        attempt(user_id=name, session_id="1", cost_nano=cost)
+        for name, cost in (("ann", 3), ("bob", 5), ("eve", 4))
+    ]
+    store.write(lambda database: fill(database, rows)).result()
+    top = store.read(lambda database: lines(database, day(), "user", limit=2))
+    assert [(line.name, line.cost) for line in top] == [("bob", 5), ("eve", 4)]
+    sessions = store.read(lambda database: lines(database, day(), "session"))
+    assert [line.name for line in sessions] == ["bob/1", "eve/1", "ann/1"]
+
+
+def test_what_is_held_is_in_no_report(store: Store) -> None:
+    """A rollup row whose attempts were all taken out again leaves no line."""
+    row = attempt(state="lost", cost_nano=5)
+
+    def undo(database: Database) -> None:
+        rollups.add(database, row)
+        rollups.add(database, row, times=-1)
+
+    store.write(undo).result()
+    assert store.read(lambda database: lines(database, day(), "provider")) == []
+
+
+def test_days_follow_the_time_zone() -> None:
+    """A day has 24 hours, 25 or 23 where the clock is changed, and days follow each other without a gap."""
+    zone = ZoneInfo("America/New_York")
+    autumn = list(spans("day", datetime(2026, 10, 31, tzinfo=zone), datetime(2026, 11, 3, tzinfo=zone)))
+    assert [(span.name, span.hours[1] - span.hours[0]) for span in autumn] == [
+        ("2026-10-31", 24),
+        ("2026-11-01", 25),
+        ("2026-11-02", 24),
+    ]
+    assert [span.hours[0] for span in autumn[1:]] == [span.hours[1] for span in autumn[:-1]]
+    (spring,) = spans("day", datetime(2026, 3, 8, 12, tzinfo=zone), datetime(2026, 3, 8, 13, tzinfo=zone))
+    assert spring.hours[1] - spring.hours[0] == 23
+
+
+@pytest.mark.parametrize(
+    ("per", "at", "name", "first", "days"),
+    [
+        ("week", datetime(2027, 1, 2, tzinfo=UTC), "2026-W53", datetime(2026, 12, 28, tzinfo=UTC), 7),
+        ("month", datetime(2028, 2, 29, 23, tzinfo=UTC), "2028-02", datetime(2028, 2, 1, tzinfo=UTC), 29),
+        ("day", datetime(2028, 2, 29, 23, tzinfo=UTC), "2028-02-29", datetime(2028, 2, 29, tzinfo=UTC), 1),
+    ],
+)
+def test_periods_are_whole(per: Any, at: datetime, name: str, first: datetime, days: int) -> None:
+    """The 53rd week, a leap February and its last day begin and end where the calendar says."""
+    (span,) = spans(per, at, at + timedelta(minutes=1))
+    assert span == Period(name, first, first + timedelta(days=days))
+
+
+def test_half_an_hour_counts_to_the_day_its_hour_began_in() -> None:
+    """India's midnight is at 18:30 UTC: the hour from 18:00 belongs to the day before."""
+    midnight = datetime(2026, 11, 2, tzinfo=ZoneInfo("Asia/Kolkata"))
+    (span,) = spans("day", midnight, midnight + timedelta(hours=1))
+    assert datetime.fromtimestamp(span.hours[0] * 3600, UTC) == datetime(2026, 11, 1, 19, tzinfo=UTC)
+
+
+def test_the_latest_days_include_today() -> None:
+    """One day is today, also at its first moment; thirty days touch two months."""
+    midnight = datetime(2026, 11, 22, tzinfo=UTC)
+    assert [span.name for span in latest("day", 1, midnight)] == ["2026-11-22"]
+    assert [span.name for span in latest("day", 2, midnight)] == ["2026-11-21", "2026-11-22"]
+    assert [span.name for span in latest("month", 30, midnight)] == ["2026-10", "2026-11"]

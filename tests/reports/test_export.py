@@ -1,0 +1,134 @@
+"""Attempts and lines leave the ledger row by row, exact, and harmless to a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supernova_ai.ledger import End, Hold, Ledger
+from supernova_ai.reports import export
+from supernova_ai.reports.breakdown import lines
+from supernova_ai.reports.periods import Period
+from supernova_ai.store import Store
+from supernova_ai.types import Usage
+
+SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR = Period("an hour", SUNDAY, SUNDAY + timedelta(hours=1))
+
+Spend = Callable[..., None]
+
+
+@pytest.fixture
+def spend(open_ledger: Callable[..., Ledger], take: Callable[..., Hold]) -> Spend:
+    """Place and settle an attempt of one nano-dollar."""
+    ledger = open_ledger()
+
+    def run(**given: Any) -> None:
+        hold = take(ledger, "0.5", **given)
+        ledger.end(hold, End("settled", 1, "exact", Usage(3, 4), ledger.now_ms(), latency_ms=7)).result()
+
+    return run
+
+
+def exported(store: Store, span: Period = HOUR, **given: int) -> list[export.Row]:
+    return store.read(lambda database: list(export.attempts(database, span, **given)))
+
+
+def text(columns: Any, rows: Any, form: export.Format) -> str:
+    file = io.StringIO(newline="")
+    export.write(columns, rows, file, form)
+    return file.getvalue()
+
+
+def test_every_attempt_leaves_once_in_order(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
+    """Read two at a time, and several sent in the same millisecond, none is left out or repeated."""
+    for name in "edcba":
+        spend(id=name)
+    clock.now += 1
+    spend(id="0")
+    assert [row["id"] for row in exported(store, size=2)] == [*"abcde", "0"]
+
+
+def test_a_period_ends_before_the_next_begins(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
+    """An attempt at the first moment is in, one at the end is not."""
+    spend(id="first")
+    clock.now += 3600
+    spend(id="next")
+    assert [row["id"] for row in exported(store)] == ["first"]
+
+
+def test_rows_are_read_as_they_are_written(store: Store, spend: Spend) -> None:
+    """The first row is there before the second batch is read, so memory holds one batch."""
+    for name in "ab":
+        spend(id=name)
+
+    def read(database: Any) -> tuple[str, int]:
+        rows: Iterator[export.Row] = export.attempts(database, HOUR, size=1)
+        first = next(rows)["id"]
+        database.execute_sql("UPDATE attempt SET id = 'changed meanwhile' WHERE id = 'b'")
+        return first, len([row for row in rows if row["id"] == "changed meanwhile"])
+
+    assert store.write(read).result() == ("a", 1)
+
+
+def test_money_and_times_are_texts(store: Store, spend: Spend) -> None:
+    """A nano-dollar is written in full, times are ISO 8601 in UTC, and the inner window ids stay inside."""
+    spend(id="one", user_id="ann")
+    (row,) = exported(store)
+    assert row["cost_usd"] == "0.000000001"
+    assert row["held_usd"] == "0.5"
+    assert row["started"] == row["ended"] == "2026-11-22T12:00:00.000+00:00"
+    assert (row["user"], row["state"], row["prompt"], row["latency_ms"]) == ("ann", "settled", 3, 7)
+    assert "windows" not in row
+    assert tuple(row) == export.ATTEMPT_COLUMNS
+
+
+def test_json_round_trips(store: Store, spend: Spend) -> None:
+    """What is written as JSON reads back as the rows, whatever a user is called."""
+    spend(user_id='=cmd()"\n', session_id="ünï")
+    spend()
+    rows = exported(store)
+    assert json.loads(text(export.ATTEMPT_COLUMNS, rows, "json")) == rows
+
+
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠")
+@pytest.mark.parametrize(
+    "before", ["", " ", "\u00a0", '"', "ann;", "ann; ", ";", *"\t\r\n\v\f", "ann\t", "ann\n ", ' \t"', ";;;"]
+)
+def test_csv_holds_no_formula(before: str, sign: str) -> None:
+    """Wherever a spreadsheet may split or trim a text, an apostrophe stands before what it would run."""
+    told = f"{before}{sign}SUM(A1)"
+    rows = [{"user": told, "note": 'a "b",\nc; d - e', "tokens": -1}]
+    (found,) = csv.DictReader(io.StringIO(text(("user", "note", "tokens"), rows, "csv"), newline=""))
+    cell = found.pop("user")
+    assert found == {"note": 'a "b",\nc; d - e', "tokens": "-1"}
+    assert cell.replace("'", "") == told
+    for part in [cell, *re.split(r"[;\t\v\f\r\n]", cell)]:
+        assert not part.lstrip(' \u00a0"').startswith(sign)
+
+
+def test_nothing_is_a_header_or_an_empty_list() -> None:
+    """Without rows the CSV has its header, and the JSON is an empty list."""
+    assert text(("a", "b"), [], "csv") == "a,b\r\n"
+    assert json.loads(text(("a", "b"), [], "json")) == []
+
+
+def test_lines_are_written_with_their_rates(store: Store, spend: Spend) -> None:
+    """A line has its success rate and its money in USD; in CSV error classes are one cell."""
+    spend()
+    (line,) = store.read(lambda database: lines(database, HOUR))
+    row = dict(export.line(line))
+    assert (row["success_rate"], row["cost_usd"]) == (1.0, "0.000000001")
+    assert row["cost_per_attempt_usd"] == "0.000000001"
+    row["errors"] = {"RateLimited": 2, "Other": 1}
+    (found,) = csv.DictReader(io.StringIO(text(export.LINE_COLUMNS, [row], "csv"), newline=""))
+    assert found["errors"] == "RateLimited=2 Other=1"
+    assert found["answer_p50_ms"] == "8"

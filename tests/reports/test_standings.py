@@ -1,0 +1,103 @@
+"""What the ledger says of a small, known past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from supernova_ai.config import Budget
+from supernova_ai.ledger import End, Hold, Ledger, lost
+from supernova_ai.reports.standings import Standing, attempts, standings
+from supernova_ai.store import Store
+from supernova_ai.types import Usage
+
+USD = 10**9
+BUDGETS = (
+    Budget(name="daily", limit=Decimal(10), per="day"),
+    Budget(name="openai-month", limit=Decimal(20), per="month", provider="openai", time_zone="Asia/Tokyo"),
+    Budget(name="each-user", limit=Decimal(4), per="week", user="*"),
+    Budget(name="summaries", limit=Decimal(1), per="day", task="summary"),
+)
+SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def past(
+    open_ledger: Callable[..., Ledger], take: Callable[..., Hold], store: Store, clock: SimpleNamespace
+) -> Store:
+    """One request yesterday, and three today with an attempt each of every state."""
+    ledger = open_ledger(*BUDGETS)
+    ann = {"user_id": "ann", "request": "r2"}
+
+    def settle(hold: Hold, usd: int, usage: Usage) -> None:
+        ledger.end(hold, End("settled", usd * USD, "exact", usage, ledger.now_ms())).result()
+
+    clock.now -= 86_400
+    settle(take(ledger, "2", id="yesterday", request="r1"), 1, Usage(prompt=7))
+    clock.now += 86_400
+    refused = take(ledger, "1", id="refused", **ann)
+    ledger.end(refused, End("released", 0, None, Usage(), ledger.now_ms(), error="RateLimited")).result()
+    clock.now += 1
+    settle(take(ledger, "3", id="paid", **ann), 2, Usage(prompt=100, completion=50))
+    clock.now += 1
+    gone = take(ledger, "1", id="gone", provider="anthropic", model="claude", user_id="bob", request="r3")
+    ledger.end(gone, lost(gone, ended_ms=ledger.now_ms(), error="ProviderTimeout")).result()
+    take(ledger, "2", id="open", user_id="bob", request="r4")
+    return store
+
+
+def ids(store: Store, limit: int = 100, **which: object) -> list[str]:
+    rows = store.read(lambda database: attempts(database, limit=limit, **which))  # type: ignore[arg-type]
+    return [row.id for row in rows]
+
+
+def test_attempts_are_the_latest_oldest_first(past: Store) -> None:
+    """A limit cuts off the oldest; the rest reads in the order it happened."""
+    assert ids(past) == ["yesterday", "refused", "paid", "gone", "open"]
+    assert ids(past, limit=2) == ["gone", "open"]
+
+
+def test_attempts_can_be_those_of_a_request_or_a_time(past: Store) -> None:
+    """A request's attempts are found by its id, and a time leaves out what came before."""
+    assert ids(past, request="r2") == ["refused", "paid"]
+    assert ids(past, request="none") == []
+    assert ids(past, since_ms=int(SUNDAY.timestamp() * 1000)) == ["refused", "paid", "gone", "open"]
+
+
+def test_standings_show_every_budget_now(past: Store, clock: SimpleNamespace) -> None:
+    """Each budget has a row, or one for each user, the most used first; an unused budget stands at zero."""
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now)))
+    assert found[0] == Standing("daily", "", "2026-11-22", 10 * USD, 2 * USD, 2 * USD, USD, midnight)
+    assert found[0].left == 5 * USD
+    assert found[1].resets_at.isoformat() == "2026-12-01T00:00:00+09:00"
+    assert [(s.budget, s.subject, s.period, s.settled, s.held, s.lost) for s in found[1:]] == [
+        ("openai-month", "", "2026-11", 3 * USD, 2 * USD, 0),
+        ("each-user", "bob", "2026-W47", 0, 2 * USD, USD),
+        ("each-user", "ann", "2026-W47", 2 * USD, 0, 0),
+        ("each-user", "", "2026-W47", USD, 0, 0),
+        ("summaries", "", "2026-11-22", 0, 0, 0),
+    ]
+
+
+def test_standings_of_many_users_are_cut_and_counted(past: Store, clock: SimpleNamespace) -> None:
+    """At most so many users of a budget are listed, and each row says how many there are."""
+    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now, most=2)))
+    users = [(s.subject, s.subjects) for s in found if s.budget == "each-user"]
+    assert users == [("bob", 3), ("ann", 3)]
+
+
+@pytest.mark.parametrize(("user", "used"), [("ann", 2 * USD), ("nobody", 0)])
+def test_standings_of_one_user(past: Store, clock: SimpleNamespace, user: str, used: int) -> None:
+    """A user's standings are the budgets that bound this user, with the user's own window, used or not."""
+    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now, user=user)))
+    assert [(s.budget, s.subject, s.used) for s in found][2] == ("each-user", user, used)
+
+
+def test_nothing_is_left_of_an_overspent_window() -> None:
+    """What is left is never negative, also after a limit was lowered."""
+    assert Standing("b", "", "2026-11", 5, 4, 2, 0, SUNDAY).left == 0

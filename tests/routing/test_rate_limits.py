@@ -1,0 +1,309 @@
+"""Our own limits on a deployment: exactly kept, passed over, waited for, and shared through Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from supernova_ai import NoProvider, ProviderUnavailable, RateLimited, Supernova
+from supernova_ai.store.tables import AttemptRow
+from supernova_ai.testing import Answer, Failure, Hang, StubProvider, closed_port
+from supernova_ai.types import Usage
+from tests import desk
+from tests.waiting import SENT_S, until
+
+Open = Callable[..., Supernova]
+Stub = Callable[..., StubProvider]
+Rows = Callable[[], list[AttemptRow]]
+Balance = Callable[[], tuple[int, int, int]]
+
+_SERVER = urlsplit(os.environ.get("SUPERNOVA_TEST_REDIS", "redis://127.0.0.1:6379"))
+REDIS = _SERVER._replace(path=f"/{1 + secrets.randbelow(15)}").geturl()
+"""One of the server's databases, by chance: others may be testing there, too."""
+
+
+class Minute:
+    """Unix seconds within one minute, in which no other test counts, until told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 60.0 * secrets.randbelow(2**32)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def minute() -> Minute:
+    return Minute()
+
+
+async def ready(nova: Supernova, minute: Minute) -> Supernova:
+    """Open the client, its limits counting in that minute."""
+    await nova.warm_up()
+    nova._engine._limits._clock = minute
+    return nova
+
+
+async def ask(nova: Supernova, times: int) -> Counter[str]:
+    """Ask so many times at once; count the providers that answered."""
+    replies = await asyncio.gather(*(nova.chat("What now?") for _ in range(times)))
+    return Counter(reply.provider for reply in replies)
+
+
+@pytest.mark.parametrize("strategy", ["priority", "round_robin"])
+async def test_requests_per_minute_are_never_passed(
+    strategy: str, open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows, balance: Balance
+) -> None:
+    """Of fifty requests at once a provider gets exactly as many as it may, and the next one the others."""
+    tight, free = stub_provider("Diversify."), stub_provider("Diversify.")
+    limited = {"url": tight.url, "limits": {"rpm": 7}}
+    nova = open_nova({"openai": limited, "anthropic": free.url}, routing={"strategy": strategy})
+    assert await ask(await ready(nova, minute), 50) == {"openai": 7, "anthropic": 43}
+    assert (len(tight.requests), len(free.requests)) == (7, 43)
+    assert [row.state for row in attempts()] == ["settled"] * 50
+    assert balance()[1:] == (0, 0)
+    minute.now += 60
+    assert (await nova.chat("What now?")).provider == "openai"
+
+
+async def test_requests_at_once_are_never_passed(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """Of fifty requests at once a provider has no more under way than it may."""
+    gate = Event()
+    tight, free = stub_provider(Answer("Diversify.", gate=gate)), stub_provider("Diversify.")
+    nova = open_nova({"openai": {"url": tight.url, "limits": {"parallel": 3}}, "anthropic": free.url})
+    asking = asyncio.create_task(ask(nova, 50))
+    await asyncio.to_thread(free.wait_for_requests, 47)
+    await asyncio.to_thread(tight.wait_for_requests, 3)
+    gate.set()
+    assert await asking == {"openai": 3, "anthropic": 47}
+    assert (len(tight.requests), len(free.requests), len(attempts())) == (3, 47, 50)
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+async def test_who_waits_follows_who_is_done(streaming: bool, open_nova: Open, attempts: Rows) -> None:
+    """Twenty requests share two places, one after the other, and all are answered."""
+    under_way, most = 0, 0
+    said = '"content":"Diversify."}'
+    choice = f'"index":0,"finish_reason":"stop","message":{{"role":"assistant",{said},"delta":{{{said}'
+    body = f'{{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{{{choice}}}]}}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        await reader.readuntil(b"\r\n\r\n")
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        kind = "text/event-stream" if streaming else "application/json"
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n".encode())
+        writer.write((f"data: {body}\n\ndata: [DONE]\n\n" if streaming else body).encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        nova = open_nova({"openai": {"url": url, "limits": {"parallel": 2}}}, routing={"wait": 60.0})
+        replies = await asyncio.gather(*(nova.chat("What now?", streaming=streaming) for _ in range(20)))
+        nova.close()
+    assert {reply.content for reply in replies} == {"Diversify."}
+    assert most == 2
+    assert {row.state for row in attempts()} == {"settled"}
+
+
+async def test_tokens_per_minute(open_nova: Open, stub_provider: Stub, minute: Minute) -> None:
+    """Once the tokens of a minute are used up the next provider is asked, until the next minute."""
+    stub = stub_provider(Answer("Diversify.", usage=Usage(prompt=50, completion=10)))
+    nova = open_nova({"openai": {"url": stub.url, "limits": {"tpm": 100}}, "anthropic": stub.url})
+    await ready(nova, minute)
+    asked = [(await nova.chat("What now?")).provider for _ in range(4)]
+    assert asked == ["openai", "openai", "anthropic", "anthropic"]
+    minute.now += 60
+    assert (await nova.chat("What now?")).provider == "openai"
+
+
+async def test_all_at_their_limits_is_an_error_after_a_wait(
+    open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows, balance: Balance
+) -> None:
+    """When nobody has room in time the error names the limits; nothing was sent, nothing is in the books."""
+    stub = stub_provider("Diversify.")
+    limited = {"url": stub.url, "limits": {"rpm": 1}}
+    nova = open_nova({"openai": limited, "anthropic": limited}, routing={"wait": 0.1, "retries": 5})
+    await ready(nova, minute)
+    await ask(nova, 2)
+    settled = balance()
+    for streaming in (False, True):
+        with pytest.raises(RateLimited, match="limits of anthropic, openai are reached") as raised:
+            await nova.chat("What now?", streaming=streaming)
+        assert raised.value.status is None
+    assert len(stub.requests) == len(attempts()) == 2
+    assert balance() == settled
+
+
+async def test_room_that_comes_in_time_is_used(open_nova: Open, stub_provider: Stub, minute: Minute) -> None:
+    """A request in line is sent as soon as the minute is over."""
+    stub = stub_provider("Diversify.")
+    nova = open_nova({"openai": {"url": stub.url, "limits": {"rpm": 1}}}, routing={"wait": 60.0})
+    await ready(nova, minute)
+    await nova.chat("What now?")
+    waiting = asyncio.create_task(nova.chat("What now?"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    minute.now += 60
+    assert (await waiting).content == "Diversify."
+
+
+async def test_cheaper_tier_has_limits_of_its_own(
+    open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows
+) -> None:
+    """Where the asked tier has no room a cheaper one answers, without a wait."""
+    stub = stub_provider("Diversify.")
+    models = {"standard": "gpt-4o", "economy": "gpt-4o-mini"}
+    limited = {"url": stub.url, "models": models, "limits": {"rpm": 1}}
+    nova = await ready(open_nova({"openai": limited}, routing={"wait": 60.0}), minute)
+    assert [(await nova.chat("What now?")).tier for _ in range(2)] == ["standard", "economy"]
+    assert len(attempts()) == 2
+
+
+@pytest.mark.parametrize(
+    "step", [Failure(500), Failure(401), Hang()], ids=["trouble", "refused key", "silence"]
+)
+async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open, stub_provider: Stub) -> None:
+    """However an attempt ends, its place among the requests at once is free again."""
+    stub = stub_provider("Diversify.", script=[step] * 2)
+    openai = {"url": stub.url, "limits": {"parallel": 1}, "timeout": {"total": SENT_S, "first_token": SENT_S}}
+    nova = open_nova({"openai": openai}, routing={"wait": 0.0, "breaker": {"failures": 9, "cooldown": 1}})
+    for streaming in (False, True):
+        with pytest.raises(Exception, match="openai failed"):
+            await nova.chat("What now?", streaming=streaming)
+        nova._engine.vitals.breaker.half_open(desk.deployment(nova, "openai"))
+    assert (await nova.chat("What now?")).content == "Diversify."
+    assert nova._engine._limits._under_way == {desk.deployment(nova, "openai"): 0}
+
+
+async def test_callers_who_leave_give_their_place_back(open_nova: Open, stub_provider: Stub) -> None:
+    """A request that is cancelled on its way leaves its place to the next."""
+    stub = stub_provider("Diversify.", script=[Hang()])
+    nova = open_nova({"openai": {"url": stub.url, "limits": {"parallel": 1}}}, routing={"wait": 60.0})
+    leaving = asyncio.create_task(nova.chat("What now?"))
+    await asyncio.to_thread(stub.wait_for_requests, 1)
+    waiting = asyncio.create_task(nova.chat("What now?"))
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+    assert (await waiting).content == "Diversify."
+
+
+@pytest.fixture
+def server() -> Iterator[redis.Redis]:
+    """The Redis of SUPERNOVA_TEST_REDIS, else of this machine; what these tests leave there expires."""
+    connection = redis.Redis.from_url(REDIS, socket_timeout=5)
+    try:
+        connection.ping()
+    except redis.RedisError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Redis: {error}")
+    yield connection
+    connection.close()
+
+
+def resting(nova: Supernova, provider: str) -> str:
+    """Return what LiteLLM keeps in Redis of a deployment that rests."""
+    return f"deployment:{desk.deployment(nova, provider)}:cooldown"
+
+
+def pair(open_nova: Open, bad: StubProvider, good: StubProvider, **settings: Any) -> list[Supernova]:
+    """Two clients on two machines, so to speak, that share nothing but a Redis."""
+    own = {"models": {"standard": "m"}, "keys": ["primary"], "prices": {"m": {"input": "1", "output": "1"}}}
+    first = open_nova(
+        {
+            "mistral": own | {"url": f"{bad.url}/v1", **settings},
+            "xai": own | {"url": f"{good.url}/v1"},
+        },
+        redis=REDIS,
+        routing={"breaker": {"failures": 1, "cooldown": 600}},
+        health={"probes": "off"},
+    )
+    return [first, Supernova(first.config, master=desk.MASTER)]
+
+
+@pytest.mark.xdist_group("redis")
+async def test_machines_share_requests_per_minute(
+    open_nova: Open, stub_provider: Stub, minute: Minute, server: redis.Redis
+) -> None:
+    """Two clients with one Redis send a provider no more in a minute than one could."""
+    tight, free = stub_provider("Diversify."), stub_provider("Diversify.")
+    clients = pair(open_nova, tight, free, limits={"rpm": 7})
+    async with clients[1]:
+        for nova in clients:
+            await ready(nova, minute)
+        counts = await asyncio.gather(*(ask(nova, 10) for nova in clients))
+    assert sum(counts, Counter()) == {"mistral": 7, "xai": 13}
+    assert len(tight.requests) == 7
+
+
+@pytest.mark.xdist_group("redis")
+async def test_machines_share_what_is_open(open_nova: Open, stub_provider: Stub, server: redis.Redis) -> None:
+    """What one client found to be down the other does not ask; once it is well again, both may."""
+    bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
+    clients = pair(open_nova, bad, good)
+    first, second = clients
+    async with second:
+        await second.warm_up()  # before: what is in the store is read when a client opens
+        assert (await first.chat("What now?")).provider == "xai"
+        told = resting(first, "mistral")
+        await until(lambda: server.exists(told))
+        kept = server.get(told)
+        assert desk.key_of("mistral") not in str(kept)
+        assert (await second.chat("What now?")).provider == "xai"
+        assert len(bad.requests) == 1
+        bad.reply = "Diversify."
+        first._engine.vitals.breaker.half_open(desk.deployment(first, "mistral"))
+        assert (await first.chat("What now?")).provider == "mistral"
+        await until(lambda: not server.exists(told))
+
+
+@pytest.mark.xdist_group("redis")
+async def test_all_open_elsewhere_says_so(open_nova: Open, stub_provider: Stub, server: redis.Redis) -> None:
+    """Where other machines found everyone to be down, the error says that they rest."""
+    bad = stub_provider(Failure(500))
+    first, second = pair(open_nova, bad, bad)
+    async with second:
+        await second.warm_up()
+        with pytest.raises(ProviderUnavailable):
+            await first.chat("What now?")
+        both = [resting(first, name) for name in ("mistral", "xai")]
+        await until(lambda: server.exists(*both) == 2)
+        with pytest.raises(NoProvider, match=r"breaker\.cooldown"):
+            await second.chat("What now?")
+    assert len(bad.requests) == 2
+
+
+async def test_dead_redis_stops_nobody(open_nova: Open, stub_provider: Stub) -> None:
+    """Without its Redis each client goes on with its own counts and its own breaker."""
+    bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
+    with closed_port() as port:
+        nova = open_nova(
+            {"openai": bad.url, "anthropic": {"url": good.url, "limits": {"rpm": 3}}},
+            redis=f"redis://127.0.0.1:{port}/0",
+            routing={"wait": 0.0, "breaker": {"failures": 1, "cooldown": 600}},
+        )
+        await ready(nova, Minute())
+        for _ in range(3):
+            assert (await nova.chat("What now?")).provider == "anthropic"
+        with pytest.raises(RateLimited):
+            await nova.chat("What now?")
+        bad.reply = "Back."
+        nova._engine.vitals.breaker.half_open(desk.deployment(nova, "openai"))
+        assert (await nova.chat("What now?")).provider == "openai"
+        nova.close()
+    assert (len(bad.requests), len(good.requests)) == (2, 3)

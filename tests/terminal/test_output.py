@@ -1,0 +1,224 @@
+"""What models, providers and users wrote cannot steer the terminal, whichever command prints it."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from peewee import Database
+from rich.table import Table
+from rich.text import Text
+from typer.main import get_group
+
+from supernova_ai import config as configuration
+from supernova_ai.characters import visible
+from supernova_ai.cli.app import app
+from supernova_ai.store import Store, bulk, tables
+from supernova_ai.terminal.output import Screen, Terminal
+from supernova_ai.testing import Failure, StubProvider
+from tests.advisor.sample import CSV
+from tests.cli.conftest import KEY, Result, Supernova
+
+HOSTILE = (
+    "[red]a[/nothing][link=http://x.test]b[/link]\x1b]52;c;cHduZWQ=\x07\x1b]0;title\x1b\\\x1b[2J\x1b[8mc"
+    "\x9b2K\rd\u202ee\u2066f\u200bg\U000e0041h\x7fi\x08j"
+)
+WRITTEN_BY_OTHERS: dict[type[tables.Table], tuple[str, ...]] = {
+    tables.AttemptRow: ("user", "session", "model", "error", "prompt_name"),
+    tables.UsageRow: ("model", "task", "prompt", "error"),
+    tables.PayerRow: ("user", "session"),
+    tables.DailyRow: ("user",),
+    tables.LatencyRow: ("model",),
+    tables.PatternRow: ("model", "error", "message"),
+    tables.HealthRow: ("model", "error", "probe"),
+    tables.WindowRow: ("subject",),
+    tables.AlertRow: ("subject",),
+    tables.AuditRow: ("subject", "details"),
+    tables.AdviceRow: ("user", "symbol"),
+}
+"""The columns that hold text of a user, a model, a provider or somebody with access to the database."""
+
+_STYLE = re.compile(r"\x1b\[(?!8m)[\d;]*m")
+_OF_OTHERS = re.compile(
+    r"(?<!\r)\r(?!\n)|(?!\r)[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]"
+)
+
+
+def clean(result: Result) -> bool:
+    """Whether nothing but styles of our own reached the terminal."""
+    return _OF_OTHERS.search(_STYLE.sub("", result.out + result.err)) is None
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Let both streams say that they are a terminal: nothing is stripped on the way."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR")
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+
+
+@pytest.fixture
+def poisoned(
+    folder: Path,
+    configure: Callable[..., Path],
+    supernova: Supernova,
+    stub_provider: Callable[..., StubProvider],
+) -> str:
+    """A provider that answers and fails in hostile words, and a database that is full of them.
+
+    Gives the id of the advice that is in it.
+    """
+    budgets = [{"name": "each", "limit": "0.0001", "per": "day", "user": "ann"}]
+    configure(
+        stub_provider(HOSTILE, [HOSTILE, Failure(400, "odd")]).url,
+        budgets=budgets,
+        alerts={"thresholds": [1]},
+    )
+    (folder / "config" / "prompts").mkdir()
+    name = "[red]odd"
+    (folder / "config" / "prompts" / f"{name}.md").write_text(
+        f"---\nname: '{name}'\nversion: 1\ntask: chat\nvariables: {{message: text}}\n"
+        f"example: {{message: hi}}\n---\n{HOSTILE} {{{{ message }}}}\n"
+    )
+    supernova("keys", "add", "openai", stdin=KEY)
+    assert supernova("chat", "What now?", "--user", "ann", "--max-tokens", "5").code == 0
+    assert supernova("chat", "What now?").code == 6
+    advice = ("advise", "--symbol", "AAPL", "--bars", str(CSV), "--no-llm", "--user", "ann", "--json")
+    record: str = supernova(*advice).json["details"]["record_id"]
+    with Store(configuration.load().database) as store:
+        store.write(_poison).result()
+    return record
+
+
+def _poison(database: Database) -> None:
+    for table, names in WRITTEN_BY_OTHERS.items():
+        for name in names:
+            column = table._meta.fields[name].column_name
+            where = f"UPDATE {table._meta.table_name} SET {column} = COALESCE({column}, '') || ?"
+            bulk.run(database, where, HOSTILE)
+    bulk.run(database, "UPDATE attempt SET cost_basis = 'estimated'")
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "chat": ("hi",),
+    "analyze": ("text.txt",),
+    "advise": ("--symbol", f"A{HOSTILE}", "--bars", str(CSV), "--no-llm"),
+    "advice list": (),
+    "advice show": ("RECORD",),
+    "advice replay": ("RECORD",),
+    "advice verify": (),
+    "costs": (),
+    "costs report": ("--by", "model"),
+    "costs top": ("user",),
+    "costs forecast": (),
+    "costs export": (),
+    "health": (),
+    "health errors": (),
+    "health check": (),
+    "health uptime": (),
+    "keys add": (HOSTILE,),
+    "keys list": (),
+    "keys remove": (HOSTILE, "--yes"),
+    "keys audit": (),
+    "ledger verify": (),
+    "ledger lost": (),
+    "ledger settle": (HOSTILE, "--cost", "1", "--reason", "x"),
+    "ledger reconcile": ("bill.csv", "--provider", "openai", "--map", f"time=a,model={HOSTILE}"),
+    "ledger restore": (HOSTILE,),
+    "privacy export": ("--user", f"ann{HOSTILE}"),
+    "privacy erase": ("--user", f"bob{HOSTILE}", "--yes"),
+    "alerts list": (),
+    "alerts ack": ("--all",),
+    "config show": (),
+    "config validate": (),
+    "prices show": (HOSTILE,),
+    "prompts list": (),
+    "prompts show": ("[red]odd",),
+    "prompts render": ("[red]odd", "--var", f"message={HOSTILE}"),
+    "prompts test": (),
+}
+"""Every command that prints what others wrote, with arguments that make it do so."""
+
+OF_OURS_ALONE = {
+    "version", "demo", "advice prune", "costs files", "keys import-env", "ledger archive", "ledger vacuum",
+    "ledger copy", "alerts test",
+}  # fmt: skip
+"""They print counts, and paths and names that the person at the terminal gave."""
+
+
+def every_command() -> set[str]:
+    """The names of all commands, as they are typed."""
+    found = set()
+    for name, command in get_group(app).commands.items():
+        below = getattr(command, "commands", {})
+        found |= {f"{name} {each}" for each in below}
+        if not below or getattr(command, "invoke_without_command", False):
+            found.add(name)
+    return found
+
+
+def test_every_command_is_tried() -> None:
+    """No command is forgotten here."""
+    assert every_command() == set(COMMANDS) | OF_OURS_ALONE
+
+
+def test_no_command_passes_on_what_steers_a_terminal(
+    poisoned: str, folder: Path, supernova: Supernova
+) -> None:
+    """In none of the commands does a hostile text reach the terminal as more than text, nor as JSON."""
+    (folder / "text.txt").write_text(f"Rates fell. {HOSTILE}")
+    (folder / "bill.csv").write_text("a,b\n1,2\n")
+    dirty, shown = [], []
+    for name, arguments in COMMANDS.items():
+        given = [*name.split(), *(poisoned if one == "RECORD" else one for one in arguments)]
+        for result in (supernova(*given, stdin=KEY), supernova(*given, "--json", stdin=KEY)):
+            if not clean(result):
+                dirty.append((given, result.out + result.err))
+            if "[red]a[/nothing]" in result.out + result.err:
+                shown.append(name)
+    assert dirty == []
+    assert {"chat", "analyze", "costs", "costs top", "health", "health errors", "ledger lost"} <= set(shown)
+
+
+def test_a_failure_in_hostile_words(
+    configure: Callable[..., Path], supernova: Supernova, stub_provider: Callable[..., StubProvider]
+) -> None:
+    """An error that repeats a provider's words shows them, and no more."""
+    configure(stub_provider(Failure(400, HOSTILE)).url)
+    result = supernova("chat", "What now?")
+    assert result.code == 6
+    assert clean(result)
+    assert "[red]a[/nothing]" in result.err
+
+
+def test_own_styles_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is cleaned is the text of others: our own colours pass the screen."""
+    monkeypatch.setattr(stream := io.StringIO(), "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", Screen(stream))
+    Terminal().print(Text.assemble(("valid", "green"), " \x1b[31m[red]"))
+    assert stream.getvalue() == "\x1b[32mvalid\x1b[0m ␛[31m[red]\n"
+
+
+def test_a_long_hostile_name_is_wrapped_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """A character that is shown takes room: the cell is wrapped by it, and nothing of a name is cut off."""
+    table = Table(box=None, width=12)
+    table.add_column("name", overflow="fold")
+    table.add_row(Text("\x1b" * 10 + "the end"))
+    Terminal().print(table)
+    assert "".join(_STYLE.sub("", capsys.readouterr().out).split()) == "name" + "␛" * 10 + "theend"
+
+
+def test_a_screen_is_the_stream_but_for_what_it_writes() -> None:
+    """Whoever asks the stream for its encoding or file number is answered by the stream itself."""
+    stream = io.StringIO()
+    screen = Screen(stream)
+    assert screen.write("a\x1b") == 2
+    screen.writelines(["b", "\x9b"])
+    assert (stream.getvalue(), screen.closed) == ("a␛b\ufffd", False)
+    assert visible(stream.getvalue()) == stream.getvalue()

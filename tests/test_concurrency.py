@@ -1,0 +1,120 @@
+"""Blocking work: bounded, in turn, and never in the way of the exit."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from supernova_ai import concurrency
+from supernova_ai.concurrency import Daemons, in_thread, spawn
+from tests.forks import run_in_child
+from tests.waiting import comes_true
+
+
+async def test_results_and_errors_come_back() -> None:
+    """As of ``asyncio.to_thread``."""
+    assert await in_thread(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(divmod, 7, 0)
+    assert spawn("alone", lambda: threading.current_thread().name).result(30) == "alone"
+
+
+def test_threads_are_bounded_and_work_is_done_in_turn() -> None:
+    """The thirty-third waits until one of 32 is done; a job that was cancelled before is not done."""
+    daemons, go = Daemons("few"), threading.Event()
+    done: list[int] = []
+    busy = [daemons.submit(go.wait, 30) for _ in range(32)]
+    late = [daemons.submit(done.append, number) for number in range(3)]
+    assert late[1].cancel()
+    assert sum(thread.name == "few" for thread in threading.enumerate()) == 32
+    assert done == []
+    go.set()
+    assert all(future.result(30) for future in busy)
+    for future in (late[0], late[2]):
+        future.result(30)
+    assert sorted(done) == [0, 2]
+
+
+async def test_an_idle_thread_takes_the_next_job_and_ends_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Jobs one after the other need one thread; when it has ended, the next job starts another."""
+    daemons, loop = Daemons("one"), asyncio.get_running_loop()
+    first = {await loop.run_in_executor(daemons, threading.current_thread) for _ in range(50)}
+    assert len(first) == 1
+    monkeypatch.setattr(concurrency, "_IDLE_S", 0.01)
+    (thread,) = {await loop.run_in_executor(daemons, threading.current_thread)}
+    await asyncio.to_thread(thread.join, 30)
+    assert not thread.is_alive()
+    assert await loop.run_in_executor(daemons, divmod, 7, 2) == (3, 1)
+
+
+async def test_a_shut_executor_does_what_is_queued_and_ends_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Idle threads end without waiting further; a job that comes later is refused."""
+    monkeypatch.setattr(concurrency, "_IDLE_S", 3600)
+    daemons, go, done = Daemons("shut"), threading.Event(), list[int]()
+    (idle,) = {await asyncio.get_running_loop().run_in_executor(daemons, threading.current_thread)}
+    busy = [daemons.submit(go.wait, 30) for _ in range(32)]
+    late = daemons.submit(done.append, 1)
+    daemons.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        daemons.submit(done.append, 2)
+    go.set()
+    assert all(future.result(30) for future in busy)
+    late.result(30)
+    await asyncio.to_thread(idle.join, 30)
+    assert comes_true(lambda: all(thread.name != "shut" for thread in threading.enumerate()))
+    assert done == [1]
+
+
+def test_a_thread_that_cannot_start_leaves_no_job_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused is not done later; the next job starts a thread."""
+    daemons, done = Daemons("none"), list[int]()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", _no_more_threads)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            daemons.submit(done.append, 1)
+    daemons.submit(done.append, 2).result(30)
+    assert done == [2]
+
+
+def _no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+HANGING = """
+import asyncio, threading
+from supernova_ai.concurrency import Daemons, in_thread, spawn
+
+async def hang():
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(Daemons("of the loop"))
+    loop.run_in_executor(None, threading.Event().wait)
+    asyncio.create_task(in_thread(threading.Event().wait))
+    await asyncio.sleep(0)
+
+spawn("hangs", threading.Event().wait)
+asyncio.run(hang())
+print("the end")
+"""
+
+
+def test_what_hangs_keeps_no_process_from_ending() -> None:
+    """Neither a thread of its own, nor the pool, nor the executor of an event loop."""
+    ended = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stdout) == (0, "the end\n"), ended.stderr
+
+
+def test_a_fork_has_threads_of_its_own() -> None:
+    """The parent's may all be busy, and are not there."""
+    go = threading.Event()
+    for _ in range(32):
+        concurrency._daemons.submit(go.wait, 30)
+    assert run_in_child(lambda: asyncio.run(in_thread(divmod, 7, 2))) == 0
+    go.set()

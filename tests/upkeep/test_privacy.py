@@ -1,0 +1,420 @@
+"""One user's data is handed out whole, and who it is of can be forgotten while every sum and chain holds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supernova_ai import InvalidRequest, ProviderUnavailable, Reply, StoreError, Supernova, UserErased
+from supernova_ai.advisor import records
+from supernova_ai.keys import Vault
+from supernova_ai.ledger import Entry, Ledger, archive_files
+from supernova_ai.sessions import SessionKey, turns
+from supernova_ai.sessions.turns import Seal
+from supernova_ai.store import Store, bulk, erased
+from supernova_ai.store.tables import (
+    TABLES,
+    AnswerRow,
+    AttemptRow,
+    SessionTurnRow,
+    Table,
+    UserTokenRow,
+    WindowRow,
+)
+from supernova_ai.testing import Failure, Received, StubProvider
+from supernova_ai.upkeep import archive, privacy
+from tests import books, desk
+from tests.entries import entry
+from tests.upkeep.keeping import BUDGETS, fill, report, rows, run
+
+NOW_MS = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def vault(store: Store) -> Vault:
+    return Vault(store, desk.MASTER)
+
+
+@pytest.fixture
+def kept(store: Store, vault: Vault, seed: int) -> Store:
+    """A ledger of several days with two users, their advice, conversations and an alert."""
+    clock = SimpleNamespace(now=NOW_MS / 1000)
+    ledger = Ledger(store, BUDGETS, clock=lambda: clock.now)
+    number = iter(range(1000))
+
+    def make(usd: str, **given: Any) -> Entry:
+        return entry(f"attempt-{next(number)}", int(float(usd) * 1e9), int(clock.now * 1000), **given)
+
+    fill(ledger, clock, make, 120, seed)
+    ledger.close()
+    seal = Seal(vault.session_cipher(), store.id, lambda count: bytes(count))
+
+    def add(database: Any) -> None:
+        for user in ("ann", "bob"):
+            content = {"inputs": {"bars": "", "news": records.digest("Ann wrote this.")}}
+            draft = records.RecordContent(
+                f"of-{user}", 1, user, "AAPL", "buy", content, None, "Ann wrote this."
+            )
+            records.append(database, draft)
+            turns.append(database, seal, SessionKey(user, "s"), 1, message="Hello", answer="Good day")
+
+    store.write(add).result()
+    run(
+        store,
+        "INSERT INTO alert (budget, subject, period, threshold, spent_nano, limit_nano, at_ms, state, tries, "
+        "next_ms) VALUES ('each-user', 'ann', '2026-11', 50, 1, 2, 3, 'sent', 1, 0)",
+    )
+    return store
+
+
+def everything(store: Store) -> str:
+    """All rows of all tables as one text."""
+    return repr([sorted(map(repr, rows(store, table))) for table in TABLES])
+
+
+def total(store: Store) -> Any:
+    query = "SELECT COUNT(*), SUM(cost_nano), SUM(held_nano) FROM attempt"
+    return store.read(lambda database: bulk.run(database, query).fetchall())
+
+
+def test_an_export_has_every_row_of_the_user(kept: Store, folder: Path, vault: Vault) -> None:
+    """By table, archived attempts too; advice with its news, conversations opened; and nobody else's."""
+    before = privacy.export(kept, "ann", folder=folder, vault=vault)
+    archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    found = privacy.export(kept, "ann", folder=folder, vault=vault)
+    ids = {row[0] for row in rows(kept) if row[3] == "ann"}
+    assert len(ids) < len(found["attempt"])
+    assert {row["id"] for row in found["attempt"]} == {row["id"] for row in before["attempt"]}
+    assert {
+        row["user_id"] for row in (*found["attempt"], *found["payer_rollup"], *found["daily_rollup"])
+    } == {"ann"}
+    assert {row["subject"] for row in (*found["budget_window"], *found["alert"])} == {"ann"}
+    assert [(row["id"], row["news"]) for row in found["advice"]] == [("of-ann", "Ann wrote this.")]
+    assert [(row["message"], row["answer"]) for row in found["session_turn"]] == [("Hello", "Good day")]
+    json.dumps(found)
+
+
+def test_erasing_leaves_no_trace_and_every_sum(kept: Store, folder: Path) -> None:
+    """The id is nowhere any more, bob is untouched, and ledger, books and chain are as right as before."""
+    before, bob = total(kept), privacy.export(kept, "bob", folder=folder)
+    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert "'ann'" not in everything(kept)
+    assert kept.read(lambda database: records.find(database, "of-ann")).news is None
+    assert total(kept) == before
+    assert privacy.export(kept, "bob", folder=folder) == bob
+    assert done.pseudonym.startswith("user-")
+    assert done.rows["attempt"] == sum(row[3] == done.pseudonym for row in rows(kept)) > 0
+    assert (done.rows["advice"], done.rows["session_turn"], done.rows["alert"]) == (1, 1, 1)
+    assert report(kept).problems == ()
+    kept.read(books.check)
+    assert kept.read(records.verify).ok
+    assert [row[0] for row in rows(kept, UserTokenRow)] == ["bob"]
+    with pytest.raises(InvalidRequest, match="nothing is known of user 'ann'"):
+        privacy.export(kept, "ann", folder=folder)
+
+
+def test_sessions_lose_their_names_alike(kept: Store, folder: Path) -> None:
+    """A session's attempts and sums keep belonging together, under a name by chance; bob's keep theirs."""
+    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+
+    def names(column: str, table: str, user: str) -> set[str]:
+        select = f"SELECT DISTINCT {column} FROM {table} WHERE user_id = ?"
+        return {name for (name,) in kept.read(lambda d: bulk.run(d, select, user).fetchall()) if name}
+
+    (session,) = names("session_id", "attempt", done.pseudonym)
+    assert session.startswith("session-")
+    assert names("session_id", "payer_rollup", done.pseudonym) == {session}
+    assert names("session_id", "attempt", "bob") == {"s"}
+
+
+def test_archives_are_erased_too(kept: Store, folder: Path) -> None:
+    """Their attempts come back without the id, the files are gone, and they can be archived anew."""
+    archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS, rows=10)
+    files = {file.name for file in folder.glob("*.gz")}
+    before = report(kept, folder).checked["attempts"] + report(kept, folder).checked["archived attempts"]
+    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert set(done.restored) <= files
+    assert done.restored
+    assert done.left == ()
+    found = report(kept, folder)
+    assert found.problems == ()
+    assert found.checked["attempts"] + found.checked.get("archived attempts", 0) == before
+    archive.archive(kept, folder, before_ms=NOW_MS + 80_000_000, now_ms=NOW_MS)
+    assert report(kept, folder).problems == ()
+
+
+def test_a_crash_amid_erasing_is_mended_by_the_next_run(
+    kept: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restored and not yet deleted: the next run finds the file and deletes it."""
+    archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+
+    def crash(_: Path) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive_files, "discard", crash)
+        with pytest.raises(RuntimeError):
+            privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert list(folder.glob("*.gz")) == []
+    assert "'ann'" not in everything(kept)
+    assert report(kept, folder).problems == ()
+
+
+def test_a_file_of_an_interrupted_archive_is_named(kept: Store, folder: Path) -> None:
+    """It is not touched, for an archive run may be under way; whoever erases is told."""
+    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    left = folder / manifest.file.replace(".jsonl.gz", "x.jsonl.gz")
+    left.write_bytes((folder / manifest.file).read_bytes())
+    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert done.left == (left.name,)
+    assert left.exists()
+
+
+def test_an_archive_that_cannot_be_read_stops_it(kept: Store, folder: Path) -> None:
+    """Nothing is erased while nobody can say whether the user is in there."""
+    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    (folder / manifest.file).unlink()
+    before = everything(kept)
+    with pytest.raises(StoreError, match="may name the user, and cannot be read"):
+        privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert everything(kept) == before
+
+
+def test_who_comes_back_is_somebody_new(kept: Store, folder: Path) -> None:
+    """The same id gets another token afterwards: nothing links the two."""
+    first = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    kept.write(lambda database: records.token(database, "ann")).result()
+    run(kept, "UPDATE attempt SET user_id = 'ann' WHERE id = 'attempt-0'")
+    second = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert first.pseudonym != second.pseudonym
+
+
+@pytest.mark.parametrize("user", ["", "carol"])
+def test_of_nobody_there_is_nothing(user: str, kept: Store, folder: Path) -> None:
+    """Rows that belong to nobody are nobody's; a mistyped id is said, and nothing is done."""
+    for act in (privacy.export, lambda *a, **k: privacy.erase(*a, **k, now_ms=NOW_MS)):
+        with pytest.raises(InvalidRequest, match="nothing is known of user"):
+            act(kept, user, folder=folder)
+
+
+def test_every_column_that_can_name_a_user_is_known() -> None:
+    """Whoever adds one decides what an export and an erasure do with it."""
+    found = {
+        (table.__name__, field.column_name)
+        for table in TABLES
+        for field in table._meta.sorted_fields
+        if field.column_name == "subject" or "user" in field.column_name
+    }
+    replaced = {(table.__name__, column) for table, column in privacy.PLACES.items()}
+    deleted = {("SessionTurnRow", "user_id"), ("UserTokenRow", "user_id"), ("AnswerRow", "user_id")}
+    no_user = {("AuditRow", "subject"), ("AdviceRow", "user_token"), ("ErasedRow", "subject")}
+    assert found == replaced | deleted | no_user
+    assert {AttemptRow, WindowRow} < set(privacy.PLACES)
+    assert SessionTurnRow in TABLES
+
+
+def test_an_export_without_an_archive_says_so(kept: Store, folder: Path) -> None:
+    """An archive that is gone may have rows of the user: an export without them would look whole."""
+    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    (folder / manifest.file).unlink()
+    with pytest.raises(StoreError, match="may name the user, and cannot be read"):
+        privacy.export(kept, "ann", folder=folder)
+
+
+def test_what_is_archived_while_erasing_is_erased_too(
+    kept: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that move into an archive after the archives were looked through are found all the same."""
+    look = privacy._bring_back
+    ran: list[object] = []
+
+    def then_archive(*args: Any) -> Any:
+        found = look(*args)
+        if not ran:
+            ran.extend(archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS))
+        return found
+
+    monkeypatch.setattr(privacy, "_bring_back", then_archive)
+    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    assert ran
+    assert done.restored
+    assert list(folder.glob("*.gz")) == []
+    assert "'ann'" not in everything(kept)
+
+
+def test_advice_that_was_being_made_is_nobodys(kept: Store, folder: Path) -> None:
+    """Its record is kept as evidence, without the user and without the news; what comes later is theirs."""
+    began_ms = kept.now_ms()
+    privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    content = {"inputs": {"bars": "", "news": records.digest("Ann wrote this.")}}
+
+    def add(name: str, began_ms: int | None) -> Any:
+        draft = records.RecordContent(
+            name, 1, "ann", "AAPL", "buy", content, None, "Ann wrote this.", began_ms
+        )
+        kept.write(lambda database: records.append(database, draft)).result()
+        return kept.read(lambda database: records.find(database, name))
+
+    late = add("late", began_ms)
+    assert (late.user, late.news) == (None, None)
+    assert "'ann'" not in everything(kept)
+    assert kept.read(records.verify).ok
+    assert add("new", None).user is not None
+
+
+class Desk:
+    """A client over a database, whose provider does what the test says before it answers."""
+
+    def __init__(self, where: str, providers: int = 1, **settings: Any) -> None:
+        self.where = where
+        self.meanwhile: Callable[[Store], object] = lambda _: None
+        self.replies: list[Any] = []
+        self.stubs = [StubProvider(self._answer) for _ in range(providers)]
+        names = ("openai", "anthropic")
+        self._opened = ExitStack()
+        urls = {
+            name: self._opened.enter_context(stub).url for name, stub in zip(names, self.stubs, strict=False)
+        }
+        budgets = [{"name": "each", "limit": 10, "per": "month", "user": "*"}]
+        config = desk.configure(
+            where,
+            urls,
+            budgets=budgets,
+            sessions={"history": True},
+            cache={"type": "disk"},
+            **settings,
+        )
+        self.nova = Supernova(config, master=desk.MASTER)
+        self._opened.callback(self.nova.close)
+
+    def _answer(self, _: Received) -> Any:
+        with Store(self.where) as other:
+            self.meanwhile(other)
+        self.meanwhile = lambda _: None
+        return self.replies.pop(0) if self.replies else "Good day."
+
+    async def say(self, message: str, **options: Any) -> Reply:
+        return await self.nova.chat(message, user_id="ann", session_id="s", **options)
+
+    async def __aenter__(self) -> Desk:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._opened.close)
+
+
+def count(store: Store, table: type[Table]) -> int:
+    return len(rows(store, table))
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+async def test_a_call_that_runs_while_its_user_is_erased_keeps_nothing(
+    streaming: bool, where: str, folder: Path
+) -> None:
+    """It is answered and not kept, and its attempt is the pseudonym's; a later call is of a new user."""
+    async with Desk(where) as at:
+        await at.say("Hello?")
+        at.meanwhile = lambda other: privacy.erase(other, "ann", folder=folder, now_ms=NOW_MS)
+        assert (await at.say("And now?", streaming=streaming)).content == "Good day."
+        with Store(where) as store:
+            assert "'ann'" not in everything(store)
+            assert (count(store, SessionTurnRow), count(store, AnswerRow), count(store, AttemptRow)) == (
+                0,
+                0,
+                2,
+            )
+            assert len({row[3] for row in rows(store)}) == 1
+            assert report(store, folder).problems == ()
+            store.read(books.check)
+            await at.say("And now?")
+            assert (count(store, SessionTurnRow), count(store, AnswerRow), count(store, WindowRow)) == (
+                1,
+                1,
+                2,
+            )
+            found = privacy.export(store, "ann", folder=folder, vault=Vault(store, desk.MASTER))
+            assert "Good day." in found["answer"][0]["text"]
+
+
+async def test_nothing_more_is_sent_for_a_user_who_was_erased(where: str, folder: Path) -> None:
+    """A call whose first attempt failed meanwhile asks nobody else: that would be in the ledger as theirs."""
+    async with Desk(where, 2) as at:
+        await at.say("Hello?")
+        at.replies = [Failure(500)]
+        at.meanwhile = lambda other: privacy.erase(other, "ann", folder=folder, now_ms=NOW_MS)
+        with pytest.raises(UserErased, match="erased while this call was running"):
+            await at.say("And now?")
+        assert [len(stub.requests) for stub in at.stubs] == [2, 0]
+        with Store(where) as store:
+            assert "'ann'" not in everything(store)
+
+
+async def test_a_call_that_runs_while_its_session_is_forgotten_is_not_kept(where: str) -> None:
+    """The session stays empty; other sessions and later calls are as ever."""
+    async with Desk(where) as at:
+        await at.say("Hello?")
+        loop = asyncio.get_running_loop()
+        at.meanwhile = lambda _: asyncio.run_coroutine_threadsafe(
+            at.nova.forget("s", user_id="ann"), loop
+        ).result()
+        await at.say("And now?")
+        with Store(where) as store:
+            assert count(store, SessionTurnRow) == 0
+            await at.say("Still there?")
+            assert count(store, SessionTurnRow) == 1
+
+
+async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> None:
+    """A call whose first attempt failed meanwhile finds the slot empty."""
+    async with Desk(where, routing={"retries": 3}) as at:
+        at.replies = [Failure(500)]
+        at.meanwhile = lambda other: Vault(other, desk.MASTER).remove("openai", "primary")
+        with pytest.raises(ProviderUnavailable):
+            await at.say("Hello?")
+        assert len(at.stubs[0].requests) == 1
+
+
+def test_a_summary_does_not_bring_back_what_was_deleted(kept: Store, vault: Vault) -> None:
+    """If an exchange that it sums up was deleted since it was read, there is no summary."""
+    seal = Seal(vault.session_cipher(), kept.id, lambda count: bytes(count))
+    whose = SessionKey("bob", "s")
+    old = kept.read(lambda database: turns.read(database, seal, whose, 0))
+    kept.write(lambda database: turns.prune(database, before_ms=2)).result()
+    kept.write(lambda database: turns.replace(database, seal, whose, old, "In short.")).result()
+    assert kept.read(lambda database: turns.read(database, seal, whose, 0)) == []
+
+
+def is_erased(store: Store, began_ms: int | None) -> bool:
+    return store.read(lambda database: erased.since(database, "ann", began_ms=began_ms))
+
+
+def test_a_tombstone_is_for_a_day(store: Store) -> None:
+    """It tells calls that began before, or in the same millisecond; a day later it is gone."""
+    store.write(lambda database: erased.mark(database, "ann", now_ms=1000)).result()
+    assert [is_erased(store, began_ms) for began_ms in (999, 1000, 1001, None)] == [True, True, False, False]
+    store.write(lambda database: erased.expire(database, now_ms=1000 + erased.KEPT_MS)).result()
+    assert is_erased(store, 999)
+    store.write(lambda database: erased.expire(database, now_ms=1001 + erased.KEPT_MS)).result()
+    assert not is_erased(store, 999)
+
+
+def test_a_call_that_begins_after_an_erasure_is_not_part_of_it(store: Store) -> None:
+    """Also where the database commits within a millisecond."""
+    for _ in range(300):
+        store.write(lambda database: erased.mark(database, "ann", now_ms=store.now_ms())).result()
+        assert not is_erased(store, store.now_ms())

@@ -1,0 +1,186 @@
+"""Verification finds whatever does not follow from the attempts, and nothing else."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from supernova_ai.config import Budget
+from supernova_ai.ledger import End, Entry, Hold, Ledger, lost
+from supernova_ai.money import to_nano
+from supernova_ai.store import Store, bulk
+from supernova_ai.store.tables import AttemptRow
+from supernova_ai.types import Usage
+from supernova_ai.upkeep import verify
+from tests import books
+from tests.upkeep.keeping import BUDGETS, fill, report, run
+
+OpenLedger = Callable[..., Ledger]
+Take = Callable[..., Hold]
+
+
+@pytest.fixture
+def ledger(open_ledger: OpenLedger, clock: Any, make_entry: Callable[..., Entry], seed: int) -> Ledger:
+    """A ledger with sixty attempts of every kind."""
+    ledger = open_ledger(*BUDGETS)
+    fill(ledger, clock, make_entry, 60, seed)
+    return ledger
+
+
+def test_an_empty_ledger_is_right(store: Store) -> None:
+    """Where nothing happened there is nothing to find."""
+    found = report(store)
+    assert (found.ok, found.checked, found.flags) == (True, {}, ())
+
+
+def test_a_ledger_that_was_only_used_is_right(ledger: Ledger, store: Store, take: Take) -> None:
+    """All ends, late ones and open holds verify, as they do by an independent recount."""
+    take(ledger, "0.5")
+    store.read(books.check)
+    found = report(store)
+    assert found.problems == ()
+    assert found.checked["attempts"] == 61
+    assert {"overrun", "orphan"}.isdisjoint(found.counts)
+    late = store.read(lambda database: AttemptRow.select().where(AttemptRow.late == 1).count(database))
+    assert found.counts.get("late", 0) == late
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_pages_lose_and_double_nothing(
+    ledger: Ledger, store: Store, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the pages in which a table is read, each row is read once."""
+    whole = bulk.pages
+
+    def small(*given: Any, **named: Any) -> Any:
+        return whole(*given, **named | {"size": size})
+
+    monkeypatch.setattr(bulk, "pages", small)
+    found = report(store)
+    assert (found.ok, found.checked["attempts"]) == (True, 60)
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UPDATE budget_window SET settled_nano = settled_nano + 1 WHERE id = 1", "window"),
+        ("UPDATE budget_window SET held_nano = held_nano - 1 WHERE id = 1", "window"),
+        ("UPDATE budget_window SET lost_nano = lost_nano + 1 WHERE id = 1", "window"),
+        ("DELETE FROM budget_window WHERE id = 1", "window"),
+        ("UPDATE usage_rollup SET cost_nano = cost_nano + 1", "rollup"),
+        ("UPDATE usage_rollup SET reasoning_tokens = reasoning_tokens + 1", "rollup"),
+        ("UPDATE payer_rollup SET user_id = 'eve' WHERE user_id = 'ann'", "rollup"),
+        ("UPDATE payer_rollup SET hour = hour + 1000", "rollup"),
+        ("UPDATE daily_rollup SET cost_nano = cost_nano - 1", "rollup"),
+        ("UPDATE daily_rollup SET day = day + 1000", "rollup"),
+        ("UPDATE latency_rollup SET attempts = attempts + 1", "rollup"),
+        ("DELETE FROM latency_rollup", "rollup"),
+        ("UPDATE attempt SET cost_nano = cost_nano + 1 WHERE state = 'settled'", "window"),
+        ("UPDATE attempt SET windows = '[1]' WHERE state = 'settled'", "window"),
+        ("DELETE FROM attempt WHERE state = 'settled'", "window"),
+        ("UPDATE attempt SET model = 'another'", "rollup"),
+        ("UPDATE attempt SET started_ms = started_ms + 3600000", "rollup"),
+        ("UPDATE attempt SET windows = 'none'", "attempt"),
+        ("UPDATE attempt SET windows = '[1, 1]'", "attempt"),
+        ("UPDATE attempt SET state = 'gone' WHERE id = 'attempt-1'", "attempt"),
+        ("UPDATE attempt SET cost_basis = NULL WHERE state = 'settled'", "attempt"),
+        ("UPDATE attempt SET ended_ms = NULL WHERE id = 'attempt-1'", "attempt"),
+        ("UPDATE attempt SET held_nano = held_nano + 1 WHERE state = 'lost'", "attempt"),
+        ("UPDATE attempt SET cost_nano = 5 WHERE state = 'released'", "attempt"),
+        ("UPDATE attempt SET late = 1 WHERE state = 'lost'", "attempt"),
+        ("UPDATE attempt SET prompt_tokens = -1 WHERE id = 'attempt-1'", "attempt"),
+    ],
+)
+def test_what_was_changed_behind_its_back_is_found(
+    ledger: Ledger, store: Store, statement: str, kind: str
+) -> None:
+    """A change to a window, a rollup or an attempt, by other means than the ledger's, is a problem."""
+    assert report(store).ok
+    run(store, statement)
+    found = report(store)
+    assert not found.ok
+    assert kind in {problem.kind for problem in found.problems}
+
+
+def test_a_finding_says_what_should_be_and_what_is(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """A problem names its window, and the amounts that follow and those that stand."""
+    ledger = open_ledger(Budget(name="daily", limit=Decimal(1), per="day"))
+    take(ledger, "0.4")
+    run(store, "UPDATE budget_window SET held_nano = 1")
+    (problem,) = report(store).problems
+    assert problem.what == "window 1: daily 2026-11-22"
+    assert problem.expected == "settled $0.00, held $0.40, lost $0.00"
+    assert problem.found == "settled $0.00, held $0.000000001, lost $0.00"
+
+
+def test_what_happened_and_should_be_known_is_flagged(
+    open_ledger: OpenLedger, store: Store, take: Take
+) -> None:
+    """Overruns, windows above their limit and late settlements are told, and are no problem."""
+    budget = Budget(name="daily", limit=Decimal(1), per="day")
+    ledger = open_ledger(budget)
+    over, late = take(ledger, "0.4"), take(ledger, "0.1")
+    ledger.end(over, End("settled", to_nano(2), "exact", Usage(), ledger.now_ms())).result()
+    ledger.end(late, lost(late, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    ledger.end(late, End("settled", 1, "exact", Usage(), ledger.now_ms())).result()
+    found = report(store, budgets=[budget])
+    assert found.ok
+    assert found.counts == {"overrun": 1, "late": 1, "above limit": 1}
+    assert {(flag.kind, flag.expected, flag.found) for flag in found.flags} >= {
+        ("overrun", "at most $0.40", "$2.00"),
+        ("above limit", "at most $1.00", "$2.000000001"),
+    }
+
+
+def test_a_hold_nobody_will_end_is_flagged(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """An open hold without its process in the table of leases is told."""
+    hold = take(open_ledger(*BUDGETS), "0.4")
+    run(store, "DELETE FROM process")
+    (flag,) = report(store).flags
+    assert (flag.kind, flag.what) == ("orphan", f"attempt {hold.attempt}")
+    run(store, "DELETE FROM attempt")
+
+
+def test_a_report_names_the_first_hundred_and_counts_all(ledger: Ledger, store: Store) -> None:
+    """A ledger with thousands of findings makes no endless report."""
+    template = next(iter(store.read(lambda database: next(bulk.pages(database, AttemptRow)))))
+    names = bulk.columns(AttemptRow)
+    bad = [
+        tuple({"id": f"bad-{i}", "state": "odd"}.get(n, v) for n, v in zip(names, template, strict=True))
+        for i in range(150)
+    ]
+    store.write(lambda database: bulk.insert(database, AttemptRow, bad)).result()
+    found = report(store)
+    assert found.counts["attempt"] == 150
+    assert sum(problem.kind == "attempt" for problem in found.problems) == verify.SHOWN
+
+
+def test_memory_does_not_grow_with_the_attempts(store: Store) -> None:
+    """Six thousand attempts take no more memory at a time than a few pages of them."""
+    store.write(lambda database: bulk.insert(database, AttemptRow, _released(6_000))).result()
+    tracemalloc.start()
+    found = report(store)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.checked["attempts"] == 6_000
+    assert peak < 7_500_000  # two pages and a page's dictionaries; with all rows at once it is 9 MB
+
+
+def _released(count: int) -> list[bulk.Row]:
+    """Make rows a hundred to the hour, each of about a kilobyte."""
+    texts = dict.fromkeys(("request", "task", "tier", "provider", "model", "config_version"), "text")
+    ended = {"state": "released", "held_nano": 7, "windows": "[]", "price_version": "p" * 600, "process": ""}
+    zeros = {
+        name: 0 for name in bulk.columns(AttemptRow) if name.endswith(("_tokens", "_nano")) or name == "late"
+    }
+    rows = []
+    for number in range(count):
+        moments = {"id": f"{number}", "started_ms": number * 36_000, "ended_ms": number * 36_000}
+        row: dict[str, Any] = zeros | texts | ended | moments
+        row["max_tokens"] = None
+        rows.append(tuple(row.get(name) for name in bulk.columns(AttemptRow)))
+    return rows
