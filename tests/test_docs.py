@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import csv
 import doctest
 import re
 import shlex
@@ -71,8 +72,8 @@ def test_readme_opens_with_the_two_commands() -> None:
 
 
 def test_readme_example_runs_as_written(tmp_path: Path) -> None:
-    """The first example of README runs against the local model, and prints an answer, its tokens and cost."""
-    example = _blocks("README.md", "python")[0]
+    """The example with the local model runs as it is, and prints an answer, its tokens and cost."""
+    (example,) = (block for block in _blocks("README.md", "python") if "LocalModel" in block)
     run = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
     answer, facts = run.stdout.strip().rsplit("\n", 1)
@@ -80,31 +81,50 @@ def test_readme_example_runs_as_written(tmp_path: Path) -> None:
     assert re.fullmatch(r"openai/smollm2, [1-9]\d* tokens, \$0", facts)
 
 
-def test_readme_api_example_runs_as_written(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stub_provider: Callable[..., StubProvider],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The example of the module-level functions runs with the default models and budgets, key and all."""
+@pytest.fixture
+def openai_stub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_provider: Callable[..., StubProvider]
+) -> Iterator[StubProvider]:
+    """The default client with the default models and budgets, OpenAI being a stub."""
     stub = stub_provider("A promise to pay.")
     (tmp_path / "supernova.yaml").write_text(f'providers: {{openai: {{api_base: "{stub.url}/v1"}}}}\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUPERNOVA_CONFIG", "supernova.yaml")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
     monkeypatch.setattr(client, "_default", None)
-    code = compile(
-        _blocks("README.md", "python")[1], "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    )
+    yield stub
+    client.default().close()
+
+
+def _run(example: str, names: dict[str, Any]) -> None:
+    """Run an example that awaits, with these names defined before it and its own added."""
+    code = compile(example, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    asyncio.run(eval(code, names))
+
+
+def test_readme_opens_with_a_chat_call_and_advice(
+    openai_stub: StubProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first example of README answers, names the provider and the cost, and gives advice on bars."""
+    with (ROOT / "examples" / "bars.csv").open(encoding="utf-8", newline="") as file:
+        names: dict[str, Any] = {"market_data": list(csv.DictReader(file))}
+    _run(_blocks("README.md", "python")[0], names)
+    assert capsys.readouterr().out == f"A promise to pay. openai {names['reply'].cost}\n"
+    assert openai_stub.requests[0].body["model"] == "gpt-6-luna"
+    assert (names["action"], names["rationale"].startswith("Buy AAPL")) == ("buy", True)
+
+
+def test_readme_api_example_runs_as_written(
+    openai_stub: StubProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example of the module-level functions runs with the default models and budgets, key and all."""
+    (example,) = (block for block in _blocks("README.md", "python") if "import analyze" in block)
     names: dict[str, Any] = {"text": "Rates may rise."}
-    try:
-        asyncio.run(eval(code, names))
-    finally:
-        client.default().close()
+    _run(example, names)
     assert names["reply"].content == "A promise to pay."
     assert names["tokens"].reply.cost > 0
     assert capsys.readouterr().out == "A\n promise\n to\n pay.\n" + "A promise to pay."
-    assert [request.body["model"] for request in stub.requests] == [
+    assert [request.body["model"] for request in openai_stub.requests] == [
         "gpt-6-luna",
         "gpt-6.1-sol",
         "gpt-6-astra",
