@@ -1,6 +1,6 @@
-"""Check requirements.lock against the advisories known for its packages; fail on one that is not excepted.
+"""Check requirements.lock against known advisories; fail on one that is not an exception.
 
-pip-audit asks PyPI's JSON API, which a mirror may not have. Then nothing is checked, and the step says so.
+pip-audit asks PyPI's JSON API. A mirror may not have it: then nothing is checked, and the step says so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AUDIT = (
 
 
 def judge(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the findings in pip-audit's report that fail the check, and the packages it could not check."""
+    """Return the findings of pip-audit's report that fail the check, and the packages it could not check."""
     findings, unchecked = [], []
     for package in report["dependencies"]:
         if "skip_reason" in package:
@@ -51,8 +51,8 @@ def main() -> int:
         done = subprocess.run(_AUDIT, capture_output=True, text=True, check=False)  # noqa: S603 - words of ours
         reason = done.stderr.strip()[-500:]
         findings, unchecked = judge(report := json.loads(done.stdout))
-    except (OSError, ValueError) as error:  # pip-audit could not be run, or had nothing to say
-        print(f"NOT CHECKED: no advisory list could be had: {reason or error}")  # noqa: T201
+    except (OSError, ValueError) as error:  # pip-audit could not run, or printed no report
+        print(f"NOT CHECKED: no advisory list available: {reason or error}")  # noqa: T201
         return 0
     for finding in findings:
         print(finding)  # noqa: T201
@@ -60,7 +60,7 @@ def main() -> int:
     print(f"{count - len(unchecked)} of {count} packages checked, {len(findings)} findings")  # noqa: T201
     if unchecked:
         names = ", ".join(unchecked) if len(unchecked) < count else "any package"
-        print(f"NOT CHECKED: no advisory list could be had for {names}")  # noqa: T201
+        print(f"NOT CHECKED: no advisory list available for {names}")  # noqa: T201
     return 1 if findings else 0
 
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Run a command beside a real Secret Service: an empty GNOME Keyring, unlocked, on a message bus of its own.
+# Run a command with a real Secret Service: an empty, unlocked GNOME Keyring on its own message bus.
 #
 #   .ci/with-secret-service.sh uv run pytest tests/keys/test_secret_service.py
 #
-# Needs the packages dbus and gnome-keyring. Exits as the command does; 69 if the service does not come up.
+# Needs the packages dbus and gnome-keyring.
+# Exits with the command's status, or with 69 if the service does not start.
 set -eu
 
 if [ "${1:-}" != --on-own-bus ]; then
@@ -14,7 +15,7 @@ if [ "${1:-}" != --on-own-bus ]; then
 fi
 shift
 
-# The keyring's files go into a folder that is thrown away; the command keeps its own HOME.
+# The keyring's files go into a temporary folder. The command keeps its own HOME.
 folder=$(mktemp -d)
 daemon=
 trap 'kill "$daemon" 2>/dev/null || true; rm -rf "$folder"' EXIT
@@ -22,7 +23,7 @@ printf 'test' | XDG_DATA_HOME=$folder XDG_CACHE_HOME=$folder XDG_RUNTIME_DIR=$fo
     gnome-keyring-daemon --unlock --foreground --components=secrets >"$folder/log" 2>&1 &
 daemon=$!
 
-# Owning the bus name is the sign that it answers; asking earlier would start a second, locked one.
+# The service is ready when it owns the bus name. A request before that would start a second, locked one.
 service_is_up() {
     dbus-send --session --print-reply --dest=org.freedesktop.DBus /org/freedesktop/DBus \
         org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets 2>/dev/null | grep -q 'boolean true'
@@ -31,7 +32,7 @@ tries=100
 until service_is_up; do
     tries=$((tries - 1))
     if [ "$tries" -eq 0 ]; then
-        echo "$0: the Secret Service did not come up:" >&2
+        echo "$0: the Secret Service did not start:" >&2
         cat "$folder/log" >&2
         exit 69
     fi

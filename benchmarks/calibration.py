@@ -1,7 +1,7 @@
-"""How often advice is right, by its confidence, on synthetic series; docs/advice.md has the result.
+"""Measure how often advice is right, by its confidence, on synthetic series; docs/advice.md has the result.
 
-Each series is a walk whose drift is known. Advice is asked for once on each, and the close 20 bars later says
-whether the direction was right: up after buy, down after sell or reduce.
+Each series is a walk with a known drift. Advice is given once on each. The close 20 bars later says whether
+the direction was right: up after buy, down after sell or reduce.
 
 Run: uv run python benchmarks/calibration.py
 """
@@ -31,7 +31,7 @@ DRIFTS = {
     "drifts down": -0.001,
     "drifts down fast": -0.003,
 }
-"""The mean logarithmic change of a bar, while one of a chance day is ``DEVIATION``."""
+"""Mean logarithmic change per bar; ``DEVIATION`` is its standard deviation."""
 
 DEVIATION = 0.015
 
@@ -42,11 +42,11 @@ def walk(
     """Return the daily bars of a geometric walk on the weekdays to 2026-11-20.
 
     Args:
-        seed: what the chance begins with.
-        bars: how many.
+        seed: of the random numbers.
+        bars: how many to return.
         drift: the mean logarithmic change of a bar.
         deviation: the standard deviation of that change.
-        pull: the share of its distance from where it began that the price loses in a bar.
+        pull: the share of its distance from the first price that the price loses per bar.
     """
     chance = random.Random(repr(seed))
     close = 100.0
@@ -73,7 +73,7 @@ def _weekdays(count: int) -> list[datetime]:
 
 
 def measure(kind: str, *, series: int = SERIES) -> tuple[dict[float, tuple[int, int]], Counter[Action]]:
-    """Return how many directions were given and right, by the least of each bucket, and the actions."""
+    """Return how many directions were given and right, by the lower end of each bucket, and the actions."""
     given: defaultdict[float, list[bool]] = defaultdict(list)
     actions: Counter[Action] = Counter()
     for number in range(series):
@@ -88,7 +88,7 @@ def measure(kind: str, *, series: int = SERIES) -> tuple[dict[float, tuple[int, 
 
 
 def main() -> None:
-    """Print a line per kind of series: the share that was right in each bucket of confidence, and actions."""
+    """Print, for each kind of series, the share that was right per bucket of confidence, and the actions."""
     started = time.perf_counter()
     heads = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(BUCKETS)]
     print("share of directions that were right 20 bars later (of how many), by confidence")

@@ -1,7 +1,7 @@
-"""How far the forecast of a month is off, on synthetic series; docs/forecast.md has the result.
+"""Measure the error of the monthly forecast on synthetic series; docs/forecast.md has the result.
 
-Of each series the forecast is given some days to learn from, on several days of a month, and the rest of the
-month is held out: it is forecast, and compared with what then came.
+For each series the forecast gets some days of history on several days of a month. The rest of the month is
+held out: it is forecast, and compared with its real costs.
 
 Run: uv run python benchmarks/forecast.py
 """
@@ -43,12 +43,12 @@ KINDS: dict[str, Cost] = {
 
 
 def _noise(chance: random.Random) -> float:
-    """Draw a factor of mean 1 that is 30 % off on an ordinary day."""
+    """Draw a factor with mean 1 that is off by 30 % on an ordinary day."""
     return math.exp(chance.gauss(0, 0.3) - 0.045)
 
 
 def measure(kind: str, history: int) -> tuple[float, float, float, float]:
-    """Return the mean error of the month, that of its rest, the rest's bias, and the interval's coverage."""
+    """Return the mean error of the month, of its rest, the bias of the rest, and the interval's coverage."""
     month_errors: list[float] = []
     covered: list[bool] = []
     off = bias = came = 0.0
@@ -72,7 +72,9 @@ def measure(kind: str, history: int) -> tuple[float, float, float, float]:
 def main() -> None:
     """Print one line per kind of series and length of history."""
     started = time.perf_counter()
-    print("MAPE: of the month's total; rest: error of its days to come (sum of errors / sum); 80 % interval")
+    print(
+        "MAPE: month's total; rest: remaining days (sum of errors / sum); inside: share in the 80 % interval"
+    )
     print(f"{'series':20}{'days':>5}{'MAPE':>8}{'rest':>8}{'bias':>8}{'inside':>8}")
     for kind in KINDS:
         for history in HISTORIES:

@@ -1,10 +1,10 @@
-"""How many false statements the grounding check catches, and how many true ones it refuses.
+"""Measure how many false statements the grounding check catches, and how many true ones it refuses.
 
-Bars are drawn at random, their facts are those of advice, and texts about them have a known truth:
-benchmarks/sayings.py, which knows nothing of the checker. A false text has one false sentence, beside a true
-one. docs/grounding.md has the result.
+Bars are random, and their facts are those of advice. The texts about them are known to be true or false:
+benchmarks/sayings.py makes them and shares no code with the check. A false text has one false sentence beside
+a true one. docs/grounding.md has the result.
 
-Run: uv run python benchmarks/grounding.py [-v to see what is misjudged]
+Run: uv run python benchmarks/grounding.py [-v lists what is misjudged]
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Counts = Counter[tuple[str, bool]]
 
 
 def measure(tables: int, seed: int = 1) -> tuple[Counts, Counts, list[str]]:
-    """Return how many texts there were of each kind, true or not, how many were misjudged, and the misjudged.
+    """Return the number of texts per kind and truth, the number misjudged, and the misjudged texts.
 
-    A false text counts as caught only where the violation is in its false sentence.
+    A false text counts as caught only if the violation is in its false sentence.
     """
     chance = random.Random(seed)
     seen: Counts = Counter()
@@ -64,7 +64,7 @@ def rates(seen: Counts, missed: Counts) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print a line for each kind, and leave with 1 if a target is missed."""
+    """Print a line for each kind; exit with 1 if a target is missed."""
     started = time.perf_counter()
     seen, missed, examples = measure(TABLES)
     for example in examples if "-v" in sys.argv else ():

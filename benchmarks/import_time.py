@@ -1,6 +1,6 @@
-"""How long ``import supernova_ai`` and ``supernova costs report`` take to start: fresh processes, in turn.
+"""Measure how long ``import supernova_ai`` and ``supernova costs report`` take in fresh processes.
 
-Beside them stand ``import litellm``, and Python with nothing to do. The report is of an empty ledger.
+They are compared with ``import litellm`` and with an empty Python program. The report is of an empty ledger.
 
 Run: uv run python benchmarks/import_time.py
 """
@@ -19,7 +19,7 @@ REPORT = "import sys; sys.argv = ['supernova', 'costs', 'report']; from supernov
 
 
 def seconds(module: str) -> float:
-    """Return how long a fresh interpreter takes to import the module, its own start not counted."""
+    """Return the seconds a fresh interpreter takes to import the module, without its own start."""
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
     quiet = os.environ | {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     return float(
@@ -28,7 +28,7 @@ def seconds(module: str) -> float:
 
 
 def whole(code: str, home: str) -> float:
-    """Return how long a fresh interpreter takes to start, run the code and end."""
+    """Return the seconds a fresh interpreter takes to start, run the code and exit."""
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-c", code],
@@ -44,7 +44,7 @@ def main() -> None:
     """Print the medians and their ratios."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as home:
-        whole(REPORT, home)  # makes the ledger
+        whole(REPORT, home)  # creates the ledger
         rounds = [
             (seconds("supernova_ai"), seconds("litellm"), whole("pass", home), whole(REPORT, home))
             for _ in range(ROUNDS)

@@ -1,4 +1,4 @@
-"""A ledger of a million attempts: how long reports take, and whether holds are as fast as in an empty one.
+"""Measure reports and holds on a ledger of a million attempts, compared with an empty one.
 
 Run: uv run python benchmarks/million.py [ATTEMPTS]
 """
@@ -29,13 +29,13 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Ledger, rollups
 from supernova_ai.ledger.budgets import period, scope
 from supernova_ai.store import Store, bulk
-from supernova_ai.store.tables import TABLES, AttemptRow, WindowRow
+from supernova_ai.store.tables import TABLES, Attempt, Window
 from supernova_ai.types import Usage
 
 DAYS = 90
 PAGE = 10_000
 PAIRS, ROUNDS = 100, 25
-"""Holds taken and settled in a round, and rounds of each ledger in turn; the median of the ratios counts."""
+"""Holds per round, and rounds per ledger, in turn. The median of the ratios is printed."""
 
 COMMANDS = (
     ["costs"],
@@ -58,7 +58,7 @@ MODELS = (
 
 
 class Past:
-    """Attempts made up of the last days, evenly spread, and what they add up to.
+    """Synthetic attempts, evenly spread over the last days, and their sums.
 
     Args:
         now: Unix seconds at which they end.
@@ -77,8 +77,8 @@ class Past:
         }
 
     def attempts(self) -> Iterator[tuple[Any, ...]]:
-        """Yield their rows, and add each to the windows and rollups."""
-        chance, names = self._chance, bulk.columns(AttemptRow)
+        """Yield the rows of the attempts, and add each to the windows and rollups."""
+        chance, names = self._chance, bulk.columns(Attempt)
         span = DAYS * 86_400_000
         for number in range(self._count):
             started = int(self._now * 1000) - span + number * span // self._count
@@ -127,17 +127,17 @@ class Past:
             yield tuple(row[name] for name in names)
 
     def windows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of the windows, after those of the attempts."""
+        """Yield the rows of the windows; call it after the attempts."""
         for key, number in self._windows.items():
             yield (number, *key, self._used[number], 0, 0, self._scopes[key[0]])
 
     def rollup(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a rollup, after those of the attempts."""
+        """Yield the rows of a rollup; call it after the attempts."""
         for key, amounts in self._sums[table].items():
             yield dict(zip(rollups.TABLES[table], key, strict=True)) | amounts
 
     def _of(self, day: int, user: str) -> list[int]:
-        """Return the ids of the windows that bear on an attempt of that day since the epoch."""
+        """Return the ids of the windows that apply to an attempt of that day (days since the epoch)."""
         keys = ((b.name, user if b.user else "", self._name(b.per, day)) for b in BUDGETS)
         return [self._windows.setdefault(key, len(self._windows) + 1) for key in keys]
 
@@ -149,14 +149,14 @@ class Past:
 
 
 def fill(store: Store, count: int) -> None:
-    """Write a past of that many attempts, with the windows and rollups that follow from them."""
+    """Write that many attempts, with their windows and rollups."""
     past = Past(count, store.now())
     attempts = past.attempts()
     while page := list(islice(attempts, PAGE)):
-        store.write(partial(bulk.insert, table=AttemptRow, rows=page)).result()
+        store.write(partial(bulk.insert, table=Attempt, rows=page)).result()
 
     def sums(database: Database) -> None:
-        bulk.insert(database, WindowRow, list(past.windows()))
+        bulk.insert(database, Window, list(past.windows()))
         for table in TABLES:
             name, columns = table._meta.table_name, bulk.columns(table)
             if name in rollups.TABLES:
@@ -167,7 +167,7 @@ def fill(store: Store, count: int) -> None:
 
 
 def pairs(ledger: Ledger, name: str) -> float:
-    """Take and settle holds one after the other; return milliseconds of each."""
+    """Take and settle holds one after the other; return the milliseconds per hold."""
     started = time.perf_counter()
     for number in range(PAIRS):
         entry = Entry(
@@ -194,7 +194,7 @@ def pairs(ledger: Ledger, name: str) -> float:
 
 
 def command(arguments: list[str], config: Path) -> float:
-    """Run a command of ours; return its seconds, those in which Python starts included."""
+    """Run a supernova command; return its seconds, including the start of Python."""
     supernova = [sys.executable, "-c", "from supernova_ai.cli import main; main()"]
     whole = [*supernova, *arguments, "--config", str(config)]
     started = time.perf_counter()
@@ -203,7 +203,7 @@ def command(arguments: list[str], config: Path) -> float:
 
 
 def main(count: int) -> None:
-    """Print the seconds of each command and of each hold, over the full ledger and over an empty one."""
+    """Print the seconds of each command and of each hold, on the full ledger and on an empty one."""
     with (
         tempfile.TemporaryDirectory() as name,
         Store(f"{name}/full.db") as full,

@@ -1,13 +1,13 @@
-"""Time to the first answer while the first of two providers is well, dead, hanging or limiting.
+"""Measure the time to the first answer while the first of two providers is healthy or has an outage.
 
-Ours and the bare Router of LiteLLM in one run, each in a process of its own, against the same providers on
-loopback. Both have two deployments and prefer the first (the Router by ``order``). All else is as it comes,
-but the time a silent provider is given: 1 s until a plain answer or a first token, so that the run ends soon.
+SuperNova and LiteLLM's Router alone run in one process each, against the same providers on loopback. Both
+have two deployments and prefer the first (the Router by ``order``). All other settings are defaults, except
+the timeout of a silent provider: 1 s to the answer or to the first token, so that the run ends soon.
 
-well       answers at once
+healthy    answers at once
 dead       refuses the connection
-hanging    accepts, and never answers
-limiting   says 429, with retry-after 30
+hanging    accepts the connection, and never answers
+limiting   answers 429 with retry-after 30
 
 Run: uv run python benchmarks/outage.py
 """
@@ -28,15 +28,15 @@ from typing import Any
 
 CALLS = 12
 PATIENCE_S = 1.0
-OUTAGES = ("well", "dead", "hanging", "limiting")
+OUTAGES = ("healthy", "dead", "hanging", "limiting")
 WAYS = ("plain", "streamed")
 MESSAGE, TEXT, KEY = "What is diversification?", "A short answer.", "sk-benchmark-0123456789abcdef"
 
 Answer = Callable[[], AsyncGenerator[Any, None]]
-"""Ask, and yield the answer or its tokens."""
+"""Ask a provider; yield the answer or its tokens."""
 
 Run = Callable[[list[str], str], Awaitable[list[float]]]
-"""Make the calls with a new client of the two addresses, in one of the ``WAYS``."""
+"""Make the calls with a new client for the two addresses, in one of the ``WAYS``."""
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def providers(stack: ExitStack) -> list[str]:
-    """Start a provider for each outage; return their addresses, the one that is well first."""
+    """Start a provider for each outage; return their addresses, the healthy one first."""
     from supernova_ai.testing import Failure, Hang, StubProvider, closed_port
 
     limiting = Failure(429, headers={"retry-after": "30"})
@@ -62,14 +62,14 @@ def providers(stack: ExitStack) -> list[str]:
 
 
 def measure(side: str, urls: list[str]) -> dict[str, list[float]]:
-    """Let a process of its own make the calls: LiteLLM keeps much in module globals."""
+    """Make the calls in a process of their own, because LiteLLM keeps state in module globals."""
     command = [sys.executable, __file__, side, *urls]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
 async def each(run: Run, urls: list[str]) -> dict[str, list[float]]:
-    """Measure each outage each way, the second provider always well."""
+    """Measure each outage in each way. The second provider is always healthy."""
     well = urls[0]
     for way in WAYS:
         await run([well, well], way)  # LiteLLM imports a lot on first use
@@ -81,7 +81,7 @@ async def each(run: Run, urls: list[str]) -> dict[str, list[float]]:
 
 
 async def calls(answer: Answer) -> list[float]:
-    """Make the calls one after the other; return the milliseconds that each took to its first token."""
+    """Make the calls one after the other; return the milliseconds to the first token of each."""
     taken = []
     for _ in range(CALLS):
         begun = time.perf_counter()
@@ -92,8 +92,8 @@ async def calls(answer: Answer) -> list[float]:
 
 
 async def bare(urls: list[str], way: str) -> list[float]:
-    """Measure LiteLLM's Router."""
-    from supernova_ai.litellm_adapter.setup import litellm
+    """Measure LiteLLM's Router alone."""
+    from supernova_ai.engine.lite import litellm
 
     params = [
         {"model": f"openai/{model}", "api_base": f"{url}/v1", "api_key": KEY, "order": order}
@@ -117,7 +117,7 @@ async def bare(urls: list[str], way: str) -> list[float]:
 
 
 async def ours(urls: list[str], way: str) -> list[float]:
-    """Measure the whole stack: keys sealed, budgets kept, holds durable."""
+    """Measure SuperNova: encrypted keys, budgets, durable holds."""
     from supernova_ai import Config, Supernova
     from supernova_ai.keys import MasterKey, Vault
     from supernova_ai.secret import Secret

@@ -1,8 +1,8 @@
-"""What the whole path adds to LiteLLM's bare Router, per call, holds durable, on loopback.
+"""Measure the time per call that SuperNova adds to LiteLLM's Router, with durable holds, on loopback.
 
-Three processes: a stub provider, the bare Router, and ours (LiteLLM keeps one worker per process and event
-loop, so the two sides must not share one). Both make the same calls in alternating rounds of one run; the
-medians of the rounds are compared.
+There are three processes: a stub provider, the Router alone, and SuperNova. (LiteLLM keeps one worker per
+process and event loop, so the two sides must not share one.) Both make the same calls in alternating rounds
+of one run. The medians of the rounds are compared.
 
 Run: uv run python benchmarks/overhead.py
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 ROUNDS = 7
 CALLS = {1: 150, 32: 960}
-"""Calls of a round, by how many are under way at once."""
+"""Calls per round, by how many run at once."""
 
 MODEL, KEY, MESSAGE = "gpt-4o-mini", "sk-benchmark-0123456789abcdef", "What is diversification?"
 
@@ -38,8 +38,8 @@ def stub() -> None:
 
 
 async def bare(url: str) -> None:
-    """Run rounds through LiteLLM's Router."""
-    from supernova_ai.litellm_adapter.setup import litellm
+    """Run rounds through LiteLLM's Router alone."""
+    from supernova_ai.engine.lite import litellm
 
     params = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY}
     router = litellm.Router(model_list=[{"model_name": "standard", "litellm_params": params}])
@@ -51,7 +51,7 @@ async def bare(url: str) -> None:
 
 
 async def ours(url: str) -> None:
-    """Run rounds through the whole stack: keys sealed, three budgets, every hold durable."""
+    """Run rounds through SuperNova: encrypted keys, three budgets, durable holds."""
     from supernova_ai import Config, Supernova
     from supernova_ai.keys import MasterKey, Vault
     from supernova_ai.secret import Secret
@@ -108,7 +108,7 @@ class Side:
         )
 
     def ask(self, line: str = "") -> str:
-        """Write a line, if there is one, and return the answer."""
+        """Send a line, if there is one, and return the answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         if line:

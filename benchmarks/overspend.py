@@ -1,7 +1,7 @@
-"""The same burst against the same budget, through LiteLLM's Router and through SuperNova.
+"""Send the same burst against the same budget, through LiteLLM's Router and through SuperNova.
 
-200 calls at once where there is room for 20. A stub on loopback is the provider, and its bill is what counts.
-Each side is a process of its own.
+200 calls run at once; the budget has room for 20. A stub on loopback is the provider. Its bill is compared.
+Each side is its own process.
 
 Run: uv run python benchmarks/overspend.py
 """
@@ -39,7 +39,7 @@ async def bare(url: str) -> None:
 
 
 async def ours(url: str) -> None:
-    """Send the burst through the whole stack with the same budget."""
+    """Send the burst through SuperNova with the same budget."""
     from supernova_ai import BudgetExceeded, Config, Supernova
     from supernova_ai.keys import MasterKey, Vault
     from supernova_ai.secret import Secret
@@ -67,7 +67,7 @@ async def ours(url: str) -> None:
 
 
 def bill(side: str) -> tuple[int, Decimal]:
-    """Run one side; return how many calls reached the provider, and what it charges for them in USD."""
+    """Run one side; return how many calls reached the provider, and its bill for them in USD."""
     from supernova_ai.testing import StubProvider
     from supernova_ai.testing.answers import Answer, complete
 

@@ -1,6 +1,6 @@
-"""Statements about an asset whose truth is known: made true, or made false on purpose.
+"""Make statements about an asset that are known to be true or false.
 
-Rendering and rounding are of its own, so that what is proved with them is not proved with the checker's.
+Rendering and rounding are implemented here and not taken from the check, so that they test it independently.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Say = Callable[[random.Random, "Case"], str]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Advice on one asset on one day, with the numbers of its facts that sayings are about."""
+    """Advice on one asset on one day, with the numbers that the statements use."""
 
     found: Assessment
     symbol: str
@@ -61,7 +61,7 @@ class Case:
 
 
 def draw(chance: random.Random) -> Case:
-    """Draw a case; no two of its figures are so alike that a wrong one would be true of another."""
+    """Draw a case whose figures differ enough that a wrong figure is not true of another fact."""
     while True:
         found = assess(
             read_bars(_walk(chance)),
@@ -113,14 +113,14 @@ def _telling(case: Case) -> bool:
 
 
 def fixed(number: float, places: int) -> str:
-    """Write a number rounded half up, by whole numbers alone."""
+    """Write a number rounded half up, with integer arithmetic."""
     whole = (abs(Fraction(str(number))) * 10**places + Fraction(1, 2)).__floor__()
     digits = str(whole).rjust(places + 1, "0")
     return digits[: len(digits) - places] + ("." + digits[len(digits) - places :] if places else "")
 
 
 def grouped(digits: str, mark: str = ",") -> str:
-    """Put a mark between thousands."""
+    """Insert a separator between thousands."""
     whole, dot, rest = digits.partition(".")
     parts: list[str] = []
     while len(whole) > 3:
@@ -136,13 +136,13 @@ def in_words(number: int) -> str:
 
 
 def money(chance: random.Random, number: float) -> str:
-    """Write a price in one of the ways people do."""
+    """Write a price in one of the usual ways."""
     digits = grouped(fixed(number, 2 if number >= 10 else chance.choice((2, 3))))
     return chance.choice((f"${digits}", f"{digits} dollars", f"USD {digits}", digits, f"US${digits}"))
 
 
 def percent(chance: random.Random, number: float) -> str:
-    """Write the size of a percentage in one of the ways people do."""
+    """Write the size of a percentage in one of the usual ways."""
     ways = [
         f"{fixed(number, 1)} %",
         f"{fixed(number, 1)}%",
@@ -155,7 +155,7 @@ def percent(chance: random.Random, number: float) -> str:
 
 
 def count(chance: random.Random, exact: float) -> str:
-    """Write a number of shares in one of the ways people do."""
+    """Write a number of shares in one of the usual ways."""
     number = int(fixed(exact, 0))
     ways = [grouped(str(number)), str(number), grouped(str(number), "\u202f"), f"{fixed(number / 1e3, 1)}k"]
     if number > 10**6:
@@ -169,17 +169,17 @@ def index(chance: random.Random, number: float) -> str:
 
 
 def moved(number: float, up: str, down: str) -> str:
-    """Choose the words for a rise or a fall."""
+    """Choose the word for a rise or a fall."""
     return up if number > 0 else down
 
 
 def side(number: float, other: float) -> str:
-    """Choose the word for where a number is of another."""
+    """Return "above" or "below": where a number is relative to another."""
     return moved(number - other, "above", "below")
 
 
 def signed(number: float, places: int) -> str:
-    """Write a number with a minus where it has one."""
+    """Write a number with its minus sign, if it has one."""
     return ("-" if number < 0 else "") + fixed(number, places)
 
 
@@ -440,7 +440,7 @@ WRONG: dict[str, Say] = {
 
 
 def texts(chance: random.Random, case: Case) -> Iterator[tuple[str, str, str]]:
-    """Yield for one case each kind, the text, and the false sentence in it or nothing."""
+    """Yield, for one case, each kind, its text, and the false sentence in it, or nothing."""
     sayings = [say for group in RIGHT.values() for say in group]
     for kind, group in RIGHT.items():
         yield kind, " ".join(say(chance, case) for say in (chance.choice(group), chance.choice(sayings))), ""

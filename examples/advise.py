@@ -1,11 +1,11 @@
-"""Advice on one asset, as in a notebook: each part below is a cell.
+"""Give advice on one asset, as in a notebook: each part below is a cell.
 
 Run: uv run python examples/advise.py
 
-Without an API key the words come without a model; the action, the figures and the risk notes are the same.
+It needs no API key. Without one, the explanation is written without a model; everything else is the same.
 """
 
-# %% The bars: a list of dicts, as any source of market data gives them. These are synthetic.
+# %% The bars: a list of dicts, as from any market data source. These are synthetic.
 import csv
 from pathlib import Path
 
@@ -14,18 +14,18 @@ from supernova_ai import advise
 with Path(__file__).with_name("bars.csv").open(encoding="utf-8") as file:
     market_data = list(csv.DictReader(file))
 
-# %% The advice. This works in a running loop too, and from any thread.
+# %% The advice. This also works in a running event loop and from any thread.
 action, confidence, details, rationale, risk_notes = advise(
     bars=market_data, risk_score=75, sentiment_hint=0.3, symbol="AAPL", asset_class="stock"
 )
 print(f"{action} (confidence {confidence:.2f})\n\n{rationale}\n")
 print(*(f"- {note}" for note in risk_notes), sep="\n")
 
-# %% What stands behind it: every signal with its reason, and every claim of the text with its source.
+# %% The reasons: every signal, and every claim of the text with its source.
 for signal in details["signals"]:
     print(f"{signal.name:>14} {signal.value:+.2f}  {signal.reason}")
 for claim in details["grounding"].claims:
     print(f"{claim.text!r}: {claim.source}")
 
-# %% Whose words these are, what they cost, and the record that was kept.
+# %% The source of the text, its cost, and the record of the advice.
 print(f"\n{details['source']} {details['why']}\n${details['cost']}, record {details['record_id']}")

@@ -1,4 +1,4 @@
-"""Advice over HTTP, with FastAPI.
+"""Serve advice over HTTP, with FastAPI.
 
 Run: uv run --with fastapi --with uvicorn uvicorn examples.endpoint:app
 """
@@ -17,7 +17,7 @@ from supernova_ai.config.advice import AssetClass
 
 
 class Question(BaseModel):
-    """What to advise on, and for whom. Each bar has a time, open, high, low, close and volume."""
+    """The asset and the client. Each bar has a time, open, high, low, close and volume."""
 
     symbol: str
     bars: list[dict[str, Any]]
@@ -28,7 +28,7 @@ class Question(BaseModel):
 
 
 class Answer(BaseModel):
-    """The advice, whose words it is in, and the id of its record. The cost is USD."""
+    """The advice, the source of its text, and the id of its record. The cost is in USD."""
 
     action: str
     confidence: float
@@ -41,7 +41,7 @@ class Answer(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Keep one client for as long as the server runs."""
+    """Keep one client open while the server runs."""
     async with Supernova() as app.state.nova:
         yield
 
@@ -51,7 +51,7 @@ app = FastAPI(title="Advice", lifespan=lifespan)
 
 @app.post("/advice")
 async def advice(question: Question, request: Request) -> Answer:
-    """Advise; what is wrong with the question is a 422 that says so."""
+    """Give advice. A wrong question is answered with 422 and what is wrong."""
     try:
         action, confidence, details, rationale, risk_notes = await aadvise(
             client=request.app.state.nova, **question.model_dump()

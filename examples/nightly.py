@@ -1,9 +1,9 @@
-"""Advice on fifty symbols overnight, for half a dollar at most, with a progress bar.
+"""Give advice on fifty symbols overnight, for at most half a dollar, with a progress bar.
 
 Run: uv run python examples/nightly.py
 
-The budget is the ledger's: whatever the concurrency, no more is ever spent. Symbols that it cannot bear any
-more get their rationale without a model.
+The ledger enforces the budget: no more is spent, whatever the concurrency. Once it is used up, the remaining
+symbols get their rationale without a model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AT_ONCE = 8
 
 
 def bars_of(symbol: str, until: date) -> list[dict[str, object]]:
-    """Return a year of bars; here they are a seeded walk, where yours come from a data source."""
+    """Return a year of bars: here a seeded random walk, in your program from a data source."""
     chance, price, bars = random.Random(symbol), 100.0, []  # noqa: S311 - a toy market, not a secret
     for back in range(250, 0, -1):
         before, price = price, price * (1 + chance.gauss(0.0003, 0.015))
@@ -39,7 +39,7 @@ def bars_of(symbol: str, until: date) -> list[dict[str, object]]:
 
 
 async def main() -> None:
-    """Advise on all of them, and say what came of it."""
+    """Give advice on all symbols, and print a summary."""
     config = load().config
     budget = Budget(name=NIGHTLY, limit=LIMIT, per="day", user=NIGHTLY)
     gate, advice, console = asyncio.Semaphore(AT_ONCE), dict[str, Advice](), Console()
@@ -62,7 +62,7 @@ async def main() -> None:
     cost = sum((each.details["cost"] for each in advice.values()), Decimal(0))
     surest = sorted(advice.items(), key=lambda item: -item[1].confidence)[:5]
     console.print("Actions:", ", ".join(f"{count} {action}" for action, count in actions.most_common()))
-    console.print("Words:", ", ".join(f"{count} {source}" for source, count in words.items()))
+    console.print("Sources of the text:", ", ".join(f"{count} {source}" for source, count in words.items()))
     console.print(f"Cost: ${cost} of ${LIMIT}")
     for symbol, each in surest:
         console.print(f"  {symbol} {each.action} ({each.confidence:.2f})")
