@@ -29,7 +29,7 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Ledger, rollups
 from supernova_ai.ledger.budgets import period, scope
 from supernova_ai.store import Store, bulk
-from supernova_ai.store.tables import TABLES, Attempt, Window
+from supernova_ai.store.tables import TABLES, AttemptRow, WindowRow
 from supernova_ai.types import Usage
 
 DAYS = 90
@@ -78,7 +78,7 @@ class Past:
 
     def attempts(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the attempts, and add each to the windows and rollups."""
-        chance, names = self._chance, bulk.columns(Attempt)
+        chance, names = self._chance, bulk.columns(AttemptRow)
         span = DAYS * 86_400_000
         for number in range(self._count):
             started = int(self._now * 1000) - span + number * span // self._count
@@ -153,10 +153,10 @@ def fill(store: Store, count: int) -> None:
     past = Past(count, store.now())
     attempts = past.attempts()
     while page := list(islice(attempts, PAGE)):
-        store.write(partial(bulk.insert, table=Attempt, rows=page)).result()
+        store.write(partial(bulk.insert, table=AttemptRow, rows=page)).result()
 
     def sums(database: Database) -> None:
-        bulk.insert(database, Window, list(past.windows()))
+        bulk.insert(database, WindowRow, list(past.windows()))
         for table in TABLES:
             name, columns = table._meta.table_name, bulk.columns(table)
             if name in rollups.TABLES:

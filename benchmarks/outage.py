@@ -93,7 +93,7 @@ async def calls(answer: Answer) -> list[float]:
 
 async def bare(urls: list[str], way: str) -> list[float]:
     """Measure LiteLLM's Router alone."""
-    from supernova_ai.engine.lite import litellm
+    from supernova_ai.litellm_adapter.setup import litellm
 
     params = [
         {"model": f"openai/{model}", "api_base": f"{url}/v1", "api_key": KEY, "order": order}

@@ -39,7 +39,7 @@ def stub() -> None:
 
 async def bare(url: str) -> None:
     """Run rounds through LiteLLM's Router alone."""
-    from supernova_ai.engine.lite import litellm
+    from supernova_ai.litellm_adapter.setup import litellm
 
     params = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY}
     router = litellm.Router(model_list=[{"model_name": "standard", "litellm_params": params}])
