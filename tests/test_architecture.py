@@ -1,0 +1,36 @@
+"""docs/architecture.md names the file of each behaviour, and the rooms as they are."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+import supernova_ai
+
+ROOT = Path(supernova_ai.__file__).parent
+PAGE = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+PLACES = re.findall(r"^\| (.+?) \| `([\w/]+)\.py` \| `([\w.]+)` \|$", PAGE, re.MULTILINE)
+
+
+def test_ten_behaviours_are_listed() -> None:
+    """A newcomer finds where a hold is taken, a price found, a stream resumed and so on."""
+    assert len(PLACES) == 10
+
+
+@pytest.mark.parametrize(("behaviour", "file", "symbol"), PLACES)
+def test_each_behaviour_is_where_the_page_says(behaviour: str, file: str, symbol: str) -> None:
+    """The file defines the symbol itself: it does not import it from elsewhere."""
+    module = import_module(f"supernova_ai.{file.replace('/', '.')}")
+    assert attrgetter(symbol)(module).__module__ == module.__name__, behaviour
+
+
+def test_every_room_is_drawn() -> None:
+    """Each folder and each module at the top of the package is in the drawing."""
+    drawing = PAGE.partition("```text\n")[2].partition("```")[0]
+    rooms = {f"{path.name}/" for path in ROOT.iterdir() if (path / "__init__.py").exists()}
+    modules = {path.name for path in ROOT.glob("*.py")} - {"__init__.py"}
+    assert rooms | modules == set(re.findall(r"\b\w+(?:\.py\b|/(?= |$))", drawing, re.MULTILINE))
