@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
+from supernova_ai.characters import open_surrogate, well_formed
 from supernova_ai.config import Timeout
 from supernova_ai.ledger import End, Hold
 from supernova_ai.litellm_adapter import prices
@@ -32,20 +33,22 @@ class AttemptState:
 
     ``key_id`` tells its key from one that takes its place later. ``answer`` is a whole one; ``chunks`` are
     all that LiteLLM received of a stream. ``text`` is all that was read of either, thoughts and refusals
-    included: it is what is charged for. ``ahead`` is the part of the answer that the caller has yet to see.
+    included: it is what is charged for. ``unread`` is the part of the answer that the caller has yet to see.
     ``failure`` is an error that the answer itself tells of.
     """
 
+    request: Request
     deployment: Deployment
     hold: Hold
     max_tokens: int
     started: float
+    streaming: bool = False
     timeout: Timeout = field(default_factory=Timeout)
     key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
     key_id: str | None = None
     answer: Any = None
     chunks: Sequence[Any] = ()
-    ahead: deque[str] = field(default_factory=deque)
+    unread: deque[str] = field(default_factory=deque)
     text: list[str] = field(default_factory=list)
     thoughts: ReasoningSplitter = field(default_factory=ReasoningSplitter)
     refusal: list[str] = field(default_factory=list)
@@ -53,6 +56,32 @@ class AttemptState:
     first_token: float | None = None
     response: str | None = None
     end: End | None = None
+    _half: str = ""  # of a character: its other half is still to come
+
+    def read(self, choices: Sequence[Any]) -> str:
+        """Note all that a whole answer, or a chunk of one, says; return what of it is the answer."""
+        answer = ""
+        for position, choice in enumerate(choices):
+            message = choice.delta if self.streaming else choice.message
+            content = message.content or ""
+            if (choice.index if self.streaming else position) != 0:
+                self.text.append(well_formed(content))  # it is charged for; nobody asked for it
+                continue
+            fields = getattr(message, "provider_specific_fields", None) or {}
+            if thought := well_formed(getattr(message, "reasoning_content", None) or ""):
+                self.text.append(thought)
+                self.thoughts.note(thought)
+            if refusal := well_formed(fields.get("refusal") or ""):
+                self.text.append(refusal)
+                self.refusal.append(refusal)
+            self.failure = fields.get("error") or self.failure
+            content = self._half + content
+            self._half = open_surrogate(content) if self.streaming else ""
+            content = well_formed(content.removesuffix(self._half))
+            if content:
+                self.text.append(content)
+            answer += self.thoughts.feed(content)
+        return answer
 
     @property
     def usage(self) -> Usage | None:
@@ -65,7 +94,7 @@ class AttemptState:
         return Usage(*map(max, zip(*map(astuple, usages), strict=True))) if usages else None
 
     @property
-    def said(self) -> Circumstances:
+    def price_terms(self) -> Circumstances:
         """What the provider said of the price."""
         return circumstances(self._answers)
 
@@ -90,15 +119,15 @@ class AttemptState:
     @property
     def has_answer(self) -> bool:
         """Whether there is something for the caller: text, a refusal or a call of a tool."""
-        return bool("".join(self.ahead).strip() or self.refusal or self._calls_tools)
+        return bool("".join(self.unread).strip() or self.refusal or self._calls_tools)
 
     def is_short(self, completion: int) -> bool:
         """Say whether so few tokens look too few for the text received, by its length alone."""
         return self._bytes > _BYTES_PER_TOKEN * completion
 
-    def can_be(self, usage: Usage, request: Request) -> bool:
+    def is_credible(self, usage: Usage) -> bool:
         """Say whether the provider's numbers can be true: one that counts wrongly must not empty a budget."""
-        most_read = _CREDIBLE * prices.bound(request, self.deployment.model) + _LEEWAY
+        most_read = _CREDIBLE * prices.bound(self.request, self.deployment.model) + _LEEWAY
         most_said = _CREDIBLE * max(self.max_tokens, self._bytes) + _LEEWAY
         read = max(usage.prompt, usage.cached + usage.cache_write)
         return read <= most_read and max(usage.completion, usage.reasoning) <= most_said

@@ -129,7 +129,7 @@ class Engine:
         try:
             return await self.run(self._complete(call))
         finally:
-            await call.closed()  # here: on the engine's loop it would queue behind LiteLLM's after-work
+            await call.durable()  # here: on the engine's loop it would queue behind LiteLLM's after-work
 
     async def _complete(self, call: RequestState) -> Reply:
         place = self._cache.place(call.request)
@@ -139,16 +139,14 @@ class Engine:
         try:
             async with asyncio.timeout(call.request.timeout):
                 await self._router.ask(call, stream=False)
-            attempt = call.attempts[-1]
-            call.received("".join(attempt.ahead))
-            call.answered()
+            call.settle_answer()
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
             self._router.forget(call)
         if failure is not None:
             raise failure
-        reply = call.reply(attempt.finish_reason)
+        reply = call.reply(call.attempts[-1].finish_reason)
         await self._cache.keep(call, place, reply)
         return reply
 
@@ -185,7 +183,7 @@ class Engine:
                     async with aclosing(self._pieces(call, deadline)) as pieces:
                         async for piece in pieces:
                             yield piece
-                    finish_reason, rest = call.finished()
+                    finish_reason, rest = call.settle_stream()
                     if rest:
                         yield rest
                     break
@@ -199,7 +197,7 @@ class Engine:
             failure = self._failed(call, error)
         finally:
             self._router.forget(call)
-            await call.closed()
+            await call.durable()
         if failure is not None:
             raise failure
         reply = call.reply(finish_reason)
@@ -216,8 +214,8 @@ class Engine:
                 try:
                     patience = attempt.timeout.between_tokens
                     async with asyncio.timeout_at(deadline), asyncio.timeout(patience) as silence:
-                        text = attempt.ahead.popleft() if attempt.ahead else ""
-                        text = text or call.heard((await anext(response)).choices)
+                        text = attempt.unread.popleft() if attempt.unread else ""
+                        text = text or attempt.read((await anext(response)).choices)
                 except StopAsyncIteration:
                     return
                 except Exception as error:
@@ -228,7 +226,7 @@ class Engine:
                     if not silence.expired():
                         raise
                     raise error_mapping.timed_out(attempt.deployment) from None
-                if text and (new := call.received(text)):
+                if text and (new := call.add_text(text)):
                     yield new
         finally:
             await response.aclose()
@@ -275,7 +273,7 @@ class Engine:
         try:
             await self._complete(call)
         finally:
-            await call.closed()
+            await call.durable()
 
     def _placed(self, request: Request) -> tuple[Request, list[Tier]]:
         return placed(request, self._served[0], self._deployments)

@@ -124,7 +124,7 @@ class Reservations:
             # The hold may be taken all the same: a server can commit and be gone before it says so.
             waiting.add_done_callback(lambda _: self._forgo(placed))
             raise
-        call.begin(taken.deployment, taken.hold, taken.max_tokens)
+        call.begin_attempt(taken.deployment, taken.hold, taken.max_tokens)
         return taken
 
     def _forgo(self, placed: Sequence[Taken]) -> None:

@@ -109,7 +109,7 @@ class Selector:
                 if not fitting:
                     raise
                 continue
-            call.depart(key, adapted(taken.deployment.timeout, self._book.of(taken.deployment.id)))
+            call.start_attempt(key, adapted(taken.deployment.timeout, self._book.of(taken.deployment.id)))
             call.attempts[-1].key_id = None if taken.key is None else self._keys.id_of(taken.key)
             chosen = offered[taken.deployment.id]
             bounds = {
@@ -207,7 +207,7 @@ class Selector:
             entered = await self._enter(call, taken.deployment)
         finally:
             if not entered:
-                call.withdraw()
+                call.withdraw_attempt()
         return taken if entered else None
 
     async def _enter(self, call: RequestState, deployment: Deployment) -> bool:
@@ -261,13 +261,13 @@ class Selector:
         names = " or ".join(sorted({d.provider for d in tried}))
         return NoProvider(f"{no_key(call)}, or start {names}")
 
-    def answering(self, attempt: AttemptState, request: str) -> None:
+    def first_token(self, attempt: AttemptState) -> None:
         """Take note of an attempt's first token."""
-        self._breaker.answering(attempt.deployment.id, request)
+        self._breaker.answering(attempt.deployment.id, attempt.request.id)
 
-    def ended(self, attempt: AttemptState, request: str, error: SupernovaError | None) -> None:
-        """Take note of an attempt that is over."""
-        end, name = attempt.end, attempt.deployment.id
+    def ended(self, attempt: AttemptState, error: SupernovaError | None) -> None:
+        """Take note of an attempt that ended."""
+        end, name, request = attempt.end, attempt.deployment.id, attempt.request.id
         assert end is not None
         if isinstance(error, ParameterRefused):
             log.warning("engine.parameter.refused", deployment=name, reason=str(error))

@@ -50,8 +50,8 @@ def empty(attempt: AnsweredAttempt) -> ProviderError:
     return _error(NoAnswer, attempt.deployment, words)
 
 
-def told(failure: Any, asked: AskedModel) -> Exception:
-    """Return the failure that an answer tells of, as an error that LiteLLM's Router takes for the provider's.
+def reported(failure: Any, asked: AskedModel) -> Exception:
+    """Return the failure that an answer reports, as an error that LiteLLM's Router takes for the provider's.
 
     Args:
         failure: a message, or an object with a message, a type and a code, which is a word or an HTTP status.
@@ -80,7 +80,7 @@ def failure_of(error: Exception, attempt: AnsweredAttempt, arrived: Sequence[Any
         log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
         return unreadable(attempt, arrived[-1])
     # LiteLLM makes a refusal of the request of any error in an answer of status 200.
-    return told(failure, attempt.deployment) if error_mapping.is_refused(error) else error
+    return reported(failure, attempt.deployment) if error_mapping.is_refused(error) else error
 
 
 def unreadable(attempt: AnsweredAttempt, answer: Any) -> Exception:

@@ -63,9 +63,9 @@ class RoutedRequest(Protocol):
     @property
     def current(self) -> RoutedAttempt | None: ...
 
-    async def opened(self, stream: Any) -> None: ...
+    async def read_first_text(self, stream: Any) -> None: ...
 
-    def landed(self, response: Any) -> None: ...
+    def read_answer(self, response: Any) -> None: ...
 
     def failed(self, error: BaseException) -> None: ...
 
@@ -211,7 +211,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         """Hand a stream over once its first text is there: a break before is retried like any failure."""
         call = self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]]
         try:
-            await call.opened(model_response)
+            await call.read_first_text(model_response)
         except BaseException as error:
             await model_response.aclose()
             await kwargs["deployment_slot"].aclose()
@@ -234,7 +234,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             async with asyncio.timeout(None) as call.limit:
                 response = await super().make_call(original_function, *args, **kwargs)
             if not call.streaming:
-                call.landed(response)
+                call.read_answer(response)
             return response
         except Exception as error:
             failure = error

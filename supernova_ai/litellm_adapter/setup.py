@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -231,6 +231,14 @@ def is_heard() -> bool:
     return any(listener != "cache" for name in LISTENERS for listener in getattr(litellm, name))
 
 
+def count_tokens(
+    model: str, *, text: str | None = None, messages: Iterable[Mapping[str, Any]] | None = None
+) -> int:
+    """Count the tokens of a text or of messages by LiteLLM's tokenizer for the model."""
+    sent = None if messages is None else [dict(message) for message in messages]
+    return int(litellm.token_counter(model=model, text=text, messages=sent))
+
+
 __all__ = [
     "BUNDLED",
     "LISTENERS",
@@ -244,6 +252,7 @@ __all__ = [
     "RouterRateLimitError",
     "RouterRateLimitErrorBasic",
     "ServiceLogging",
+    "count_tokens",
     "is_heard",
     "keep_quiet",
     "litellm",

@@ -119,7 +119,7 @@ async def test_cap_lowers_the_tier(open_nova: Open, stub: StubProvider) -> None:
     nova = open_nova({"openai": {"url": stub.url, "models": models}})
     reply = await nova.chat(HARD, complexity="auto", max_cost="0.002", max_tokens=500)
     assert reply.tier == "standard"
-    assert reply.tier_reason.endswith("; premium was resting or over budget, degraded to standard")
+    assert reply.tier_reason.endswith("; premium was in cooldown or over budget, degraded to standard")
 
 
 async def test_critical_is_never_degraded(open_nova: Open, failing: StubProvider, stub: StubProvider) -> None:

@@ -23,7 +23,8 @@ from supernova_ai.config import Cache, Config
 from supernova_ai.execution import cache as answers
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.cache import AnswerCache
-from supernova_ai.execution.request_state import Observer, RequestState
+from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.settlement import Observer
 from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.litellm_adapter.setup import InMemoryCache
 from supernova_ai.store import Store
@@ -329,10 +330,10 @@ async def test_missing_driver_says_what_to_install(
 class Nobody(Observer):
     """Does not care how attempts go: there are none."""
 
-    def answering(self, attempt: AttemptState, request: str) -> None:
+    def first_token(self, attempt: AttemptState) -> None:
         pass
 
-    def ended(self, attempt: AttemptState, request: str, error: SupernovaError | None) -> None:
+    def ended(self, attempt: AttemptState, error: SupernovaError | None) -> None:
         pass
 
 

@@ -19,11 +19,11 @@ from supernova_ai import (
     StreamInterrupted,
     Supernova,
 )
-from supernova_ai.execution import attempt_state
-from supernova_ai.execution import request_state as calls
+from supernova_ai.execution import attempt_state, settlement
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.request_state import RequestState
 from supernova_ai.execution.selector import Selector
+from supernova_ai.execution.settlement import Settlement
 from supernova_ai.ledger import Ledger
 from supernova_ai.litellm_adapter import error_mapping, prices
 from supernova_ai.litellm_adapter.rates import ModelPrice
@@ -81,24 +81,24 @@ STEPS: list[tuple[Any, str]] = [
     (error_mapping, "translate"),
     (error_mapping, "spent_nothing"),
     (attempt_state, "usage_of"),
-    (calls, "fingerprint"),
-    (calls, "_priced"),
-    (calls, "End"),
-    (calls, "replace"),
-    (calls, "log"),
+    (settlement, "fingerprint"),
+    (settlement, "_priced"),
+    (settlement, "End"),
+    (settlement, "replace"),
+    (settlement, "log"),
     (prices, "bound"),
     (prices, "attached"),
     (litellm, "token_counter"),
     (ModelPrice, "cost"),
     (AttemptState, "usage"),
-    (AttemptState, "can_be"),
+    (AttemptState, "is_credible"),
     (AttemptState, "is_short"),
-    (RequestState, "_detailed"),
+    (Settlement, "_detailed"),
     (RequestState, "_is_early"),
-    (RequestState, "_measured"),
-    (RequestState, "_settled"),
-    (RequestState, "_failed"),
-    (RequestState, "_tell"),
+    (settlement, "_measured"),
+    (Settlement, "_settled"),
+    (Settlement, "_failed"),
+    (Settlement, "_report"),
     (Selector, "ended"),
     (Ledger, "now_ms"),
 ]
@@ -200,14 +200,14 @@ async def test_an_attempt_that_is_never_sent_ends_with_the_next(
 ) -> None:
     """An error between the hold and the sending leaves nothing open when the request tries again."""
     nova = open_nova({"openai": stub_provider(TEXT).url}, routing={"retries": 2})
-    depart, failing = RequestState.depart, [RuntimeError("out of order")]
+    start, failing = RequestState.start_attempt, [RuntimeError("out of order")]
 
     def sometimes(call: RequestState, *args: Any) -> None:
         if failing:
             raise failing.pop()
-        depart(call, *args)
+        start(call, *args)
 
-    monkeypatch.setattr(RequestState, "depart", sometimes)
+    monkeypatch.setattr(RequestState, "start_attempt", sometimes)
     with suppress(ProviderError):
         await nova.chat("What now?")
     assert "held" not in [row.state for row in attempts()]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai import StoreError, Supernova
-from supernova_ai.execution import request_state
+from supernova_ai.execution import settlement
 from supernova_ai.sessions import session
 from supernova_ai.store import Store
 from supernova_ai.testing import Answer, StubProvider
@@ -90,7 +90,7 @@ async def test_an_answer_does_not_wait_for_a_locked_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While another program keeps the file locked the answer is given; its end is owed, then settled."""
-    monkeypatch.setattr(request_state, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(settlement, "PATIENCE_S", 0.05)
     monkeypatch.setattr(session, "_PATIENCE_S", 0.05)
     gate = threading.Event()
     stub = stub_provider(Answer("Diversify.", gate=gate))
