@@ -246,7 +246,7 @@ class Supernova:
             pay: send a request for one token where a provider has nothing that is free.
         """
         engine = await self._ready()
-        return await engine.run(engine.vitals.prober.probe(pay=pay))
+        return await engine.run(engine.monitor.prober.probe(pay=pay))
 
     def close(self) -> None:
         """End what is under way, each hold honestly, and release everything. Calling again does nothing."""
@@ -375,7 +375,7 @@ class Supernova:
                 self._sessions = Conversations(store, vault, self._engine.complete)
                 self._sessions.prune(self.config)
                 since_ms = self._ledger.now_ms() - _REMEMBERED_MS
-                self._engine.vitals.recall(
+                self._engine.monitor.restore(
                     store.read(lambda database: health.recent(database, since_ms=since_ms, limit=2000)),
                     store.read(health.states),
                 )

@@ -1,4 +1,4 @@
-"""One attempt under way: what was reserved for it, what came of it, and what the provider said of that."""
+"""The state of one attempt: its hold, what was received, and what the provider reports about it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _BYTES_PER_TOKEN = 12
 
 @dataclass(slots=True)
 class AttemptState:
-    """One attempt under way.
+    """The state of one attempt.
 
-    ``key_id`` tells its key from one that takes its place later. ``answer`` is a whole one; ``chunks`` are
-    all that LiteLLM received of a stream. ``text`` is all that was read of either, thoughts and refusals
-    included: it is what is charged for. ``unread`` is the part of the answer that the caller has yet to see.
-    ``failure`` is an error that the answer itself tells of.
+    ``key_id`` tells its key from a later one in the same slot. ``answer`` is a whole answer; ``chunks`` are
+    what LiteLLM received of a stream. ``text`` is all text of either, reasoning and refusals included,
+    because all of it is charged. ``unread`` is the part of the answer that the caller has not seen yet.
+    ``failure`` is an error that the answer itself reports.
     """
 
     request: Request
@@ -44,7 +44,7 @@ class AttemptState:
     started: float
     streaming: bool = False
     timeout: Timeout = field(default_factory=Timeout)
-    key: Secret | None = None  # kept while the call lives, so that it is known and redacted wherever it shows
+    key: Secret | None = None  # kept during the call, so that it is redacted wherever it shows
     key_id: str | None = None
     answer: Any = None
     chunks: Sequence[Any] = ()
@@ -59,13 +59,13 @@ class AttemptState:
     _half: str = ""  # of a character: its other half is still to come
 
     def read(self, choices: Sequence[Any]) -> str:
-        """Note all that a whole answer, or a chunk of one, says; return what of it is the answer."""
+        """Note all text of a whole answer or of a chunk; return the part that is the answer."""
         answer = ""
         for position, choice in enumerate(choices):
             message = choice.delta if self.streaming else choice.message
             content = message.content or ""
             if (choice.index if self.streaming else position) != 0:
-                self.text.append(well_formed(content))  # it is charged for; nobody asked for it
+                self.text.append(well_formed(content))  # charged, though it was not requested
                 continue
             fields = getattr(message, "provider_specific_fields", None) or {}
             if thought := well_formed(getattr(message, "reasoning_content", None) or ""):
@@ -85,9 +85,9 @@ class AttemptState:
 
     @property
     def usage(self) -> Usage | None:
-        """The most the provider itself said of the tokens; LiteLLM would make a count up.
+        """The largest token counts that the provider reported, None if none; LiteLLM would make a count up.
 
-        Some report as they go, and a last report may leave out what an earlier one said.
+        Some providers report several times, and the last report may omit what an earlier one had.
         """
         reports = (getattr(answer, "usage", None) for answer in self._answers)
         usages = [usage for report in reports if report is not None and (usage := usage_of(report))]
@@ -95,21 +95,21 @@ class AttemptState:
 
     @property
     def price_terms(self) -> Circumstances:
-        """What the provider said of the price."""
+        """What the answer says about its price."""
         return circumstances(self._answers)
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the provider ended its answer, None if a stream did not say; LiteLLM would make a "stop" up."""
+        """Why the provider ended its answer, None if a stream did not say; LiteLLM would report "stop"."""
         reasons = [choice.finish_reason for choice in self._choices()]
         reason = next((reason for reason in reversed(reasons) if reason), None)
         return "tool_calls" if reason == "stop" and self._calls_tools else reason
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the answer came: it was sent whole, or its stream said so.
+        """Whether the whole answer was received.
 
-        A stream ends with a finish reason or, where a server leaves that out, with its only report of usage.
+        A stream ends with a finish reason or, where a server omits that, with its only report of usage.
         """
         if self.answer or self.finish_reason:
             return True
@@ -118,22 +118,22 @@ class AttemptState:
 
     @property
     def has_answer(self) -> bool:
-        """Whether there is something for the caller: text, a refusal or a call of a tool."""
+        """Whether the answer has something for the caller: text, a refusal or a tool call."""
         return bool("".join(self.unread).strip() or self.refusal or self._calls_tools)
 
     def is_short(self, completion: int) -> bool:
-        """Say whether so few tokens look too few for the text received, by its length alone."""
+        """Return whether the reported tokens are too few for the length of the text received."""
         return self._bytes > _BYTES_PER_TOKEN * completion
 
     def is_credible(self, usage: Usage) -> bool:
-        """Say whether the provider's numbers can be true: one that counts wrongly must not empty a budget."""
+        """Return whether the reported numbers are plausible: a wrong report must not empty a budget."""
         most_read = _CREDIBLE * prices.bound(self.request, self.deployment.model) + _LEEWAY
         most_said = _CREDIBLE * max(self.max_tokens, self._bytes) + _LEEWAY
         read = max(usage.prompt, usage.cached + usage.cache_write)
         return read <= most_read and max(usage.completion, usage.reasoning) <= most_said
 
     def report(self) -> Attempt:
-        """Return the attempt as the reply tells it; it has ended."""
+        """Return the attempt for the ``Reply``; it has ended."""
         end = self.end
         assert end is not None
         return Attempt(

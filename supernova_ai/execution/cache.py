@@ -1,8 +1,8 @@
-"""The answer cache: what was answered to exactly the same request, kept for a while.
+"""The answer cache: it answers a request again with the answer to exactly the same request.
 
-Answers are in memory or in Redis, by LiteLLM's own stores, or sealed in the database. The rest of LiteLLM's
-caching is not used: it is one for the whole process, its key leaves out the user, and it registers callbacks
-for every call. Its disk cache is not used either: it reads pickles, which execute what they say.
+Answers are kept in memory or Redis by LiteLLM's stores, or encrypted in the database. The rest of LiteLLM's
+caching is not used: it is global to the process, its key leaves out the user, and it registers callbacks for
+every call. Its disk cache is not used because it reads pickles, which can execute code.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from supernova_ai.types import TIERS, Reply, Request, Tier, Usage
 log = get_logger(__name__)
 
 PATIENCE_S = 0.25
-"""How long a call waits for the cache before it goes on without."""
+"""How long a call waits for the cache before it continues without it."""
 
-REST_S = 60.0
-"""How long a cache that failed is left alone; failures are told once in this time."""
+PAUSE_S = 60.0
+"""How long a cache that failed is not used; it is logged once in this time."""
 
 _MOST_IN_MEMORY = 1000
 
@@ -59,9 +59,9 @@ _ANSWER = TypeAdapter(CachedAnswer)
 
 
 class AnswerCache:
-    """Answers requests from what was kept, and keeps what is answered. Its failures never reach a call.
+    """Looks up and stores answers. Its failures never reach a call.
 
-    ``serve`` it before anything else.
+    Call ``apply`` before anything else.
 
     Args:
         store: one of LiteLLM's, or ``StoredAnswers``; None is no cache.
@@ -73,28 +73,26 @@ class AnswerCache:
         self._ledger = ledger
         self._timer = timer
         self._package = version("supernova-ai")
-        self._rests_until = self._told_until = timer()
+        self._paused_until = self._silent_until = timer()
 
-    def serve(self, settings: Cache, deployments: Iterable[Deployment], versions: tuple[str, str]) -> None:
-        """Go by these settings from now on, all but the type, which stays what it was when opened.
+    def apply(self, settings: Cache, deployments: Iterable[Deployment]) -> None:
+        """Apply these settings, except for the type, which stays what it was when the client opened.
 
         Args:
-            deployments: what is answered by other models, or at other addresses, is another answer.
-            versions: of the configuration and the price map, for the ledger.
+            deployments: their models and addresses are part of the cache key.
         """
         self._settings = settings
-        self._versions = versions
         ranked = sorted(deployments, key=lambda d: d.rank)
         self._models = {
-            tier: list(dict.fromkeys(d.place._replace(slot=None).id for d in ranked if d.tier == tier))
+            tier: list(dict.fromkeys(d.identity._replace(slot=None).id for d in ranked if d.tier == tier))
             for tier in TIERS
         }
 
-    def place(self, request: Request) -> str | None:
-        """Return under which name the answer is kept: a hash of all that may change it. None: it is not."""
+    def cache_key(self, request: Request) -> str | None:
+        """Return the request's key, a hash of all that may change the answer; None: it is not cached."""
         if self._store is None or not request.cache:
             return None
-        told = {
+        parts = {
             "messages": [dict(message) for message in request.messages],
             "tier": request.tier,
             "models": self._models[request.tier],
@@ -106,20 +104,20 @@ class AnswerCache:
             "user": "shared" if self._settings.shared else [request.user_id],
             "package": self._package,
         }
-        return f"supernova:answer:{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()}"
+        return f"supernova:answer:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
-    async def answer(self, call: RequestState, place: str | None) -> Reply | None:
-        """Return what was kept in the place, once the ledger has it too; None if there is nothing.
+    async def look_up(self, call: RequestState, key: str | None) -> Reply | None:
+        """Return the stored answer, once its row is in the ledger; None if there is none.
 
         Raises:
             StoreError: the ledger could not be written.
             UserErased: the user was erased after the call began.
         """
         request = call.request
-        found = None if place is None else await self._find(place)
+        found = None if key is None else await self._find(key)
         if found is None:
             return None
-        noted = self._ledger.note_cached(self._entry(request, found), began_ms=request.began_ms)
+        noted = self._ledger.note_cached(self._entry(call, found), began_ms=request.began_ms)
         await asyncio.wrap_future(noted)
         latency_s = self._timer() - call.started
         return Reply(
@@ -140,10 +138,10 @@ class AnswerCache:
             tier_reason=request.tier_reason,
         )
 
-    async def keep(self, call: RequestState, place: str | None, reply: Reply) -> None:
-        """Keep the answer if it is what was asked for: not cut short, not mended, not of a lesser tier."""
+    async def store(self, call: RequestState, key: str | None, reply: Reply) -> None:
+        """Store the answer if it is whole: not cut short, not resumed, not of a cheaper tier."""
         whole = reply.finish_reason == "stop" and reply.content and reply.fitted_to is None
-        if place is None or not whole or call.breaks or reply.tier != call.asked.tier:
+        if key is None or not whole or call.breaks or reply.tier != call.asked.tier:
             return
         answer = CachedAnswer(
             reply.content,
@@ -156,31 +154,31 @@ class AnswerCache:
         )
         value = _ANSWER.dump_json(answer).decode()
         # Only an answer in the database can be found by its user, to be erased with them.
-        whose = (
+        owner = (
             {"user": call.request.user_id or "", "began_ms": call.request.began_ms}
             if isinstance(self._store, StoredAnswers)
             else {}
         )
-        await self._try("set_cache", place, value, ttl=self._settings.ttl, **whose)
+        await self._try("set_cache", key, value, ttl=self._settings.ttl, **owner)
 
     async def aclose(self) -> None:
         """Close the connections, if there are any."""
         if self._store is not None:
             await self._store.disconnect()
 
-    async def _find(self, place: str) -> CachedAnswer | None:
-        value = await self._try("get_cache", place)
+    async def _find(self, key: str) -> CachedAnswer | None:
+        value = await self._try("get_cache", key)
         if value is None:
             return None
         try:  # what LiteLLM's stores give is the JSON text, or what is in it
             return _ANSWER.validate_json(value) if isinstance(value, str) else _ANSWER.validate_python(value)
         except ValidationError:  # its words would show the answer
-            self._tell("the value kept is no answer")
+            self._warn("the value kept is no answer")
             return None
 
     async def _try(self, operation: str, *args: Any, **kwargs: Any) -> Any:
-        """Do it if the store is not at rest; if it fails, tell, and let it rest."""
-        if self._timer() < self._rests_until:
+        """Do the operation unless the store is paused; if it fails, log it and pause the store."""
+        if self._timer() < self._paused_until:
             return None
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -190,25 +188,25 @@ class AnswerCache:
             return None
 
     def failed(self, error: str | Exception) -> None:
-        """Leave the cache alone for a while."""
-        self._rests_until = self._timer() + REST_S
-        self._tell(str(error) or type(error).__name__)
+        """Pause the cache for a minute."""
+        self._paused_until = self._timer() + PAUSE_S
+        self._warn(str(error) or type(error).__name__)
 
-    def _tell(self, reason: str) -> None:
-        if self._timer() >= self._told_until:
-            self._told_until = self._timer() + REST_S
+    def _warn(self, reason: str) -> None:
+        if self._timer() >= self._silent_until:
+            self._silent_until = self._timer() + PAUSE_S
             log.warning("engine.cache.failed", store=type(self._store).__name__, reason=reason)
 
-    def _entry(self, request: Request, found: CachedAnswer) -> Entry:
+    def _entry(self, call: RequestState, found: CachedAnswer) -> Entry:
         return entry_of(
-            request,
-            self._versions,
+            call.request,
+            call.versions,
             tier=found.tier,
             provider=found.provider,
             model=found.model,
             slot=None,
             held=0,
-            max_tokens=request.max_tokens,
+            max_tokens=call.request.max_tokens,
             now_ms=self._ledger.now_ms(),
         )
 

@@ -1,4 +1,4 @@
-"""The engine: sends a request through LiteLLM's Router and sees to it that every attempt is accounted for."""
+"""The engine: it sends requests through LiteLLM's Router, and every attempt ends its hold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from supernova_ai.errors import (
 from supernova_ai.execution import cache
 from supernova_ai.execution.event_loop import EventLoopThread
 from supernova_ai.execution.monitor import Monitor
-from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.execution.reservations import Reservations
 from supernova_ai.execution.selector import Selector
 from supernova_ai.keys import KeySource
@@ -35,7 +35,7 @@ from supernova_ai.money import to_usd
 from supernova_ai.routing import deployments as fleet
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.routing.rate_limits import RateLimits
-from supernova_ai.routing.tiers import placed
+from supernova_ai.routing.tiers import assign_tier
 from supernova_ai.secret import Secret
 from supernova_ai.types import PROBE, Quote, Reply, Request, Tier
 
@@ -46,7 +46,7 @@ class Engine:
     """Answers requests. All of LiteLLM runs on one loop of its own; ``run`` reaches it from anywhere.
 
     Args:
-        config_version: kept on every attempt's row.
+        config_version: cached on every attempt's row.
         timer: seconds, monotonic.
     """
 
@@ -74,56 +74,56 @@ class Engine:
     async def _open(self, config: Config, version: str) -> None:
         self._router = Router(config)
         self._limits = RateLimits(self._router.cache)
-        self.vitals = Monitor(config, self._ledger, router=self._router, find_key=self._key, ask=self._ask)
-        await self.serve(config, version)
+        self.monitor = Monitor(config, self._ledger, router=self._router, find_key=self._key, ask=self._ask)
+        await self.apply(config, version)
 
-    async def serve(self, config: Config, version: str) -> None:
-        """Serve this configuration from now on; to be run on the loop. Calls under way finish as begun."""
-        fleet.check(config)
+    async def apply(self, config: Config, version: str) -> None:
+        """Apply this configuration to new calls, on the engine's loop; running calls keep their own."""
+        fleet.check_providers(config)
         check_tls(verify=config.verify_tls)
         if reason := unverified():
             log.warning("engine.tls.unverified", reason=reason, then="any server could take the keys")
-        versions = (version, prices.version())
-        self._served = (config, version)
+        self._applied = (config, version)
+        self._versions = Versions(version, prices.version())
         self._deployments = fleet.build(config)
         for model in sorted(
             {f"{d.provider}/{d.model}" for d in self._deployments.values() if d.price is None}
         ):
             log.warning("engine.price.unknown", model=model, then="not asked where a budget applies")
-        self._cache.serve(config.cache, self._deployments.values(), versions)
-        self.vitals.serve(config, self._deployments)
-        outside = config.providers.keys() - set(config.asked)
-        self._reservations = Reservations(self._ledger, self._keys, config.routing, versions, outside)
+        self._cache.apply(config.cache, self._deployments.values())
+        self.monitor.apply(config, self._deployments)
+        never_asked = config.providers.keys() - set(config.asked)
+        self._reservations = Reservations(self._ledger, self._keys, config.routing, never_asked)
         self._selector = Selector(
             config,
             self._deployments,
             self._reservations,
             self._keys,
-            self.vitals.breaker,
+            self.monitor.breaker,
             self._limits,
-            self.vitals.book,
+            self.monitor.stats,
         )
         self._router.apply(
             config,
             fleet.model_list(config, self._deployments),
-            fleet.unpriced(self._deployments),
+            fleet.price_entries(self._deployments),
             self._selector,
         )
 
     def reload(self, config: Config, version: str) -> None:
-        """Serve this configuration from now on, or go on with the one before if LiteLLM will not have it."""
-        before = self._served
+        """Apply this configuration, or keep the one before and raise if LiteLLM refuses it."""
+        before = self._applied
         try:
-            self._background.submit(self.serve(config, version)).result()
+            self._background.submit(self.apply(config, version)).result()
         except Exception:
-            self._background.submit(self.serve(*before)).result()
+            self._background.submit(self.apply(*before)).result()
             raise
 
     async def complete(self, request: Request) -> Reply:
-        """Answer the request in one piece; to be awaited on the caller's own loop.
+        """Answer the request in one piece. Await it on the caller's own loop.
 
         Raises:
-            SupernovaError: why it could not be answered; every hold has ended then.
+            SupernovaError: it could not be answered; every hold has ended.
         """
         call = self._call(request)
         try:
@@ -132,9 +132,9 @@ class Engine:
             await call.durable()  # here: on the engine's loop it would queue behind LiteLLM's after-work
 
     async def _complete(self, call: RequestState) -> Reply:
-        place = self._cache.place(call.request)
-        if kept := await self._cache.answer(call, place):
-            return kept
+        key = self._cache.cache_key(call.request)
+        if cached := await self._cache.look_up(call, key):
+            return cached
         failure: Exception | None = None
         try:
             async with asyncio.timeout(call.request.timeout):
@@ -147,12 +147,12 @@ class Engine:
         if failure is not None:
             raise failure
         reply = call.reply(call.attempts[-1].finish_reason)
-        await self._cache.keep(call, place, reply)
+        await self._cache.store(call, key, reply)
         return reply
 
     def quote(self, request: Request) -> Quote:
-        """Return what the request could cost at each deployment of its tier, and its budgets' headroom."""
-        request, _ = self._placed(request)
+        """Return the most the request can cost at each deployment, and what its budgets have left."""
+        request, _ = self._assign_tier(request)
         served = [d for d in self._deployments.values() if d.tier == request.tier and d.fits(request)]
         room = self._ledger.headrooms({d.provider for d in served}, user=request.user_id, task=request.task)
         return Quote(
@@ -165,14 +165,14 @@ class Engine:
     async def stream(self, request: Request) -> AsyncGenerator[str | Reply, None]:
         """Yield the answer's text as it comes, and the finished ``Reply`` last.
 
-        Where it breaks, the rest comes from another deployment if the request says ``resume``. Closing the
-        generator early ends the attempt's hold at what was received.
+        If the stream breaks and the request says ``resume``, another deployment continues it. Closing the
+        generator early settles the hold for what was received.
         """
         call = self._call(request)
-        place = self._cache.place(call.request)
-        if kept := await self._cache.answer(call, place):
-            yield kept.content
-            yield kept
+        key = self._cache.cache_key(call.request)
+        if cached := await self._cache.look_up(call, key):
+            yield cached.content
+            yield cached
             return
         deadline = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
         failure: Exception | None = None
@@ -189,7 +189,7 @@ class Engine:
                     break
                 except Exception as error:
                     call.failed(error)
-                    # Out of time, or refused by ourselves: nobody else is to be asked.
+                    # Out of time, or refused by this package: no other deployment is asked.
                     if isinstance(error, TimeoutError | SupernovaError) or not self._may_resume(call):
                         raise
                 call.resume()
@@ -201,26 +201,26 @@ class Engine:
         if failure is not None:
             raise failure
         reply = call.reply(finish_reason)
-        await self._cache.keep(call, place, reply)
+        await self._cache.store(call, key, reply)
         yield reply
 
     async def _pieces(self, call: RequestState, deadline: float | None) -> AsyncGenerator[str, None]:
-        """Yield the text of one stream as far as it goes, each piece in its time."""
+        """Yield the text of one stream until it ends or breaks; each piece must come within its timeout."""
         async with asyncio.timeout_at(deadline):
             response = await self._router.ask(call, stream=True)
         attempt = call.attempts[-1]
         try:
             while True:
                 try:
-                    patience = attempt.timeout.between_tokens
-                    async with asyncio.timeout_at(deadline), asyncio.timeout(patience) as silence:
+                    between = attempt.timeout.between_tokens
+                    async with asyncio.timeout_at(deadline), asyncio.timeout(between) as silence:
                         text = attempt.unread.popleft() if attempt.unread else ""
                         text = text or attempt.read((await anext(response)).choices)
                 except StopAsyncIteration:
                     return
                 except Exception as error:
                     if attempt.finish_reason:
-                        return  # all was said: only the line's own end is missing
+                        return  # the answer is whole: only the end of the stream is missing
                     if not isinstance(error, TimeoutError):
                         raise error_mapping.in_stream(error, attempt.deployment)  # noqa: B904 - it has its cause
                     if not silence.expired():
@@ -232,7 +232,7 @@ class Engine:
             await response.aclose()
 
     def _may_resume(self, call: RequestState) -> bool:
-        """Say whether a stream that broke goes on elsewhere: some was shown, and somebody is left to ask."""
+        """Say whether another deployment may continue a stream that broke after some text was shown."""
         return bool(
             call.asked.on_interrupt == "resume"
             and call.attempts
@@ -241,7 +241,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        """End what is under way, each hold honestly, and stop the loop. Calling again does nothing."""
+        """Cancel running calls, settle their holds and stop the loop. Closing twice does nothing."""
         self._background.close(self._aclose)
 
     async def _aclose(self) -> None:
@@ -250,14 +250,14 @@ class Engine:
 
     async def _key(self, deployment: Deployment) -> tuple[Secret | None, str | None]:
         """Open the deployment's key for a probe; return it with its id."""
-        found = await asyncio.wrap_future(
-            self._ledger.write(lambda database: self._reservations.key(database, deployment))
+        found = await asyncio.to_thread(
+            self._ledger.store.read, lambda database: self._reservations.find_key(database, deployment)
         )
         return (None, None) if found is None else (self._keys.open(found), self._keys.id_of(found))
 
     async def _ask(self, deployment: Deployment) -> None:
-        """Ask for a single token, at its price; where the deployment rests this is the trial."""
-        self.vitals.breaker.half_open(deployment.id)
+        """Request one token, which is paid for; if the circuit is open this is its test."""
+        self.monitor.breaker.half_open(deployment.id)
         request = Request(
             id=uuid.uuid4().hex,
             messages=({"role": "user", "content": "Hi"},),
@@ -275,21 +275,22 @@ class Engine:
         finally:
             await call.durable()
 
-    def _placed(self, request: Request) -> tuple[Request, list[Tier]]:
-        return placed(request, self._served[0], self._deployments)
+    def _assign_tier(self, request: Request) -> tuple[Request, list[Tier]]:
+        return assign_tier(request, self._applied[0], self._deployments)
 
     def _call(self, request: Request) -> RequestState:
-        request, below = self._placed(request)
+        request, below = self._assign_tier(request)
         if request.began_ms is None:
             request = replace(request, began_ms=self._ledger.now_ms())
-        return RequestState(request, self._ledger, self._selector, self._timer, below)
+        return RequestState(
+            request, self._ledger, self._selector, self._timer, below=below, versions=self._versions
+        )
 
     def _failed(self, call: RequestState, error: BaseException) -> Exception:
-        """End the hold of the attempt under way, and return the error to raise in its place.
+        """End the hold of the current attempt, and return the error to raise.
 
-        It is to be raised outside the ``except`` block: LiteLLM's own error, its words and its frames may
-        hold the key, and must not hang on ours as its context or traceback. A cancellation is raised on from
-        here.
+        Raise it outside the ``except`` block: LiteLLM's error and its frames may hold the key, and must not
+        become the context of ours. A cancellation is raised from here.
         """
         call.failed(error)
         if not isinstance(error, Exception):
@@ -298,14 +299,14 @@ class Engine:
         if isinstance(error, TimeoutError):
             ours = call.error = ProviderTimeout(f"no whole answer within {call.request.allowed:g} s")
         elif call.error and isinstance(ours, NoProvider | ProviderError):
-            ours = call.error  # what failed last says more than that nobody is left to ask
+            ours = call.error  # the last failure says more than "no deployment is left"
         if call.shown and isinstance(call.error, ProviderError):
             ours = StreamInterrupted(call.shown, call.error)
-        keyless = self._selector.without_key(call)
+        keyless = self._selector.no_key_error(call)
         ours = keyless or ours
-        told = [f"before that: {error}" for error in call.errors]
-        told += [f"not asked: {reason}" for reason in self._selector.unasked(call)]
-        for line in dict.fromkeys(told):
+        notes = [f"before that: {error}" for error in call.errors]
+        notes += [f"not asked: {reason}" for reason in self._selector.not_asked(call)]
+        for line in dict.fromkeys(notes):
             if keyless is None and line.partition(": ")[2] not in str(ours):
                 ours.add_note(line)
         ours.request_id = call.request.id
@@ -314,7 +315,7 @@ class Engine:
 
 
 def _worst(deployment: Deployment, request: Request) -> Decimal | None:
-    """Return the most the request can cost there, in USD; None where no price is known."""
+    """Return the most the request can cost at the deployment, in USD; None where no price is known."""
     if deployment.price is None:
         return None
     return to_usd(deployment.price.bound(prices.bound(request, deployment.model), request.max_tokens))

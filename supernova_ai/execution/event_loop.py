@@ -1,7 +1,7 @@
-"""One event loop on a thread of its own, so that callers may come from any loop, thread or none.
+"""One event loop on its own thread, so that callers may use any loop and thread, or none.
 
-LiteLLM's clients belong to the loop they were made on; a program may run several, one after the other or
-in many threads. They all talk to this one.
+LiteLLM's clients belong to the loop that made them, and a program may run several loops. All calls run
+on this one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class EventLoopThread:
             raise
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Cancel what is still running, let it finish its cleaning up, await ``last``, and end the thread."""
+        """Cancel what is running, wait for its clean-up, await ``last``, and end the thread."""
         with self._lock:
             if self._closed:
                 return
@@ -71,7 +71,7 @@ class EventLoopThread:
             for task in tasks:
                 task.cancel()
             finish(asyncio.gather(*tasks, return_exceptions=True))
-            finish(self._loop.shutdown_asyncgens())  # streams that nobody is reading just now
+            finish(self._loop.shutdown_asyncgens())  # streams that are not being read
             finish(self._last())
             finish(self._loop.shutdown_default_executor())
             self._loop.close()

@@ -1,4 +1,4 @@
-"""How the deployments do: breaker, samples and probes of this process, and what the store keeps of them."""
+"""The health of deployments in this process: circuits, latencies and probes, kept in the store as well."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = get_logger(__name__)
 
 
 class Monitor:
-    """The breaker, the book of samples and the prober. They live on the engine's loop and outlive reloads.
+    """The circuit breaker, the latencies and the prober. They live on the engine's loop and survive reloads.
 
     Args:
-        router: lets other machines know of a circuit.
+        router: shares circuits with other machines.
         find_key: as for ``Prober``.
         ask: as for ``Prober``.
     """
@@ -40,34 +40,34 @@ class Monitor:
     ) -> None:
         self._ledger = ledger
         self._router = router
-        self._places: dict[str, DeploymentIdentity] = {}
-        self.book = LatencyStats()
+        self._identities: dict[str, DeploymentIdentity] = {}
+        self.stats = LatencyStats()
         self.breaker = CircuitBreaker(config.routing.breaker, self._changed)
-        self.prober = Prober(self.breaker, self.book, find_key, ask, self._probed)
+        self.prober = Prober(self.breaker, self.stats, find_key, ask, self._probed)
         self._probing: asyncio.Task[None] | None = None
 
-    def serve(self, config: Config, deployments: Mapping[str, Deployment]) -> None:
-        """Look after these deployments from now on."""
-        # Those of before stay: calls under way still end at them.
-        self._places |= {deployment.id: deployment.place for deployment in deployments.values()}
+    def apply(self, config: Config, deployments: Mapping[str, Deployment]) -> None:
+        """Monitor these deployments from now on."""
+        # Earlier ones stay: running calls still end there.
+        self._identities |= {deployment.id: deployment.identity for deployment in deployments.values()}
         self.breaker.settings = config.routing.breaker
-        self.prober.serve(config, deployments.values())
+        self.prober.apply(config, deployments.values())
         if self._probing is None:
             self._probing = asyncio.create_task(self.prober.run())
 
-    def recall(self, samples: Iterable[Sample], states: Iterable[CircuitState]) -> None:
-        """Begin with what was known before: how long attempts took, and which circuits are open."""
+    def restore(self, samples: Iterable[Sample], states: Iterable[CircuitState]) -> None:
+        """Restore what the store knows: how long attempts took, and which circuits are open."""
         for sample in samples:
             if sample.ok and sample.latency_ms is not None:
                 first = None if sample.first_token_ms is None else sample.first_token_ms / 1000
-                self.book.recall(sample.deployment, sample.latency_ms / 1000, first)
+                self.stats.restore(sample.deployment, sample.latency_ms / 1000, first)
         for state in states:
             left = (state.until_ms or 0) - self._ledger.now_ms()
             if state.state == "open" and left > 0 and state.error not in OF_KEY:
                 self.breaker.restore(state.place.id, state.error, left / 1000)
 
     def _changed(self, deployment: str, circuit: Circuit) -> None:
-        """Let the store and other machines know of a circuit that opened, half-opened or closed."""
+        """Record and share a circuit that opened, half-opened or closed."""
         log.info("engine.circuit.changed", deployment=deployment, **circuit._asdict())
         if circuit.state == "closed":
             self._router.share_closed(deployment)
@@ -75,7 +75,7 @@ class Monitor:
             self._router.share_open(deployment, circuit.error, circuit.left_s)
         now_ms = self._ledger.now_ms()
         state = CircuitState(
-            place=self._places[deployment],
+            place=self._identities[deployment],
             state=circuit.state,
             since_ms=now_ms,
             until_ms=now_ms + round(circuit.left_s * 1000) if circuit.left_s else None,
@@ -85,10 +85,10 @@ class Monitor:
         self._ledger.write(lambda database: health.record(database, state))
 
     def _probed(self, deployment: Deployment, found: Probe) -> None:
-        """Let the store know what a probe found."""
+        """Record the result of a probe."""
         now_ms = self._ledger.now_ms()
         self._ledger.write(
             lambda database: health.record_probe(
-                database, deployment.place, now_ms=now_ms, result=found.result
+                database, deployment.identity, now_ms=now_ms, result=found.result
             )
         )

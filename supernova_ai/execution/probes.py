@@ -1,8 +1,8 @@
-"""Probes: is a deployment that rests, or was idle for long, well again? Each checks the key as well.
+"""Probes check deployments in cooldown or without recent requests, and their keys.
 
-Free ones list models or ask who the key belongs to; where a provider has none, a paid one asks for a single
-token, if the configuration says so. A probe that succeeds lets one request try a resting deployment; it never
-closes a circuit by itself, because listing models is not answering.
+Free probes list models or ask who owns the key. A provider without a free endpoint is probed by a request for
+one token, if the configuration allows paid probes. A probe that succeeds makes an open circuit half-open; it
+never closes one, because listing models is not answering.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from supernova_ai.routing.latency import LatencyStats
 from supernova_ai.secret import Secret
 from supernova_ai.types import Probe
 
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 _JITTER = 0.2
 _REFUSED = (401, 403)
 
-_PLACES: Mapping[str, tuple[str, str]] = {
+_ENDPOINTS: Mapping[str, tuple[str, str]] = {
     "openai": ("https://api.openai.com/v1/", "models"),
     "anthropic": ("https://api.anthropic.com/", "v1/models"),
     "ollama": ("http://localhost:11434/", "api/tags"),
     "huggingface": ("https://huggingface.co/", "/api/whoami-v2"),
 }
-"""Where each provider answers for nothing: its usual address, and the path there."""
+"""Free endpoints used as probes: each provider's usual address, and the path."""
 
 Ask = Callable[[Deployment], Awaitable[object]]
 FindKey = Callable[[Deployment], Awaitable[tuple[Secret | None, str | None]]]
@@ -53,34 +53,34 @@ class Prober:
     """Probes deployments, each key of a provider once.
 
     Args:
-        find_key: opens a deployment's key and returns it with its id; both are None where it takes none.
-        ask: sends the smallest request there is, at its price.
-        tell: given what each probe found.
+        find_key: returns a deployment's key, decrypted, and its id; both are None where it takes none.
+        ask: sends a paid request for one token.
+        report: called with the result of each probe.
     """
 
     def __init__(
         self,
         breaker: CircuitBreaker,
-        book: LatencyStats,
+        stats: LatencyStats,
         find_key: FindKey,
         ask: Ask,
-        tell: Callable[[Deployment, Probe], object],
+        report: Callable[[Deployment, Probe], object],
     ) -> None:
         self._breaker = breaker
-        self._book = book
+        self._stats = stats
         self._find_key = find_key
         self._ask = ask
-        self._tell = tell
-        self._begun = book.clock()
+        self._report = report
+        self._begun = stats.clock()
         self._random = random.Random()  # noqa: S311 - a schedule is no secret
 
-    def serve(self, config: Config, deployments: Iterable[Deployment]) -> None:
+    def apply(self, config: Config, deployments: Iterable[Deployment]) -> None:
         """Probe these deployments from now on."""
         self._config = config
         self._deployments = tuple(deployments)
 
     async def run(self) -> None:
-        """Probe what rests or is idle, for ever."""
+        """Probe deployments that are in cooldown or idle, until cancelled."""
         while True:
             settings = self._config.health
             spread = self._random.uniform(1 - _JITTER, 1 + _JITTER)
@@ -91,7 +91,7 @@ class Prober:
     async def probe(
         self, deployments: Iterable[Deployment] | None = None, *, pay: bool = False
     ) -> list[Probe]:
-        """Probe the deployments, all of them unless given, at the same time; return what each key's found."""
+        """Probe the deployments (default: all) concurrently; return one result per key."""
         keys: dict[tuple[str, str | None], list[Deployment]] = {}
         for deployment in self._deployments if deployments is None else deployments:
             keys.setdefault((deployment.provider, deployment.slot), []).append(deployment)
@@ -99,18 +99,18 @@ class Prober:
         return [probe for probe in found if probe is not None]
 
     def _due(self) -> list[Deployment]:
-        """Return those that rest, or were not heard of for long."""
-        idle_since = self._book.clock() - self._config.health.idle
+        """Return deployments that are in cooldown or idle."""
+        idle_since = self._stats.clock() - self._config.health.idle
         return [
             d
             for d in self._deployments
             if self._breaker.circuit(d.id).state != "closed"
-            or max(self._begun, self._book.of(d.id).heard) < idle_since
+            or max(self._begun, self._stats.of(d.id).last_seen) < idle_since
         ]
 
     async def _probe(self, served: list[Deployment], pay: bool) -> Probe | None:
         first = served[0]
-        free = first.provider in _PLACES
+        free = first.provider in _ENDPOINTS
         if not free and not pay:
             return None
         started = time.monotonic()
@@ -124,9 +124,9 @@ class Prober:
                 await self._ask(first)
         except SupernovaError as failure:
             error = failure
-        except Exception as failure:  # whatever it is, it must not end the probing, nor show a key
+        except Exception as failure:  # no error may stop the probes or show a key
             error = ProviderUnavailable(f"{first.provider} could not be probed: {type(failure).__name__}")
-        self._book.of(first.id).heard = self._book.clock()
+        self._stats.of(first.id).last_seen = self._stats.clock()
         result = type(error).__name__ if error else "ok"
         reason = str(error) if error else None
         probe = Probe(first.provider, first.slot, result, time.monotonic() - started, reason)
@@ -135,24 +135,24 @@ class Prober:
                 self._breaker.half_open(deployment.id)
             elif isinstance(error, AuthenticationFailed):
                 self._breaker.failed(deployment.id, "probe", error, key_id)
-            self._tell(deployment, probe)
+            self._report(deployment, probe)
         return probe
 
     async def _list(self, deployment: Deployment, key: Secret | None) -> None:
-        """Ask for what is free.
+        """Call the free endpoint.
 
         Raises:
-            ProviderError: it could not be reached, or refused the key.
-            ConfigError: certificates are not checked, and must be.
+            ProviderError: the provider could not be reached, or refused the key.
+            ConfigError: TLS certificates are not verified, but must be.
         """
         check_tls(verify=self._config.verify_tls)
         provider = deployment.provider
-        usual, path = _PLACES[provider]
+        usual, path = _ENDPOINTS[provider]
         url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
         failure: ProviderError | None = None
         try:
             transport = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy_for(url))
-            async with guard(httpx.AsyncClient(timeout=_PATIENCE_S, transport=transport)) as client:
+            async with guard(httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport)) as client:
                 answer = await client.get(url, headers=_credentials(provider, key))
             if answer.status_code in _REFUSED:
                 failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)

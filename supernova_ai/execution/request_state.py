@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from supernova_ai.characters import well_formed
 from supernova_ai.config import Timeout
@@ -22,12 +22,20 @@ from supernova_ai.secret import Secret
 from supernova_ai.types import Reply, Request, Tier, Usage, weakest
 
 
+class Versions(NamedTuple):
+    """The versions of the configuration and of the price map that a request is answered with."""
+
+    config: str
+    prices: str
+
+
 class RequestState:
     """The state of one request. It lives on the engine's loop and is used by one task at a time.
 
     Args:
         observer: told of every attempt.
         timer: seconds, monotonic.
+        versions: written to the ledger with each attempt.
         below: the cheaper tiers that may answer, in order.
     """
 
@@ -37,9 +45,12 @@ class RequestState:
         ledger: Ledger,
         observer: Observer,
         timer: Callable[[], float],
+        *,
+        versions: Versions,
         below: Sequence[Tier] = (),
     ) -> None:
         self.request = request
+        self.versions = versions
         self.below = below
         self.asked = request  # as the caller put it; ``request`` asks for the rest once a stream broke
         self.only: str | None = None  # the deployment that a probe is for

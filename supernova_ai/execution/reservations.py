@@ -1,7 +1,7 @@
-"""Reservations: which candidate an attempt's money is held for, and how long its answer may be for that.
+"""Reservations: the deployment that an attempt's money is held for, and the ``max_tokens`` that fit.
 
-A tight budget must not refuse needlessly. In this order: the full answer at any candidate, a shorter answer
-at any, and, where no cheaper tier is left to try, a short wait in line for others' holds to settle.
+A tight budget must not refuse needlessly. Tried in this order: the full answer at any candidate, a shorter
+answer at any, and, where no cheaper tier is left, a short wait in line until other holds settle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from supernova_ai.errors import (
     StoreError,
     SupernovaError,
 )
-from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.keys import KeySource, SealedKey
 from supernova_ai.ledger import Entry, Hold, Ledger
 from supernova_ai.litellm_adapter import prices
@@ -32,12 +32,12 @@ from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
 from supernova_ai.types import Request, Tier
 
-_LOOK_AGAIN_S = 0.02
-"""How often the first in line looks whether others' holds have settled."""
+_POLL_S = 0.02
+"""How often the first in line tries again, in seconds."""
 
 
-class Taken(NamedTuple):
-    """A hold, the candidate it is for, and where its key is (None: it needs none)."""
+class Reservation(NamedTuple):
+    """A hold, the deployment it is for, and its key (None: it takes none)."""
 
     deployment: Deployment
     key: SealedKey | Secret | None
@@ -46,24 +46,24 @@ class Taken(NamedTuple):
 
 
 def no_key(call: RequestState) -> NoProvider:
-    """Return the error of a request that nobody has a key for: what to do first, and each thing once."""
+    """Return the error of a request for which no provider has a key: it names each remedy once."""
     refusals = call.passed_over.values()
     commands = dict.fromkeys(e.remedy for e in refusals if isinstance(e, KeyNotFound) and e.remedy)
+    unused = call.unused_keys
     # A primary key is enough.
     least = [f"'{c}'" for c in commands if not any(c.startswith(f"{other} ") for other in commands)]
-    told = [f"{name} has a key and is not asked: add it to 'routing.priority'" for name in call.unused_keys]
+    remedies = [f"{name} has a key and is not asked: add it to 'routing.priority'" for name in unused]
     if least:
-        told.append(f"no provider that is asked has a key: run {', or '.join(least)}")
-    told += dict.fromkeys(str(e) for e in refusals if not getattr(e, "remedy", None))
-    return NoProvider("; ".join(told))
+        remedies.append(f"no provider that is asked has a key: run {', or '.join(least)}")
+    remedies += dict.fromkeys(str(e) for e in refusals if not getattr(e, "remedy", None))
+    return NoProvider("; ".join(remedies))
 
 
 class Reservations:
     """Takes holds.
 
     Args:
-        versions: of the configuration and the price map, for the ledger.
-        outside: the configured providers that are never asked.
+        never_asked: the configured providers that are not in ``routing.priority``, or not enabled.
     """
 
     def __init__(
@@ -71,21 +71,19 @@ class Reservations:
         ledger: Ledger,
         keys: KeySource,
         routing: Routing,
-        versions: tuple[str, str],
-        outside: Iterable[str] = (),
+        never_asked: Iterable[str] = (),
     ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._routing = routing
-        self._outside = set(outside)
-        self._versions = versions
-        self._line = asyncio.Lock()  # it wakes those who wait in the order they came
+        self._never_asked = set(never_asked)
+        self._queue = asyncio.Lock()  # it wakes those who wait in the order they came
 
-    async def take(self, call: RequestState, ranked: Sequence[Deployment], *, may_wait: bool) -> Taken:
-        """Take a hold for the first candidate that has a key and that every budget can bear.
+    async def take(self, call: RequestState, ranked: Sequence[Deployment], *, may_wait: bool) -> Reservation:
+        """Take a hold for the first candidate that has a key and fits into every budget.
 
         Raises:
-            BudgetExceeded: no candidate can be borne.
+            BudgetExceeded: no candidate fits.
             PriceUnknown: a budget applies and no candidate has a price.
             NoProvider: none has a key.
         """
@@ -96,7 +94,7 @@ class Reservations:
                 raise
             last = refusal
         try:
-            async with asyncio.timeout(self._routing.wait), self._line:
+            async with asyncio.timeout(self._routing.wait), self._queue:
                 while True:
                     try:
                         return await self._try(call, ranked)
@@ -104,58 +102,60 @@ class Reservations:
                         last = refusal
                         if not refusal.temporary:
                             break
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
             pass
         raise last
 
-    async def _try(self, call: RequestState, ranked: Sequence[Deployment]) -> Taken:
-        """Try once, in one operation of the ledger."""
-        placed: list[Taken] = []
+    async def _try(self, call: RequestState, ranked: Sequence[Deployment]) -> Reservation:
+        """Try once, in one transaction."""
+        taken_holds: list[Reservation] = []
 
-        def place(database: Database) -> Taken:
-            placed.append(self._place(database, call, ranked))
-            return placed[-1]
+        def reserve(database: Database) -> Reservation:
+            taken_holds.append(self._hold_first(database, call, ranked))
+            return taken_holds[-1]
 
-        waiting = asyncio.wrap_future(self._ledger.write(place))
+        waiting = asyncio.wrap_future(self._ledger.write(reserve))
         try:
             taken = await asyncio.shield(waiting)
         except (asyncio.CancelledError, StoreError):
             # The hold may be taken all the same: a server can commit and be gone before it says so.
-            waiting.add_done_callback(lambda _: self._forgo(placed))
+            waiting.add_done_callback(lambda _: self._release_unused(taken_holds))
             raise
         call.begin_attempt(taken.deployment, taken.hold, taken.max_tokens)
         return taken
 
-    def _forgo(self, placed: Sequence[Taken]) -> None:
-        """Release what was placed and nobody will use."""
-        for taken in placed:
+    def _release_unused(self, taken_holds: Sequence[Reservation]) -> None:
+        """Release holds that no attempt will use."""
+        for taken in taken_holds:
             with suppress(StoreError):  # it was closed, and what was held is lost
                 self._ledger.forgo(taken.hold)
 
-    def _place(self, database: Database, call: RequestState, ranked: Sequence[Deployment]) -> Taken:
+    def _hold_first(
+        self, database: Database, call: RequestState, ranked: Sequence[Deployment]
+    ) -> Reservation:
         refusals: list[SupernovaError] = []
         short: list[tuple[Deployment, SealedKey | Secret | None]] = []
         for deployment in ranked:
             try:
-                key = self.key(database, deployment)
+                key = self.find_key(database, deployment)
                 most = call.request.max_tokens
-                return Taken(deployment, key, self._hold(database, call, deployment, most), most)
+                return Reservation(deployment, key, self._hold(database, call, deployment, most), most)
             except BudgetExceeded as refusal:
                 refusals.append(refusal)
                 short.append((deployment, key))
             except (PriceUnknown, KeyNotFound) as refusal:
                 if isinstance(refusal, KeyNotFound) and not call.unused_keys:
-                    call.unused_keys = sorted(self._keys.providers(database) & self._outside)
+                    call.unused_keys = sorted(self._keys.providers(database) & self._never_asked)
                 refusals.append(refusal)
                 call.passed_over[deployment.id] = refusal
         for deployment, key in short:
-            if fitted := self._fit(database, call, deployment):
-                return Taken(deployment, key, self._hold(database, call, deployment, fitted), fitted)
-        raise self._refusal(call, refusals, short)
+            if fitted := self._shortened(database, call, deployment):
+                return Reservation(deployment, key, self._hold(database, call, deployment, fitted), fitted)
+        raise self._best_refusal(call, refusals, short)
 
-    def key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
-        """Return where the deployment's key is, None if it takes none; inside an operation of the ledger.
+    def find_key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
+        """Return the deployment's key, sealed unless it is of the environment; None if it takes none.
 
         Raises:
             KeyNotFound: its slot is empty.
@@ -171,21 +171,21 @@ class Reservations:
             raise missing
         return found
 
-    async def ids(self, deployments: Iterable[Deployment]) -> dict[str, str]:
+    async def key_ids(self, deployments: Iterable[Deployment]) -> dict[str, str]:
         """Return the id of each deployment's key, where it has one."""
 
         def look(database: Database) -> dict[str, str]:
             found: dict[str, str] = {}
             for deployment in deployments:
                 with suppress(KeyNotFound):
-                    if key := self.key(database, deployment):
+                    if key := self.find_key(database, deployment):
                         found[deployment.id] = self._keys.id_of(key)
             return found
 
-        return await asyncio.wrap_future(self._ledger.write(look))
+        return await asyncio.to_thread(self._ledger.store.read, look)
 
     def _hold(self, database: Database, call: RequestState, deployment: Deployment, max_tokens: int) -> Hold:
-        """Hold the most the attempt can cost, refusing what no limit could be kept for."""
+        """Hold the most the attempt can cost; refuse it where a limit applies and that is unknown."""
         request = call.request
         amount = self._bound(call, deployment, max_tokens)
         if deployment.price is not None:
@@ -199,7 +199,7 @@ class Reservations:
             )
         entry = entry_of(
             request,
-            self._versions,
+            call.versions,
             tier=deployment.tier,
             provider=deployment.provider,
             model=deployment.model,
@@ -212,7 +212,7 @@ class Reservations:
         return self._ledger.place(database, entry, began_ms=request.began_ms)
 
     def _check_cap(self, call: RequestState, amount: int) -> None:
-        """Refuse what would pass the caller's own cap over all attempts of the request."""
+        """Refuse an attempt with which the request could cost more than ``max_cost``."""
         cap = call.request.max_cost
         if cap is not None and call.spent() + amount > to_nano(cap):
             raise BudgetExceeded(
@@ -224,8 +224,8 @@ class Reservations:
                 resets_at=None,
             )
 
-    def _fit(self, database: Database, call: RequestState, deployment: Deployment) -> int | None:
-        """Return how long an answer the budgets still bear, None if that is too short to be of use."""
+    def _shortened(self, database: Database, call: RequestState, deployment: Deployment) -> int | None:
+        """Return the ``max_tokens`` that still fit into the budgets, None if they are too few."""
         request, price = call.request, deployment.price
         room = self._ledger.room(
             database, provider=deployment.provider, user=request.user_id, task=request.task
@@ -233,24 +233,24 @@ class Reservations:
         if request.max_cost is not None:
             room = min(room, to_nano(request.max_cost) - call.spent())
         most = price.fit(prices.bound(request, deployment.model), room) if price else 0
-        return most if self._least(call) <= most < request.max_tokens else None
+        return most if self._min_tokens(call) <= most < request.max_tokens else None
 
-    def _refusal(
+    def _best_refusal(
         self,
         call: RequestState,
         refusals: Sequence[SupernovaError],
         short: Sequence[tuple[Deployment, SealedKey | Secret | None]],
     ) -> SupernovaError:
-        """Return the refusal that tells the caller most: money before prices before keys."""
+        """Return the refusal that helps the caller most: money before prices before keys."""
         exceeded = [refusal for refusal in refusals if isinstance(refusal, BudgetExceeded)]
         for refusal, (deployment, _) in zip(exceeded, short, strict=True):
-            least = self._bound(call, deployment, self._least(call))
+            least = self._bound(call, deployment, self._min_tokens(call))
             refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
         unpriced = [refusal for refusal in refusals if isinstance(refusal, PriceUnknown)]
         first = [*sorted(exceeded, key=lambda refusal: not refusal.temporary), *unpriced][:1]
         return first[0] if first else no_key(call)
 
-    def _least(self, call: RequestState) -> int:
+    def _min_tokens(self, call: RequestState) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)
 
     def _bound(self, call: RequestState, deployment: Deployment, max_tokens: int) -> int:
@@ -260,7 +260,7 @@ class Reservations:
 
 def entry_of(
     request: Request,
-    versions: tuple[str, str],
+    versions: Versions,
     *,
     tier: Tier,
     provider: str,
@@ -271,7 +271,7 @@ def entry_of(
     now_ms: int,
     address: str | None = None,
 ) -> Entry:
-    """Return the row; ``versions`` are of the configuration and the price map, ``held`` is nano-USD."""
+    """Return the ledger's row of an attempt that is about to be sent; ``held`` is nano-USD."""
     return Entry(
         id=uuid.uuid4().hex,
         request=request.id,
@@ -287,8 +287,8 @@ def entry_of(
         started_ms=now_ms,
         prompt_name=request.prompt_name,
         prompt_hash=request.prompt_hash,
-        config_version=versions[0],
-        price_version=versions[1],
+        config_version=versions.config,
+        price_version=versions.prices,
         max_tokens=max_tokens,
         address=address,
     )

@@ -1,4 +1,4 @@
-"""Joining a resumed answer: what the next deployment is asked, and how its text fits to what was said."""
+"""Resuming a broken stream: what the next deployment is asked, and how its text continues what was shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def continuation(messages: tuple[Mapping[str, str], ...], said: str) -> tuple[Ma
 
 
 class ResumeJoiner:
-    """Fits the rest of an answer to what was said, whatever pieces it comes in.
+    """Joins the rest of an answer to the text shown, however it is cut into pieces.
 
     What the rest repeats is dropped: the end of what was said, or all of it from the start. It is held back
     for as long as it may be such a repetition. A space goes between two words that would run into one.

@@ -1,4 +1,4 @@
-"""The routing strategy: the point every attempt passes, where it is chosen, paid for and given its key."""
+"""The selector: every attempt passes it to be given a deployment, a hold, and the deployment's key."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from supernova_ai.errors import (
 )
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.request_state import RequestState
-from supernova_ai.execution.reservations import Reservations, Taken, no_key
+from supernova_ai.execution.reservations import Reservation, Reservations, no_key
 from supernova_ai.keys import KeySource
 from supernova_ai.litellm_adapter.error_mapping import OF_THE_MODEL, REMEDIES
 from supernova_ai.log import get_logger
 from supernova_ai.routing.circuit_breaker import CircuitBreaker
-from supernova_ai.routing.deployments import NO_KEY, Deployment, is_local, parameters
-from supernova_ai.routing.latency import LatencyStats, adapted
+from supernova_ai.routing.deployments import PLACEHOLDER_KEY, Deployment, is_local, parameters
+from supernova_ai.routing.latency import LatencyStats, adaptive_timeout
 from supernova_ai.routing.ranking import RANKINGS
 from supernova_ai.routing.rate_limits import RateLimits
 
 log = get_logger(__name__)
 
-_LOOK_AGAIN_S = 0.05
-"""How often one who waits for a provider's own limits looks again."""
+_POLL_S = 0.05
+"""How often a request that waits for a provider's rate limit checks it again, in seconds."""
 
 
 class Selector:
-    """Chooses the deployment of each attempt, holds its worst price, and puts its key on it alone.
+    """Chooses the deployment of each attempt, holds the most it can cost, and adds its key.
 
     Args:
         deployments: all of them, by id.
         reservations: take the hold.
         keys: open the key.
-        breaker: knows which are left in peace.
-        limits: knows which have enough to do.
-        book: of what each took of late.
+        breaker: the circuits of the deployments.
+        limits: requests and tokens per minute, and requests at once.
+        stats: how long recent attempts took.
     """
 
     def __init__(
@@ -57,44 +57,44 @@ class Selector:
         keys: KeySource,
         breaker: CircuitBreaker,
         limits: RateLimits,
-        book: LatencyStats,
+        stats: LatencyStats,
     ) -> None:
         self._wait = config.routing.wait
         self._retries = config.routing.retries
         self._deployments = deployments
-        self._ranking = RANKINGS[config.routing.strategy](book)
+        self._ranking = RANKINGS[config.routing.strategy](stats)
         self._reservations = reservations
         self._keys = keys
         self._breaker = breaker
         self._limits = limits
-        self._book = book
+        self._stats = stats
 
     async def choose(
         self, call: RequestState, candidates: list[dict[str, Any]], *, last: bool
     ) -> dict[str, Any]:
-        """Return the candidate to send to, a copy of the Router's own with key and bounds for this attempt.
+        """Return the candidate to send to: a copy of the Router's, with key and bounds for this attempt.
 
         Args:
-            last: no cheaper tier follows, so it is worth waiting for room.
+            last: no cheaper tier follows, so it may wait for a budget, a rate limit or a circuit.
 
         Raises:
-            RequestRejected: it was the request that was refused; if for its length, by everyone.
-            BudgetExceeded: no candidate can be borne.
-            PriceUnknown: a budget applies and none that is left has a price.
-            NoProvider: none has a key, or all are left in peace after failures.
-            RateLimited: the configured limits of all are reached.
-            VaultError: of the only candidate left, the key does not open.
+            RequestRejected: the provider refused the request itself; for its length, all providers did.
+            BudgetExceeded: no candidate fits into the budgets.
+            PriceUnknown: a budget applies, and no candidate has a price.
+            NoProvider: no candidate has a key, or all are in cooldown.
+            RateLimited: the configured limits of all candidates are reached.
+            VaultError: the key of the only candidate left cannot be decrypted.
         """
         offered = {candidate["model_info"]["id"]: candidate for candidate in candidates}
         fitting = self._fitting(call, offered)
-        await self._close_where_the_key_is_new(fitting)
-        patience = asyncio.get_running_loop().time() + (self._wait if last else 0)
+        await self._close_circuits_of_new_keys(fitting)
+        deadline = asyncio.get_running_loop().time() + (self._wait if last else 0)
         while True:
-            await self._wait_for_another(call, fitting, patience)
-            admitted = await self._open(fitting, patience)
+            await self._wait_for_untried(call, fitting, deadline)
+            admitted = await self._admitted(fitting, deadline)
             try:
-                taken = await self._take(call, admitted, last=last)
-            except (NoProvider, PriceUnknown):  # those that rest may have what these lack
+                taken = await self._reserve(call, admitted, last=last)
+            except (NoProvider, PriceUnknown):  # those in cooldown may have a key or a price
                 fitting = [d for d in fitting if d not in admitted]
                 if not fitting:
                     raise
@@ -103,25 +103,27 @@ class Selector:
                 continue
             try:
                 key = None if taken.key is None else self._keys.open(taken.key)
-            except VaultError as error:  # one record that does not open must not take the others down
+            except VaultError as error:  # one damaged record must not take the others down
                 call.failed(error)
                 fitting.remove(taken.deployment)
                 if not fitting:
                     raise
                 continue
-            call.start_attempt(key, adapted(taken.deployment.timeout, self._book.of(taken.deployment.id)))
+            call.start_attempt(
+                key, adaptive_timeout(taken.deployment.timeout, self._stats.of(taken.deployment.id))
+            )
             call.attempts[-1].key_id = None if taken.key is None else self._keys.id_of(taken.key)
             chosen = offered[taken.deployment.id]
             bounds = {
                 **parameters(taken.deployment, call.request),
                 "max_tokens": taken.max_tokens,
-                "api_key": key.reveal() if key else NO_KEY,
+                "api_key": key.reveal() if key else PLACEHOLDER_KEY,
                 "timeout": taken.deployment.timeout.total,
             }
             return chosen | {"litellm_params": chosen["litellm_params"] | bounds}
 
     def _fitting(self, call: RequestState, offered: Iterable[str]) -> list[Deployment]:
-        """Return those of the offered that may answer the request; raises as ``choose`` does."""
+        """Return the offered deployments that can answer the request; raises as ``choose`` does."""
         known = [self._deployments[name] for name in offered if name in self._deployments]
         fitting = [d for d in known if d.fits(call.request) and call.only in (None, d.id)]
         if not fitting:
@@ -136,111 +138,117 @@ class Selector:
                 raise call.error
         return fitting
 
-    async def _close_where_the_key_is_new(self, candidates: Iterable[Deployment]) -> None:
-        """Close the circuits that a refused key opened and whose slot has another key by now."""
+    async def _close_circuits_of_new_keys(self, candidates: Iterable[Deployment]) -> None:
+        """Close circuits that a refused key opened, where the slot has another key now."""
         refused = {d: key for d in candidates if (key := self._breaker.refused_key(d.id))}
         if not refused:
             return
-        ids = await self._reservations.ids(refused)
+        ids = await self._reservations.key_ids(refused)
         for deployment, key in refused.items():
             if ids.get(deployment.id, key) != key:
                 self._breaker.close(deployment.id)
 
-    async def _wait_for_another(
-        self, call: RequestState, candidates: list[Deployment], patience: float
+    async def _wait_for_untried(
+        self, call: RequestState, candidates: list[Deployment], deadline: float
     ) -> None:
-        """Rather than ask again who just failed, wait for one not tried by this request, if it is due."""
+        """Wait for a deployment that this request has not tried, if its cooldown ends before the deadline."""
         tried = {attempt.deployment.id for attempt in call.attempts}
         fresh = [d.id for d in candidates if d.id not in tried]
         if tried and fresh:
-            await self._breaker.room(fresh, max(0.0, patience - asyncio.get_running_loop().time()))
+            await self._breaker.wait_for_admission(
+                fresh, max(0.0, deadline - asyncio.get_running_loop().time())
+            )
 
-    async def _open(self, candidates: list[Deployment], patience: float) -> list[Deployment]:
-        """Return those that are neither left in peace nor at their limits; wait a little for one."""
+    async def _admitted(self, candidates: list[Deployment], deadline: float) -> list[Deployment]:
+        """Return those that are neither in cooldown nor at their limits; wait for one until the deadline."""
         clock = asyncio.get_running_loop().time
         while True:
-            if not await self._breaker.room([d.id for d in candidates], max(0.0, patience - clock())):
+            if not await self._breaker.wait_for_admission(
+                [d.id for d in candidates], max(0.0, deadline - clock())
+            ):
                 raise self._all_rest(candidates)
             admitted = [d for d in candidates if self._breaker.admits(d.id)]
-            bearing = [d for d in admitted if await self._limits.bear(d)]
-            if bearing:
-                return bearing
-            if clock() >= patience:
+            ready = [d for d in admitted if await self._limits.has_room(d)]
+            if ready:
+                return ready
+            if clock() >= deadline:
                 names = ", ".join(sorted({d.provider for d in admitted}))
                 raise RateLimited(f"the configured limits of {names} are reached: raise 'limits', or wait")
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_POLL_S)
 
     def _all_rest(self, candidates: Iterable[Deployment]) -> NoProvider:
-        """Return the error where all are in cooldown, led by what the user can mend."""
+        """Return the error where all are in cooldown; what the user can fix comes first."""
         circuits = [(d, self._breaker.circuit(d.id)) for d in candidates]
         circuits.sort(key=lambda pair: pair[1].error not in REMEDIES)
-        told = []
+        reasons = []
         for d, circuit in circuits:
             left = f"{circuit.left_s:.0f} s more" if circuit.left_s else "one request is testing it"
-            told.append(f"{d.name} after {circuit.error} ({left})")
+            reasons.append(f"{d.name} after {circuit.error} ({left})")
         remedy = REMEDIES.get(circuits[0][1].error or "")
         advice = remedy or "Try again later, or lower 'routing.breaker.cooldown'."
         tier = circuits[0][0].tier
-        return NoProvider(f"all providers of tier {tier!r} are in cooldown: {'; '.join(told)}. {advice}")
+        return NoProvider(f"all providers of tier {tier!r} are in cooldown: {'; '.join(reasons)}. {advice}")
 
-    async def _take(self, call: RequestState, candidates: list[Deployment], *, last: bool) -> Taken | None:
-        """Take a hold for the best candidate that can be borne; None if other requests were quicker.
+    async def _reserve(
+        self, call: RequestState, candidates: list[Deployment], *, last: bool
+    ) -> Reservation | None:
+        """Take a hold for the best candidate that fits the budgets; None if other requests were quicker.
 
-        The best is entered before the hold: of many who wait for one place, only one is to hold money.
+        Limits and circuit of the best are acquired first: of many that wait for it, only one holds money.
         """
         ranked = self._ranked(call, candidates)
         best = ranked[0]
-        self._ranking.took(best)  # before the first await: others rank in the meantime
-        if not await self._enter(call, best):
+        self._ranking.chosen(best)  # before the first await: others rank in the meantime
+        if not await self._acquire(call, best):
             return None
         taken = None
         try:
             taken = await self._reservations.take(call, ranked, may_wait=last)
         finally:
             if taken is None or taken.deployment is not best:
-                self._leave(call, best)
+                self._release(call, best)
         if taken.deployment is best:
             return taken
-        self._ranking.took(taken.deployment)
+        self._ranking.chosen(taken.deployment)
         entered = False
         try:
-            entered = await self._enter(call, taken.deployment)
+            entered = await self._acquire(call, taken.deployment)
         finally:
             if not entered:
                 call.withdraw_attempt()
         return taken if entered else None
 
-    async def _enter(self, call: RequestState, deployment: Deployment) -> bool:
-        """Pass the limits and the breaker, if both let the request through."""
-        if not await self._limits.enter(deployment):
+    async def _acquire(self, call: RequestState, deployment: Deployment) -> bool:
+        """Count the request at the rate limits and the circuit, if both admit it."""
+        if not await self._limits.acquire(deployment):
             return False
-        if not self._breaker.enter(deployment.id, call.request.id):
-            self._limits.forgo(deployment)
+        if not self._breaker.acquire(deployment.id, call.request.id):
+            self._limits.cancel(deployment)
             return False
         return True
 
-    def _leave(self, call: RequestState, deployment: Deployment) -> None:
-        """Undo having entered: the request will not be sent there, and another may try it."""
+    def _release(self, call: RequestState, deployment: Deployment) -> None:
+        """Undo ``_acquire``: the request will not be sent there."""
         self._breaker.failed(deployment.id, call.request.id, None)
-        self._limits.forgo(deployment)
+        self._limits.cancel(deployment)
 
     def retries(self, call: RequestState, tier: str) -> int:
-        """Return how many attempts may follow a failed one: enough to try each deployment once."""
+        """Return how many attempts may follow a failed one: at least one per deployment of the tier."""
         if call.only:
             return 0
         served = [d for d in self._deployments.values() if d.tier == tier and d.fits(call.request)]
         return max(self._retries, len(served) - 1)
 
     def healthy(self, deployment: str) -> bool:
-        """Say whether the deployment may be asked now, or so soon that a request waits for it."""
+        """Return whether the deployment admits a request now, or soon enough that a request waits for it."""
         return self._breaker.admits_within(deployment, self._wait)
 
-    def rests(self, deployment: str) -> bool:
-        """Say whether our own breaker has the deployment rest, or on trial."""
+    def is_resting(self, deployment: str) -> bool:
+        """Return whether this process's circuit of the deployment is open or half-open."""
         return self._breaker.circuit(deployment).state != "closed"
 
-    def unasked(self, call: RequestState) -> Iterator[str]:
-        """Yield why a provider was not asked in a tier at all, if that is for want of a key or a price."""
+    def not_asked(self, call: RequestState) -> Iterator[str]:
+        """Yield why a provider was not asked in a tier, where it lacks a key or a price."""
         groups: dict[tuple[str, str], list[SupernovaError | None]] = {}
         for d in self._deployments.values():
             groups.setdefault((d.tier, d.provider), []).append(call.passed_over.get(d.id))
@@ -248,10 +256,10 @@ class Selector:
             if reasons[0] and all(reasons):
                 yield str(reasons[0])
 
-    def without_key(self, call: RequestState) -> NoProvider | None:
-        """Return the error of a request that only a local server could take, and that is not running.
+    def no_key_error(self, call: RequestState) -> NoProvider | None:
+        """Return an error if only a local server could take the request, and it is not running.
 
-        Ollama is in the default priority, used or not: what is wrong is that no other provider has a key.
+        Ollama is in the default priority, used or not: the real fault is that no other provider has a key.
         """
         tried = [attempt.deployment for attempt in call.attempts]
         missing = any(isinstance(reason, KeyNotFound) for reason in call.passed_over.values())
@@ -263,7 +271,7 @@ class Selector:
 
     def first_token(self, attempt: AttemptState) -> None:
         """Take note of an attempt's first token."""
-        self._breaker.answering(attempt.deployment.id, attempt.request.id)
+        self._breaker.first_token(attempt.deployment.id, attempt.request.id)
 
     def ended(self, attempt: AttemptState, error: SupernovaError | None) -> None:
         """Take note of an attempt that ended."""
@@ -273,26 +281,26 @@ class Selector:
             log.warning("engine.parameter.refused", deployment=name, reason=str(error))
         answered = end.state == "settled" and end.error is None
         if answered:
-            self._breaker.answered(name, request)
+            self._breaker.succeeded(name, request)
         else:
             self._breaker.failed(name, request, error, attempt.key_id)
         latency_s = (end.latency_ms or 0) / 1000
         first_s = None if end.first_token_ms is None else end.first_token_ms / 1000
         if answered:
-            self._book.add(name, latency_s, first_s, end.usage.completion)
+            self._stats.add(name, latency_s, first_s, end.usage.completion)
         elif isinstance(error, ProviderTimeout) and error.status is None:
-            self._book.add(name, latency_s, first_s or latency_s)
-        self._limits.leave(attempt.deployment, end.usage.prompt + end.usage.completion)
+            self._stats.add(name, latency_s, first_s or latency_s)
+        self._limits.release(attempt.deployment, end.usage.prompt + end.usage.completion)
 
     def _ranked(self, call: RequestState, candidates: Iterable[Deployment]) -> list[Deployment]:
-        """Rank the candidates: first those this request has not tried, then the others in the order tried."""
+        """Rank the candidates: untried ones first, then the others in the order in which they were tried."""
         tried = [attempt.deployment.id for attempt in call.attempts]
         fresh = self._ranking.rank([d for d in candidates if d.id not in tried], call.request)
         return fresh + sorted((d for d in candidates if d.id in tried), key=lambda d: tried.index(d.id))
 
 
 def _not_refused(call: RequestState, candidates: Iterable[Deployment]) -> list[Deployment]:
-    """Return the candidates whose model has not refused the request as too long, or a parameter of it."""
+    """Leave out candidates whose model refused the request's length or one of its parameters."""
     names = {kind.__name__ for kind in OF_THE_MODEL}
     refused = [attempt.deployment for attempt in call.attempts if attempt.end and attempt.end.error in names]
     models = {(d.provider, d.model, d.address) for d in refused}

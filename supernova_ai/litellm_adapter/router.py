@@ -79,7 +79,7 @@ class AttemptSelector(Protocol):
 
     def healthy(self, deployment: str) -> bool: ...
 
-    def rests(self, deployment: str) -> bool: ...
+    def is_resting(self, deployment: str) -> bool: ...
 
 
 class Router(litellm.Router):  # type: ignore[misc]  # untyped base
@@ -96,19 +96,19 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self,
         config: Config,
         model_list: list[dict[str, Any]],
-        unpriced: dict[str, dict[str, Any]],
+        price_entries: dict[str, dict[str, Any]],
         selector: AttemptSelector,
     ) -> None:
         """Apply this configuration to new calls; running calls finish under the one they began with.
 
         Args:
             model_list: LiteLLM's list of deployments.
-            unpriced: entries to add to LiteLLM's price map.
+            price_entries: entries to add to LiteLLM's price map.
         """
         self._selector = selector
         self._verify_tls = config.verify_tls
         self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
-        litellm.register_model(unpriced)
+        litellm.register_model(price_entries)
         self.set_model_list(model_list)
 
     async def ask(self, call: RoutedRequest, *, stream: bool) -> Any:
@@ -156,7 +156,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self, healthy_deployments: list[dict[str, Any]], cooldown_deployments: list[str]
     ) -> list[dict[str, Any]]:
         """Leave out what other machines found to rest; our own breaker decides on what it knows of."""
-        theirs = [name for name in cooldown_deployments if not self._selector.rests(name)]
+        theirs = [name for name in cooldown_deployments if not self._selector.is_resting(name)]
         offered: list[dict[str, Any]] = super()._filter_cooldown_deployments(healthy_deployments, theirs)
         return offered
 

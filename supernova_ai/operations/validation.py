@@ -33,8 +33,8 @@ def validate(loaded: Loaded, variables: Iterable[str]) -> Findings:
     problems = library.problems()
     for template in library.usable():
         problems += [f"{template.source}: {fault}" for fault in faults(template, config.routing.tasks)]
-    unknown = deployments.unknown(config)
-    unpriced = [] if unknown else deployments.without_price(config)
+    unknown = deployments.unknown_providers(config)
+    unpriced = [] if unknown else deployments.models_without_price(config)
     problems += unknown
     for i, url in enumerate(config.alerts.notify):
         if not url.startswith(VAULT) and not channels.known(url):

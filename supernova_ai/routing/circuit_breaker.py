@@ -1,13 +1,13 @@
-"""The circuit breaker: which deployments are left in peace after failures, and how they come back.
+"""The circuit breaker: which deployments are in cooldown after failures, and how they return.
 
     closed ──failures in a row, or one that says enough──▶ open ──its time is over──▶ half-open
       ▲                                                     ▲                            │
       └──────────────────── one request is answered ────────┼────────────────────────────┤
                                                             └──── it fails as well ──────┘
 
-LiteLLM's own cooldown is switched off for this: it never rests a provider that cannot be reached, lets
-everyone back at once, and forgets all when the model list changes. Its cache still shares what is open
-with other machines, where Redis is configured.
+LiteLLM's own cooldown is switched off: it has no cooldown for a provider that cannot be reached, admits all
+requests at once afterwards, and forgets everything when the model list changes. Its cache still shares open
+circuits with other machines, where Redis is configured.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from supernova_ai.errors import (
 from supernova_ai.health import BreakerState
 
 _MOST_REST_S = 3600.0
-"""The longest a provider's own "retry after" is believed, in seconds."""
+"""The longest "retry after" of a provider that is obeyed, in seconds."""
 
 OF_KEY = (AuthenticationFailed.__name__, AccountRefused.__name__)
-"""What says something of the key alone. Another process, or a corrected slot, may have a better one."""
+"""Errors that concern the key alone: another process, or a corrected slot, may have a valid one."""
 
 _NOT_PROBED = (RateLimited.__name__, ModelNotFound.__name__, AccountRefused.__name__)
-"""What a free probe says nothing about: it is not limited, asks for no model and needs no credit."""
+"""Errors that a free probe cannot clear: it is not rate-limited, names no model and needs no credit."""
 
 
 class Circuit(NamedTuple):
-    """How a deployment's circuit stands: failures in a row, seconds still open, the last error class."""
+    """A deployment's circuit: its state, failures in a row, seconds still open, the last error class."""
 
     state: BreakerState
     failures: int = 0
@@ -55,13 +55,13 @@ class Circuit(NamedTuple):
 class _State:
     failures: int = 0
     until: float | None = None  # open until then, on the breaker's clock; None: closed
-    trial: str | None = None  # the request that tries a half-open deployment
+    trial: str | None = None  # the request that tests a half-open circuit
     error: str | None = None
     key: str | None = None  # the id of the key it was asked with
 
 
 class CircuitBreaker:
-    """The circuits of all deployments, by id. It lives on the engine's loop and outlives reloads.
+    """The circuits of all deployments, by id. It lives on the engine's loop and survives reloads.
 
     Args:
         settings: failures in a row that open a circuit, and seconds it stays open.
@@ -79,22 +79,22 @@ class CircuitBreaker:
         self._changed = changed
         self._clock = clock
         self._states: dict[str, _State] = {}
-        self._news = asyncio.Event()
+        self._changes = asyncio.Event()
 
     def admits(self, deployment: str) -> bool:
-        """Say whether a request may go there now: it is closed, or half-open and nobody tries it."""
+        """Return whether a request is admitted: the circuit is closed, or half-open and not being tested."""
         state = self._states.get(deployment)
         return state is None or state.until is None or (self._is_due(state) and state.trial is None)
 
     def admits_within(self, deployment: str, patience: float) -> bool:
-        """Say whether it admits a request now or may so within ``patience`` seconds."""
+        """Return whether it admits a request now, or may within ``patience`` seconds."""
         state = self._states.get(deployment)
         if state is None or state.until is None or state.trial is not None:
             return True
         return state.until <= self._clock() + patience
 
-    def enter(self, deployment: str, request: str) -> bool:
-        """Let a request through if one may; at a half-open circuit it becomes the trial."""
+    def acquire(self, deployment: str, request: str) -> bool:
+        """Admit a request if possible, and return whether; at a half-open circuit it becomes the test."""
         if not self.admits(deployment):
             return False
         state = self._states.get(deployment)
@@ -103,15 +103,15 @@ class CircuitBreaker:
             self._tell(deployment)
         return True
 
-    def answering(self, deployment: str, request: str) -> None:
-        """Note the first token of an answer: its trial closes the circuit, but nothing is forgiven yet."""
+    def first_token(self, deployment: str, request: str) -> None:
+        """Note the first token of an answer: if it is the test, the circuit closes; failures stay counted."""
         state = self._states.get(deployment)
         if state is not None and state.trial == request:
             state.until = state.trial = None
             self._tell(deployment)
 
-    def answered(self, deployment: str, request: str) -> None:
-        """Note a whole answer: the failures before it are forgiven. An open circuit heeds its trial alone."""
+    def succeeded(self, deployment: str, request: str) -> None:
+        """Note a whole answer: earlier failures no longer count. An open circuit regards its test alone."""
         state = self._states.get(deployment)
         if state is not None and (state.until is None or state.trial == request):
             del self._states[deployment]
@@ -121,7 +121,7 @@ class CircuitBreaker:
     def failed(
         self, deployment: str, request: str, error: SupernovaError | None, key: str | None = None
     ) -> None:
-        """Count a failure for what it says; None is a caller who left, and says nothing.
+        """Count a failure if it says something about the provider; None is a caller who left.
 
         Args:
             key: the id of the key that was sent.
@@ -130,20 +130,20 @@ class CircuitBreaker:
         tried = state.trial == request
         if tried:
             state.trial = None
-            self._announce()
+            self._notify()
         if not isinstance(error, ProviderError) or isinstance(error, RequestRejected):
             return
         if state.until is not None and not tried:
             return  # it was sent before the circuit opened
         state.failures += 1
-        if tried or _says_enough(error) or state.failures >= self.settings.failures:
+        if tried or _opens_at_once(error) or state.failures >= self.settings.failures:
             rest = self.settings.cooldown if error.retry_after is None else error.retry_after
             state.until = self._clock() + min(rest, _MOST_REST_S)
             state.error, state.key = type(error).__name__, key
             self._tell(deployment)
 
     def restore(self, deployment: str, error: str | None, seconds: float) -> None:
-        """Open the circuit for what is left of the time for which another process opened it."""
+        """Open the circuit for the rest of the time for which another process opened it."""
         self._states[deployment] = _State(self.settings.failures, self._clock() + seconds, error=error)
 
     def refused_key(self, deployment: str) -> str | None:
@@ -152,12 +152,12 @@ class CircuitBreaker:
         return None if state is None or state.until is None or state.error not in OF_KEY else state.key
 
     def close(self, deployment: str) -> None:
-        """Close the circuit: what opened it is mended."""
+        """Close the circuit: its cause is fixed."""
         if self._states.pop(deployment, None):
             self._tell(deployment)
 
     def half_open(self, deployment: str) -> None:
-        """Let the next request try a deployment that rests: a free probe went well, if that says anything."""
+        """Make an open circuit half-open after a successful probe, unless a probe cannot clear its error."""
         state = self._states.get(deployment)
         if state is None or state.until is None or state.error in _NOT_PROBED:
             return
@@ -166,17 +166,17 @@ class CircuitBreaker:
             self._tell(deployment)
 
     def circuit(self, deployment: str) -> Circuit:
-        """Return how the deployment's circuit stands."""
+        """Return the deployment's circuit."""
         state = self._states.get(deployment) or _State()
         if state.until is None:
             return Circuit("closed", state.failures, error=state.error)
         left = max(0.0, state.until - self._clock())
         return Circuit("open" if left else "half-open", state.failures, left, state.error)
 
-    async def room(self, deployments: Sequence[str], patience: float) -> bool:
+    async def wait_for_admission(self, deployments: Sequence[str], patience: float) -> bool:
         """Wait until any of them admits a request; False if none does within ``patience`` seconds.
 
-        It does not wait for one that surely rests for longer.
+        It does not wait for one whose cooldown ends later.
         """
         end = self._clock() + patience
         while not any(map(self.admits, deployments)):
@@ -187,23 +187,23 @@ class CircuitBreaker:
                 return False
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(soonest, end) - now):
-                    await self._news.wait()
+                    await self._changes.wait()
         return True
 
     def _is_due(self, state: _State) -> bool:
         return state.until is not None and self._clock() >= state.until
 
     def _tell(self, deployment: str) -> None:
-        self._announce()
+        self._notify()
         self._changed(deployment, self.circuit(deployment))
 
-    def _announce(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+    def _notify(self) -> None:
+        changes, self._changes = self._changes, asyncio.Event()
+        changes.set()
 
 
-def _says_enough(error: ProviderError) -> bool:
-    """Say whether one such failure is enough: asking again at once could only fail again."""
+def _opens_at_once(error: ProviderError) -> bool:
+    """Return whether one such failure opens the circuit: an immediate retry could only fail."""
     if isinstance(error, RateLimited):
         return error.retry_after is not None
     return isinstance(error, AuthenticationFailed | AccountRefused | ModelNotFound)

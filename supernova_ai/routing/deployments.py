@@ -1,4 +1,4 @@
-"""Deployments: each model at each provider under each key slot, as LiteLLM's Router wants them."""
+"""Deployments: one model at one provider and address with one key slot, for LiteLLM's Router."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _API_BASE = {
     "ollama": "http://localhost:11434",
     "huggingface": "https://router.huggingface.co/v1",
 }
-"""Given to LiteLLM where the configuration names no address: it would take one from the environment."""
+"""Passed to LiteLLM where the configuration has no address: it would read one from the environment."""
 _ADDRESS = re.compile(r"_(API_BASE|BASE_URL|API_URL|ENDPOINT)$")
 
 log = get_logger(__name__)
 
-NO_KEY = "no-key"
-"""Given to LiteLLM where a provider takes no key; given none, it would look for one in the environment."""
+PLACEHOLDER_KEY = "no-key"
+"""Passed to LiteLLM where a provider takes no key: without one it would read the environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One model at one provider and address with one key slot.
 
-    ``slot`` is None where the provider takes no key, ``address`` where it is asked at its usual one.
-    ``shares`` is whether its provider's slots take turns, ``rank`` its place in the configured order,
-    ``takes`` what may be attached, and ``hides_thoughts`` whether it charges for tokens that no stream shows.
+    ``slot`` is None where the provider takes no key, ``address`` None for the provider's usual address.
+    ``shares``: the provider's slots take turns. ``rank``: its position in the configured order. ``takes``:
+    the attachments it reads. ``hides_thoughts``: it charges for reasoning tokens that no stream shows.
     """
 
     id: str
@@ -62,32 +62,32 @@ class Deployment:
     address: str | None = None
 
     @property
-    def place(self) -> DeploymentIdentity:
-        """What makes it itself; ``id`` is the id of this."""
+    def identity(self) -> DeploymentIdentity:
+        """What identifies the deployment; ``id`` is the id of this."""
         return DeploymentIdentity(self.tier, self.provider, self.model, self.slot, self.address)
 
     @property
     def name(self) -> str:
-        """What people call it: its provider, and the slot if it has one."""
+        """Its provider, and the slot if it has one, for messages."""
         return self.provider if self.slot is None else f"{self.provider} ({self.slot})"
 
     def fits(self, request: Request) -> bool:
-        """Say whether it is what the request pins, if it pins one, and can read what is attached."""
+        """Return whether it has the model that the request names, if any, and can read its attachments."""
         pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
         return pinned and self.takes >= {one.kind for one in request.attachments}
 
     def price_of(self, usage: Usage, said: Circumstances, *, held: int) -> tuple[int, CostBasis]:
-        """Return what an answer costs in nano-USD by its usage and what it says, and how exact that is."""
+        """Return the cost of an answer in nano-USD, by its usage and price terms, and how exact that is."""
         return charge(self.provider, self.model, self.price, usage, said, held=held)
 
 
-def check(config: Config) -> None:
-    """Refuse a provider that LiteLLM does not know, or whose address the environment would decide.
+def check_providers(config: Config) -> None:
+    """Refuse a provider that LiteLLM does not know, or whose address a variable would decide.
 
     Raises:
-        ConfigError: it names the provider, and what would be right.
+        ConfigError: it names the provider and the remedy.
     """
-    if wrong := unknown(config):
+    if wrong := unknown_providers(config):
         raise ConfigError("\n".join(wrong))
     for provider in config.asked:
         address = api_base(config, provider)
@@ -104,14 +104,14 @@ def check(config: Config) -> None:
 
 
 def _address_variable(provider: str) -> str | None:
-    """Return a variable by which LiteLLM or a client under it would choose the provider's address."""
+    """Return an environment variable from which LiteLLM would take the provider's address, if one is set."""
     stem = re.split("[_-]", provider)[0].upper()
     named = (name for name, value in sorted(os.environ.items()) if name.startswith(stem) and value.strip())
     return next(filter(_ADDRESS.search, named), None)
 
 
-def unknown(config: Config) -> list[str]:
-    """Return a line for each provider that is asked and that LiteLLM does not know."""
+def unknown_providers(config: Config) -> list[str]:
+    """Return a line for each enabled provider that LiteLLM does not know."""
     return [
         f"providers.{provider}: LiteLLM knows no provider of this name.{nearest(provider, sorted(_KNOWN))}"
         for provider in config.asked
@@ -119,8 +119,8 @@ def unknown(config: Config) -> list[str]:
     ]
 
 
-def without_price(config: Config) -> list[str]:
-    """Return a line for each model that is asked and has no known price, with the one that may be meant."""
+def models_without_price(config: Config) -> list[str]:
+    """Return a line for each enabled model without a known price, with the nearest name that has one."""
     lines = []
     for d in _each(config):
         if d.price is None:
@@ -181,19 +181,19 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
 
 
 def is_local(deployment: Deployment) -> bool:
-    """Say whether it takes no key and is asked at its usual address on this machine."""
+    """Return whether it takes no key and is at its usual address on this machine."""
     usual = _API_BASE.get(deployment.provider)
     return deployment.slot is None and deployment.address in (None, usual) and "localhost" in (usual or "")
 
 
 _HOTTEST = {"anthropic": 1.0, "cohere": 1.0, "cohere_chat": 1.0, "mistral": 1.5}
-"""The highest temperature of each provider that takes less than 2, as its documentation says."""
+"""The highest temperature, by the provider's documentation, where it is below 2."""
 
 
 def parameters(deployment: Deployment, request: Request) -> dict[str, Any]:
-    """Return the request's own parameters as the deployment takes them.
+    """Return the request's parameters within the deployment's limits.
 
-    LiteLLM leaves out those that it knows a model to refuse (``drop_params``); it does not know their limits.
+    LiteLLM drops those that a model does not support (``drop_params``), but does not know their limits.
     """
     if request.temperature is None:
         return {}
@@ -205,8 +205,8 @@ def api_base(config: Config, provider: str) -> str | None:
     return config.providers[provider].api_base
 
 
-def unpriced(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:
-    """Return entries for LiteLLM's price map without which it would ask an Ollama server about each model."""
+def price_entries(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:
+    """Return entries for LiteLLM's price map; without them it would ask an Ollama server about each model."""
     entry = {
         "litellm_provider": "ollama_chat",
         "mode": "chat",

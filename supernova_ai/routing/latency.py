@@ -1,4 +1,4 @@
-"""What each deployment's latest attempts took, kept in memory: for rankings and adaptive timeouts."""
+"""How long recent attempts took, in memory, for rankings and adaptive timeouts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from supernova_ai.config import Timeout
 
 KEPT = 200
-"""Attempts remembered of each deployment."""
+"""Attempts kept per deployment."""
 
 ENOUGH = 30
-"""Attempts before their times bound the next one's."""
+"""Attempts that must be known before timeouts adapt."""
 
 _SLACK = 3.0
-"""An adapted timeout is so many times the 99th percentile."""
+"""An adaptive_timeout timeout is so many times the 99th percentile."""
 
 _RECENT = 20
-"""Attempts that say how quick a deployment is of late."""
+"""Attempts whose median is the current latency."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Samples:
     answers: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     firsts: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     tokens: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
-    heard: float = -math.inf  # when the latest came, on the book's clock
+    last_seen: float = -math.inf  # when the latest ended, on ``LatencyStats.clock``
 
     @property
     def latency(self) -> float:
@@ -44,7 +44,7 @@ class Samples:
 
 
 class LatencyStats:
-    """The samples of all deployments, by id. It outlives reloads.
+    """The samples of all deployments, by id. They survive reloads.
 
     Args:
         clock: seconds, monotonic.
@@ -59,25 +59,25 @@ class LatencyStats:
         return self._samples.setdefault(deployment, Samples())
 
     def add(self, deployment: str, answer: float, first: float | None, tokens: int | None = None) -> None:
-        """Note what an attempt took.
+        """Note how long an attempt took, in seconds.
 
-        One that was given up counts with its timeout: bounds must grow again when a provider slows down.
+        A timed-out attempt counts with its timeout, so that timeouts grow when a provider slows down.
         """
         samples = self.of(deployment)
-        samples.heard = self.clock()
+        samples.last_seen = self.clock()
         samples.answers.append(answer)
         if first is not None:
             samples.firsts.append(first)
         if tokens is not None:
             samples.tokens.append(tokens)
 
-    def recall(self, deployment: str, answer: float, first: float | None) -> None:
-        """Note an attempt of before this process began."""
+    def restore(self, deployment: str, answer: float, first: float | None) -> None:
+        """Note an attempt from before this process started."""
         self.add(deployment, answer, first)
-        self.of(deployment).heard = -math.inf
+        self.of(deployment).last_seen = -math.inf
 
 
-def adapted(settings: Timeout, samples: Samples) -> Timeout:
+def adaptive_timeout(settings: Timeout, samples: Samples) -> Timeout:
     """Return the next attempt's timeouts: three times the 99th percentile, within what is configured."""
     if not settings.adaptive:
         return settings

@@ -1,7 +1,7 @@
 """How the candidates of an attempt are ranked, best first: one class per ``routing.strategy``.
 
-A strategy orders providers. The key slots of one provider follow each other: they stand by for the first, or
-take turns where ``slots: share`` says so.
+A strategy orders providers. The key slots of one provider follow each other: the first is preferred, or they
+take turns where ``slots: share`` is set.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from supernova_ai.routing.latency import LatencyStats
 from supernova_ai.types import Request, Usage
 
 _USUAL_TOKENS = 500
-"""Tokens of an answer as long as none of the deployment is known."""
+"""Expected tokens of an answer, as long as the deployment has not answered."""
 
 _EXPLORE = 20
-"""Every so many requests the latency strategy asks one it has not heard of for a while …"""
+"""Every so many requests, ``latency`` first asks a deployment without a recent answer."""
 
 _STALE_S = 30.0
-"""… which is so many seconds."""
+"""Seconds after which an answer is no longer recent."""
 
 Slots = Sequence[Deployment]
 """One provider's deployments of a tier, the slot to ask first at the front."""
@@ -31,8 +31,8 @@ Slots = Sequence[Deployment]
 class ByPriority:
     """By the configured priority of providers."""
 
-    def __init__(self, book: LatencyStats) -> None:
-        self._book = book
+    def __init__(self, stats: LatencyStats) -> None:
+        self._stats = stats
         self._turns: dict[str, int] = {}
         self._next = itertools.count(1)
 
@@ -43,7 +43,7 @@ class ByPriority:
             providers.setdefault(deployment.provider, []).append(deployment)
         return [d for slots in self._order(list(providers.values()), request) for d in slots]
 
-    def took(self, deployment: Deployment) -> None:
+    def chosen(self, deployment: Deployment) -> None:
         """Note that the deployment was chosen."""
         self._turns[deployment.id] = self._turns[_group(deployment)] = next(self._next)
 
@@ -55,20 +55,20 @@ class ByPriority:
 
 
 class ByTurn(ByPriority):
-    """In turn: the one that was not asked for the longest goes first."""
+    """In turn: the provider whose last request is the oldest goes first."""
 
     def _order(self, providers: list[Slots], request: Request) -> list[Slots]:  # noqa: ARG002 - Cost needs it
         return sorted(providers, key=lambda slots: (self._turns.get(_group(slots[0]), 0), _rank(slots)))
 
 
 class ByCost(ByPriority):
-    """By what the request is expected to cost, cheapest first; what has no known price comes last."""
+    """By the expected cost of the request, cheapest first; an unknown price comes last."""
 
     def _order(self, providers: list[Slots], request: Request) -> list[Slots]:
         def cost(slots: Slots) -> tuple[float, int]:
             price = slots[0].price
             prompt = prices.expected_prompt(request, slots[0].model)
-            usual = self._book.of(slots[0].id).mean_tokens or _USUAL_TOKENS
+            usual = self._stats.of(slots[0].id).mean_tokens or _USUAL_TOKENS
             usage = Usage(prompt, min(request.max_tokens, round(usual)))
             return math.inf if price is None else price.cost(usage), _rank(slots)
 
@@ -76,31 +76,31 @@ class ByCost(ByPriority):
 
 
 class ByLatency(ByPriority):
-    """By the median time of recent answers, quickest first; one not heard of yet goes before them all.
+    """By the median time of recent answers, fastest first; one without any goes before them all.
 
-    So that a slow one's recovery is noticed, every twentieth request first asks whoever was not heard of for
-    the longest, if that is half a minute.
+    So that the recovery of a slow provider is noticed, every twentieth request first asks the one whose last
+    answer is the oldest, if it is older than half a minute.
     """
 
-    def __init__(self, book: LatencyStats) -> None:
-        super().__init__(book)
+    def __init__(self, stats: LatencyStats) -> None:
+        super().__init__(stats)
         self._asked = itertools.count(1)
 
     def _order(self, providers: list[Slots], request: Request) -> list[Slots]:  # noqa: ARG002 - Cost needs it
-        ranked = sorted(providers, key=lambda slots: (self._book.of(slots[0].id).latency, _rank(slots)))
+        ranked = sorted(providers, key=lambda slots: (self._stats.of(slots[0].id).latency, _rank(slots)))
         if next(self._asked) % _EXPLORE == 0:
-            oldest = min(ranked, key=self._heard, default=())
-            if oldest and self._book.clock() - self._heard(oldest) > _STALE_S:
+            oldest = min(ranked, key=self._last_seen, default=())
+            if oldest and self._stats.clock() - self._last_seen(oldest) > _STALE_S:
                 ranked.sort(key=lambda slots: slots is not oldest)
         return ranked
 
-    def _heard(self, slots: Slots) -> float:
-        return self._book.of(slots[0].id).heard
+    def _last_seen(self, slots: Slots) -> float:
+        return self._stats.of(slots[0].id).last_seen
 
 
 def _group(deployment: Deployment) -> str:
-    """Return what a provider's deployments of a tier have in common."""
-    return deployment.place._replace(slot="*").id
+    """Return the id that a provider's deployments of a tier share."""
+    return deployment.identity._replace(slot="*").id
 
 
 def _rank(slots: Slots) -> int:

@@ -1,7 +1,7 @@
-"""A deployment's own limits: requests and tokens per minute, and requests at once.
+"""A deployment's rate limits: requests and tokens per minute, and requests at once.
 
 The counts are kept in LiteLLM's cache, which shares them between machines where Redis is configured. LiteLLM
-would check them only once an attempt is under way; here they are checked before money is held for it.
+would check them when an attempt is already being sent; here they are checked before money is held for it.
 """
 
 from __future__ import annotations
@@ -29,41 +29,41 @@ class RateLimits:
     def __init__(self, cache: Any, clock: Callable[[], float] = time.time) -> None:
         self._cache = cache
         self._clock = clock
-        self._under_way: Counter[str] = Counter()
-        self._counting: set[asyncio.Future[int]] = set()  # kept, lest they be collected before they are done
+        self._running: Counter[str] = Counter()
+        self._counting: set[asyncio.Future[int]] = set()  # referenced, so that they are not garbage-collected
 
-    async def bear(self, deployment: Deployment) -> bool:
-        """Say whether the limits would bear one more request now."""
+    async def has_room(self, deployment: Deployment) -> bool:
+        """Return whether the limits allow one more request now."""
         limits, name = deployment.limits, deployment.id
         return (
-            (limits.parallel is None or self._under_way[name] < limits.parallel)
+            (limits.parallel is None or self._running[name] < limits.parallel)
             and (limits.tpm is None or await self._count(name, "tpm", 0) < limits.tpm)
             and (limits.rpm is None or await self._count(name, "rpm", 0) < limits.rpm)
         )
 
-    async def enter(self, deployment: Deployment) -> bool:
-        """Count a request if the limits bear it, and say so; ``leave`` or ``forgo`` is to follow then."""
+    async def acquire(self, deployment: Deployment) -> bool:
+        """Count a request if the limits allow it, and return whether; then ``release`` or ``cancel`` it."""
         limits, name = deployment.limits, deployment.id
-        if limits.parallel is not None and self._under_way[name] >= limits.parallel:
+        if limits.parallel is not None and self._running[name] >= limits.parallel:
             return False
-        self._under_way[name] += 1  # before the first await: another may come in between
+        self._running[name] += 1  # before the first await: another may come in between
         entered = False
         try:
             entered = limits.rpm is None or await self._count(name, "rpm", 1) <= limits.rpm
         finally:
             if not entered:
-                self._under_way[name] -= 1
+                self._running[name] -= 1
         return entered
 
-    def forgo(self, deployment: Deployment) -> None:
-        """Note that a request that was counted will not be sent."""
-        self._under_way[deployment.id] -= 1
+    def cancel(self, deployment: Deployment) -> None:
+        """Undo the count of a request that will not be sent."""
+        self._running[deployment.id] -= 1
         if deployment.limits.rpm is not None:
             self._count_later(deployment.id, "rpm", -1)
 
-    def leave(self, deployment: Deployment, tokens: int) -> None:
-        """Note that a request is over, and the tokens it took."""
-        self._under_way[deployment.id] -= 1
+    def release(self, deployment: Deployment, tokens: int) -> None:
+        """Note that a request ended, and how many tokens it took."""
+        self._running[deployment.id] -= 1
         if deployment.limits.tpm is not None and tokens:
             self._count_later(deployment.id, "tpm", tokens)
 

@@ -1,4 +1,4 @@
-"""Where a request belongs: the tier that has its model, or that somebody serves and can read it."""
+"""The tier of a request: one that has its model, or one with a model that can read its attachments."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from supernova_ai.types import Kind, Request, Tier
 _READS: dict[Kind, str] = {"image": "images", "pdf": "PDF documents"}
 
 
-def placed(
+def assign_tier(
     request: Request, config: Config, deployments: Mapping[str, Deployment]
 ) -> tuple[Request, list[Tier]]:
-    """Return the request in the tier where it is to be asked first, and the tiers to be asked after that.
+    """Return the request in the tier that is asked first, and the cheaper tiers to ask after it.
 
     Raises:
-        InvalidRequest: it names a model that is not configured, or nobody can read its attachments.
-        NoProvider: nobody serves its tier, nor one that it may degrade to.
+        InvalidRequest: its model is not configured, or no model can read its attachments.
+        NoProvider: no provider has a model for its tier, nor for one that it may degrade to.
     """
     if request.model is not None:
-        request = _pinned(request, request.model, config, deployments)
-    tiers = [request.tier, *_below(request, config)]
+        request = _pin(request, request.model, config, deployments)
+    tiers = [request.tier, *_cheaper_tiers(request, config)]
     asked = [d for d in deployments.values() if d.tier in tiers]
     if not asked:
         other = [name for name, one in config.providers.items() if one.models.keys() & set(tiers)]
-        remedy = _outside(config, other) or f"set 'providers.<name>.models.{request.tier}'"
+        remedy = _how_to_enable(config, other) or f"set 'providers.<name>.models.{request.tier}'"
         raise NoProvider(
-            f"no provider that may be asked has a model for the tier {request.tier!r}"
+            f"no enabled provider has a model for the tier {request.tier!r}"
             f"{' or a cheaper one' if len(tiers) > 1 else ''}: {remedy}"
         )
     if request.attachments and not any(d.fits(request) for d in asked):
@@ -46,13 +46,13 @@ def placed(
         return request, below
     why = f"no provider has a {request.tier} model"
     if any(d.tier == request.tier for d in asked):
-        why = f"no {request.tier} model can read what is attached"
+        why = f"no {request.tier} model can read the attachments"
     reason = f"{request.tier_reason}; {why}, degraded to {served}"
     return replace(request, tier=served, tier_reason=reason), below
 
 
-def _pinned(request: Request, model: str, config: Config, deployments: Mapping[str, Deployment]) -> Request:
-    """Put a request that names a model into a tier that has it, its own if that does."""
+def _pin(request: Request, model: str, config: Config, deployments: Mapping[str, Deployment]) -> Request:
+    """Assign a request that names a model to a tier that has it, preferably its own."""
     found = [d for d in deployments.values() if model in (d.model, f"{d.provider}/{d.model}")]
     if not found:
         having = [
@@ -61,8 +61,8 @@ def _pinned(request: Request, model: str, config: Config, deployments: Mapping[s
             if model.startswith(f"{name}/") or model in one.models.values()
         ]
         known = sorted({f"{d.provider}/{d.model}" for d in deployments.values()})
-        if remedy := _outside(config, having):
-            raise InvalidRequest(f"model {model!r} is of a provider that is not asked: {remedy}")
+        if remedy := _how_to_enable(config, having):
+            raise InvalidRequest(f"model {model!r} belongs to a provider that is not enabled: {remedy}")
         choice = f"choose one of: {', '.join(known)}.{nearest(model, known)}"
         raise InvalidRequest(f"model {model!r} is not configured; {choice}")
     tiers = [d.tier for d in found]
@@ -70,15 +70,15 @@ def _pinned(request: Request, model: str, config: Config, deployments: Mapping[s
     return replace(request, tier=tier, tier_reason=f"model {model!r} was asked for")
 
 
-def _outside(config: Config, names: Sequence[str]) -> str:
-    """Return how to have these providers asked, those that are not; nothing where all may be asked."""
-    told = [f"put {name!r} into 'routing.priority'" for name in names if name not in config.routing.priority]
-    told += [f"enable 'providers.{name}'" for name in names if not config.providers[name].enabled]
-    return " and ".join(told)
+def _how_to_enable(config: Config, names: Sequence[str]) -> str:
+    """Return how to enable those of the providers that are not asked; empty where all are."""
+    steps = [f"put {name!r} into 'routing.priority'" for name in names if name not in config.routing.priority]
+    steps += [f"enable 'providers.{name}'" for name in names if not config.providers[name].enabled]
+    return " and ".join(steps)
 
 
-def _below(request: Request, config: Config) -> list[Tier]:
-    """Return the tiers that may answer in its stead, in order."""
+def _cheaper_tiers(request: Request, config: Config) -> list[Tier]:
+    """Return the cheaper tiers that may answer instead, in order."""
     if not (request.may_degrade and request.model is None and config.routing.fallback):
         return []
     chain = config.routing.degrade

@@ -113,9 +113,9 @@ def in_force(nova: Supernova) -> dict[str, Any]:
         "alerts": (nova._courier, nova._ledger._watch._thresholds, nova._ledger._watch._on_alert),
         "keys": nova._keys.elsewhere,
         "deployments": engine._deployments,
-        "breaker": engine.vitals.breaker.settings,
-        "probes": engine.vitals.prober._deployments,
-        "cache": (engine._cache._settings, engine._cache._versions, engine._cache._models),
+        "breaker": engine.monitor.breaker.settings,
+        "probes": engine.monitor.prober._deployments,
+        "cache": (engine._cache._settings, engine._versions, engine._cache._models),
         "router": sorted(d["model_info"]["id"] for d in engine._router.get_model_list() or []),
         "routing": engine._reservations._routing,
     }
@@ -125,11 +125,11 @@ def in_force(nova: Supernova) -> dict[str, Any]:
     "refuser",
     [
         "supernova_ai.litellm_adapter.router.Router.set_model_list",
-        "supernova_ai.execution.engine.Strategy.__init__",
+        "supernova_ai.execution.engine.Selector.__init__",
         "supernova_ai.execution.engine.Reservations.__init__",
-        "supernova_ai.execution.monitor.Vitals.serve",
+        "supernova_ai.execution.monitor.Monitor.apply",
         "supernova_ai.execution.engine.fleet.build",
-        "supernova_ai.alerts.delivery.Courier.__init__",
+        "supernova_ai.alerts.delivery.AlertDelivery.__init__",
     ],
 )
 async def test_a_refused_reload_leaves_the_old_in_force(

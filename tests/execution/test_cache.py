@@ -23,7 +23,7 @@ from supernova_ai.config import Cache, Config
 from supernova_ai.execution import cache as answers
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.cache import AnswerCache
-from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.execution.settlement import Observer
 from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.litellm_adapter.setup import InMemoryCache
@@ -290,13 +290,13 @@ async def test_what_is_planted_in_redis_is_not_executed(
     monkeypatch.chdir(tmp_path)
     nova = open_nova({"openai": stub.url}, **settings_of("redis"))
     places: list[str] = []
-    place = AnswerCache.place
+    cache_key = AnswerCache.cache_key
 
     def watched(self: AnswerCache, request: Request) -> str | None:
-        places.append(place(self, request) or "")
+        places.append(cache_key(self, request) or "")
         return places[-1]
 
-    monkeypatch.setattr(AnswerCache, "place", watched)
+    monkeypatch.setattr(AnswerCache, "cache_key", watched)
     await nova.chat(question)
     server = redis.Redis.from_url(REDIS)
     assert json.loads(json.loads(server.get(places[0])))["content"] == "Diversify, always."  # type: ignore[arg-type]
@@ -343,15 +343,15 @@ class Bench:
     def __init__(self, store: Any, ledger: Ledger) -> None:
         self.now = 1000.0
         self.cache = AnswerCache(store, ledger, lambda: self.now)
-        self.cache.serve(Cache(type="memory", ttl=60), (), ("c", "p"))
-        self._call = RequestState(REQUEST, ledger, Nobody(), lambda: self.now)
-        self._place = self.cache.place(REQUEST)
+        self.cache.apply(Cache(type="memory", ttl=60), ())
+        self._call = RequestState(REQUEST, ledger, Nobody(), lambda: self.now, versions=Versions("c", "p"))
+        self._place = self.cache.cache_key(REQUEST)
 
     async def ask(self) -> Reply | None:
-        return await self.cache.answer(self._call, self._place)
+        return await self.cache.look_up(self._call, self._place)
 
     async def keep(self) -> None:
-        await self.cache.keep(self._call, self._place, REPLY)
+        await self.cache.store(self._call, self._place, REPLY)
 
 
 REQUEST = Request(
@@ -410,7 +410,7 @@ async def test_store_that_fails_rests(
             assert await bench.ask() is None
             await bench.keep()
         assert broken.asked == 1
-        bench.now += answers.REST_S
+        bench.now += answers.PAUSE_S
         assert await bench.ask() is None
         assert broken.asked == 2
     ours = [record.levelno for record in caplog.records if record.name.startswith("supernova_ai")]

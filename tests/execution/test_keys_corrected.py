@@ -51,7 +51,7 @@ async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stu
         add(path, GOOD)
         for each in (nova, other):
             assert (await each.chat("What now?")).content == "Diversify."
-            assert each._engine.vitals.breaker.circuit(desk.deployment(each, "openai")).state == "closed"
+            assert each._engine.monitor.breaker.circuit(desk.deployment(each, "openai")).state == "closed"
     finally:
         await asyncio.to_thread(other.close)
 

@@ -52,4 +52,4 @@ def test_deployments_are_called_as_in_the_engine() -> None:
 
     found = deployments.build(Config())
     assert {d.slot for d in found.values()} >= {"primary", None}
-    assert all(name == d.place.id == d.id for name, d in found.items())
+    assert all(name == d.identity.id == d.id for name, d in found.items())

@@ -41,7 +41,7 @@ def test_a_variable_does_not_move_a_provider(
     monkeypatch.setenv(variable, "http://elsewhere.test/v1")
     config = asking(provider)
     with caplog.at_level(logging.WARNING):
-        fleet.check(config)
+        fleet.check_providers(config)
     assert f"engine.address.ignored variable={variable}" in caplog.text
     (given,) = {d["litellm_params"]["api_base"] for d in fleet.model_list(config, fleet.build(config))}
     assert "elsewhere" not in given
@@ -57,8 +57,8 @@ def test_a_variable_that_would_move_another_provider_is_refused(
     """Of most providers only LiteLLM knows the address: the error names the variable and the setting."""
     monkeypatch.setenv(variable, "http://elsewhere.test/v1")
     with pytest.raises(ConfigError, match=rf"{variable} is set.*providers\.{provider}\.api_base"):
-        fleet.check(asking(provider))
-    fleet.check(asking(provider, api_base="https://here.test/v1"))
+        fleet.check_providers(asking(provider))
+    fleet.check_providers(asking(provider, api_base="https://here.test/v1"))
 
 
 def test_a_socks_proxy_is_refused_for_remote_providers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +66,8 @@ def test_a_socks_proxy_is_refused_for_remote_providers(monkeypatch: pytest.Monke
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     monkeypatch.setenv("NO_PROXY", "")
     with pytest.raises(ConfigError, match="only HTTP proxies are supported"):
-        fleet.check(asking("openai"))
-    fleet.check(asking("openai", api_base="http://localhost:8000/v1"))
+        fleet.check_providers(asking("openai"))
+    fleet.check_providers(asking("openai", api_base="http://localhost:8000/v1"))
 
 
 @pytest.mark.parametrize("provider", desk.PROVIDERS)

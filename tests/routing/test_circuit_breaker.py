@@ -72,12 +72,12 @@ def test_failures_in_a_row_open_it(breaker: CircuitBreaker) -> None:
     for left in (2, 1):
         breaker.failed(HERE, "r", DOWN)
         assert breaker.circuit(HERE) == ("closed", 3 - left, 0, None)
-        assert breaker.enter(HERE, "r")
+        assert breaker.acquire(HERE, "r")
     breaker.failed(HERE, "r", DOWN)
     assert breaker.circuit(HERE) == ("open", 3, 30, "ProviderUnavailable")
     assert not breaker.admits(HERE)
-    assert not breaker.enter(HERE, "next")
-    assert breaker.enter("standard/openai/backup", "next")
+    assert not breaker.acquire(HERE, "next")
+    assert breaker.acquire("standard/openai/backup", "next")
 
 
 def test_an_answer_ends_the_row(breaker: CircuitBreaker) -> None:
@@ -85,15 +85,15 @@ def test_an_answer_ends_the_row(breaker: CircuitBreaker) -> None:
     for _ in range(4):
         breaker.failed(HERE, "r", DOWN)
         breaker.failed(HERE, "r", DOWN)
-        breaker.answered(HERE, "s")
+        breaker.succeeded(HERE, "s")
     assert breaker.circuit(HERE) == Circuit("closed")
 
 
 def test_a_first_token_does_not_end_the_row(breaker: CircuitBreaker) -> None:
     """Streams that all begin and then break are failures in a row, too."""
     for _ in range(3):
-        assert breaker.enter(HERE, "r")
-        breaker.answering(HERE, "r")
+        assert breaker.acquire(HERE, "r")
+        breaker.first_token(HERE, "r")
         breaker.failed(HERE, "r", DOWN)
     assert breaker.circuit(HERE).state == "open"
 
@@ -164,15 +164,15 @@ def test_half_open_lets_one_through(breaker: CircuitBreaker, clock: Clock) -> No
     break_down(breaker)
     clock.now += 30
     assert breaker.circuit(HERE).state == "half-open"
-    assert [breaker.enter(HERE, f"t{number}") for number in range(5)] == [True] + [False] * 4
+    assert [breaker.acquire(HERE, f"t{number}") for number in range(5)] == [True] + [False] * 4
 
 
 def test_trial_that_is_answered_closes_it(breaker: CircuitBreaker, clock: Clock) -> None:
     """The trial's answer closes the circuit, and all is forgiven."""
     break_down(breaker)
     clock.now += 30
-    breaker.enter(HERE, "t")
-    breaker.answered(HERE, "t")
+    breaker.acquire(HERE, "t")
+    breaker.succeeded(HERE, "t")
     assert breaker.circuit(HERE) == Circuit("closed")
 
 
@@ -180,10 +180,10 @@ def test_trials_first_token_closes_it(breaker: CircuitBreaker, clock: Clock) -> 
     """A long stream keeps nobody out; but if it breaks after all, the circuit opens again at once."""
     break_down(breaker)
     clock.now += 30
-    breaker.enter(HERE, "t")
-    breaker.answering(HERE, "t")
+    breaker.acquire(HERE, "t")
+    breaker.first_token(HERE, "t")
     assert breaker.circuit(HERE).state == "closed"
-    assert breaker.enter(HERE, "another")
+    assert breaker.acquire(HERE, "another")
     breaker.failed(HERE, "t", DOWN)
     assert breaker.circuit(HERE) == ("open", 4, 30, "ProviderUnavailable")
 
@@ -192,7 +192,7 @@ def test_trial_that_fails_opens_it_again(breaker: CircuitBreaker, clock: Clock) 
     """One failure of the trial's opens the circuit for another full cooldown."""
     break_down(breaker)
     clock.now += 31
-    breaker.enter(HERE, "t")
+    breaker.acquire(HERE, "t")
     breaker.failed(HERE, "t", ProviderTimeout("late"))
     assert breaker.circuit(HERE) == ("open", 4, 30, "ProviderTimeout")
 
@@ -204,24 +204,24 @@ def test_trial_that_says_nothing_makes_way_for_the_next(
     """A trial whose caller left, or asked for nonsense, lets the next request try."""
     break_down(breaker)
     clock.now += 30
-    breaker.enter(HERE, "t")
+    breaker.acquire(HERE, "t")
     breaker.failed(HERE, "t", said)
     assert breaker.circuit(HERE).state == "half-open"
-    assert breaker.enter(HERE, "u")
+    assert breaker.acquire(HERE, "u")
 
 
 def test_what_was_sent_before_it_opened_changes_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
     """Late answers and late failures of requests sent earlier neither close an open circuit nor extend it."""
     break_down(breaker)
     clock.now += 10
-    breaker.answered(HERE, "early")
-    breaker.answering(HERE, "early")
+    breaker.succeeded(HERE, "early")
+    breaker.first_token(HERE, "early")
     breaker.failed(HERE, "early", DOWN)
     assert breaker.circuit(HERE) == ("open", 3, 20, "ProviderUnavailable")
     clock.now += 20
-    breaker.enter(HERE, "t")
+    breaker.acquire(HERE, "t")
     breaker.failed(HERE, "early", DOWN)
-    breaker.answered(HERE, "early")
+    breaker.succeeded(HERE, "early")
     assert not breaker.admits(HERE)  # the trial is still out
 
 
@@ -230,9 +230,9 @@ def test_changes_are_told(breaker: CircuitBreaker, clock: Clock, news: list[tupl
     break_down(breaker)
     clock.now += 30
     breaker.admits(HERE)
-    breaker.enter(HERE, "t")
-    breaker.answering(HERE, "t")
-    breaker.answered(HERE, "t")
+    breaker.acquire(HERE, "t")
+    breaker.first_token(HERE, "t")
+    breaker.succeeded(HERE, "t")
     assert [(name, circuit.state) for name, circuit in news] == [
         (HERE, "open"),
         (HERE, "half-open"),
@@ -245,8 +245,8 @@ def test_restored_circuit_rests_for_what_is_left(breaker: CircuitBreaker, clock:
     breaker.restore(HERE, "RateLimited", 12)
     assert breaker.circuit(HERE) == ("open", 3, 12, "RateLimited")
     clock.now += 12
-    assert breaker.enter(HERE, "t")
-    assert not breaker.enter(HERE, "u")
+    assert breaker.acquire(HERE, "t")
+    assert not breaker.acquire(HERE, "u")
 
 
 def test_probe_that_goes_well_lets_one_request_try(breaker: CircuitBreaker) -> None:
@@ -254,7 +254,7 @@ def test_probe_that_goes_well_lets_one_request_try(breaker: CircuitBreaker) -> N
     break_down(breaker)
     breaker.half_open(HERE)
     assert breaker.circuit(HERE).state == "half-open"
-    assert [breaker.enter(HERE, "t"), breaker.enter(HERE, "u")] == [True, False]
+    assert [breaker.acquire(HERE, "t"), breaker.acquire(HERE, "u")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -295,21 +295,21 @@ def live() -> CircuitBreaker:
 async def test_room_at_once(live: CircuitBreaker) -> None:
     """Nobody waits where one of several admits a request."""
     live.failed(HERE, "r", DOWN)
-    assert await live.room([HERE, "other"], 0)
+    assert await live.wait_for_admission([HERE, "other"], 0)
 
 
 async def test_room_is_not_waited_for_in_vain(live: CircuitBreaker) -> None:
     """Where all rest for longer than one may wait, the answer is no at once."""
     live.failed(HERE, "r", DOWN)
     async with asyncio.timeout(5):
-        assert not await live.room([HERE], 500)
+        assert not await live.wait_for_admission([HERE], 500)
 
 
 async def test_room_waits_for_a_circuit_that_is_due_soon(live: CircuitBreaker) -> None:
     """One that rests for a moment only is worth the wait."""
     live.failed(HERE, "r", DOWN)
     live.restore("other", None, 0.02)
-    assert await live.room([HERE, "other"], 500)
+    assert await live.wait_for_admission([HERE, "other"], 500)
     assert live.admits("other")
 
 
@@ -319,8 +319,8 @@ async def test_room_waits_for_a_trials_outcome(
 ) -> None:
     """While one request tries the only deployment, the others wait to hear how that goes."""
     live.restore(HERE, None, 0)
-    live.enter(HERE, "t")
-    waiting = asyncio.create_task(live.room([HERE], 500))
+    live.acquire(HERE, "t")
+    waiting = asyncio.create_task(live.wait_for_admission([HERE], 500))
     await asyncio.sleep(0)
     assert not waiting.done()
     live.failed(HERE, "t", error)
@@ -330,18 +330,18 @@ async def test_room_waits_for_a_trials_outcome(
 async def test_everyone_who_waited_enters_once_it_closes(live: CircuitBreaker) -> None:
     """A trial's answer lets in all who waited."""
     live.restore(HERE, None, 0)
-    live.enter(HERE, "t")
-    waiting = [asyncio.create_task(live.room([HERE], 500)) for _ in range(10)]
+    live.acquire(HERE, "t")
+    waiting = [asyncio.create_task(live.wait_for_admission([HERE], 500)) for _ in range(10)]
     await asyncio.sleep(0)
-    live.answered(HERE, "t")
+    live.succeeded(HERE, "t")
     assert await asyncio.gather(*waiting) == [True] * 10
 
 
 async def test_patience_ends(live: CircuitBreaker) -> None:
     """A trial that takes for ever is waited for as long as one may, and no longer."""
     live.restore(HERE, None, 0)
-    live.enter(HERE, "t")
-    assert not await live.room([HERE], 0.01)
+    live.acquire(HERE, "t")
+    assert not await live.wait_for_admission([HERE], 0.01)
 
 
 ERRORS = [DOWN, AuthenticationFailed("no"), after(RateLimited("slower"), 7), RequestRejected("bad"), None]
@@ -363,7 +363,7 @@ class Traffic(RuleBasedStateMachine):
         request = f"r{self.sent}"
         closed = self.breaker.circuit(HERE).state == "closed"
         admits = self.breaker.admits(HERE)
-        assert self.breaker.enter(HERE, request) is admits
+        assert self.breaker.acquire(HERE, request) is admits
         if admits:
             self.sent += 1
             self.under_way.append(request)
@@ -383,7 +383,7 @@ class Traffic(RuleBasedStateMachine):
         request = self.leave(data)
         tried = request in self.trials
         before = self.breaker.circuit(HERE).state
-        self.breaker.answered(HERE, request)
+        self.breaker.succeeded(HERE, request)
         self.trials.discard(request)
         assert self.breaker.circuit(HERE).state == ("closed" if tried else before)
 
@@ -391,7 +391,7 @@ class Traffic(RuleBasedStateMachine):
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         request = data.draw(st.sampled_from(self.under_way))
-        self.breaker.answering(HERE, request)
+        self.breaker.first_token(HERE, request)
         self.trials.discard(request)
 
     @rule(seconds=st.sampled_from([1, 9, 30]))

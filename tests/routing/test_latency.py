@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from supernova_ai import ProviderTimeout, ProviderUnavailable, StreamInterrupted, Supernova
 from supernova_ai.config import Timeout
-from supernova_ai.routing.latency import ENOUGH, KEPT, LatencyStats, Samples, adapted, percentile
+from supernova_ai.routing.latency import ENOUGH, KEPT, LatencyStats, Samples, adaptive_timeout, percentile
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Failure, Hang, Reset, StubProvider
 from tests.waiting import SENT_S
@@ -47,16 +47,16 @@ def test_percentile_is_a_value_with_its_share_below(values: list[float], share: 
 
 def test_timeouts_adapt_to_what_is_usual(book: LatencyStats) -> None:
     """With enough samples the first token and the whole have three times their 99th percentile."""
-    found = adapted(Timeout(least=1), sampled(book, 9, 2))
+    found = adaptive_timeout(Timeout(least=1), sampled(book, 9, 2))
     assert (found.total, found.first_token) == (27, 6)
     assert (found.connect, found.between_tokens) == (5, 30)
 
 
 def test_a_few_samples_change_nothing(book: LatencyStats) -> None:
     """Less than enough samples leave the timeouts as configured, each by its own count."""
-    assert adapted(Timeout(), sampled(book, 1, 1, times=ENOUGH - 1)) == Timeout()
+    assert adaptive_timeout(Timeout(), sampled(book, 1, 1, times=ENOUGH - 1)) == Timeout()
     book.add(HERE, 1, None)
-    assert adapted(Timeout(), book.of(HERE)) == Timeout(total=10)
+    assert adaptive_timeout(Timeout(), book.of(HERE)) == Timeout(total=10)
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,18 @@ def test_a_few_samples_change_nothing(book: LatencyStats) -> None:
 )
 def test_timeouts_stay_within_what_is_configured(book: LatencyStats, took: float, total: float) -> None:
     """An adapted timeout is never below ``least`` nor above the configured one."""
-    assert adapted(Timeout(), sampled(book, took)).total == total
+    assert adaptive_timeout(Timeout(), sampled(book, took)).total == total
 
 
 def test_least_raises_no_timeout(book: LatencyStats) -> None:
     """A timeout configured below ``least`` stays as it is."""
-    assert adapted(Timeout(total=2), sampled(book, 1)).total == 2
+    assert adaptive_timeout(Timeout(total=2), sampled(book, 1)).total == 2
 
 
 def test_adapting_can_be_switched_off(book: LatencyStats) -> None:
     """Without ``adaptive`` the timeouts are the configured ones, whatever was measured."""
     fixed = Timeout(adaptive=False)
-    assert adapted(fixed, sampled(book, 1, 1)) is fixed
+    assert adaptive_timeout(fixed, sampled(book, 1, 1)) is fixed
 
 
 def test_timeouts_grow_again_when_a_provider_slows_down(book: LatencyStats) -> None:
@@ -83,7 +83,7 @@ def test_timeouts_grow_again_when_a_provider_slows_down(book: LatencyStats) -> N
     sampled(book, 4, times=KEPT)
     seen = []
     for _ in range(12):
-        seen.append(adapted(Timeout(), book.of(HERE)).total)
+        seen.append(adaptive_timeout(Timeout(), book.of(HERE)).total)
         book.add(HERE, seen[-1], None)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (12, 120)
@@ -92,7 +92,7 @@ def test_timeouts_grow_again_when_a_provider_slows_down(book: LatencyStats) -> N
 def test_old_samples_are_forgotten(book: LatencyStats) -> None:
     """A slow spell is over for the timeouts once enough quick answers have followed it."""
     sampled(book, 39, times=KEPT)
-    assert adapted(Timeout(), sampled(book, 4, times=KEPT)).total == 12
+    assert adaptive_timeout(Timeout(), sampled(book, 4, times=KEPT)).total == 12
 
 
 def test_latency_is_the_recent_median(book: LatencyStats) -> None:
@@ -115,10 +115,10 @@ def test_mean_tokens_of_answers(book: LatencyStats) -> None:
 
 def test_recalled_samples_are_not_news(book: LatencyStats) -> None:
     """What was measured before this process counts, but nobody was heard of since."""
-    book.recall(HERE, 3, 1)
-    assert (list(book.of(HERE).answers), book.of(HERE).heard) == ([3], float("-inf"))
+    book.restore(HERE, 3, 1)
+    assert (list(book.of(HERE).answers), book.of(HERE).last_seen) == ([3], float("-inf"))
     book.add(HERE, 3, 1)
-    assert book.of(HERE).heard == 7
+    assert book.of(HERE).last_seen == 7
 
 
 def of_openai(nova: Supernova) -> str:
@@ -126,7 +126,7 @@ def of_openai(nova: Supernova) -> str:
 
 
 def taken(nova: Supernova) -> Samples:
-    samples: Samples = nova._engine.vitals.book.of(of_openai(nova))
+    samples: Samples = nova._engine.monitor.stats.of(of_openai(nova))
     return samples
 
 
@@ -157,7 +157,7 @@ async def test_next_attempt_has_the_adapted_timeout(open_nova: Open, stub_provid
     )
     await nova.warm_up()
     for _ in range(ENOUGH):
-        nova._engine.vitals.book.add(of_openai(nova), 0.05, 0.05)
+        nova._engine.monitor.stats.add(of_openai(nova), 0.05, 0.05)
     for streaming in (False, True):
         reply = await nova.chat("What now?", streaming=streaming)
         assert [(a.provider, a.error) for a in reply.attempts] == [

@@ -49,7 +49,7 @@ def play(ranking: ByPriority, candidates: list[Deployment], times: int) -> list[
     taken = []
     for _ in range(times):
         first = ranking.rank(candidates, request())[0]
-        ranking.took(first)
+        ranking.chosen(first)
         taken.append(f"{first.provider}/{first.slot}")
     return taken
 
