@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from supernova_ai import config as configuration
 from supernova_ai import health
@@ -28,7 +28,14 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.log import get_logger
 from supernova_ai.prompts import Library, Template
 from supernova_ai.requests import arguments
-from supernova_ai.requests.attachments import Given, load
+from supernova_ai.requests.attachments import AttachmentSource, load
+from supernova_ai.requests.options import (
+    AnalyzeOptions,
+    ChatOptions,
+    RequestOptions,
+    StreamOptions,
+    check_names,
+)
 from supernova_ai.sessions import Conversations, SessionKey, Turn, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
@@ -38,8 +45,6 @@ if TYPE_CHECKING:
     from supernova_ai.execution.engine import Engine
 
 log = get_logger(__name__)
-
-OnToken = Callable[[str], object]
 
 _REMEMBERED_MS = 3_600_000
 """How old the attempts may be that a new client learns from."""
@@ -96,107 +101,91 @@ class Supernova:
         """The name of the configuration's content, as it is kept with every attempt."""
         return self._loaded.version
 
-    async def chat(
-        self,
-        message: str,
-        *,
-        user_id: str | int | None = None,
-        streaming: bool | None = None,
-        on_token: OnToken | None = None,
-        task: str = "chat",
-        attachments: Sequence[Given] = (),
-        **options: Any,
-    ) -> Reply:
+    async def chat(self, message: str, **options: Unpack[ChatOptions]) -> Reply:
         """Answer a message.
 
         Args:
             message: what to answer; not empty.
-            user_id: whose budget and history it counts to.
-            streaming: let the answer come token by token; None takes it from the configuration.
-            on_token: called with each piece of text as it comes, and awaited if it is async; implies
-                ``streaming``.
-            task: chat, analysis, summary or one of your own; it decides the tier unless an option does.
-            attachments: images and PDF documents: the bytes, or paths.
-            **options: tier (economy, standard or premium; also called quality), complexity (simple, moderate,
-                complex, critical, or auto for an estimate; instead of a tier), session_id, max_tokens,
-                temperature, timeout (seconds, for everything), max_cost (USD, for everything), model (one
-                configured model and no other), cache (False: no answer that was kept from before),
-                on_interrupt (resume or raise, when a stream breaks), metadata.
+            **options: see ``ChatOptions``.
 
         Raises:
             InvalidRequest: an argument is wrong; nothing was sent.
             BudgetExceeded: no deployment can be borne; nothing was sent.
             ProviderError: every deployment failed; the last one's reason.
         """
-        request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
-        return await self._answer(self._turn(request, message, attachments), streaming, on_token)
+        check_names("chat", options, ChatOptions)
+        return await self._answer(self._message_turn(message, options), options)
 
-    async def analyze(
-        self,
-        content: str,
-        *,
-        analysis_type: str = "financial",
-        user_id: str | int | None = None,
-        streaming: bool | None = None,
-        on_token: OnToken | None = None,
-        attachments: Sequence[Given] = (),
-        **options: Any,
-    ) -> Reply:
-        """Analyse a text: financial, sentiment, news, risk or summary. Otherwise as ``chat``.
+    async def analyze(self, content: str, **options: Unpack[AnalyzeOptions]) -> Reply:
+        """Analyse a text, which is treated as material, never as instructions.
 
-        The text is treated as material, never as instructions. The reply has a ``quality_score``, and that of
-        a sentiment analysis the ``sentiment``.
+        The reply has a ``quality_score``, and that of a sentiment analysis the ``sentiment``.
+
+        Args:
+            content: the text; not empty.
+            **options: see ``AnalyzeOptions``.
+
+        Raises:
+            As ``chat``.
         """
+        check_names("analyze", options, AnalyzeOptions)
+        analysis_type = options.get("analysis_type", "financial")
         prompt = f"analysis-{analysis_type}"
         names = self._library.names()
         if prompt not in names:
             kinds = (name.partition("analysis-")[2] for name in names)
             known = ", ".join(kind for kind in kinds if kind)
             raise InvalidRequest(f"analysis_type {analysis_type!r} is not known; choose one of: {known}")
-        request = self._request(prompt, {"content": content}, user_id=user_id, **options)
-        reply = await self._answer(self._turn(request, None, attachments), streaming, on_token)
+        request = self._request(prompt, {"content": content}, options)
+        turn = self._turn(request, attachments=options.get("attachments", ()))
+        reply = await self._answer(turn, options)
         return assessed(
             reply, self._library.get(prompt).contract.sections, sentiment=analysis_type == "sentiment"
         )
 
-    async def ask(
-        self, prompt: str, values: Mapping[str, Any], *, user_id: str | int | None = None, **options: Any
-    ) -> Reply:
-        """Answer a prompt of the library, filled in with these values. Otherwise as ``chat``.
+    async def ask(self, prompt: str, values: Mapping[str, Any], **options: Unpack[RequestOptions]) -> Reply:
+        """Answer a prompt of the library, filled in with these values.
 
-        A value that is None is as if not given.
+        Args:
+            prompt: its name.
+            values: its variables by name. None is the same as not given.
+            **options: see ``RequestOptions``.
+
+        Raises:
+            As ``chat``.
         """
+        check_names("ask", options, RequestOptions)
         given = {name: value for name, value in values.items() if value is not None}
-        request = self._request(prompt, given, user_id=user_id, **options)
-        return await self._answer(self._turn(request), streaming=False, on_token=None)
+        return await self._answer(self._turn(self._request(prompt, given, options)), {"streaming": False})
 
-    def stream(
-        self,
-        message: str,
-        *,
-        user_id: str | int | None = None,
-        task: str = "chat",
-        attachments: Sequence[Given] = (),
-        **options: Any,
-    ) -> Stream:
-        """Return the answer as a stream: ``async with`` it, ``async for`` its text. Otherwise as ``chat``."""
-        request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
-        return Stream(lambda: self._engine, self._turn(request, message, attachments))
+    def stream(self, message: str, **options: Unpack[StreamOptions]) -> Stream:
+        """Return the answer as a stream: ``async with`` it, ``async for`` its text.
 
-    async def quote(
-        self,
-        message: str,
-        *,
-        user_id: str | int | None = None,
-        task: str = "chat",
-        attachments: Sequence[Given] = (),
-        **options: Any,
-    ) -> Quote:
-        """Return what ``chat`` with these arguments could cost at most, and what the budgets still bear."""
-        request = self._request("chat", {"message": message}, task=task, user_id=user_id, **options)
+        Args:
+            message: what to answer; not empty.
+            **options: see ``StreamOptions``.
+
+        Raises:
+            InvalidRequest: an argument is wrong. What else ``chat`` raises, the stream raises.
+        """
+        check_names("stream", options, StreamOptions)
+        return Stream(lambda: self._engine, self._message_turn(message, options))
+
+    async def quote(self, message: str, **options: Unpack[StreamOptions]) -> Quote:
+        """Return what ``chat`` with these arguments could cost at most, and what the budgets still bear.
+
+        Args:
+            message: what would be answered; not empty.
+            **options: see ``StreamOptions``.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+        """
+        check_names("quote", options, StreamOptions)
+        turn = self._message_turn(message, options, pay=False)
         engine = await self._ready()
-        async with self._turn(request, message, attachments, pay=False) as turn:
-            return await in_thread(engine.quote, turn.request)
+        async with turn as taken:
+            return await in_thread(engine.quote, taken.request)
 
     async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
         """Delete what is kept of one user's session; return how many exchanges and summaries that was.
@@ -277,9 +266,14 @@ class Supernova:
             "process its configuration, and make a client there"
         )
 
-    async def _answer(
-        self, taking: AbstractAsyncContextManager[Turn], streaming: bool | None, on_token: OnToken | None
-    ) -> Reply:
+    def _message_turn(
+        self, message: str, options: StreamOptions, *, pay: bool = True
+    ) -> AbstractAsyncContextManager[Turn]:
+        request = self._request("chat", {"message": message}, options)
+        return self._turn(request, message, options.get("attachments", ()), pay=pay)
+
+    async def _answer(self, taking: AbstractAsyncContextManager[Turn], options: ChatOptions) -> Reply:
+        streaming, on_token = options.get("streaming"), options.get("on_token")
         if streaming is None:
             streaming = self.config.streaming
         if on_token is not None and not callable(on_token):
@@ -300,7 +294,7 @@ class Supernova:
         self,
         request: Request,
         message: str | None = None,
-        attachments: Sequence[Given] = (),
+        attachments: Sequence[AttachmentSource] = (),
         *,
         pay: bool = True,
     ) -> AsyncIterator[Turn]:
@@ -436,8 +430,8 @@ class Supernova:
             elsewhere=self.config.elsewhere,
         )
 
-    def _request(self, prompt: str, values: Mapping[str, Any], **options: Any) -> Request:
-        return arguments.build(self.config.routing, self._library.get(prompt), values, **options)
+    def _request(self, prompt: str, values: Mapping[str, Any], options: RequestOptions) -> Request:
+        return arguments.build(self.config.routing, self._library.get(prompt), values, options)
 
 
 def _load(source: Config | str | Path | None) -> Loaded:
@@ -458,16 +452,16 @@ def default() -> Supernova:
         return _default
 
 
-async def chat(message: str, **options: Any) -> Reply:
+async def chat(message: str, **options: Unpack[ChatOptions]) -> Reply:
     """Answer a message with the default client; see ``Supernova.chat``."""
     return await default().chat(message, **options)
 
 
-async def analyze(content: str, **options: Any) -> Reply:
+async def analyze(content: str, **options: Unpack[AnalyzeOptions]) -> Reply:
     """Analyse a text with the default client; see ``Supernova.analyze``."""
     return await default().analyze(content, **options)
 
 
-def stream(message: str, **options: Any) -> Stream:
+def stream(message: str, **options: Unpack[StreamOptions]) -> Stream:
     """Stream an answer with the default client; see ``Supernova.stream``."""
     return default().stream(message, **options)

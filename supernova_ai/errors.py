@@ -3,6 +3,7 @@
 SupernovaError
 ├── ConfigError                 the YAML, .env or arguments are wrong
 ├── InvalidRequest              the call's own arguments are wrong (also a ValueError)
+│   └── UnknownOption           … because there is no option of that name (also a TypeError)
 ├── StoreError                  the database cannot be opened, read or written
 │   └── SchemaTooNew            … because a newer version of this package wrote it
 ├── VaultError                  something about keys
@@ -64,6 +65,10 @@ class ConfigError(SupernovaError):
 
 class InvalidRequest(SupernovaError, ValueError):
     """An argument of the call is wrong; nothing was sent and nothing was spent."""
+
+
+class UnknownOption(InvalidRequest, TypeError):
+    """The function that was called has no option of that name."""
 
 
 class StoreError(SupernovaError):

@@ -22,7 +22,7 @@ from typer.main import get_command
 
 from supernova_ai import Reply, SupernovaError, client, errors
 from supernova_ai.cli.app import EXIT_CODES, app
-from supernova_ai.requests import arguments
+from supernova_ai.requests import options
 from supernova_ai.testing import StubProvider
 
 ROOT = Path(__file__).parent.parent
@@ -188,18 +188,36 @@ def test_every_direct_dependency_has_its_reason() -> None:
 def test_python_page_is_complete() -> None:
     """docs/python.md has every method, every option of a call, every field of a reply, and every error."""
     page = _read("docs/python.md")
-    options = set(arguments.build.__kwdefaults__ or ())
-    for method in (client.Supernova.chat, client.Supernova.analyze):
-        options |= set(method.__kwdefaults__ or ()) - {"analysis_type"}
-    table = page.partition("## What a call takes")[2].partition("## ")[0]
-    assert _named(table) == options
     table = page.partition("## What it gives")[2].partition("## ")[0]
     assert _named(table) == {field.name for field in fields(Reply)}
     table = page.partition("## What it raises")[2].partition("## ")[0]
     ours = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, SupernovaError)}
-    assert set(re.findall(r"`([A-Z]\w+)`", table)) - {"ValueError"} == ours
+    assert set(re.findall(r"`([A-Z]\w+)`", table)) - {"TypeError", "ValueError"} == ours
     methods = {name for name, value in vars(client.Supernova).items() if callable(value) and name[0] != "_"}
     assert methods - {"store", "template"} <= set(re.findall(r"`(?:await )?(\w+)\(", page))
+
+
+TAKERS = {
+    "chat": options.ChatOptions,
+    "analyze": options.AnalyzeOptions,
+    "stream": options.StreamOptions,
+    "quote": options.StreamOptions,
+    "ask": options.RequestOptions,
+}
+
+
+def test_the_table_of_options_is_that_of_the_code() -> None:
+    """docs/python.md lists the options in the order of the TypedDicts, and says which functions have each."""
+    table = _read("docs/python.md").partition("## What a call takes")[2].partition("## ")[0]
+    documented = []
+    for names, meaning in re.findall(r"^\| (`.+?) \| .*? \| (.+?) \|$", table, re.MULTILINE):
+        some = re.match(r"For (`.+?`):", meaning)
+        functions = re.findall(r"`(\w+)`", some[1]) if some else list(TAKERS)
+        documented += [(name, functions) for name in re.findall(r"`(\w+)`", names)]
+    assert documented == [
+        (name, [function for function, kind in TAKERS.items() if name in kind.__annotations__])
+        for name in options.AnalyzeOptions.__annotations__
+    ]
 
 
 def _named(table: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""What a call says: its arguments, attachments and complexity, checked and made a `Request`."""
+"""What a call says: its options, arguments, attachments and complexity, checked and made a `Request`."""

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from supernova_ai.config import Routing
-from supernova_ai.config.fields import nearest
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.identifiers import identifier, whole
 from supernova_ai.money import decimal
 from supernova_ai.prompts import Template
 from supernova_ai.requests.complexity import TIER_OF, estimate
+from supernova_ai.requests.options import RequestOptions
 from supernova_ai.types import TIERS, Complexity, OnInterrupt, Request, Tier
 
 LONGEST = 4_000_000
@@ -24,58 +24,37 @@ MOST_TOKENS = 1_000_000
 
 
 def build(
-    routing: Routing,
-    template: Template,
-    values: Mapping[str, Any],
-    *,
-    task: str | None = None,
-    user_id: str | int | None = None,
-    tier: Tier | None = None,
-    quality: Tier | None = None,
-    complexity: Complexity | None = None,
-    session_id: str | int | None = None,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    timeout: float | None = None,
-    max_cost: Decimal | float | str | None = None,
-    on_interrupt: OnInterrupt | None = None,
-    model: str | None = None,
-    cache: bool = True,
-    metadata: Mapping[str, str] | None = None,
-    **unknown: object,
+    routing: Routing, template: Template, values: Mapping[str, Any], options: RequestOptions
 ) -> Request:
     """Check every argument of a call and make the frozen request.
 
     Args:
         template: the prompt, which ``values`` are put into.
-        task: None takes the prompt's own.
-        unknown: options that there are not.
 
     Raises:
         InvalidRequest: an argument is wrong; the message names it.
     """
-    for name in unknown:
-        known = sorted({*(build.__kwdefaults__ or ()), "attachments", "on_token", "streaming"} - {name})
-        near = nearest(name, known) or f" There are: {', '.join(known)}."
-        raise InvalidRequest(f"there is no option {name!r}.{near}")
     kinds = {variable.name: variable.type for variable in template.variables}
     for name, value in values.items():
         if kinds.get(name) == "text" and not (isinstance(value, str) and value.strip()):
             raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
         if isinstance(value, str):
             text(name, value)
+    metadata = options.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidRequest(f"metadata must be a mapping of names to texts, not {metadata!r:.60}")
-    task = task or template.task
+    task = options.get("task") or template.task
     tasks = routing.tasks
     if task not in tuple(tasks):
         raise InvalidRequest(
             f"task {task!r} is not configured; choose one of: {', '.join(tasks)}, "
             f"or add it under 'routing.tasks'"
         )
+    cache = options.get("cache", True)
     if not isinstance(cache, bool):
         raise InvalidRequest(f"cache must be True or False, not {cache!r:.60}")
-    tier = _one_tier(tier, quality, complexity)
+    complexity = options.get("complexity")
+    tier = _one_tier(options.get("tier"), options.get("quality"), complexity)
     reason = "asked for"
     if complexity is not None:
         tier, reason = _tier_for(complexity, "\n".join(map(str, values.values())))
@@ -88,14 +67,14 @@ def build(
         messages=template.render(values),
         tier=tier,
         task=task,
-        max_tokens=_whole("max_tokens", max_tokens, routing.max_tokens, MOST_TOKENS),
-        user_id=identity("user_id", user_id),
-        session_id=identity("session_id", session_id),
-        temperature=_within("temperature", temperature, 0, 2),
-        timeout=seconds("timeout", timeout) or routing.deadline,
-        max_cost=usd("max_cost", max_cost),
-        on_interrupt=_one_of("on_interrupt", on_interrupt, routing.on_interrupt),
-        model=model,
+        max_tokens=_whole("max_tokens", options.get("max_tokens"), routing.max_tokens, MOST_TOKENS),
+        user_id=identity("user_id", options.get("user_id")),
+        session_id=identity("session_id", options.get("session_id")),
+        temperature=_within("temperature", options.get("temperature"), 0, 2),
+        timeout=seconds("timeout", options.get("timeout")) or routing.deadline,
+        max_cost=usd("max_cost", options.get("max_cost")),
+        on_interrupt=_one_of("on_interrupt", options.get("on_interrupt"), routing.on_interrupt),
+        model=options.get("model"),
         metadata=dict(metadata or {}),
         prompt_name=template.name,
         prompt_hash=template.hash,

@@ -11,7 +11,7 @@ from supernova_ai.paths import open_regular
 from supernova_ai.requests.attachment_urls import fetch
 from supernova_ai.types import Attachment
 
-Given = bytes | str | Path
+AttachmentSource = bytes | str | Path
 """An attachment: the bytes themselves, a file's path, or (where that is allowed) an https address."""
 
 MOST = 20
@@ -21,7 +21,7 @@ _MEGABYTE = 1_000_000
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
 
 
-def load(given: Sequence[Given], settings: Attachments) -> tuple[Attachment, ...]:
+def load(given: Sequence[AttachmentSource], settings: Attachments) -> tuple[Attachment, ...]:
     """Read what is attached; not to be called on an event loop.
 
     Raises:
@@ -45,7 +45,7 @@ def load(given: Sequence[Given], settings: Attachments) -> tuple[Attachment, ...
     return tuple(loaded)
 
 
-def _read(number: int, given: Given, left: int, settings: Attachments) -> tuple[str, bytes]:
+def _read(number: int, given: AttachmentSource, left: int, settings: Attachments) -> tuple[str, bytes]:
     """Return what to call it in messages, and its bytes: at most one more than are left."""
     name = f"attachment {number}"
     if isinstance(given, bytes):

@@ -156,14 +156,16 @@ class Conversations:
                 config.routing,
                 template,
                 {"content": "\n\n".join(map(_told, old))},
-                task="summary",
-                tier="economy",
-                user_id=request.user_id,
-                session_id=request.session_id,
-                max_tokens=config.sessions.tokens // 4,
-                timeout=request.timeout,
-                cache=False,
-                metadata=request.metadata,
+                {
+                    "task": "summary",
+                    "tier": "economy",
+                    "user_id": request.user_id,
+                    "session_id": request.session_id,
+                    "max_tokens": config.sessions.tokens // 4,
+                    "timeout": request.timeout,
+                    "cache": False,
+                    "metadata": request.metadata,
+                },
             )
             asked = replace(asked, began_ms=request.began_ms)
             summary = (await self._complete(asked)).content.strip() or None

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -20,6 +20,7 @@ from supernova_ai import (
     ProviderTimeout,
     Supernova,
     SupernovaError,
+    UnknownOption,
     client,
     errors,
 )
@@ -119,8 +120,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"user_id": "\udcff"}, "user_id holds half a character"),
     ({"session_id": ["s"]}, "session_id must be a text or a whole number"),
     ({"metadata": "screen"}, "metadata must be a mapping"),
-    ({"max_token": 9}, "there is no option 'max_token'. Did you mean 'max_tokens'?"),
-    ({"zz": 1}, "there is no option 'zz'. There are: attachments, cache, complexity"),
 ]
 
 
@@ -141,11 +140,41 @@ async def test_bad_argument_is_named(
     assert stub.requests == []
 
 
-def test_an_option_of_another_method_is_not_proposed(nova: Supernova) -> None:
-    """What is refused here is not what was meant."""
-    with pytest.raises(InvalidRequest, match="there is no option 'streaming'") as raised:
-        nova.stream("What now?", streaming=True)
-    assert "Did you mean 'streaming'" not in str(raised.value)
+MISSPELT: list[tuple[str, dict[str, Any], str]] = [
+    ("chat", {"max_token": 9}, "chat() has no option 'max_token'. Did you mean 'max_tokens'?"),
+    ("chat", {"zz": 1}, "chat() has no option 'zz'. Its options: attachments, cache, complexity, max_cost,"),
+    ("stream", {"user": 1}, "stream() has no option 'user'. Did you mean 'user_id'?"),
+    ("stream", {"streaming": True}, "stream() has no option 'streaming'. Its options: attachments, cache,"),
+    (
+        "analyze",
+        {"analysis_typ": "risk"},
+        "analyze() has no option 'analysis_typ'. Did you mean 'analysis_type'?",
+    ),
+    ("quote", {"streaming": True}, "quote() has no option 'streaming'. Its options: attachments, cache,"),
+    ("ask", {"attachments": []}, "ask() has no option 'attachments'. Its options: cache, complexity,"),
+]
+
+
+@pytest.mark.parametrize(("function", "option", "words"), MISSPELT)
+async def test_an_unknown_option_is_named(
+    function: str, option: dict[str, Any], words: str, nova: Supernova, stub: StubProvider
+) -> None:
+    """An option that a function lacks is a TypeError with the nearest that it has; nothing is sent."""
+    arguments: list[Any] = ["chat", {"message": "What now?"}] if function == "ask" else ["What now?"]
+    with pytest.raises(TypeError, match=re.escape(words)) as raised:
+        await getattr(nova, function)(*arguments, **option)
+    assert isinstance(raised.value, UnknownOption)
+    assert isinstance(raised.value, InvalidRequest)
+    assert stub.requests == []
+
+
+def test_an_unknown_option_of_a_module_level_function_is_named(default_client: StubProvider) -> None:
+    """The functions of the default client have the options of its methods, and no others."""
+    for function in (supernova_ai.chat, supernova_ai.stream, supernova_ai.analyze):
+        words = f"^{function.__name__}\\(\\) has no option 'tire'. Did you mean 'tier'"
+        with pytest.raises(UnknownOption, match=words):
+            asyncio.run(cast(Any, function)("What now?", tire="economy"))
+    assert default_client.requests == []
 
 
 async def test_unknown_analysis_lists_the_known(nova: Supernova) -> None:

@@ -54,6 +54,16 @@ async def test_own_templates_are_used_and_recorded(
         await nova.analyze("Solar.", analysis_type="nonsense")
 
 
+async def test_the_task_of_an_own_chat_prompt_decides(write: Write, nova: Supernova, path: Path) -> None:
+    """A chat prompt of one's own brings its task, unless the call names another."""
+    file = write("chat", "variables: {message: text}\n", "{{ message }}")
+    file.write_text(file.read_text().replace("task: chat", "task: analysis"))
+    await nova.reload()
+    await nova.chat("What now?")
+    await nova.chat("What now?", task="summary")
+    assert [row.task for row in desk.attempts(path)] == ["analysis", "summary"]
+
+
 async def test_wrong_template_changes_nothing_when_read_anew(
     write: Write, nova: Supernova, stub: StubProvider
 ) -> None:
