@@ -21,6 +21,7 @@ import pytest
 from typer.main import get_command
 
 from supernova_ai import Reply, SupernovaError, client, errors
+from supernova_ai.advisor.advise import AdviceOptions
 from supernova_ai.cli.app import EXIT_CODES, app
 from supernova_ai.requests import options
 from supernova_ai.testing import StubProvider
@@ -218,6 +219,12 @@ def test_the_table_of_options_is_that_of_the_code() -> None:
         (name, [function for function, kind in TAKERS.items() if name in kind.__annotations__])
         for name in options.AnalyzeOptions.__annotations__
     ]
+
+
+def test_the_table_of_the_options_of_advice_is_that_of_the_code() -> None:
+    """docs/advice.md lists the options in the order of the TypedDict."""
+    table = _read("docs/advice.md").partition("| option | default | meaning |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(AdviceOptions.__annotations__)
 
 
 def _named(table: str) -> set[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 from peewee import Database
 
@@ -27,6 +27,7 @@ from supernova_ai.errors import ProviderTimeout, StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.requests import arguments
+from supernova_ai.requests.options import check_names
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import CostBasis, Reply, weakest
 
@@ -37,29 +38,54 @@ T = TypeVar("T")
 _RECORDED = ("id", "request", "provider", "model", "state", "cost", "basis", "price_version")
 
 
-def advise(bars: Any, **options: Any) -> Advice:
-    """Advise on an asset from its bars; see ``aadvise``. It may be called anywhere, in a running loop too."""
+class AdviceOptions(TypedDict, total=False):
+    """The options of ``advise`` and ``aadvise``. None is the same as not given."""
+
+    asset_class: AssetClass
+    """stock, crypto, fx, futures or option. Default: stock."""
+
+    risk_score: float
+    """0 for the most cautious client to 100 for the boldest. Default: 50."""
+
+    sentiment_hint: float
+    """How good the news is, −1 to 1; moves the score up or down by it. Default: 0."""
+
+    currency: str | None
+    """What the prices are in, such as EUR. Default: the second of a pair such as USD/JPY, else USD."""
+
+    greeks: Mapping[str, float] | None
+    """Of an option: delta, gamma, theta, vega, rho, implied_volatility (0.25 is 25 %). The rationale may
+    state them; they change nothing else."""
+
+    news: str | None
+    """What the client read. The rationale may use it; it changes nothing else."""
+
+    user_id: str | int | None
+    """Whose budgets the advice counts to, and whose record it is."""
+
+    max_cost: Decimal | float | str | None
+    """The most that all requests of the advice may cost together, in USD."""
+
+    timeout: float | None
+    """Seconds for the whole advice. A model's words that come later are left out. Without a timeout,
+    ``routing.deadline`` bounds each request."""
+
+    explain: bool
+    """False: ask no model. Default: True."""
+
+    client: Supernova | None
+    """Whose configuration, keys and database are used. Default: the client of the module-level functions."""
+
+
+def advise(bars: History | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
+    """Advise on an asset from its bars, from any thread, in a running loop too; see ``aadvise``."""
+    check_names("advise", options, AdviceOptions)
     check_threads()
     # On a thread and loop of its own: the caller's thread may have a loop that runs, or one it wants to keep.
-    return spawn("supernova-advise", lambda: asyncio.run(aadvise(bars, **options))).result()
+    return spawn("supernova-advise", lambda: asyncio.run(aadvise(bars, symbol=symbol, **options))).result()
 
 
-async def aadvise(
-    bars: Any,
-    *,
-    symbol: str,
-    asset_class: AssetClass = "stock",
-    risk_score: float = 50,
-    sentiment_hint: float = 0.0,
-    currency: str | None = None,
-    greeks: Mapping[str, float] | None = None,
-    news: str | None = None,
-    user_id: str | int | None = None,
-    max_cost: Decimal | float | str | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - the advice is given in time, not cancelled
-    explain: bool = True,
-    client: Supernova | None = None,
-) -> Advice:
+async def aadvise(bars: History | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
     """Advise on an asset from its bars: action, confidence, details, rationale and risk notes, to unpack.
 
     Action, confidence and every figure come from the bars. A model only words the rationale, and is not shown
@@ -69,32 +95,25 @@ async def aadvise(
     Args:
         bars: dicts, ccxt rows, a pandas frame or a ``History``, as ``read_bars`` takes them.
         symbol: the ticker, such as AAPL or BTC/USDT.
-        asset_class: stock, crypto, fx, futures or option.
-        risk_score: 0 for the most cautious client to 100 for the boldest.
-        sentiment_hint: how good the news is, −1 to 1; moves the score up or down by it.
-        currency: what the prices are in, as EUR; the second of a pair such as USD/JPY unless given, else USD.
-        greeks: of an option: delta, gamma, theta, vega, rho, implied_volatility (0.25 is 25 %). The rationale
-            may state them; they move nothing.
-        news: what the client read, for the rationale. It is data, and moves nothing.
-        user_id: whose budget it counts to, and whose record it is.
-        max_cost: USD, for all requests of it together.
-        timeout: seconds, for everything. A model whose words come later is not waited for: the advice is
-            given without them. Unless given, ``routing.deadline`` bounds each of its requests.
-        explain: False asks no model.
-        client: the default client unless given.
+        **options: see ``AdviceOptions``.
 
     Raises:
         InvalidRequest: an argument is wrong, or a bar; the message names it.
         ConfigError: the configuration of the default client is wrong.
         ProviderTimeout: even the bars could not be read in the time.
     """
+    check_names("aadvise", options, AdviceOptions)
     check_loop()
-    nova = client or default()
-    user = arguments.identity("user_id", user_id)
-    cap = arguments.usd("max_cost", max_cost)
+    nova = options.get("client") or default()
+    user = arguments.identity("user_id", options.get("user_id"))
+    cap = arguments.usd("max_cost", options.get("max_cost"))
+    news = options.get("news")
     news = arguments.text("news", news).strip() or None if news is not None else None
+    asset_class = options.get("asset_class", "stock")
+    sentiment_hint = options.get("sentiment_hint", 0.0)
+    greeks = options.get("greeks") or {}
     rules = nova.config.advice
-    limit = arguments.seconds("timeout", timeout)
+    limit = arguments.seconds("timeout", options.get("timeout"))
     clock = asyncio.get_running_loop().time
     deadline = None if limit is None else clock() + limit
     # The model's time ends a little before, so that its words can be checked and the record kept.
@@ -107,12 +126,12 @@ async def aadvise(
             history,
             symbol=symbol,
             asset_class=asset_class,
-            risk_score=risk_score,
+            risk_score=options.get("risk_score", 50),
             sentiment_hint=sentiment_hint,
-            currency=currency,
+            currency=options.get("currency"),
             rules=rules,
         )
-        return history, with_greeks(found, greeks or {})
+        return history, with_greeks(found, greeks)
 
     try:
         async with asyncio.timeout_at(deadline):
@@ -133,7 +152,7 @@ async def aadvise(
         except TimeoutError:
             raise ProviderTimeout(f"no words of a model within the {limit:g} s") from None
 
-    if explain:
+    if options.get("explain", True):
         said = await rationale.write(
             found, ask, rules=rules, sections=template.contract.sections, news=news, max_cost=cap
         )
@@ -147,7 +166,7 @@ async def aadvise(
             found,
             said,
             sentiment_hint=float(sentiment_hint),
-            greeks=greeks or {},
+            greeks=greeks,
             rules=rules,
             sections=template.contract.sections,
         ),

@@ -12,7 +12,7 @@ from supernova_ai.advisor.ensemble import Action
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding import GroundingReport
 from supernova_ai.advisor.indicators import Indicators
-from supernova_ai.advisor.rationale import Source
+from supernova_ai.advisor.rationale import RationaleSource
 from supernova_ai.advisor.signals import Signal
 from supernova_ai.config.advice import AssetClass, Regime
 from supernova_ai.types import Attempt, CostBasis
@@ -41,7 +41,7 @@ class Details(Mapping[str, Any]):
     facts: tuple[Fact, ...]
     signals: tuple[Signal, ...]
     indicators: Indicators
-    source: Source
+    source: RationaleSource
     why: str
     grounding: GroundingReport
     quality_score: float

@@ -22,7 +22,7 @@ from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
 from supernova_ai.types import Reply
 
-Source = Literal["model", "repaired", "deterministic"]
+RationaleSource = Literal["model", "repaired", "deterministic"]
 """Whose words they are: a model's, a model's after one correction, or nobody's."""
 
 Ask = Callable[[Mapping[str, Any], Decimal | None], Awaitable[Reply]]
@@ -73,7 +73,7 @@ class Rationale:
     """
 
     text: str
-    source: Source
+    source: RationaleSource
     why: str
     report: GroundingReport
     quality: Quality

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import supernova_ai
-from supernova_ai import InvalidRequest, StoreError, Supernova, aadvise, advise, client
+from supernova_ai import InvalidRequest, StoreError, Supernova, UnknownOption, aadvise, advise, client
 from supernova_ai.advisor import records
 from supernova_ai.advisor.details import Advice
 from supernova_ai.advisor.facts import show
@@ -379,6 +379,17 @@ async def test_bars_are_not_kept_where_they_must_not_be(path: Path) -> None:
         assert nova.store().read(records.verify).ok
         with pytest.raises(InvalidRequest, match="kept no bars"):
             replay(record)
+
+
+def test_an_unknown_option_is_named() -> None:
+    """A misspelt option is refused by the function that was called, with the nearest one."""
+    given: dict[str, Any] = {"symbol": "AAPL", "risk_scor": 75}
+    with pytest.raises(
+        UnknownOption, match=r"^advise\(\) has no option 'risk_scor'. Did you mean 'risk_score'"
+    ):
+        advise(BARS, **given)
+    with pytest.raises(UnknownOption, match=r"^aadvise\(\) has no option 'risk_scor'"):
+        asyncio.run(aadvise(BARS, **given))
 
 
 def test_the_names_are_exported() -> None:
