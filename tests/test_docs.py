@@ -21,7 +21,7 @@ import pytest
 from typer.main import get_command
 
 from supernova_ai import Reply, SupernovaError, client, errors
-from supernova_ai.advisor.advise import AdviceOptions
+from supernova_ai.advisor.options import AdviceOptions
 from supernova_ai.cli.app import EXIT_CODES, app
 from supernova_ai.requests import options
 from supernova_ai.testing import StubProvider

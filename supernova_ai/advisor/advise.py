@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
 from peewee import Database
 
@@ -17,15 +18,17 @@ from supernova_ai.advisor.details import Advice, Details
 from supernova_ai.advisor.ensemble import Assessment, assess
 from supernova_ai.advisor.explain import risk_notes
 from supernova_ai.advisor.greeks import with_greeks
+from supernova_ai.advisor.options import AdviceOptions
 from supernova_ai.advisor.rationale import Rationale
 from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import bars_text, computed
 from supernova_ai.client import Supernova, default
 from supernova_ai.concurrency import check_loop, check_threads, in_thread, spawn
-from supernova_ai.config.advice import AssetClass
+from supernova_ai.config.advice import AdviceRules
 from supernova_ai.errors import ProviderTimeout, StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
+from supernova_ai.prompts import Template
 from supernova_ai.requests import arguments
 from supernova_ai.requests.options import check_names
 from supernova_ai.store.tables import AttemptRow
@@ -36,45 +39,6 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 _RECORDED = ("id", "request", "provider", "model", "state", "cost", "basis", "price_version")
-
-
-class AdviceOptions(TypedDict, total=False):
-    """The options of ``advise`` and ``aadvise``. None is the same as not given."""
-
-    asset_class: AssetClass
-    """stock, crypto, fx, futures or option. Default: stock."""
-
-    risk_score: float
-    """0 for the most cautious client to 100 for the boldest. Default: 50."""
-
-    sentiment_hint: float
-    """How good the news is, −1 to 1; moves the score up or down by it. Default: 0."""
-
-    currency: str | None
-    """What the prices are in, such as EUR. Default: the second of a pair such as USD/JPY, else USD."""
-
-    greeks: Mapping[str, float] | None
-    """Of an option: delta, gamma, theta, vega, rho, implied_volatility (0.25 is 25 %). The rationale may
-    state them; they change nothing else."""
-
-    news: str | None
-    """What the client read. The rationale may use it; it changes nothing else."""
-
-    user_id: str | int | None
-    """Whose budgets the advice counts to, and whose record it is."""
-
-    max_cost: Decimal | float | str | None
-    """The most that all requests of the advice may cost together, in USD."""
-
-    timeout: float | None
-    """Seconds for the whole advice. A model's words that come later are left out. Without a timeout,
-    ``routing.deadline`` bounds each request."""
-
-    explain: bool
-    """False: ask no model. Default: True."""
-
-    client: Supernova | None
-    """Whose configuration, keys and database are used. Default: the client of the module-level functions."""
 
 
 def advise(bars: History | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
@@ -105,97 +69,144 @@ async def aadvise(bars: History | Iterable[Any], *, symbol: str, **options: Unpa
     check_names("aadvise", options, AdviceOptions)
     check_loop()
     nova = options.get("client") or default()
+    rules = nova.config.advice
     user = arguments.identity("user_id", options.get("user_id"))
     cap = arguments.usd("max_cost", options.get("max_cost"))
     news = options.get("news")
     news = arguments.text("news", news).strip() or None if news is not None else None
-    asset_class = options.get("asset_class", "stock")
-    sentiment_hint = options.get("sentiment_hint", 0.0)
-    greeks = options.get("greeks") or {}
-    rules = nova.config.advice
-    limit = arguments.seconds("timeout", options.get("timeout"))
-    clock = asyncio.get_running_loop().time
-    deadline = None if limit is None else clock() + limit
-    # The model's time ends a little before, so that its words can be checked and the record kept.
-    words_by = None if limit is None or deadline is None else deadline - min(1.0, limit / 5)
+    times = _Times.of(arguments.seconds("timeout", options.get("timeout")))
     began = asyncio.ensure_future(in_thread(_now_ms, nova))
-
-    def look() -> tuple[History, Assessment]:
-        history = bars if isinstance(bars, History) else read_bars(bars)
-        found = assess(
-            history,
-            symbol=symbol,
-            asset_class=asset_class,
-            risk_score=options.get("risk_score", 50),
-            sentiment_hint=sentiment_hint,
-            currency=options.get("currency"),
-            rules=rules,
-        )
-        return history, with_greeks(found, greeks)
-
     try:
-        async with asyncio.timeout_at(deadline):
-            history, found = await in_thread(look)
+        async with asyncio.timeout_at(times.deadline):
+            history, found = await in_thread(_assess, bars, symbol, options, rules)
     except TimeoutError:
-        raise ProviderTimeout(f"reading the bars took all of the {limit:g} s") from None
-    began_ms = await _by(words_by, began)
-    template = nova.template(f"advice-{asset_class}")
-
-    async def ask(values: Mapping[str, Any], left: Decimal | None) -> Reply:
-        if words_by is None:
-            return await nova.ask(template.name, values, user_id=user, max_cost=left)
-        remaining = max(0.001, words_by - clock())
-        try:
-            # The request's own timeout comes first, and names it; this one bounds the client's opening too.
-            async with asyncio.timeout(remaining * 1.1):
-                return await nova.ask(template.name, values, user_id=user, max_cost=left, timeout=remaining)
-        except TimeoutError:
-            raise ProviderTimeout(f"no words of a model within the {limit:g} s") from None
-
+        raise ProviderTimeout(f"reading the bars took all of the {times.limit:g} s") from None
+    began_ms = await _by(times.words_by, began)
+    template = nova.template(f"advice-{found.asset_class}")
     if options.get("explain", True):
         said = await rationale.write(
-            found, ask, rules=rules, sections=template.contract.sections, news=news, max_cost=cap
+            found,
+            partial(_ask, nova, template.name, user, times),
+            rules=rules,
+            sections=template.contract.sections,
+            news=news,
+            max_cost=cap,
         )
     else:
         said = rationale.deterministic(found, rules, "no model was asked: explain is False")
-    disclaimers = (template.disclaimer,) if template.disclaimer else ()
-    content = {
-        "inputs": {"bars": digest(bars_text(history)), "news": news and digest(news)},
-        "computed": computed(
-            history,
-            found,
-            said,
-            sentiment_hint=float(sentiment_hint),
-            greeks=greeks,
-            rules=rules,
-            sections=template.contract.sections,
-        ),
-        "why": said.why,
-        "quality": {"score": said.quality.score, **said.quality.parts},
-        "disclaimers": disclaimers,
-        "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
-        "config_version": nova.config_version,
-    }
     record = RecordContent(
         id=uuid.uuid4().hex,
         created_ms=0,
         user_id=user,
         symbol=symbol,
         action=found.action,
-        content=content,
+        content={
+            **_content(history, found, said, template, rules, news, options),
+            "config_version": nova.config_version,
+        },
         bars=bars_text(history) if rules.keep_bars else None,
         news=news,
         began_ms=began_ms,
     )
-    kept = await _by(deadline, in_thread(_keep, nova, record, said)) or _not_kept(
-        said, f"the database did not take it within the {limit:g} s"
+    kept = await _by(times.deadline, in_thread(_keep, nova, record, said)) or _not_kept(
+        said, f"the database did not take it within the {times.limit:g} s"
     )
+    return _advice(history, found, said, kept, _disclaimers(template))
+
+
+class _Times(NamedTuple):
+    """The seconds allowed; on the loop's clock, when the advice must be there, and a model's words for it."""
+
+    limit: float | None
+    deadline: float | None
+    words_by: float | None
+
+    @classmethod
+    def of(cls, limit: float | None) -> _Times:
+        if limit is None:
+            return cls(None, None, None)
+        deadline = asyncio.get_running_loop().time() + limit
+        # The model's time ends a little before, so that its words can be checked and the record kept.
+        return cls(limit, deadline, deadline - min(1.0, limit / 5))
+
+
+def _assess(
+    bars: History | Iterable[Any], symbol: str, options: AdviceOptions, rules: AdviceRules
+) -> tuple[History, Assessment]:
+    history = bars if isinstance(bars, History) else read_bars(bars)
+    found = assess(
+        history,
+        symbol=symbol,
+        asset_class=options.get("asset_class", "stock"),
+        risk_score=options.get("risk_score", 50),
+        sentiment_hint=options.get("sentiment_hint", 0.0),
+        currency=options.get("currency"),
+        rules=rules,
+    )
+    return history, with_greeks(found, options.get("greeks") or {})
+
+
+async def _ask(
+    nova: Supernova,
+    prompt: str,
+    user: str | None,
+    times: _Times,
+    values: Mapping[str, Any],
+    left: Decimal | None,
+) -> Reply:
+    """Ask a model for a rationale, within the time and the money that are left."""
+    if times.words_by is None:
+        return await nova.ask(prompt, values, user_id=user, max_cost=left)
+    remaining = max(0.001, times.words_by - asyncio.get_running_loop().time())
+    try:
+        # The request's own timeout comes first, and names it; this one bounds the client's opening too.
+        async with asyncio.timeout(remaining * 1.1):
+            return await nova.ask(prompt, values, user_id=user, max_cost=left, timeout=remaining)
+    except TimeoutError:
+        raise ProviderTimeout(f"no words of a model within the {times.limit:g} s") from None
+
+
+def _content(
+    history: History,
+    found: Assessment,
+    said: Rationale,
+    template: Template,
+    rules: AdviceRules,
+    news: str | None,
+    options: AdviceOptions,
+) -> dict[str, Any]:
+    """Return what the record says of this advice, as JSON."""
+    return {
+        "inputs": {"bars": digest(bars_text(history)), "news": news and digest(news)},
+        "computed": computed(
+            history,
+            found,
+            said,
+            sentiment_hint=float(options.get("sentiment_hint", 0.0)),
+            greeks=options.get("greeks") or {},
+            rules=rules,
+            sections=template.contract.sections,
+        ),
+        "why": said.why,
+        "quality": {"score": said.quality.score, **said.quality.parts},
+        "disclaimers": _disclaimers(template),
+        "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
+    }
+
+
+def _disclaimers(template: Template) -> tuple[str, ...]:
+    return (template.disclaimer,) if template.disclaimer else ()
+
+
+def _advice(
+    history: History, found: Assessment, said: Rationale, kept: _Kept, disclaimers: tuple[str, ...]
+) -> Advice:
     return Advice(
         found.action,
         found.confidence,
         Details(
-            symbol=symbol,
-            asset_class=asset_class,
+            symbol=found.symbol,
+            asset_class=found.asset_class,
             as_of=history.bars[-1].time,
             score=found.score,
             regime=found.regime,
