@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from supernova_ai.streams import Stream
     from supernova_ai.types import Attempt, Quote, Reply, Usage
 
+    __version__: str
+
 __all__ = [
     "AccountRefused",
     "Advice",
@@ -90,6 +92,7 @@ __all__ = [
     "Usage",
     "UserErased",
     "VaultError",
+    "__version__",
     "aadvise",
     "advise",
     "analyze",
@@ -110,8 +113,14 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
-    value: object = getattr(home, name)
+    value: object
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("supernova-ai")
+    else:
+        home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+        value = getattr(home, name)
     globals()[name] = value
     return value
 

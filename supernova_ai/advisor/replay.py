@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from importlib import metadata
 from typing import Any
 
+from supernova_ai import __version__
 from supernova_ai.advisor import records
 from supernova_ai.advisor.bars import Bar, History, read_bars
 from supernova_ai.advisor.ensemble import Assessment, assess
@@ -53,7 +53,7 @@ def computed(
 ) -> dict[str, Any]:
     """Return the part of a record that can be computed again, and what it was computed from, as JSON."""
     return {
-        "version": metadata.version("supernova-ai"),
+        "version": __version__,
         "as_of": history.bars[-1].time.isoformat(),
         "unfinished": history.unfinished and history.unfinished.isoformat(),
         "sentiment_hint": sentiment_hint,

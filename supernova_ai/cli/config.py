@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.text import Text
 
+from supernova_ai import __version__
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
 from supernova_ai.config import Loaded
@@ -85,7 +86,7 @@ def _warnings(loaded: Loaded) -> list[str]:
 
 def version(json: AsJson = False) -> None:
     """Print the version."""
-    packages = {name: installed(name) for name in ("supernova-ai", "litellm")}
+    packages = {"supernova-ai": __version__, "litellm": installed("litellm")}
     if json:
         print_json(packages)
     else:

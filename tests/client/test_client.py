@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import subprocess
+import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +61,26 @@ def test_exports_are_what_they_say() -> None:
     assert ours <= set(supernova_ai.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         supernova_ai.nonsense  # noqa: B018
+
+
+def test_version_is_that_of_the_project() -> None:
+    """``supernova_ai.__version__`` is the version in pyproject.toml."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert supernova_ai.__version__ == project["project"]["version"]
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    """``import supernova_ai`` loads no other module of ours or of a dependency, and reads no metadata."""
+    program = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import supernova_ai\n"
+        "loaded = set(sys.modules) - before\n"
+        "print(sorted(name for name in loaded if name.partition('.')[0] not in sys.stdlib_module_names))\n"
+        "print('importlib.metadata' in loaded)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "['supernova_ai']\nFalse\n"
 
 
 async def test_every_documented_argument_is_taken(nova: Supernova, stub: StubProvider, path: Path) -> None:
