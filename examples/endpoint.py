@@ -12,8 +12,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
-from supernova_ai import InvalidRequest, Supernova, aadvise
-from supernova_ai.config.advice import AssetClass
+from supernova_ai import AssetClass, InvalidRequest, Supernova, aadvise
 
 
 class Question(BaseModel):

@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from supernova_ai.advisor.advise import aadvise, advise
-    from supernova_ai.advisor.details import Advice
+    from supernova_ai.advisor.bars import Bar, History
+    from supernova_ai.advisor.details import Advice, Details
+    from supernova_ai.advisor.ensemble import Action
+    from supernova_ai.advisor.facts import Fact
+    from supernova_ai.advisor.grounding import Claim, GroundingReport
+    from supernova_ai.advisor.indicators import Indicators
+    from supernova_ai.advisor.options import AdviceOptions
+    from supernova_ai.advisor.rationale import RationaleSource
+    from supernova_ai.advisor.signals import Signal
+    from supernova_ai.alerts.outbox import AlertEvent
     from supernova_ai.client import Supernova, analyze, chat, stream
     from supernova_ai.config import Config
+    from supernova_ai.config.advice import AssetClass, Regime
     from supernova_ai.errors import (
         AccountRefused,
         AuthenticationFailed,
@@ -47,45 +57,92 @@ if TYPE_CHECKING:
         UserErased,
         VaultError,
     )
+    from supernova_ai.keys import MasterKey
+    from supernova_ai.requests.attachments import AttachmentSource
+    from supernova_ai.requests.options import (
+        AnalyzeOptions,
+        ChatOptions,
+        OnToken,
+        RequestOptions,
+        StreamOptions,
+    )
     from supernova_ai.streams import Stream
-    from supernova_ai.types import Attempt, Quote, Reply, Usage
+    from supernova_ai.types import (
+        Attempt,
+        Complexity,
+        CostBasis,
+        OnInterrupt,
+        Outcome,
+        Probe,
+        Quote,
+        Reply,
+        Tier,
+        Usage,
+    )
 
     __version__: str
 
 __all__ = [
     "AccountRefused",
+    "Action",
     "Advice",
+    "AdviceOptions",
+    "AlertEvent",
+    "AnalyzeOptions",
+    "AssetClass",
+    "AttachmentSource",
     "Attempt",
     "AuthenticationFailed",
+    "Bar",
     "BudgetExceeded",
+    "ChatOptions",
+    "Claim",
+    "Complexity",
     "Config",
     "ConfigError",
     "ContentRefused",
     "ContextTooLong",
+    "CostBasis",
+    "Details",
     "ExtraMissing",
+    "Fact",
+    "GroundingReport",
+    "History",
+    "Indicators",
     "InvalidRequest",
     "KeyCorrupt",
     "KeyFormatError",
     "KeyNotFound",
+    "MasterKey",
     "MasterKeyError",
     "ModelNotFound",
     "NoAnswer",
     "NoProvider",
+    "OnInterrupt",
+    "OnToken",
+    "Outcome",
     "ParameterRefused",
     "PriceUnknown",
+    "Probe",
     "ProviderError",
     "ProviderTimeout",
     "ProviderUnavailable",
     "Quote",
     "RateLimited",
+    "RationaleSource",
+    "Regime",
     "Reply",
+    "RequestOptions",
     "RequestRejected",
     "SchemaTooNew",
+    "Signal",
     "StoreError",
     "Stream",
     "StreamInterrupted",
+    "StreamOptions",
     "Supernova",
     "SupernovaError",
+    "Tier",
     "UnknownOption",
     "UnreadableAnswer",
     "UnsupportedLoop",
@@ -101,13 +158,38 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Supernova", "analyze", "chat", "stream"), "client"),
-    **dict.fromkeys(("Attempt", "Quote", "Reply", "Usage"), "types"),
-    **dict.fromkeys(("aadvise", "advise"), "advisor.advise"),
-    "Advice": "advisor.details",
-    "Config": "config",
-    "Stream": "streams",
+    "advisor.advise": ("aadvise", "advise"),
+    "advisor.bars": ("Bar", "History"),
+    "advisor.details": ("Advice", "Details"),
+    "advisor.ensemble": ("Action",),
+    "advisor.facts": ("Fact",),
+    "advisor.grounding": ("Claim", "GroundingReport"),
+    "advisor.indicators": ("Indicators",),
+    "advisor.options": ("AdviceOptions",),
+    "advisor.rationale": ("RationaleSource",),
+    "advisor.signals": ("Signal",),
+    "alerts.outbox": ("AlertEvent",),
+    "client": ("Supernova", "analyze", "chat", "stream"),
+    "config": ("Config",),
+    "config.advice": ("AssetClass", "Regime"),
+    "keys": ("MasterKey",),
+    "requests.attachments": ("AttachmentSource",),
+    "requests.options": ("AnalyzeOptions", "ChatOptions", "OnToken", "RequestOptions", "StreamOptions"),
+    "streams": ("Stream",),
+    "types": (
+        "Attempt",
+        "Complexity",
+        "CostBasis",
+        "OnInterrupt",
+        "Outcome",
+        "Probe",
+        "Quote",
+        "Reply",
+        "Tier",
+        "Usage",
+    ),
 }
+"""The module of each name; the names that are not here are errors."""
 
 
 def __getattr__(name: str) -> object:
@@ -119,8 +201,8 @@ def __getattr__(name: str) -> object:
 
         value = version("supernova-ai")
     else:
-        home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
-        value = getattr(home, name)
+        home = next((home for home, names in _HOMES.items() if name in names), "errors")
+        value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
 
