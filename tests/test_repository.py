@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).parent.parent
 
 PINNED = {"litellm", "xllamacpp"}
@@ -37,3 +39,25 @@ def test_a_checkout_keeps_to_the_tested_versions() -> None:
     named = [*settings["project"]["dependencies"], *(name for names in extras for name in names)]
     declared = {re.split(r"[\[<>=!~ ;]", requirement)[0] for requirement in named}
     assert constrained == declared - PINNED - {"tzdata"}  # tzdata's versions are dates and hold data only
+
+
+def test_ci_runs_on_each_python_that_is_promised() -> None:
+    """The versions in the classifiers are those of the workflow, from the least that can be installed on."""
+    project = _project()["project"]
+    promised = [name.rpartition(" ")[2] for name in project["classifiers"] if ":: Python :: 3." in name]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    job = workflow["jobs"]["check"]
+    assert job["strategy"]["matrix"]["python"] == promised
+    assert project["requires-python"] == f">={promised[0]}"
+    assert job["steps"][-1] == {"run": ".ci/run"}
+
+
+def test_a_commit_runs_the_quick_checks() -> None:
+    """The hooks of pre-commit run the commands of .ci/quick, and download nothing."""
+    settings = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repository["repo"] for repository in settings["repos"]] == ["local"]
+    hooks = [hook["entry"].removeprefix("uv run --no-sync ") for hook in settings["repos"][0]["hooks"]]
+    quick = (ROOT / ".ci" / "quick").read_text(encoding="utf-8").partition('/.."\n')[2].splitlines()
+    assert [re.sub(" --force-exclude$", "", hook) for hook in hooks] == [
+        re.sub(r"( --check)? \.$", "", command) for command in quick
+    ]
