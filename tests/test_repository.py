@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
+RELEASE = runpy.run_path(str(ROOT / ".ci" / "release_notes.py"))
 
 PINNED = {"litellm", "xllamacpp"}
 """Only tested versions of these are taken: their internals, or their whole API, change between versions."""
@@ -60,4 +62,41 @@ def test_a_commit_runs_the_quick_checks() -> None:
     quick = (ROOT / ".ci" / "quick").read_text(encoding="utf-8").partition('/.."\n')[2].splitlines()
     assert [re.sub(" --force-exclude$", "", hook) for hook in hooks] == [
         re.sub(r"( --check)? \.$", "", command) for command in quick
+    ]
+
+
+CHANGELOG = """# Changelog
+
+## [Unreleased]
+
+- Later.
+
+## [0.2.0] – 2027-01-31
+
+### Added
+
+- Sooner.
+
+## [0.1.0] – 2026-12-01
+
+- First.
+"""
+
+
+def test_release_notes_are_the_section_of_the_version() -> None:
+    """The notes have what CHANGELOG says of this version and no other, without its heading."""
+    assert RELEASE["notes"](CHANGELOG, "0.2.0") == "### Added\n\n- Sooner."
+    assert RELEASE["notes"](CHANGELOG, "0.1.0") == "- First."
+    assert RELEASE["notes"](CHANGELOG, "0.2") == ""
+
+
+def test_a_version_that_is_not_ready_is_not_released() -> None:
+    """Another version in pyproject.toml, no section in CHANGELOG, and placeholders for addresses stop it."""
+    ready = {"version": "0.2.0", "urls": {"Source": "https://code.test/supernova"}}
+    assert RELEASE["obstacles"](ready, CHANGELOG, "0.2.0") == []
+    placeholder = {"version": "0.2.0", "urls": {"Source": "https://supernova-ai.example"}}
+    assert [found.split()[:2] for found in RELEASE["obstacles"](placeholder, CHANGELOG, "0.3.0")] == [
+        ["the", "version"],
+        ["CHANGELOG.md", "has"],
+        ["[project.urls]", "in"],
     ]
