@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
+SITE = runpy.run_path(str(ROOT / ".ci" / "docs.py"))
 RELEASE = runpy.run_path(str(ROOT / ".ci" / "release_notes.py"))
 
 PINNED = {"litellm", "xllamacpp"}
@@ -63,6 +64,39 @@ def test_a_commit_runs_the_quick_checks() -> None:
     assert [re.sub(" --force-exclude$", "", hook) for hook in hooks] == [
         re.sub(r"( --check)? \.$", "", command) for command in quick
     ]
+
+
+def test_links_of_the_site_lead_to_its_pages_or_to_the_repository() -> None:
+    """A link to a page becomes the page's name in the site; one to another file, its address on the web."""
+    names = SITE["pages"]()
+
+    def relinked(text: str, page: str) -> str:
+        given: str = SITE["relinked"](text, page, names, "https://x.example/blob/main")
+        return given
+
+    assert relinked("[a](docs/keys.md#the-master-key)", "README.md") == "[a](keys.md#the-master-key)"
+    assert relinked("[a](../README.md) [b](keys.md)", "docs/cli.md") == "[a](index.md) [b](keys.md)"
+    assert relinked("[a](../config/supernova.yaml)", "docs/cli.md") == (
+        "[a](https://x.example/blob/main/config/supernova.yaml)"
+    )
+    for unchanged in ("[a](https://docs.litellm.ai)", "[a](#keys)", "rows[0](key)"):
+        assert relinked(unchanged, "README.md") == unchanged
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    """A page that the navigation leaves out would be found by nobody, so the build names it."""
+    names = SITE["pages"]()
+    settings = (ROOT / ".ci" / "zensical.toml").read_text(encoding="utf-8")
+    assert SITE["unlisted"](names, settings) == []
+    assert SITE["unlisted"](names | {"docs/new.md": "new.md"}, settings) == ["docs/new.md"]
+
+
+def test_a_list_that_the_site_shows_as_text_is_found() -> None:
+    """A list or table without an empty line before it is a paragraph in the site, though not on GitHub."""
+    page = (
+        "<p>Not seen:\n- one\n- two</p><ul><li>- three</li></ul><p>a\n1. b</p><p>c\n| d | e |</p><p>1 - 2</p>"
+    )
+    assert list(SITE["lost_formats"](page)) == ["- one", "- two", "1. b", "| d | e |"]
 
 
 CHANGELOG = """# Changelog
