@@ -23,6 +23,7 @@ SETTINGS = ROOT / ".ci" / "zensical.toml"
 OTHERS = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "cassettes/README.md": "cassettes.md",
 }

@@ -44,6 +44,20 @@ def test_a_checkout_keeps_to_the_tested_versions() -> None:
     assert constrained == declared - PINNED - {"tzdata"}  # tzdata's versions are dates and hold data only
 
 
+def test_contributing_names_what_is_there() -> None:
+    """Each file and each name of a table that CONTRIBUTING.md points to exists there."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\.ci|\.github|config|docs|supernova_ai|tests)/[\w./-]+)`", page)
+    assert [path for path in named if not re.search("NAME|NNNN", path) and not (ROOT / path).exists()] == []
+    rows = re.findall(r"^\| `(supernova_ai/\S+\.py)` \| ((?:`[A-Z_]+`(?:, )?)+):", page, re.MULTILINE)
+    inline = re.findall(r"`(\w+)` in `(supernova_ai/\S+\.py)`", page)
+    tables = [(file, name) for file, names in rows for name in re.findall(r"\w+", names)]
+    tables += [(file, name) for name, file in inline]
+    assert len(tables) >= 9
+    for file, name in tables:
+        assert re.search(rf"^{name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+
+
 def test_ci_runs_on_each_python_that_is_promised() -> None:
     """The versions in the classifiers are those of the workflow, from the least that can be installed on."""
     project = _project()["project"]
