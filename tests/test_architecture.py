@@ -34,3 +34,21 @@ def test_every_room_is_drawn() -> None:
     rooms = {f"{path.name}/" for path in ROOT.iterdir() if (path / "__init__.py").exists()}
     modules = {path.name for path in ROOT.glob("*.py")} - {"__init__.py"}
     assert rooms | modules == set(re.findall(r"\b\w+(?:\.py\b|/(?= |$))", drawing, re.MULTILINE))
+
+
+def test_every_file_named_in_a_page_exists() -> None:
+    """A page that names a file is corrected when the file moves; NNNN and NAME stand for a name to choose."""
+    root = ROOT.parent
+    pages = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(
+            r"\b(?:supernova_ai|tests|benchmarks|examples)/[\w/.-]*\w", page.read_text("utf-8")
+        )
+    }
+    assert [
+        (page, path)
+        for page, path in sorted(named)
+        if not (root / path).exists() and not re.search("NNNN|NAME", path)
+    ] == []
