@@ -1,4 +1,4 @@
-"""The client: ``chat``, ``stream`` and ``analyze``, and the wiring of the floors below."""
+"""The client: ``chat``, ``stream``, ``analyze`` and what else a program calls."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from supernova_ai import config as configuration
-from supernova_ai import health
-from supernova_ai.alerts.delivery import AlertDelivery
 from supernova_ai.alerts.outbox import AlertEvent
 from supernova_ai.analysis.sentiment import assessed
 from supernova_ai.concurrency import check_loop, in_thread
 from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout, UnsupportedLoop
-from supernova_ai.keys import KeySource, MasterKey, Vault, resolve
-from supernova_ai.ledger import Ledger
+from supernova_ai.keys import MasterKey
 from supernova_ai.log import get_logger
 from supernova_ai.prompts import Library, Template
 from supernova_ai.requests import arguments
@@ -36,21 +32,19 @@ from supernova_ai.requests.options import (
     StreamOptions,
     check_names,
 )
-from supernova_ai.sessions import Conversations, SessionKey, Turn, forget
+from supernova_ai.sessions import SessionKey, Turn, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
 from supernova_ai.types import Attachment, Probe, Quote, Reply, Request
 
 if TYPE_CHECKING:
     from supernova_ai.execution.engine import Engine
+    from supernova_ai.runtime import Runtime
 
 log = get_logger(__name__)
 
-_REMEMBERED_MS = 3_600_000
-"""How old the attempts may be that a new client learns from."""
-
 _FIXED = ("database", "redis", "keys", "environment")
-"""What belongs to a client for as long as it lives."""
+"""Settings that a reload cannot change."""
 
 
 class Supernova:
@@ -59,8 +53,8 @@ class Supernova:
     Its methods may be called from any event loop and any thread. Nothing is opened before the first call.
 
     Args:
-        config: a ``Config``, or the path of a YAML file; None looks for one as the documentation says.
-        master: what the keys are sealed with; None looks for it as the documentation says.
+        config: a ``Config``, or the path of a YAML file; None finds one as the documentation says.
+        master: the master key of the vault; None finds it as the documentation says.
         alert_sinks: called, on a thread of their own, with each alert that this process delivers.
 
     Raises:
@@ -82,14 +76,9 @@ class Supernova:
         for problem in self._library.problems():
             log.warning("prompts.file.wrong", problem=problem, then="calls that use it fail")
         self._lock = threading.Lock()
-        self._opened: ExitStack | None = None
         self._store: Store | None = None
-        self._pid = 0
-        self._engine: Engine
-        self._sessions: Conversations
-        self._ledger: Ledger
-        self._courier: AlertDelivery
-        self._keys: KeySource
+        self._runtime: Runtime
+        self._pid = 0  # of the process whose runtime is open
 
     @property
     def config(self) -> Config:
@@ -98,7 +87,7 @@ class Supernova:
 
     @property
     def config_version(self) -> str:
-        """The name of the configuration's content, as it is kept with every attempt."""
+        """The hash of the configuration, which is recorded with every attempt."""
         return self._loaded.version
 
     async def chat(self, message: str, **options: Unpack[ChatOptions]) -> Reply:
@@ -110,16 +99,16 @@ class Supernova:
 
         Raises:
             InvalidRequest: an argument is wrong; nothing was sent.
-            BudgetExceeded: no deployment can be borne; nothing was sent.
-            ProviderError: every deployment failed; the last one's reason.
+            BudgetExceeded: no deployment fits into the budgets; nothing was sent.
+            ProviderError: every deployment failed; the error is the last one's.
         """
         check_names("chat", options, ChatOptions)
         return await self._answer(self._message_turn(message, options), options)
 
     async def analyze(self, content: str, **options: Unpack[AnalyzeOptions]) -> Reply:
-        """Analyse a text, which is treated as material, never as instructions.
+        """Analyse a text. It is data: instructions in it are not followed.
 
-        The reply has a ``quality_score``, and that of a sentiment analysis the ``sentiment``.
+        The reply has a ``quality_score`` and, for a sentiment analysis, a ``sentiment``.
 
         Args:
             content: the text; not empty.
@@ -166,13 +155,13 @@ class Supernova:
             **options: see ``StreamOptions``.
 
         Raises:
-            InvalidRequest: an argument is wrong. What else ``chat`` raises, the stream raises.
+            InvalidRequest: an argument is wrong. The stream raises what else ``chat`` raises.
         """
         check_names("stream", options, StreamOptions)
-        return Stream(lambda: self._engine, self._message_turn(message, options))
+        return Stream(lambda: self._runtime.engine, self._message_turn(message, options))
 
     async def quote(self, message: str, **options: Unpack[StreamOptions]) -> Quote:
-        """Return what ``chat`` with these arguments could cost at most, and what the budgets still bear.
+        """Return the most that ``chat`` with these arguments can cost, and what the budgets have left.
 
         Args:
             message: what would be answered; not empty.
@@ -188,9 +177,9 @@ class Supernova:
             return await in_thread(engine.quote, taken.request)
 
     async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
-        """Delete what is kept of one user's session; return how many exchanges and summaries that was.
+        """Delete the history of one user's session; return how many exchanges and summaries it had.
 
-        A call that is running in the session is answered, and not kept.
+        A running call of the session is answered, and its answer is not kept.
         """
         check_loop()
         user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
@@ -201,11 +190,11 @@ class Supernova:
         )
 
     def template(self, prompt: str) -> Template:
-        """Return the prompt of that name, the user's own where there is one."""
+        """Return the prompt of that name; the user's own templates take precedence."""
         return self._library.get(prompt)
 
     def store(self) -> Store:
-        """Return the open database, for records that need no model and so no LiteLLM.
+        """Return the open database, for records that need neither a model nor LiteLLM.
 
         Raises:
             StoreError: it cannot be opened; the message says what to do.
@@ -214,40 +203,39 @@ class Supernova:
             return self._open_store()
 
     async def warm_up(self) -> None:
-        """Open everything now, LiteLLM's import of some seconds included, and not at the first call."""
+        """Open everything now instead of at the first call; importing LiteLLM takes some seconds."""
         await self._ready()
 
     async def reload(self, config: Config | str | Path | None = None) -> None:
-        """Take the configuration anew, from where it came or as given; calls under way finish as begun.
+        """Apply the configuration again from its source, or this one; running calls keep the one before.
 
-        A wrong one changes nothing.
+        A wrong configuration changes nothing.
 
         Raises:
-            ConfigError: it is wrong, or changes what only a new client can take.
+            ConfigError: it is wrong, or changes a setting that needs a new client.
         """
         check_loop()
         await in_thread(self._reload, config)
 
     async def probe(self, *, pay: bool = False) -> list[Probe]:
-        """Ask every provider whether it is well, once with each key, and keep what they say.
+        """Probe every provider, once per key, and record the results.
 
         Args:
-            pay: send a request for one token where a provider has nothing that is free.
+            pay: request one token where a provider has no free endpoint.
         """
         engine = await self._ready()
         return await engine.run(engine.monitor.prober.probe(pay=pay))
 
     def close(self) -> None:
-        """End what is under way, each hold honestly, and release everything. Calling again does nothing."""
+        """Cancel running calls, settle their holds and close. Closing twice does nothing."""
         with self._lock:
-            opened = self._opened if self._is_open() else None
+            runtime = self._runtime if self._is_open() else None
             store, self._store = self._store, None
-            if opened is not None:
-                self._opened = None
-        with ExitStack() as closing:  # whatever one of them raises, the other is closed
-            for each in (store, opened):  # the last is the first
-                if each is not None:
-                    closing.callback(each.close)
+            self._pid = 0
+        with ExitStack() as closing:  # if the runtime's closing raises, the store closes all the same
+            for part in (store, runtime):
+                if part is not None:
+                    closing.callback(part.close)
 
     async def __aenter__(self) -> Supernova:
         return self
@@ -256,14 +244,14 @@ class Supernova:
         try:
             check_loop()
         except UnsupportedLoop:
-            self.close()  # every call was refused: what the body raised is what the caller must see
+            self.close()  # every call was refused: the caller must see what the body raised
         else:
             await in_thread(self.close)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a Supernova cannot be pickled or copied, for it holds connections and keys: give the other "
-            "process its configuration, and make a client there"
+            "a Supernova cannot be pickled or copied, because it holds connections and keys: pass its "
+            "configuration to the other process, and make a client there"
         )
 
     def _message_turn(
@@ -280,10 +268,10 @@ class Supernova:
             raise InvalidRequest(f"on_token must be a function of one text, not {on_token!r:.60}")
         if not (streaming or on_token):
             async with taking as turn:
-                reply = await self._engine.complete(turn.request)
+                reply = await self._runtime.engine.complete(turn.request)
                 await turn.keep(reply)
                 return reply
-        async with Stream(lambda: self._engine, taking) as tokens:
+        async with Stream(lambda: self._runtime.engine, taking) as tokens:
             async for token in tokens:
                 if on_token is not None and inspect.isawaitable(waiting := on_token(token)):
                     await waiting
@@ -298,9 +286,9 @@ class Supernova:
         *,
         pay: bool = True,
     ) -> AsyncIterator[Turn]:
-        """Give the request with what is attached, and what was said before in its session if that is kept.
+        """Yield the request with its attachments and, if sessions are kept, the history of its session.
 
-        The client is open then, and the time that this took is taken from the request's.
+        This opens the client, and takes the time that it needs from the request's timeout.
         """
         check_loop()
         started, was_open = time.monotonic(), self._is_open()
@@ -317,14 +305,16 @@ class Supernova:
         if request.timeout is not None and (attachments or not was_open):
             left = request.timeout - (time.monotonic() - started)
             request = replace(request, timeout=left, asked_timeout=request.timeout)
-        request = replace(request, attachments=loaded, began_ms=self._ledger.now_ms())
+        request = replace(request, attachments=loaded, began_ms=self._runtime.ledger.now_ms())
         if message is None or request.session_id is None or not self.config.sessions.history:
             yield Turn(request)
             return
-        # The caller's cap is on this request alone: no other is made for it.
+        # ``max_cost`` limits this request alone: no second request is paid for a summary.
         may_pay = pay and request.max_cost is None
         summary = self._library.get("summary")
-        async with self._sessions.turn(request, message, self.config, summary, pay=may_pay) as turn:
+        async with self._runtime.conversations.turn(
+            request, message, self.config, summary, pay=may_pay
+        ) as turn:
             yield turn
 
     async def _ready(self) -> Engine:
@@ -333,66 +323,28 @@ class Supernova:
         check_loop()
         if not self._is_open():
             await in_thread(self._open)
-        return self._engine
+        return self._runtime.engine
 
     def _is_open(self) -> bool:
-        return self._opened is not None and self._pid == os.getpid()
+        return self._pid == os.getpid()
 
     def _open(self) -> None:
-        from supernova_ai.execution.engine import (
-            Engine,  # imports LiteLLM: seconds, so not before it is needed
-        )
+        from supernova_ai.runtime import Runtime  # imports LiteLLM: seconds, so not before it is needed
 
         with self._lock:
             if self._is_open():
                 return
-            with ExitStack() as opening:
-                store = self._open_store()
-                vault = self._vault(store)
-                self._new_courier = partial(
-                    AlertDelivery,
-                    store,
-                    resolve=lambda name: vault.reveal(name, "primary"),
-                    sinks=self._alert_sinks,
-                )
-                self._courier = self._new_courier(
-                    self.config.limits, self.config.alerts, verify_tls=self.config.verify_tls
-                )
-                opening.callback(lambda: self._courier.close())
-                self._ledger = Ledger(store, ())
-                opening.callback(self._ledger.close)
-                self._keep_limits(self.config)
-                self._ledger.sweep()
-                self._keys = self._key_source(vault)
-                self._engine = Engine(self.config, self._loaded.version, self._ledger, self._keys)
-                opening.callback(self._engine.close)
-                self._sessions = Conversations(store, vault, self._engine.complete)
-                self._sessions.prune(self.config)
-                since_ms = self._ledger.now_ms() - _REMEMBERED_MS
-                self._engine.monitor.restore(
-                    store.read(lambda database: health.recent(database, since_ms=since_ms, limit=2000)),
-                    store.read(health.states),
-                )
-                self._courier.start()
-                # What a fork brought along stays referenced: collecting it would close the parent's polling.
-                self._inherited = self._opened
-                self._opened = opening.pop_all()
-                self._pid = os.getpid()
+            runtime = Runtime(
+                self._open_store(), self._loaded, master=self._master, alert_sinks=self._alert_sinks
+            )
+            # A runtime inherited by a fork stays referenced: collecting it would close the parent's polling.
+            self._inherited = getattr(self, "_runtime", None)
+            self._runtime, self._pid = runtime, os.getpid()
 
     def _open_store(self) -> Store:
         if self._store is None:
             self._store = Store(self._loaded.database)
         return self._store
-
-    def _vault(self, store: Store) -> Vault:
-        environ = configuration.read_environ()
-        vault = Vault(store, lambda: resolve(store, explicit=self._master, environ=environ))
-        if any(key.state == "active" for key in vault.list()):
-            vault.unlock()  # here, on a thread that may wait for the keyring
-        return vault
-
-    def _keep_limits(self, config: Config) -> None:
-        self._ledger.serve(config.limits, thresholds=config.alerts.thresholds, on_alert=self._courier.wake)
 
     def _reload(self, given: Config | str | Path | None) -> None:
         with self._lock:
@@ -404,31 +356,8 @@ class Supernova:
             if fixed:
                 raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
             if self._is_open():
-                # Whatever can refuse the configuration comes first: after that, nothing fails half-way.
-                courier = self._new_courier(
-                    loaded.config.limits, loaded.config.alerts, verify_tls=loaded.config.verify_tls
-                )
-                self._keep_limits(loaded.config)  # before anybody new is asked
-                try:
-                    self._engine.reload(loaded.config, loaded.version)
-                except Exception:
-                    self._keep_limits(self.config)
-                    raise
-                before, self._courier = self._courier, courier
-                self._keep_limits(loaded.config)  # and from now on wake this courier
-                courier.start()
-                before.close()
-                self._keys.elsewhere = loaded.config.elsewhere
+                self._runtime.apply(loaded)
             self._source, self._loaded, self._library = source, loaded, library
-
-    def _key_source(self, vault: Vault) -> KeySource:
-        return KeySource(
-            vault,
-            environ=configuration.read_environ(),
-            allow_environment=self.config.environment_keys_allowed,
-            environment_name=self.config.environment,
-            elsewhere=self.config.elsewhere,
-        )
 
     def _request(self, prompt: str, values: Mapping[str, Any], options: RequestOptions) -> Request:
         return arguments.build(self.config.routing, self._library.get(prompt), values, options)
@@ -443,7 +372,7 @@ _default_lock = threading.Lock()
 
 
 def default() -> Supernova:
-    """Return the client behind the module-level functions, made at their first use."""
+    """Return the default client of the module-level functions; the first use creates it."""
     global _default
     with _default_lock:
         if _default is None:

@@ -38,13 +38,17 @@ def key_of(provider: str, slot: str = "primary") -> str:
 
 def deployment(nova: Supernova, provider: str, slot: str | None = "primary") -> str:
     """Return the id of a provider's deployment in the tier standard; the client must be open."""
-    found = [d for d in nova._engine._deployments.values() if (d.provider, d.tier) == (provider, "standard")]
+    found = [
+        d
+        for d in nova._runtime.engine._deployments.values()
+        if (d.provider, d.tier) == (provider, "standard")
+    ]
     return next(d.id for d in found if d.slot == slot)
 
 
 def tasks_of(nova: Supernova) -> set[str]:
     """Return the names of the coroutines that run on the client's loop."""
-    loop = nova._engine._background._loop
+    loop = nova._runtime.engine._background._loop
     running = [task.get_coro() for task in asyncio.all_tasks(loop)]
     # What closes an abandoned generator has no name of its own.
     return {getattr(one, "__qualname__", type(one).__name__) for one in running}

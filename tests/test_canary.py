@@ -160,10 +160,16 @@ async def use_together(found: Evidence, config: str, stub: StubProvider) -> None
         stub.script.extend(telling[0] for telling in TELLING.values())
         await failing(found, partial(nova.chat, "What now?"))
         found.keep_files()  # with the write-ahead log still there
-        for thing in (nova, nova.config, nova._engine, nova._engine._router, nova._engine._deployments):
+        for thing in (
+            nova,
+            nova.config,
+            nova._runtime.engine,
+            nova._runtime.engine._router,
+            nova._runtime.engine._deployments,
+        ):
             found.show(thing)
-        found.show(nova._engine._router.model_list)
-        found.show(vars(nova._engine._router))
+        found.show(nova._runtime.engine._router.model_list)
+        found.show(vars(nova._runtime.engine._router))
 
 
 async def refuse(found: Evidence) -> None:

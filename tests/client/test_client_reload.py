@@ -106,12 +106,16 @@ async def test_wrong_file_changes_nothing(tmp_path: Path, stub_provider: Stub) -
 
 def in_force(nova: Supernova) -> dict[str, Any]:
     """What decides about the next call, in every part of the client."""
-    engine = nova._engine
+    runtime, engine = nova._runtime, nova._runtime.engine
     return {
         "config": nova.config,
-        "limits": nova._ledger._budgets,
-        "alerts": (nova._courier, nova._ledger._watch._thresholds, nova._ledger._watch._on_alert),
-        "keys": nova._keys.elsewhere,
+        "limits": runtime.ledger._budgets,
+        "alerts": (
+            nova._runtime._delivery,
+            nova._runtime.ledger._watch._thresholds,
+            nova._runtime.ledger._watch._on_alert,
+        ),
+        "keys": runtime.keys.elsewhere,
         "deployments": engine._deployments,
         "breaker": engine.monitor.breaker.settings,
         "probes": engine.monitor.prober._deployments,

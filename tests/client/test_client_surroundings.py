@@ -49,7 +49,7 @@ async def test_database_from_the_future_is_left_alone(
 async def test_full_disk_is_named_and_passes(nova: Supernova, path: Path, stub: StubProvider) -> None:
     """On a full disk a call is a StoreError with its remedy; once there is space calls are answered again."""
     await nova.warm_up()
-    ledger = nova._engine._ledger
+    ledger = nova._runtime.engine._ledger
 
     def pragma(text: str) -> int:
         return int(

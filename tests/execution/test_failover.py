@@ -275,7 +275,7 @@ async def test_router_is_given_no_key(open_nova: Open, stub_provider: Stub) -> N
     stub = stub_provider("Diversify.", script=[Failure(401)])
     nova = open_nova({"openai": {"url": stub.url, **BOTH}, "anthropic": stub.url})
     await nova.chat("What now?")
-    router = nova._engine._router
+    router = nova._runtime.engine._router
     kept = repr(router.model_list) + repr(router.get_model_list()) + repr(vars(router))
     for provider in ("openai", "anthropic"):
         for slot in ("primary", "backup"):

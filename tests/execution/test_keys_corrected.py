@@ -51,7 +51,10 @@ async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stu
         add(path, GOOD)
         for each in (nova, other):
             assert (await each.chat("What now?")).content == "Diversify."
-            assert each._engine.monitor.breaker.circuit(desk.deployment(each, "openai")).state == "closed"
+            assert (
+                each._runtime.engine.monitor.breaker.circuit(desk.deployment(each, "openai")).state
+                == "closed"
+            )
     finally:
         await asyncio.to_thread(other.close)
 
@@ -130,5 +133,5 @@ async def test_no_look_at_the_vault_where_all_is_well(
     async def never(*_: object) -> dict[str, str]:
         raise AssertionError("looked")
 
-    monkeypatch.setattr(nova._engine._reservations, "ids", never)
+    monkeypatch.setattr(nova._runtime.engine._reservations, "ids", never)
     assert (await nova.chat("What now?")).content == "Diversify."

@@ -41,12 +41,12 @@ class Clock:
 async def on_clock(nova: Supernova) -> Clock:
     """Open the client, and give it a breaker whose time passes when told."""
     await nova.warm_up()
-    clock = nova._engine.monitor.breaker._clock = Clock()
+    clock = nova._runtime.engine.monitor.breaker._clock = Clock()
     return clock
 
 
 def circuit(nova: Supernova, provider: str = "openai", slot: str | None = "primary") -> Circuit:
-    found: Circuit = nova._engine.monitor.breaker.circuit(desk.deployment(nova, provider, slot))
+    found: Circuit = nova._runtime.engine.monitor.breaker.circuit(desk.deployment(nova, provider, slot))
     return found
 
 
@@ -268,6 +268,6 @@ async def test_nothing_learnt_is_inherited(
     another = Supernova(after, master=desk.MASTER)
     await another.warm_up()
     for client, asked in ((nova, 1), (another, 1)):  # the second learns from the ledger
-        samples = client._engine.monitor.stats.of(desk.deployment(client, "openai"))
+        samples = client._runtime.engine.monitor.stats.of(desk.deployment(client, "openai"))
         assert len(samples.answers) == asked
     another.close()

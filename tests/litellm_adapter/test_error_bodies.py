@@ -377,7 +377,7 @@ async def test_refusal(
         assert (first.error, first.state, first.cost) == (kind, "released", 0)
         assert len(bad.chats) == 1
         slot = None if provider == "ollama" else "primary"
-        circuit = nova._engine.monitor.breaker.circuit(desk.deployment(nova, provider, slot))
+        circuit = nova._runtime.engine.monitor.breaker.circuit(desk.deployment(nova, provider, slot))
         waits = provider == "gemini" and kind == "RateLimited"
         assert circuit.state == ("open" if kind in OPENS or waits else "closed")
         if waits:

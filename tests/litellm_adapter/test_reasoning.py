@@ -241,6 +241,6 @@ async def test_a_probe_takes_thoughts_for_a_sign_of_life(
     """It asks for one token: a model that begins to think is well."""
     nova = open_nova({"openai": stub_provider("<think>Hm.").url})
     await nova.warm_up()
-    (deployment,) = nova._engine._deployments.values()
-    await nova._engine.run(nova._engine._ask(deployment))
+    (deployment,) = nova._runtime.engine._deployments.values()
+    await nova._runtime.engine.run(nova._runtime.engine._ask(deployment))
     assert [(row.state, row.error) for row in attempts()] == [("settled", None)]

@@ -122,11 +122,11 @@ def test_recalled_samples_are_not_news(book: LatencyStats) -> None:
 
 
 def of_openai(nova: Supernova) -> str:
-    return next(name for name in nova._engine._deployments if name.startswith("standard/openai/"))
+    return next(name for name in nova._runtime.engine._deployments if name.startswith("standard/openai/"))
 
 
 def taken(nova: Supernova) -> Samples:
-    samples: Samples = nova._engine.monitor.stats.of(of_openai(nova))
+    samples: Samples = nova._runtime.engine.monitor.stats.of(of_openai(nova))
     return samples
 
 
@@ -157,7 +157,7 @@ async def test_next_attempt_has_the_adapted_timeout(open_nova: Open, stub_provid
     )
     await nova.warm_up()
     for _ in range(ENOUGH):
-        nova._engine.monitor.stats.add(of_openai(nova), 0.05, 0.05)
+        nova._runtime.engine.monitor.stats.add(of_openai(nova), 0.05, 0.05)
     for streaming in (False, True):
         reply = await nova.chat("What now?", streaming=streaming)
         assert [(a.provider, a.error) for a in reply.attempts] == [

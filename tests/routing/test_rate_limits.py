@@ -50,7 +50,7 @@ def minute() -> Minute:
 async def ready(nova: Supernova, minute: Minute) -> Supernova:
     """Open the client, its limits counting in that minute."""
     await nova.warm_up()
-    nova._engine._limits._clock = minute
+    nova._runtime.engine._limits._clock = minute
     return nova
 
 
@@ -186,9 +186,9 @@ async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open,
     for streaming in (False, True):
         with pytest.raises(Exception, match="openai failed"):
             await nova.chat("What now?", streaming=streaming)
-        nova._engine.monitor.breaker.half_open(desk.deployment(nova, "openai"))
+        nova._runtime.engine.monitor.breaker.half_open(desk.deployment(nova, "openai"))
     assert (await nova.chat("What now?")).content == "Diversify."
-    assert nova._engine._limits._running == {desk.deployment(nova, "openai"): 0}
+    assert nova._runtime.engine._limits._running == {desk.deployment(nova, "openai"): 0}
 
 
 async def test_callers_who_leave_give_their_place_back(open_nova: Open, stub_provider: Stub) -> None:
@@ -267,7 +267,7 @@ async def test_machines_share_what_is_open(open_nova: Open, stub_provider: Stub,
         assert (await second.chat("What now?")).provider == "xai"
         assert len(bad.requests) == 1
         bad.reply = "Diversify."
-        first._engine.monitor.breaker.half_open(desk.deployment(first, "mistral"))
+        first._runtime.engine.monitor.breaker.half_open(desk.deployment(first, "mistral"))
         assert (await first.chat("What now?")).provider == "mistral"
         await until(lambda: not server.exists(told))
 
@@ -303,7 +303,7 @@ async def test_dead_redis_stops_nobody(open_nova: Open, stub_provider: Stub) -> 
         with pytest.raises(RateLimited):
             await nova.chat("What now?")
         bad.reply = "Back."
-        nova._engine.monitor.breaker.half_open(desk.deployment(nova, "openai"))
+        nova._runtime.engine.monitor.breaker.half_open(desk.deployment(nova, "openai"))
         assert (await nova.chat("What now?")).provider == "openai"
         nova.close()
     assert (len(bad.requests), len(good.requests)) == (2, 3)
