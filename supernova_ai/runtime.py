@@ -55,7 +55,7 @@ class Runtime:
                 environ=read_environ(),
                 allow_environment=config.environment_keys_allowed,
                 environment_name=config.environment,
-                elsewhere=config.elsewhere,
+                custom_endpoints=config.custom_endpoints,
             )
             self.engine = Engine(config, loaded.version, self.ledger, self.keys)
             opening.callback(self.engine.close)
@@ -80,7 +80,7 @@ class Runtime:
         self._set_budgets(config)
         delivery.start()
         before.close()
-        self.keys.elsewhere = config.elsewhere
+        self.keys.custom_endpoints = config.custom_endpoints
         self._loaded = loaded
 
     def close(self) -> None:

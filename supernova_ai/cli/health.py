@@ -161,7 +161,7 @@ def _empty_slots(loaded: Loaded, store: Store) -> set[tuple[str, str | None]]:
     """Return the providers and key slots that have no key."""
     config, environ = loaded.config, configuration.read_environ()
     slots = {(name, slot) for name, provider in config.providers.items() for slot in provider.keys}
-    found = {(key.provider, key.slot) for key in store.read(records.every) if key.state == "active"}
+    found = {(key.provider, key.slot) for key in store.read(records.all_versions) if key.state == "active"}
     if config.environment_keys_allowed:
         found |= {(name, slot) for name, slot in slots if environ.get(variable(name, slot))}
     return {slot for slot in slots if slot not in found}

@@ -59,7 +59,7 @@ def add(
             raise typer.BadParameter(
                 f"vault:{provider} must be an Apprise URL such as mailto://… or slack://…"
             )
-        info = vault.add(provider, slot, secret, elsewhere=provider in loaded.config.elsewhere)
+        info = vault.add(provider, slot, secret, any_format=provider in loaded.config.custom_endpoints)
     typer.echo(f"added {info.provider} {info.slot} version {info.version}, fingerprint {info.fingerprint}")
     if provider in providers and slot not in providers[provider].keys:
         typer.echo(f"It is not used: 'providers.{provider}.keys' does not name {slot!r}.", err=True)
@@ -106,7 +106,7 @@ def import_env(config: ConfigPath = None) -> None:
             vault,
             configuration.read_environ(),
             loaded.config.providers,
-            elsewhere=loaded.config.elsewhere,
+            custom_endpoints=loaded.config.custom_endpoints,
         )
     for info in added:
         typer.echo(f"imported {info.provider} {info.slot}, fingerprint {info.fingerprint}")

@@ -275,8 +275,8 @@ class Config(_Section):
         return tuple(name for name in self.routing.priority if self.providers[name].enabled)
 
     @property
-    def elsewhere(self) -> frozenset[str]:
-        """The providers that another server speaks for, at ``api_base``: its keys may look like anything."""
+    def custom_endpoints(self) -> frozenset[str]:
+        """The providers with an ``api_base``; the keys of a custom endpoint may have any format."""
         return frozenset(name for name, provider in self.providers.items() if provider.api_base)
 
     @property

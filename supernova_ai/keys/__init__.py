@@ -1,4 +1,4 @@
-"""API keys: sealed in the store under a master key, opened for one attempt, every change audited."""
+"""API keys: encrypted in the store under a master key, decrypted for one attempt, every change audited."""
 
 from supernova_ai.keys.audit import AuditEvent, AuditReport
 from supernova_ai.keys.master import MasterKey, resolve

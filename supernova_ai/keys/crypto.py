@@ -1,4 +1,4 @@
-"""The envelope around one API key, as pure functions: the same inputs and randomness give the same bytes.
+"""Envelope encryption of one API key, as pure functions: equal inputs and randomness give equal bytes.
 
 A sealed record of format 1 is
 
@@ -8,7 +8,7 @@ A sealed record of format 1 is
     12 bytes  nonce of the API key
     n + 16    the API key in UTF-8, encrypted under the data key, with its tag
 
-Both layers are AES-256-GCM, and both are bound by associated data to the place the record was sealed for.
+Both layers are AES-256-GCM. Associated data binds both to the place of the record, which ``Binding`` lists.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from supernova_ai.secret import Secret
 FORMAT = 1
 
 Random = Callable[[int], bytes]
-"""Gives that many unpredictable bytes, as ``os.urandom`` does."""
+"""Returns the given number of unpredictable bytes, as ``os.urandom`` does."""
 
 _NONCE, _TAG, _KEY = 12, 16, 32
 _WRAPPED = _KEY + _TAG
@@ -37,7 +37,7 @@ _SHORTEST = 1 + _NONCE + _WRAPPED + _NONCE + 1 + _TAG
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where a record belongs. Sealed for one place, it opens at no other: all fields, in order, bind it."""
+    """The associated data of a record, in this order: with any other value the record does not decrypt."""
 
     store: str
     provider: str
@@ -54,58 +54,58 @@ def derive(master: bytes, purpose: str) -> bytes:
 
 
 def pack(*fields: str | int) -> bytes:
-    """Encode the fields, each with its length before it: no two lists of fields give the same bytes."""
+    """Encode each field after its length, so that no two lists of fields give the same bytes."""
     encoded = [str(field).encode() for field in fields]
     return b"".join(len(field).to_bytes(4, "big") + field for field in encoded)
 
 
 def mac(key: HMAC, *fields: str | int) -> str:
-    """Return the HMAC-SHA256 of the packed fields, in hex. The key object is not changed."""
+    """Return the HMAC-SHA256 of the packed fields in hex; ``key`` itself does not change."""
     running = key.copy()
     running.update(pack(*fields))
     return running.hexdigest()
 
 
 def fingerprint(key: HMAC, secret: Secret) -> str:
-    """Return a short name for the API key, always the same, that only the master's holder can compute."""
+    """Return a short, stable name of the API key that only the holder of the master can compute."""
     return f"k{FORMAT}:{mac(key, secret.reveal())[:8]}"
 
 
-def seal(wrapping: AESGCM, place: Binding, secret: Secret, random: Random) -> bytes:
-    """Seal the API key for its place, under a data key of its own."""
+def seal(wrapping: AESGCM, binding: Binding, secret: Secret, random: Random) -> bytes:
+    """Encrypt the API key under a new data key, bound to its place in the vault."""
     data_key, outer, inner = random(_KEY), random(_NONCE), random(_NONCE)
-    wrapped = wrapping.encrypt(outer, data_key, _bound("data key", place))
-    text = AESGCM(data_key).encrypt(inner, secret.reveal().encode(), _bound("api key", place))
+    wrapped = wrapping.encrypt(outer, data_key, _associated_data("data key", binding))
+    text = AESGCM(data_key).encrypt(inner, secret.reveal().encode(), _associated_data("api key", binding))
     return bytes([FORMAT]) + outer + wrapped + inner + text
 
 
-def unseal(wrapping: AESGCM, place: Binding, record: bytes) -> Secret:
-    """Open a record at its place.
+def unseal(wrapping: AESGCM, binding: Binding, record: bytes) -> Secret:
+    """Decrypt a record.
 
     Raises:
-        KeyCorrupt: it was altered, is of an unknown format, or was sealed for another place or master.
+        KeyCorrupt: it was altered, has an unknown format, or was sealed with another binding or master.
     """
     if len(record) < _SHORTEST or record[0] != FORMAT:
-        raise _corrupt(place)
+        raise _corrupt(binding)
     outer, rest = record[1 : 1 + _NONCE], record[1 + _NONCE :]
     wrapped, rest = rest[:_WRAPPED], rest[_WRAPPED:]
     inner, text = rest[:_NONCE], rest[_NONCE:]
     try:
-        # The plaintexts get no names: a traceback that shows local variables must not show them.
-        cipher = AESGCM(wrapping.decrypt(outer, wrapped, _bound("data key", place)))
-        return Secret(cipher.decrypt(inner, text, _bound("api key", place)).decode())
+        # No variable holds a plaintext: a traceback with local variables would show it.
+        cipher = AESGCM(wrapping.decrypt(outer, wrapped, _associated_data("data key", binding)))
+        return Secret(cipher.decrypt(inner, text, _associated_data("api key", binding)).decode())
     except InvalidTag as error:
-        raise _corrupt(place) from error
+        raise _corrupt(binding) from error
 
 
-def _bound(layer: str, place: Binding) -> bytes:
-    return pack("supernova-ai sealed key", FORMAT, layer, *astuple(place))
+def _associated_data(layer: str, binding: Binding) -> bytes:
+    return pack("supernova-ai sealed key", FORMAT, layer, *astuple(binding))
 
 
-def _corrupt(place: Binding) -> KeyCorrupt:
-    where = f"{place.provider}/{place.slot} (version {place.version})"
+def _corrupt(binding: Binding) -> KeyCorrupt:
+    where = f"{binding.provider}/{binding.slot} (version {binding.version})"
     return KeyCorrupt(
-        f"the key record {place.key_id} of {where} does not open: it was altered, or moved from the place "
-        f"it was sealed for. Add the key again with `supernova keys add {place.provider} --slot {place.slot}`"
-        f", and look for the cause with `supernova keys audit`"
+        f"the key record {binding.key_id} of {where} cannot be decrypted: it was altered, or moved here from "
+        f"another provider, slot or database. Add the key again with `supernova keys add {binding.provider} "
+        f"--slot {binding.slot}`, and look for the cause with `supernova keys audit`"
     )

@@ -1,4 +1,4 @@
-"""What the keys of each provider look like: a table, and the one check that reads it."""
+"""Key formats: the pattern of each provider's API keys, and the check of a key against it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from supernova_ai.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class KeyFormat:
-    """The shape of one provider's keys, and how to say it to a person."""
+    """The pattern of one provider's keys, and its description for messages."""
 
-    shape: re.Pattern[str]
-    words: str
+    pattern: re.Pattern[str]
+    description: str
 
 
 FORMATS = {
@@ -25,38 +25,38 @@ FORMATS = {
 
 ANY = KeyFormat(
     re.compile(r"(?![\"'`])[!-~]{8,}(?<![\"'`])"),
-    "at least 8 printable ASCII characters, with no space among them and no quotes around",
+    "at least 8 printable ASCII characters, without spaces or surrounding quotes",
 )
-"""For every provider that has no row: what an HTTP header can carry."""
+"""For providers without a row above: what an HTTP header can carry."""
 
 _QUOTES = "\"'`“”‘’"
 
 
-def check(provider: str, secret: Secret, *, elsewhere: bool = False) -> None:
-    """Refuse a text that cannot be a key of the provider. The message never holds any of it.
+def check_key(provider: str, secret: Secret, *, any_format: bool = False) -> None:
+    """Refuse a text that cannot be a key of the provider. The message holds no part of the text.
 
     Args:
-        elsewhere: another server speaks for the provider, with keys of whatever shape.
+        any_format: the provider has a custom endpoint, whose keys may have any format.
 
     Raises:
-        KeyFormatError: it has spaces or quotes around it, is another provider's, or has the wrong shape.
+        KeyFormatError: it has spaces or quotes around it, is another provider's, or has the wrong format.
     """
-    # The text gets no name here: a traceback that shows local variables must not show it.
-    expected = ANY if elsewhere else FORMATS.get(provider, ANY)
-    if expected.shape.fullmatch(secret.reveal()):
+    # No variable holds the text: a traceback with local variables would show it.
+    expected = ANY if any_format else FORMATS.get(provider, ANY)
+    if expected.pattern.fullmatch(secret.reveal()):
         return
     if secret.reveal() != secret.reveal().strip():
-        problem = "it has spaces or line breaks around it: give the key alone"
+        problem = "it has spaces or line breaks around it: remove them"
     elif secret.reveal()[0] in _QUOTES or secret.reveal()[-1] in _QUOTES:
-        problem = "it has quotes around it: give the key alone"
+        problem = "it has quotes around it: remove them"
     elif expected is not ANY and (other := _owner(secret)):
-        problem = f"this looks like a key of {other}: add it there, or copy the key of {provider}"
+        problem = f"it looks like a key of {other}: add it to {other}, or copy the key of {provider}"
     else:
-        problem = "copy it again, whole, from the provider's page of API keys"
+        problem = "copy it again in full from the provider's page of API keys"
     raise KeyFormatError(
-        f"the text given is not a key of {provider}, whose keys look like {expected.words}: {problem}"
+        f"the text is not a key of {provider}, whose keys look like {expected.description}: {problem}"
     )
 
 
 def _owner(secret: Secret) -> str | None:
-    return next((name for name, known in FORMATS.items() if known.shape.fullmatch(secret.reveal())), None)
+    return next((name for name, known in FORMATS.items() if known.pattern.fullmatch(secret.reveal())), None)

@@ -1,4 +1,4 @@
-"""The master key: where it comes from, and what is derived from it."""
+"""The master key: its sources, and the keys derived from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from peewee import Database
 from supernova_ai.errors import MasterKeyError
 from supernova_ai.keys import records
 from supernova_ai.keys.crypto import derive
-from supernova_ai.keys.keychain import ADVICE, Keychain
+from supernova_ai.keys.keyring_entry import ADVICE, KeyringEntry
 from supernova_ai.paths import open_regular
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -31,21 +31,23 @@ VARIABLE = "API_KEY_ENCRYPTION_KEY"
 FILE_VARIABLE = "SUPERNOVA_MASTER_KEY_FILE"
 CREDENTIAL = "supernova-master"
 KEYRING_TIMEOUT = 10.0
-"""Seconds: long enough for a person to answer an unlock dialog that is already open."""
+"""Seconds: enough for a person to answer an unlock dialog."""
 
 _SALT = "master.salt"
 _SHORTEST_PASSPHRASE = 32
-_WANTED = "32 random bytes as hex (64 characters) or base64 (44 characters); `openssl rand -hex 32` makes one"
+_FORMAT = (
+    "32 random bytes as hex (64 characters) or base64 (44 characters); `openssl rand -hex 32` generates them"
+)
 
-# What was removed from the process's environment: the next store that this process opens needs it too.
-_taken: Secret | None = None
+# The value removed from the process's environment: the next store that this process opens needs it too.
+_remembered: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """What the 32-byte master is for, without the bytes: objects that encrypt and sign but show nothing.
+    """The ciphers and signers derived from a 32-byte master key, without the bytes themselves.
 
-    ``id`` is not secret: it names the master without telling anything of it.
+    ``id`` is not secret: it names the master and reveals nothing of it.
     """
 
     id: str
@@ -57,14 +59,14 @@ class MasterKey:
 
     @classmethod
     def of(cls, master: bytes) -> MasterKey:
-        """Derive everything from the 32 bytes of a master key.
+        """Derive all keys from the 32 bytes of a master key.
 
         Raises:
             MasterKeyError: they are not 32 bytes.
         """
         if len(master) != 32:
             raise MasterKeyError(
-                f"a master key is 32 bytes, not {len(master)}: `openssl rand -hex 32` makes one"
+                f"a master key has 32 bytes, not {len(master)}: `openssl rand -hex 32` generates one"
             )
         return cls(
             id=derive(master, "id")[:16].hex(),
@@ -85,52 +87,51 @@ def resolve(
     create: bool = False,
     timeout: float = KEYRING_TIMEOUT,
 ) -> MasterKey:
-    """Find the store's master key: the first source that has one decides, and a wrong one is an error.
+    """Return the store's master key from the first source that has one. Do not call it inside an operation.
 
     Args:
-        store: whose keys are meant. Must not be called from inside one of its operations.
-        explicit: the master itself; no source is then asked.
-        environ: where the variables of the sources are looked up. Once read, ``API_KEY_ENCRYPTION_KEY`` is
-            removed from the process's own environment and remembered; the system may still show the one that
-            the process was started with.
-        backend: the keyring asked last; None takes the one that ``keyring`` chooses.
-        create: make a new master in the keyring if no source has one and the store has no key record.
-        timeout: seconds to wait for each answer of the keyring.
+        store: the store whose keys the master encrypts.
+        explicit: the master itself; all other sources are then ignored.
+        environ: the environment variables to read. ``API_KEY_ENCRYPTION_KEY`` is also removed from the
+            process's own environment and remembered; the system may still show its value at process start.
+        backend: the keyring, which is the last source; None takes the one that ``keyring`` chooses.
+        create: create a master in the keyring if no source has one and the store holds no key record.
+        timeout: seconds to wait for each access to the keyring.
 
     Raises:
-        MasterKeyError: there is no master, it is kept unsafely, or the store was sealed with another one.
+        MasterKeyError: no source has a master, its source is unsafe, or the store uses another master.
     """
     master = (
         explicit
         or _from_credential(environ)
         or _from_file(environ)
         or _from_variable(store, environ)
-        or _from_keychain(store, backend, timeout, create)
+        or _from_keyring(store, backend, timeout, create)
     )
     store.read(lambda database: confirm(database, master))
     return master
 
 
 def confirm(database: Database, master: MasterKey) -> bool:
-    """Return whether the store is sealed with this master already, or with none yet.
+    """Return True if the store uses this master, False if it uses none yet.
 
     Raises:
-        MasterKeyError: it is sealed with another one.
+        MasterKeyError: the store uses another master.
     """
-    wanted = records.sealed_with(database)
-    if wanted not in (None, master.id):
+    expected = records.master_id(database)
+    if expected not in (None, master.id):
         raise MasterKeyError(
-            f"this master key is not the one the store was sealed with (its id is {master.id[:8]}…, and "
-            f"{wanted[:8]}… is wanted): give that one, by the same source as before. The sources, in order, "
-            f"are $CREDENTIALS_DIRECTORY/{CREDENTIAL}, {FILE_VARIABLE}, {VARIABLE} and the OS keyring"
+            f"this master key (id {master.id[:8]}…) is not the one the store was sealed with (id "
+            f"{expected[:8]}…): provide that one from the same source as before. The sources, in order, are "
+            f"$CREDENTIALS_DIRECTORY/{CREDENTIAL}, {FILE_VARIABLE}, {VARIABLE} and the OS keyring"
         )
-    return wanted is not None
+    return expected is not None
 
 
 def _from_credential(environ: Mapping[str, str]) -> MasterKey | None:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder or not (path := Path(folder, CREDENTIAL)).exists():
-        return None  # the service manager gave this unit other credentials only
+        return None  # the folder holds only credentials of other services
     return _read(path, f"the credential {path}")
 
 
@@ -142,32 +143,32 @@ def _from_file(environ: Mapping[str, str]) -> MasterKey | None:
 def _read(path: Path, source: str, *, private: bool = False) -> MasterKey:
     try:
         with open_regular(path.expanduser()) as file:
-            # Of the open file, so that neither a link nor a change in between deceives.
+            # Of the open file: the path could lead to another file by now.
             status = os.fstat(file.fileno())
             if private and os.name == "posix":
                 if status.st_uid != os.geteuid():
                     raise MasterKeyError(
-                        f"{source} belongs to another user: `chown` it to the one that runs this"
+                        f"{source} belongs to another user: `chown` it to the user who runs this process"
                     )
                 if status.st_mode & 0o177:
                     mode = status.st_mode & 0o777
-                    raise MasterKeyError(f"{source} has mode {mode:04o}, wider than 0600: `chmod 600` it")
+                    raise MasterKeyError(f"{source} has mode {mode:04o}, more than 0600: `chmod 600` it")
             text = _secret(file.read(1024).decode("latin-1"))
     except OSError as error:
         raise MasterKeyError(f"{source} cannot be read: {error.strerror or error}") from error
-    except RuntimeError as error:  # a "~", and no home folder
-        raise MasterKeyError(f"{source} cannot be read: {error} Write the path in full") from error
+    except RuntimeError as error:  # the path has "~", and there is no home folder
+        raise MasterKeyError(f"{source} cannot be read: {error} Write the full path") from error
     key = _decoded(text)
     if key is None:
-        raise MasterKeyError(f"{source} must hold {_WANTED}")
+        raise MasterKeyError(f"{source} must hold {_FORMAT}")
     return MasterKey.of(key)
 
 
 def _from_variable(store: Store, environ: Mapping[str, str]) -> MasterKey | None:
-    global _taken
+    global _remembered
     text = _secret(environ.get(VARIABLE, ""))
-    _taken = _secret(os.environ.pop(VARIABLE, "")) or _taken
-    text = text or _taken
+    _remembered = _secret(os.environ.pop(VARIABLE, "")) or _remembered
+    text = text or _remembered
     if text is None:
         return None
     key = _decoded(text)
@@ -175,52 +176,54 @@ def _from_variable(store: Store, environ: Mapping[str, str]) -> MasterKey | None
         return MasterKey.of(key)
     if len(text.reveal()) < _SHORTEST_PASSPHRASE:
         raise MasterKeyError(
-            f"{VARIABLE} must be {_WANTED}. A passphrase of at least {_SHORTEST_PASSPHRASE} characters will "
-            f"do too; this has {len(text.reveal())}"
+            f"{VARIABLE} must be {_FORMAT}. A passphrase of at least {_SHORTEST_PASSPHRASE} characters also "
+            f"works; this has {len(text.reveal())}"
         )
     return MasterKey.of(_stretch(text, _salt(store)))
 
 
-def _from_keychain(store: Store, backend: KeyringBackend | None, timeout: float, create: bool) -> MasterKey:
-    sealed = store.read(records.sealed_with)
-    # A new master would be the wrong one: whoever has sealed keys is not advised to make it.
-    advice = _restore(sealed) if sealed else ADVICE
-    keychain = Keychain(store.id, backend=backend, timeout=timeout, advice=advice)
-    text = keychain.get()
+def _from_keyring(store: Store, backend: KeyringBackend | None, timeout: float, create: bool) -> MasterKey:
+    master_id = store.read(records.master_id)
+    # Where keys are stored, the message must not advise to generate a new master: it would be the wrong one.
+    advice = _restore_advice(master_id) if master_id else ADVICE
+    entry = KeyringEntry(store.id, backend=backend, timeout=timeout, advice=advice)
+    text = entry.get()
     if text is None:
-        # Inside a write transaction: two processes that both find nothing must not both make a master.
-        text = store.write(lambda database: _create(database, keychain, create)).result()
+        # In a write transaction: two processes that both find no entry must not both create a master.
+        text = store.write(lambda database: _create(database, entry, create)).result()
     key = _decoded(text)
     if key is None:
-        raise MasterKeyError(f"the keyring's entry for this store (user {store.id}) must be {_WANTED}")
+        raise MasterKeyError(f"the keyring's entry for this store (user {store.id}) must be {_FORMAT}")
     return MasterKey.of(key)
 
 
-def _create(database: Database, keychain: Keychain, create: bool) -> Secret:
-    if (sealed := records.sealed_with(database)) or records.exist(database):
+def _create(database: Database, entry: KeyringEntry, create: bool) -> Secret:
+    if (master_id := records.master_id(database)) or records.any_exist(database):
         raise MasterKeyError(
             "the master key is missing: the store holds keys, and the keyring of this user has no entry for "
-            f"it. {_restore(sealed)}"
+            f"it. {_restore_advice(master_id)}"
         )
     if not create:
-        raise MasterKeyError("there is no master key yet: `supernova keys add` makes one with the first key")
-    if (made_meanwhile := keychain.get()) is not None:
-        return made_meanwhile
-    made = Secret(os.urandom(32).hex())
-    keychain.set(made)
-    kept = keychain.get()
-    if kept is None or kept.reveal() != made.reveal():
-        raise MasterKeyError(f"the keyring did not keep the master key it was given. {ADVICE}")
-    return made
+        raise MasterKeyError(
+            "there is no master key yet: `supernova keys add` creates one with the first key"
+        )
+    if (created_meanwhile := entry.get()) is not None:
+        return created_meanwhile
+    created = Secret(os.urandom(32).hex())
+    entry.set(created)
+    stored = entry.get()
+    if stored is None or stored.reveal() != created.reveal():
+        raise MasterKeyError(f"the keyring did not store the new master key. {ADVICE}")
+    return created
 
 
-def _restore(sealed: str | None) -> str:
-    master = f"master {sealed[:8]}…" if sealed else "a master"
+def _restore_advice(master_id: str | None) -> str:
+    master = f"master {master_id[:8]}…" if master_id else "a master"
     return (
-        f"The database's keys are sealed with {master}, and no other opens them: restore or unlock the "
-        f"keyring, run as the user who added the keys, or give that master by "
-        f"$CREDENTIALS_DIRECTORY/{CREDENTIAL}, {FILE_VARIABLE} or {VARIABLE}. If it is lost, so are the "
-        f"keys: set 'database' to a new place and add them again"
+        f"The database's keys are sealed with {master}, and no other master opens them: restore or unlock "
+        f"the keyring, run as the user who added the keys, or provide that master in "
+        f"$CREDENTIALS_DIRECTORY/{CREDENTIAL}, {FILE_VARIABLE} or {VARIABLE}. If it is lost, the keys are "
+        f"lost too: set 'database' to a new database and add them again"
     )
 
 
@@ -239,7 +242,7 @@ def _decoded(text: Secret | None) -> bytes | None:
 
 
 def _stretch(passphrase: Secret, salt: bytes) -> bytes:
-    # The second of the equal costs that OWASP's password storage cheat sheet lists for scrypt: 64 MiB, 0.4 s.
+    # The second of the equivalent scrypt settings in OWASP's password storage cheat sheet: 64 MiB, 0.4 s.
     return Scrypt(salt=salt, length=32, n=2**16, r=8, p=2).derive(
         passphrase.reveal().encode(errors="surrogateescape")
     )

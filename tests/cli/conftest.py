@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "5e" * 32)
-    monkeypatch.setattr(master, "_taken", None)
+    monkeypatch.setattr(master, "_remembered", None)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     return folder

@@ -115,7 +115,7 @@ def in_force(nova: Supernova) -> dict[str, Any]:
             nova._runtime.ledger._watch._thresholds,
             nova._runtime.ledger._watch._on_alert,
         ),
-        "keys": runtime.keys.elsewhere,
+        "keys": runtime.keys.custom_endpoints,
         "deployments": engine._deployments,
         "breaker": engine.monitor.breaker.settings,
         "probes": engine.monitor.prober._deployments,

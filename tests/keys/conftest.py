@@ -1,4 +1,4 @@
-"""A store, a master and a vault for each test, and keyrings that keep, hang or fail as a test wants."""
+"""A store, a master and a vault for each test, and fake keyrings: one that stores, one that hangs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supernova_ai.store import Store
 
 
 class FakeKeyring(KeyringBackend):
-    """Keeps entries in the dict it is given. Without a priority ``keyring`` never chooses it."""
+    """Stores entries in a dict. It has no priority, so ``keyring`` never chooses it."""
 
     def __init__(self, kept: dict[tuple[str, str], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -29,7 +29,7 @@ class FakeKeyring(KeyringBackend):
 
 
 class HangingKeyring(KeyringBackend):
-    """Answers only once it is released, as a stopped daemon does."""
+    """Answers only after ``released`` is set, like a stopped daemon."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -45,8 +45,8 @@ class HangingKeyring(KeyringBackend):
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The master that an earlier test left in this process is not this test's."""
-    monkeypatch.setattr(master_module, "_taken", None)
+    """Forget the master key that an earlier test left in this process."""
+    monkeypatch.setattr(master_module, "_remembered", None)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def vault(store: Store, master: MasterKey) -> Vault:
 
 @pytest.fixture
 def kept() -> dict[tuple[str, str], str]:
-    """What the fake keyring holds, by service and user."""
+    """Entries of the fake keyring, by service and user."""
     return {}
 
 

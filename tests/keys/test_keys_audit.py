@@ -35,7 +35,7 @@ def five(vault: Vault) -> Vault:
 
 @pytest.fixture
 def tamper(path: Path) -> Callable[..., None]:
-    """Change the database behind the vault's back, as somebody with the file but without the master would."""
+    """Change the database without the vault, as an attacker with the file but without the master would."""
 
     def run(*statements: str) -> None:
         with sqlite3.connect(path) as connection:
@@ -63,7 +63,7 @@ def test_events_tell_what_happened(five: Vault) -> None:
 
 
 def test_no_rows_verify_without_a_master(store: Store) -> None:
-    """A store where no key was ever added has nothing to verify, and nobody is asked for a master key."""
+    """A store without any key verifies without a master key."""
 
     def refuse() -> MasterKey:
         raise AssertionError("the master was asked for")
@@ -97,7 +97,7 @@ def test_no_rows_verify_without_a_master(store: Store) -> None:
 def test_tampering_is_found(
     five: Vault, tamper: Callable[..., None], statements: list[str], first_bad: int, reason: str
 ) -> None:
-    """A row altered, deleted, inserted, reordered or cut off is named as the first bad, with the reason."""
+    """The report names the first row that was altered, deleted, inserted, reordered or cut off."""
     tamper(*statements)
     report = five.verify_audit()
     assert (report.ok, report.first_bad) == (False, first_bad)
@@ -113,10 +113,10 @@ def test_tampering_is_found(
         [INSERT],
     ],
 )
-def test_later_events_do_not_mend_the_chain(
+def test_later_events_do_not_repair_the_chain(
     five: Vault, tamper: Callable[..., None], statements: list[str]
 ) -> None:
-    """After tampering keys can still be changed, but the break stays visible."""
+    """After tampering, keys can still be changed, but the chain never verifies again."""
     tamper(*statements)
     five.add("openai", "backup", KEYS[3])
     five.remove("openai", "backup")
@@ -141,10 +141,10 @@ TURN = ["INSERT INTO session_turn VALUES ('ann', 'talk', 1, 0, x'00')"]
     ],
     ids=["keys and master", "master", "keys", "conversation", "head"],
 )
-def test_a_lost_chain_never_starts_anew(
+def test_a_lost_chain_never_restarts(
     five: Vault, store: Store, master: MasterKey, tamper: Callable[..., None], statements: list[str]
 ) -> None:
-    """Where anything sealed is left and the head is not, the chain stays lost, whatever is added."""
+    """If the head is missing while anything sealed remains, the chain stays lost after later events."""
     tamper(*statements)
     for again in (Vault(store, master), Vault(store, master)):
         assert not again.verify_audit().ok
@@ -156,14 +156,14 @@ def test_a_lost_chain_never_starts_anew(
 
 
 def test_the_chain_of_a_new_store_starts_with_its_master(vault: Vault) -> None:
-    """The first key makes a chain that verifies."""
+    """The first key starts a chain that verifies."""
     vault.add("openai", "primary", KEYS[0])
     assert [event.event for event in vault.audit_events()] == ["master.created", "key.added"]
     assert vault.verify_audit().ok
 
 
 def test_rows_of_another_store_do_not_verify(five: Vault, master: MasterKey, tmp_path: Path) -> None:
-    """A chain copied into another store is refused there, although the master is the same."""
+    """A chain copied into another store does not verify there, although the master is the same."""
     with Store(tmp_path / "other.db") as other:
         vault = Vault(other, master)
         vault.add("openai", "primary", KEYS[0])
@@ -180,7 +180,7 @@ def test_rows_of_another_store_do_not_verify(five: Vault, master: MasterKey, tmp
 
 
 def test_a_whole_rollback_is_not_detected(five: Vault, tamper: Callable[..., None], path: Path) -> None:
-    """The documented limit: rows and head put back together to an earlier state verify."""
+    """The documented limit: rows and head restored together to an earlier state verify."""
     with sqlite3.connect(path) as connection:
         ((head,),) = connection.execute("SELECT value FROM meta WHERE name = 'audit.head'")
     connection.close()
@@ -193,7 +193,7 @@ def test_a_whole_rollback_is_not_detected(five: Vault, tamper: Callable[..., Non
 
 
 def test_another_master_is_named_not_blamed_on_the_rows(five: Vault, store: Store) -> None:
-    """Checking with the wrong master key says so, instead of calling every row altered."""
+    """A check with the wrong master key reports the master, not altered rows."""
     with pytest.raises(MasterKeyError, match="not the one the store was sealed with"):
         Vault(store, MasterKey.of(bytes(32))).verify_audit()
 
@@ -201,7 +201,7 @@ def test_another_master_is_named_not_blamed_on_the_rows(five: Vault, store: Stor
 def test_rows_of_another_past_do_not_fit_the_head(
     five: Vault, tamper: Callable[..., None], path: Path
 ) -> None:
-    """Rows exchanged for genuine ones of a copy that went on differently are not those the head names."""
+    """Genuine rows of a copy that continued differently do not match the head."""
     with sqlite3.connect(path) as connection:
         ((before,),) = connection.execute("SELECT value FROM meta WHERE name = 'audit.head'")
         five.add("openai", "backup", KEYS[3])

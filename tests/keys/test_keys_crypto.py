@@ -33,7 +33,7 @@ GOLDEN = (
 
 
 def counting() -> Callable[[int], bytes]:
-    """Randomness that is 00 01 02 …, so that a record is the same on every run."""
+    """Random bytes 00 01 02 …, so that a record is the same on every run."""
     numbers = itertools.count()
     return lambda size: bytes(next(numbers) % 256 for _ in range(size))
 
@@ -43,7 +43,7 @@ def record(place: Binding = PLACE, key: str = KEY) -> bytes:
 
 
 def hkdf(key: bytes, info: bytes, salt: bytes, length: int) -> bytes:
-    """RFC 5869 with nothing but the standard library, to judge ours by."""
+    """RFC 5869 with the standard library only, as a reference for ours."""
     extracted = hmac.digest(salt or bytes(32), key, "sha256")
     out, block = b"", b""
     for number in range(1, -(-length // 32) + 1):
@@ -53,7 +53,7 @@ def hkdf(key: bytes, info: bytes, salt: bytes, length: int) -> bytes:
 
 
 def vectors(name: str) -> list[dict[str, str]]:
-    """Read a NIST file: one dict per case, the bracketed settings included."""
+    """Read a NIST file: one dict per case, including the bracketed settings."""
     folder = Path(cryptography_vectors.__file__).parent
     settings: dict[str, str] = {}
     cases: list[dict[str, str]] = []
@@ -69,7 +69,7 @@ def vectors(name: str) -> list[dict[str, str]]:
 
 
 def test_rfc_5869() -> None:
-    """The HKDF that judges ours agrees with the RFC's first test case."""
+    """The reference HKDF agrees with the RFC's first test case."""
     expected = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
     info = bytes.fromhex("f0f1f2f3f4f5f6f7f8f9")
     assert hkdf(b"\x0b" * 22, info, bytes(range(13)), 42).hex() == expected
@@ -77,18 +77,18 @@ def test_rfc_5869() -> None:
 
 @pytest.mark.parametrize("purpose", ["wrapping", "audit", "fingerprint", "id"])
 def test_sub_keys_are_hkdf_with_purpose_and_format(purpose: str) -> None:
-    """Each sub-key is HKDF-SHA256 of the master, its info naming the package, the format and the purpose."""
+    """Each sub-key is HKDF-SHA256 of the master; its info names the package, the format and the purpose."""
     assert derive(MASTER, purpose) == hkdf(MASTER, f"supernova-ai/1/{purpose}".encode(), b"", 32)
 
 
 def test_golden_record() -> None:
-    """The record format never changes by accident: fixed inputs give these bytes, and these bytes open."""
+    """The record format is fixed: these inputs give these bytes, and these bytes decrypt."""
     assert record().hex() == GOLDEN
     assert unseal(WRAPPING, PLACE, bytes.fromhex(GOLDEN)).reveal() == KEY
 
 
 def test_record_layout() -> None:
-    """A record opens with nothing but its documented layout, HKDF and AES-256-GCM."""
+    """The documented layout, HKDF and AES-256-GCM are enough to decrypt a record."""
     sealed = record()
     fields = ("store-1", "openai", "primary", "00ff" * 8, "1", "c0ffee")
 
@@ -111,7 +111,7 @@ def test_golden_fingerprint() -> None:
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=300))
 def test_round_trip(key: str) -> None:
-    """Whatever key is sealed is the key that opens, and two seals of it never give the same bytes."""
+    """A sealed key decrypts to itself, and sealing it twice gives different bytes."""
     one, two = (seal(WRAPPING, PLACE, Secret(key), os.urandom) for _ in range(2))
     assert unseal(WRAPPING, PLACE, one).reveal() == unseal(WRAPPING, PLACE, two).reveal() == key
     assert one != two
@@ -119,24 +119,24 @@ def test_round_trip(key: str) -> None:
 
 @given(st.lists(st.text()), st.lists(st.text()))
 def test_pack_is_unambiguous(one: list[str], two: list[str]) -> None:
-    """Two lists of fields give the same bytes only when they are the same list."""
+    """Two lists of fields give the same bytes only if the lists are equal."""
     assert (pack(*one) == pack(*two)) == (one == two)
 
 
 def test_pack_keeps_fields_apart() -> None:
-    """A text moved across the border of two fields changes the bytes."""
+    """Moving text from one field to the next changes the bytes."""
     assert pack("ab", "c") != pack("a", "bc")
     assert pack("a", "") != pack("", "a")
 
 
 def test_mac_leaves_its_key_unchanged() -> None:
-    """The same key object signs the same fields alike however often it was used before."""
+    """A key object gives the same MAC for the same fields however often it is used."""
     key = hmac.new(b"k" * 32, digestmod="sha256")
     assert mac(key, "a", 1) == mac(key, "a", 1) != mac(key, "a", 2)
 
 
 def test_every_bit_flip_is_refused() -> None:
-    """No single bit of a record can be changed without the record failing to open."""
+    """Flipping any single bit of a record makes decryption fail."""
     sealed = record()
     for bit in range(len(sealed) * 8):
         flipped = bytearray(sealed)
@@ -146,7 +146,7 @@ def test_every_bit_flip_is_refused() -> None:
 
 
 def test_every_other_length_is_refused() -> None:
-    """A record cut short anywhere, or with a byte more, does not open."""
+    """A record that is cut short, or has an extra byte, does not decrypt."""
     sealed = record()
     for wrong in [*(sealed[:size] for size in range(len(sealed))), sealed + b"\0"]:
         with pytest.raises(KeyCorrupt):
@@ -166,7 +166,7 @@ def test_every_other_length_is_refused() -> None:
     ],
 )
 def test_moved_record_is_refused(moved: Binding) -> None:
-    """A record opens only at the place it was sealed for, and the error names the place it was found at."""
+    """A record decrypts only with its own binding; the error names the place where it was found."""
     with pytest.raises(KeyCorrupt) as caught:
         unseal(WRAPPING, moved, record())
     for named in (f"{moved.provider}/{moved.slot}", moved.key_id, "supernova keys add"):
@@ -174,7 +174,7 @@ def test_moved_record_is_refused(moved: Binding) -> None:
 
 
 def test_layers_of_two_records_do_not_mix() -> None:
-    """A data key of one record does not go with the text of another, even at the same place."""
+    """The data key of one record does not decrypt the text of another, even with the same binding."""
     one = record()
     two = seal(WRAPPING, PLACE, Secret(KEY), os.urandom)
     with pytest.raises(KeyCorrupt):
@@ -182,14 +182,14 @@ def test_layers_of_two_records_do_not_mix() -> None:
 
 
 def test_other_master_is_refused() -> None:
-    """A record does not open under another master's wrapping key."""
+    """A record does not decrypt under another master's wrapping key."""
     with pytest.raises(KeyCorrupt):
         unseal(AESGCM(derive(bytes(32), "wrapping")), PLACE, record())
 
 
 @pytest.mark.parametrize("wrong", [record()[:-1] + b"\0", b"", b"\x02" + record()[1:]])
 def test_traceback_with_locals_shows_no_plaintext(wrong: bytes) -> None:
-    """When a record does not open, a traceback that prints every local variable shows no plaintext."""
+    """When decryption fails, a traceback with local variables shows no plaintext."""
     with pytest.raises(KeyCorrupt) as caught:
         unseal(WRAPPING, PLACE, wrong)
     shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
@@ -199,7 +199,7 @@ def test_traceback_with_locals_shows_no_plaintext(wrong: bytes) -> None:
 
 
 def test_nist_vectors() -> None:
-    """The AES-256-GCM underneath opens what NIST's cases say it must, and refuses what they say it must."""
+    """The AES-256-GCM implementation agrees with NIST's test cases."""
     cases = [
         case
         for case in vectors("gcmDecrypt256.rsp")

@@ -23,16 +23,16 @@ from supernova_ai.secret import Secret
     ],
 )
 def test_known_shapes_pass(provider: str, key: str) -> None:
-    """A key in the provider's own shape is taken; a provider without a row takes any printable text."""
-    formats.check(provider, Secret(key))
-    assert formats.FORMATS.get(provider, formats.ANY).shape.fullmatch(key)
+    """A key in the provider's format is accepted; a provider without a row accepts any printable text."""
+    formats.check_key(provider, Secret(key))
+    assert formats.FORMATS.get(provider, formats.ANY).pattern.fullmatch(key)
 
 
-def test_another_server_has_keys_of_its_own() -> None:
-    """Where another server speaks for the provider any printable text passes, and nothing else."""
-    formats.check("openai", Secret("local-0123"), elsewhere=True)
+def test_custom_endpoint_accepts_any_printable_key() -> None:
+    """A custom endpoint's key may be any printable text, and nothing else."""
+    formats.check_key("openai", Secret("local-0123"), any_format=True)
     with pytest.raises(KeyFormatError, match="printable ASCII"):
-        formats.check("openai", Secret("local 0123"), elsewhere=True)
+        formats.check_key("openai", Secret("local 0123"), any_format=True)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_another_server_has_keys_of_its_own() -> None:
     ],
 )
 def test_wrong_shapes_say_what_is_wrong(provider: str, key: str, problem: str) -> None:
-    """The error names the provider, its keys' shape and the likely mistake, and holds nothing of the text."""
+    """The error names the provider, its format and the likely mistake, and holds no part of the text."""
     secret = Secret(key)
     with pytest.raises(KeyFormatError) as caught:
-        formats.check(provider, secret)
+        formats.check_key(provider, secret)
     message = str(caught.value)
     assert provider in message
-    assert formats.FORMATS.get(provider, formats.ANY).words in message
+    assert formats.FORMATS.get(provider, formats.ANY).description in message
     assert problem in message
     assert caught.tb.tb_next is not None  # below this test's own frame, which has the text
     below = traceback.TracebackException(KeyFormatError, caught.value, caught.tb.tb_next, capture_locals=True)

@@ -20,7 +20,7 @@ def source(vault: Vault, environ: Mapping[str, str], *, allowed: bool = True) ->
 
 
 def ask(store: Store, keys: KeySource, provider: str, slot: str) -> str | None:
-    """Find a key as an attempt does, inside a write operation, and open it after."""
+    """Find a key inside a write operation, as an attempt does, and decrypt it afterwards."""
     found = store.write(lambda database: keys.find(database, provider, slot)).result()
     return None if found is None else keys.open(found).reveal()
 
@@ -37,7 +37,7 @@ def ask(store: Store, keys: KeySource, provider: str, slot: str) -> str | None:
     ],
 )
 def test_variable_of_each_slot(vault: Vault, store: Store, provider: str, slot: str, name: str) -> None:
-    """Each provider's slot has one variable, and a key in it is found."""
+    """Each slot has one environment variable, and a key in it is found."""
     assert variable(provider, slot) == name
     key = {"anthropic": "sk-ant-00000001", "huggingface": "hf_00000001"}.get(provider, KEY)
     assert ask(store, source(vault, {name: key}), provider, slot) == key
@@ -45,7 +45,7 @@ def test_variable_of_each_slot(vault: Vault, store: Store, provider: str, slot: 
 
 @pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, {"HF_TOKEN": "hf_00000000"}])
 def test_no_key_anywhere_is_none(vault: Vault, store: Store, environ: dict[str, str]) -> None:
-    """An unset or empty variable, and one that is not ours, hold no key."""
+    """A variable that is unset, empty or not ours gives no key."""
     keys = source(vault, environ)
     assert ask(store, keys, "openai", "primary") is None
     assert ask(store, keys, "huggingface", "primary") is None
@@ -55,7 +55,7 @@ def test_no_key_anywhere_is_none(vault: Vault, store: Store, environ: dict[str, 
 def test_vault_comes_first(
     vault: Vault, store: Store, allowed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A key in the vault is used, silently, whatever the environment holds."""
+    """A key in the vault is used without a warning, whatever the environment holds."""
     vault.add("openai", "primary", Secret(KEY))
     assert ask(store, source(vault, {"OPENAI_API_KEY": OTHER}, allowed=allowed), "openai", "primary") == KEY
     assert caplog.records == []
@@ -64,7 +64,7 @@ def test_vault_comes_first(
 def test_environment_key_warns_once_per_provider(
     vault: Vault, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first use of each provider's variable is warned of, with the command that mends it and no key."""
+    """The first use of a provider's variable logs a warning with the remedy and without the key."""
     keys = source(vault, {"OPENAI_API_KEY": KEY, "OPENAI_API_KEY_BACKUP": OTHER, "GROQ_API_KEY": OTHER})
     with caplog.at_level(logging.WARNING):
         for provider, slot in [
@@ -85,7 +85,7 @@ def test_environment_key_warns_once_per_provider(
 
 
 def test_environment_key_is_refused_where_not_allowed(vault: Vault, store: Store) -> None:
-    """Where environment keys are not allowed, a set variable is an error that names both ways out."""
+    """If environment keys are not allowed, a set variable is an error that names both remedies."""
     keys = source(vault, {"OPENAI_API_KEY": KEY}, allowed=False)
     with pytest.raises(KeyNotFound) as caught:
         ask(store, keys, "openai", "primary")
@@ -96,10 +96,10 @@ def test_environment_key_is_refused_where_not_allowed(vault: Vault, store: Store
 
 
 @pytest.mark.parametrize("text", [KEY, "sk-ant-sécret-0000", "sk-ant-00 000000"])
-def test_environment_key_of_a_wrong_shape_is_not_used(
+def test_environment_key_of_a_wrong_format_is_not_used(
     vault: Vault, store: Store, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be a key of the provider is not sent to it: the error names the variable, not the text."""
+    """A text that cannot be a key of the provider is not used: the error names the variable, not the text."""
     keys = source(vault, {"ANTHROPIC_API_KEY": text})
     with pytest.raises(
         KeyNotFound, match=r"ANTHROPIC_API_KEY is not used: .* not a key of anthropic"
@@ -109,23 +109,23 @@ def test_environment_key_of_a_wrong_shape_is_not_used(
     assert caplog.records == []
 
 
-def test_key_of_another_server_may_look_like_anything(vault: Vault, store: Store) -> None:
-    """Where another server speaks for a provider, its keys are its own affair, but no header is broken."""
+def test_key_of_a_custom_endpoint_may_have_any_format(vault: Vault, store: Store) -> None:
+    """A custom endpoint's key may have any format that an HTTP header can carry."""
     environ = {"OPENAI_API_KEY": "local-00000001", "OPENAI_API_KEY_BACKUP": "lócal-00000001"}
     keys = KeySource(
-        vault, environ=environ, allow_environment=True, environment_name="x", elsewhere={"openai"}
+        vault, environ=environ, allow_environment=True, environment_name="x", custom_endpoints={"openai"}
     )
     assert ask(store, keys, "openai", "primary") == "local-00000001"
     with pytest.raises(KeyNotFound, match="OPENAI_API_KEY_BACKUP is not used"):
         ask(store, keys, "openai", "backup")
     del environ["OPENAI_API_KEY_BACKUP"]
-    ((info,), _) = import_environment(vault, environ, elsewhere={"openai"})
+    ((info,), _) = import_environment(vault, environ, custom_endpoints={"openai"})
     assert vault.reveal("openai", "primary").reveal() == "local-00000001"
     assert info.provider == "openai"
 
 
 def test_import_moves_keys_into_the_vault(vault: Vault, store: Store) -> None:
-    """Import adds every key of the environment, audits each with its variable, and the source uses them."""
+    """Import adds every key of the environment and audits each with its variable; the source then uses it."""
     environ = {"OPENAI_API_KEY": KEY, "HUGGINGFACE_API_TOKEN_BACKUP": "hf_00000001"}
     infos, _ = import_environment(vault, environ)
     assert infos == vault.list()[::-1]
@@ -137,7 +137,7 @@ def test_import_moves_keys_into_the_vault(vault: Vault, store: Store) -> None:
 
 
 def test_import_again_replaces_nothing(vault: Vault) -> None:
-    """A key the vault holds already is not added again; another one there stays, and is told."""
+    """A key that the vault holds is not added again; a slot with another key is skipped and reported."""
     import_environment(vault, {"OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY}, ["openai", "groq"])
     again = import_environment(vault, {"OPENAI_API_KEY": OTHER, "GROQ_API_KEY": KEY}, ["openai", "groq"])
     assert again == ([], ["OPENAI_API_KEY"])
@@ -145,14 +145,14 @@ def test_import_again_replaces_nothing(vault: Vault) -> None:
 
 
 def test_import_is_all_or_nothing_on_wrong_keys(vault: Vault) -> None:
-    """One key of a wrong format keeps the others from being added, and is named by variable and provider."""
+    """If one key has a wrong format, no key is imported; the error names its variable and provider."""
     with pytest.raises(KeyFormatError, match=r"ANTHROPIC_API_KEY .* not a key of anthropic"):
         import_environment(vault, {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
     assert vault.list() == []
 
 
 def test_import_of_nothing_needs_no_master(store: Store) -> None:
-    """With no key in the environment nothing is imported, and nobody is asked for a master key."""
+    """Without a key in the environment, import needs no master key."""
 
     def refuse() -> MasterKey:
         raise AssertionError("the master was asked for")

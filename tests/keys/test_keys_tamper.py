@@ -18,7 +18,7 @@ FIRST, SECOND = Secret("sk-first-00000001"), Secret("sk-second-0000002")
 
 
 def change(path: Path, statement: str, *values: object) -> None:
-    """Change the database behind the vault's back."""
+    """Change the database without the vault."""
     with sqlite3.connect(path) as connection:
         assert connection.execute(statement, values).rowcount > 0
     connection.close()
@@ -38,7 +38,7 @@ def change(path: Path, statement: str, *values: object) -> None:
     ],
 )
 def test_corrupt_record_fails_alone(vault: Vault, path: Path, column: str, value: object) -> None:
-    """A damaged or moved record fails alone, by name, when it is revealed; all else is unharmed."""
+    """Revealing a damaged or moved record fails and names it; other records are not affected."""
     vault.add("openai", "primary", FIRST)
     vault.add("openai", "backup", SECOND)
     change(path, f"UPDATE api_key SET {column} = ? WHERE slot = 'primary'", value)
@@ -54,7 +54,7 @@ def test_corrupt_record_fails_alone(vault: Vault, path: Path, column: str, value
 
 
 def test_records_exchanged_between_slots_do_not_open(vault: Vault, path: Path) -> None:
-    """Two whole records that change places, ids and all, are both refused."""
+    """Two records that are exchanged, including their ids, are both refused."""
     vault.add("openai", "primary", FIRST)
     vault.add("openai", "backup", SECOND)
     change(
@@ -79,14 +79,14 @@ def test_record_of_another_store_does_not_open(
             connection.execute("ATTACH ? AS one", (str(path),))
             connection.execute("INSERT INTO api_key SELECT * FROM one.api_key")
         connection.close()
-        with pytest.raises(KeyCorrupt, match="moved from the place"):
+        with pytest.raises(KeyCorrupt, match="moved here from another"):
             other.reveal("openai", "primary")
         assert other.reveal("openai", "backup").reveal() == SECOND.reveal()
 
 
 @pytest.mark.parametrize("damaged", [2**62, -(2**62), "yesterday"])
 def test_damaged_time_does_not_take_the_list_down(vault: Vault, path: Path, damaged: object) -> None:
-    """A key whose time of creation is nonsense is still listed, dated 1970, and still opens."""
+    """A key with a damaged creation time is listed with the date 1970 and still opens."""
     vault.add("openai", "primary", FIRST)
     change(path, "UPDATE api_key SET created_ms = ?", damaged)
     assert vault.list()[0].created == datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +94,7 @@ def test_damaged_time_does_not_take_the_list_down(vault: Vault, path: Path, dama
 
 
 COLUMNS = ("id", "provider", "slot", "version", "state", "master_id", "fingerprint", "sealed", "created_ms")
-FREE = "fingerprint", "created_ms"  # what is only shown
+FREE = "fingerprint", "created_ms"  # only shown, not authenticated
 ANYTHING = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**63 - 1),
@@ -145,7 +145,7 @@ def test_any_damage_is_of_one_record(vault: Vault, path: Path, column: str, data
 @pytest.mark.parametrize("column", ["at_ms", "event", "subject", "details", "mac"])
 @pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "1.5", "''", "9e999"])
 def test_a_damaged_audit_row_is_named(vault: Vault, path: Path, column: str, value: str) -> None:
-    """Whatever an audit row holds, the row is named as altered, and the events can still be listed."""
+    """A damaged audit row is reported as altered, whatever it holds, and the events can still be listed."""
     vault.add("openai", "primary", FIRST)
     change(path, f"UPDATE audit SET {column} = {value} WHERE number = 2")
     assert vault.verify_audit().first_bad == 2
@@ -156,8 +156,8 @@ def test_a_damaged_audit_row_is_named(vault: Vault, path: Path, column: str, val
 
 @pytest.mark.parametrize("name", ["audit.head", "master.id"])
 @pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "7"])
-def test_damaged_facts_are_told(vault: Vault, path: Path, name: str, value: str) -> None:
-    """A damaged head loses the chain; a damaged name of the master is another master."""
+def test_damaged_meta_rows_are_reported(vault: Vault, path: Path, name: str, value: str) -> None:
+    """A damaged head loses the chain; a damaged master id counts as another master."""
     vault.add("openai", "primary", FIRST)
     change(path, f"UPDATE meta SET value = {value} WHERE name = '{name}'")
     if name == "audit.head":

@@ -29,7 +29,7 @@ def no_master() -> MasterKey:
 
 
 def test_added_key_is_listed_and_revealed(vault: Vault) -> None:
-    """An added key is listed by place, version, state and fingerprint, and revealed as it was given."""
+    """An added key is listed with slot, version, state and fingerprint, and revealed unchanged."""
     info = vault.add("openai", "primary", FIRST)
     created = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
     assert info == KeyInfo("openai", "primary", 1, "active", info.fingerprint, created)
@@ -39,7 +39,7 @@ def test_added_key_is_listed_and_revealed(vault: Vault) -> None:
 
 
 def test_list_orders_by_provider_slot_and_version(vault: Vault) -> None:
-    """The list goes by provider, primary before backup, oldest version first."""
+    """The list is ordered by provider, primary before backup, oldest version first."""
     for provider, slot in [("openai", "backup"), ("openai", "primary"), ("groq", "primary")]:
         vault.add(provider, slot, FIRST)
     vault.add("openai", "primary", SECOND)
@@ -51,8 +51,8 @@ def test_list_orders_by_provider_slot_and_version(vault: Vault) -> None:
     ]
 
 
-def test_fingerprint_is_the_keys_own(vault: Vault) -> None:
-    """The same key has the same fingerprint in every slot and version; another key has another."""
+def test_fingerprint_depends_on_the_key_only(vault: Vault) -> None:
+    """Equal keys have equal fingerprints in every slot and version; different keys differ."""
     one = vault.add("openai", "primary", FIRST)
     two = vault.add("openai", "backup", Secret(FIRST.reveal()))
     other = vault.add("openai", "primary", SECOND)
@@ -60,14 +60,14 @@ def test_fingerprint_is_the_keys_own(vault: Vault) -> None:
 
 
 def test_fingerprint_needs_the_master(vault: Vault, tmp_path: Path) -> None:
-    """Under another master the same key has another fingerprint, so guesses cannot be checked without it."""
+    """The fingerprint depends on the master, so a guessed key cannot be checked without it."""
     with Store(tmp_path / "other.db") as store:
         other = Vault(store, MasterKey.of(bytes(32))).add("openai", "primary", FIRST)
     assert vault.add("openai", "primary", FIRST).fingerprint != other.fingerprint
 
 
 def test_new_version_supersedes_and_wipes_the_old(vault: Vault, store: Store, path: Path) -> None:
-    """Adding to a full slot activates the new version alone; the old record is gone from the table."""
+    """A new version replaces the active one, and the old record is wiped from the table."""
     vault.add("openai", "primary", FIRST)
     vault.add("openai", "primary", SECOND)
     assert vault.reveal("openai", "primary").reveal() == SECOND.reveal()
@@ -79,8 +79,8 @@ def test_new_version_supersedes_and_wipes_the_old(vault: Vault, store: Store, pa
     assert rows == [("revoked", 0), ("active", 73 + len(SECOND.reveal()) + 16)]
 
 
-def test_removed_key_is_gone_but_remembered(vault: Vault) -> None:
-    """After removal the slot holds no key, the list keeps the history, and versions go on counting."""
+def test_removed_key_stays_in_the_history(vault: Vault) -> None:
+    """After removal the slot is empty, the list keeps the history, and version numbers continue."""
     vault.add("openai", "primary", FIRST)
     vault.remove("openai", "primary")
     with pytest.raises(KeyNotFound, match="supernova keys add"):
@@ -90,7 +90,7 @@ def test_removed_key_is_gone_but_remembered(vault: Vault) -> None:
 
 
 def test_absent_key_needs_no_master(store: Store) -> None:
-    """Asking for, or removing, a key that is not there says so without asking for the master key."""
+    """Revealing or removing a missing key is an error that needs no master key."""
     vault = Vault(store, no_master)
     for ask in (vault.reveal, vault.remove):
         with pytest.raises(KeyNotFound, match="no backup key of openai"):
@@ -98,7 +98,7 @@ def test_absent_key_needs_no_master(store: Store) -> None:
 
 
 def test_list_and_events_need_no_master(vault: Vault, store: Store) -> None:
-    """Keys and events can be shown while the master key is out of reach; a key cannot be revealed."""
+    """Without the master key, keys and events can be listed, but no key revealed."""
     vault.add("openai", "primary", FIRST)
     locked = Vault(store, no_master)
     assert locked.list() == vault.list()
@@ -108,7 +108,7 @@ def test_list_and_events_need_no_master(vault: Vault, store: Store) -> None:
 
 
 def test_master_is_asked_for_once(store: Store, master: MasterKey) -> None:
-    """The master key is resolved when first needed and kept for the vault's life."""
+    """The vault resolves the master key once, when it is first needed."""
     asked = []
 
     def resolve() -> MasterKey:
@@ -127,7 +127,7 @@ def test_master_is_asked_for_once(store: Store, master: MasterKey) -> None:
 
 
 def test_master_that_failed_is_asked_for_again(store: Store, master: MasterKey) -> None:
-    """A keyring that was locked can be unlocked without starting anew."""
+    """After a failure the master key is resolved again, so an unlocked keyring needs no restart."""
     answers: list[Callable[[], MasterKey]] = [no_master, lambda: master]
     vault = Vault(store, lambda: answers.pop(0)())
     with pytest.raises(MasterKeyError):
@@ -136,7 +136,7 @@ def test_master_that_failed_is_asked_for_again(store: Store, master: MasterKey) 
 
 
 def test_wrong_master_is_named(vault: Vault, store: Store) -> None:
-    """A vault with another master key neither opens, adds nor removes, and says that its master is wrong."""
+    """A vault with a wrong master key cannot open, add or remove a key, and reports the wrong master."""
     vault.add("openai", "primary", FIRST)
     before = vault.list()
     wrong = Vault(store, MasterKey.of(bytes(32)))
@@ -152,10 +152,10 @@ def test_wrong_master_is_named(vault: Vault, store: Store) -> None:
 
 
 def test_second_master_cannot_claim_the_store(store: Store, master: MasterKey) -> None:
-    """Of two vaults that start on an empty store with different masters, only the first to add wins."""
+    """If two vaults start on an empty store with different masters, only the first to add a key succeeds."""
     one, two = Vault(store, master), Vault(store, MasterKey.of(bytes(32)))
     for vault in (one, two):
-        vault._master()  # both saw a store that is sealed with none yet
+        vault._master()  # both saw a store without a master
     one.add("openai", "primary", FIRST)
     with pytest.raises(MasterKeyError, match="not the one"):
         two.add("openai", "backup", SECOND)
@@ -163,7 +163,7 @@ def test_second_master_cannot_claim_the_store(store: Store, master: MasterKey) -
 
 
 def test_find_inside_an_operation(vault: Vault, store: Store) -> None:
-    """A key is found inside the caller's own write operation and opened after it."""
+    """``find`` works inside the caller's operation; the key is decrypted afterwards."""
     vault.add("openai", "primary", FIRST)
     sealed = store.write(lambda database: vault.find(database, "openai", "primary")).result()
     assert sealed is not None
@@ -174,8 +174,8 @@ def test_find_inside_an_operation(vault: Vault, store: Store) -> None:
 @pytest.mark.parametrize(
     ("provider", "slot"), [("OpenAI", "primary"), ("", "primary"), ("a/b", "primary"), ("openai", "third")]
 )
-def test_impossible_places_are_refused(vault: Vault, provider: str, slot: str) -> None:
-    """A provider's or slot's name that cannot be one is refused before anything is stored."""
+def test_invalid_provider_and_slot_are_refused(vault: Vault, provider: str, slot: str) -> None:
+    """An invalid provider or slot name is refused before anything is stored."""
     with pytest.raises(InvalidRequest, match=re.escape(repr(slot if slot == "third" else provider))):
         vault.add(provider, slot, FIRST)
     assert vault.list() == []
@@ -189,7 +189,7 @@ def test_wrong_format_is_refused(vault: Vault) -> None:
 
 
 def test_key_and_audit_are_one_transaction(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the audit row cannot be written, the key is not stored either."""
+    """If the audit row cannot be written, the key is not stored either."""
     vault.add("openai", "primary", FIRST)
     before = vault.list()
 
@@ -213,13 +213,13 @@ def test_key_and_audit_are_one_transaction(vault: Vault, monkeypatch: pytest.Mon
     )
 )
 def test_any_key_comes_back(vault: Vault, key: str) -> None:
-    """Whatever printable key is added is the key that is revealed."""
+    """Any printable key is revealed unchanged."""
     vault.add("other", "primary", Secret(key))
     assert vault.reveal("other", "primary").reveal() == key
 
 
 def test_concurrent_adds_leave_one_chain(path: Path, master: MasterKey) -> None:
-    """Adds from many threads over two open stores number each version once and leave a sound chain."""
+    """Concurrent adds over two open stores number each version once, and the chain verifies."""
     with Store(path) as one, Store(path) as two, ThreadPoolExecutor(8) as pool:
         vaults = [Vault(one, master), Vault(two, master)]
         infos = list(pool.map(lambda number: vaults[number % 2].add("openai", "primary", FIRST), range(24)))
@@ -230,7 +230,7 @@ def test_concurrent_adds_leave_one_chain(path: Path, master: MasterKey) -> None:
 
 
 def test_events_are_frozen_records(vault: Vault) -> None:
-    """What the vault hands out cannot be changed by who receives it."""
+    """The records that the vault returns are immutable."""
     info = vault.add("openai", "primary", FIRST)
     event: AuditEvent = vault.audit_events()[0]
     for record, name in ((info, "state"), (event, "event"), (vault.verify_audit(), "ok")):

@@ -1,4 +1,4 @@
-"""The OS keyring for real. Runs where SUPERNOVA_TEST_SECRET_SERVICE=1 says that one is there to be used:
+"""Tests against a real OS keyring. They run if SUPERNOVA_TEST_SECRET_SERVICE=1 is set:
 
 .ci/with-secret-service.sh uv run pytest tests/keys/test_secret_service.py
 """
@@ -28,14 +28,14 @@ KEY = Secret("sk-test-00000001")
 
 @pytest.fixture
 def service(store: Store) -> Iterator[KeyringBackend]:
-    """The Secret Service, as ``keyring`` chooses it; the test's entry is taken out of it at the end."""
+    """The Secret Service that ``keyring`` chooses; the test's entry is deleted at the end."""
     from keyring.backends import SecretService
 
     backend = keyring.get_keyring()
     members = getattr(backend, "backends", [backend])
     found = next((member for member in members if isinstance(member, SecretService.Keyring)), None)
     if found is None:
-        # Asked for, so a skip would hide that nothing was tested.
+        # Not a skip: the variable asks for this test.
         pytest.fail(f"SUPERNOVA_TEST_SECRET_SERVICE is set, but keyring offers only {members}")
     service: KeyringBackend = found
     yield service
@@ -43,8 +43,8 @@ def service(store: Store) -> Iterator[KeyringBackend]:
         service.delete_password("supernova-ai", store.id)
 
 
-def test_master_is_made_kept_and_found_again(store: Store, path: Path, service: KeyringBackend) -> None:
-    """A key sealed under a master that was made in the Secret Service opens after the store was closed."""
+def test_master_is_created_and_found_again(store: Store, path: Path, service: KeyringBackend) -> None:
+    """A key stored under a master from the Secret Service opens after the store was reopened."""
     Vault(store, lambda: resolve(store, environ={}, create=True)).add("openai", "primary", KEY)
     store.close()
     with Store(path) as again:
@@ -54,7 +54,7 @@ def test_master_is_made_kept_and_found_again(store: Store, path: Path, service: 
 
 
 def test_lost_entry_is_an_error(store: Store, service: KeyringBackend) -> None:
-    """When the entry is deleted from the Secret Service, that is an error, and no new master is made."""
+    """If the entry is deleted from the Secret Service, that is an error, and no new master is created."""
     Vault(store, lambda: resolve(store, environ={}, create=True)).add("openai", "primary", KEY)
     service.delete_password("supernova-ai", store.id)
     with pytest.raises(MasterKeyError, match="the master key is missing"):

@@ -1,4 +1,4 @@
-"""The master key in the OS keyring: refused where it would not be safe, and never waited for without end."""
+"""The master key in the OS keyring: unsafe keyrings are refused, and every access has a timeout."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ SERVICE = "supernova-ai"
 
 ADVICE = (
     "Unlock or install a keyring (GNOME Keyring, KWallet, macOS Keychain, Windows Credential Locker), or "
-    "give the master key another way: a systemd credential named supernova-master, SUPERNOVA_MASTER_KEY_FILE "
-    "(a file of yours with mode 0600), or API_KEY_ENCRYPTION_KEY; `openssl rand -hex 32` makes one"
+    "provide the master key as a systemd credential named supernova-master, in SUPERNOVA_MASTER_KEY_FILE "
+    "(a file you own, with mode 0600), or in API_KEY_ENCRYPTION_KEY; `openssl rand -hex 32` generates one"
 )
 
 _KEY_SHAPED = re.compile(r"[0-9A-Fa-f]{32,}|[0-9A-Za-z+/_\-]{40,}=?")
-"""A master key, or most of one: what an entry holds is no ``Secret`` yet when a backend fails to read it."""
+"""A master key or most of one. A backend's error may quote the entry before it is a ``Secret``."""
 
 _UNSAFE = ("keyrings.alt", "keyring.backends.null", "keyring.backends.fail")
 
 
-class Keychain:
+class KeyringEntry:
     """Reads and writes one store's entry in the OS keyring, as text.
 
     Args:
-        user: the entry's user name: the store's id.
+        user: user name of the entry: the store's id.
         backend: a keyring backend; None takes the one that ``keyring`` chooses.
-        timeout: seconds to wait for each answer, an unlock dialog included.
-        advice: what to do without it, for messages.
+        timeout: seconds to wait for each access, including an unlock dialog.
+        advice: what to do if the keyring cannot be used, for messages.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class Keychain:
         Raises:
             MasterKeyError: the keyring is unsafe, locked, broken, or does not answer.
         """
-        text: object = self._ask(lambda: self._open().get_password(SERVICE, self._user))
+        text: object = self._call(lambda: self._open().get_password(SERVICE, self._user))
         if text is not None and not isinstance(text, str):
             raise MasterKeyError(
-                f"the keyring gave {type(text).__name__} where a text belongs. {self._advice}"
+                f"the keyring returned {type(text).__name__} instead of text. {self._advice}"
             )
         return Secret(text) if text else None
 
     def set(self, text: Secret) -> None:
         """Write the entry; raises as ``get`` does."""
-        self._ask(lambda: self._open().set_password(SERVICE, self._user, text.reveal()))
+        self._call(lambda: self._open().set_password(SERVICE, self._user, text.reveal()))
 
     def _open(self) -> KeyringBackend:
-        import keyring  # 0.2 s, and it may start looking for daemons: only when it is needed
+        import keyring  # here: it takes 0.2 s and may look for daemons
 
         chosen = self._backend or keyring.get_keyring()
         for backend in _members(chosen):
@@ -73,29 +73,28 @@ class Keychain:
                 return backend
         kind = type(chosen)
         raise MasterKeyError(
-            f"the keyring here is {kind.__module__}.{kind.__qualname__}, which does not keep a master key "
-            f"safe. {self._advice}"
+            f"the keyring {kind.__module__}.{kind.__qualname__} is not safe for a master key. {self._advice}"
         )
 
-    def _ask(self, question: Callable[[], T]) -> T:
+    def _call(self, access: Callable[[], T]) -> T:
         try:  # on a thread, because a stopped daemon never answers
-            return spawn("supernova-keyring", question).result(self._timeout)
+            return spawn("supernova-keyring", access).result(self._timeout)
         except MasterKeyError:
             raise
         except TimeoutError as error:
             raise MasterKeyError(
                 f"the keyring did not answer within {self._timeout:g} s. {self._advice}"
             ) from error
-        except Exception as error:  # each backend has errors of its own, and some quote what they were given
-            words = f"{type(error).__name__}: {error}"
-            told = _KEY_SHAPED.sub(HIDDEN, redact(words))
-            failure = MasterKeyError(f"the keyring could not be used ({told}). {self._advice}")
-            failure.__cause__ = error if told == words else None
-        raise failure  # outside the handler, or it would lead to the backend's error all the same
+        except Exception as error:  # backends define their own errors, and some quote the password
+            reason = f"{type(error).__name__}: {error}"
+            shown = _KEY_SHAPED.sub(HIDDEN, redact(reason))
+            failure = MasterKeyError(f"the keyring could not be used ({shown}). {self._advice}")
+            failure.__cause__ = error if shown == reason else None
+        raise failure  # outside the handler: inside, __context__ would hold the backend's error
 
 
 def _members(backend: KeyringBackend) -> Iterator[KeyringBackend]:
-    """Unwrap a chainer: it would put a secret into an unsafe member as readily as into a safe one."""
+    """Unwrap a chainer: it writes to unsafe members as readily as to safe ones."""
     from keyring.backends.chainer import ChainerBackend
 
     if isinstance(backend, ChainerBackend):

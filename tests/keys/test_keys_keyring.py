@@ -21,7 +21,7 @@ from supernova_ai.store import Store
 
 
 class Answering(KeyringBackend):
-    """Calls a function for each get, and drops what it is given."""
+    """Calls a function for each get and ignores each set."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -36,7 +36,7 @@ class Answering(KeyringBackend):
 
 
 class Plaintext(KeyringBackend):
-    """Stands for keyrings.alt's plaintext files: the check goes by the module's name."""
+    """Imitates a plaintext backend of keyrings.alt: the check uses the module's name."""
 
     __module__ = "keyrings.alt.file"
     given: list[str]
@@ -49,7 +49,7 @@ class Plaintext(KeyringBackend):
 
 
 class Derived(Plaintext):
-    """An unsafe backend by descent."""
+    """A subclass of an unsafe backend."""
 
 
 def make(kind: type[Any]) -> Any:
@@ -59,7 +59,7 @@ def make(kind: type[Any]) -> Any:
 
 
 def chain(*members: KeyringBackend) -> KeyringBackend:
-    """Make a chainer of exactly these members."""
+    """Return a chainer with exactly these members."""
     kind = type("Chain", (ChainerBackend,), {"backends": list(members), "priority": 0})
     backend: KeyringBackend = kind()
     return backend
@@ -67,7 +67,7 @@ def chain(*members: KeyringBackend) -> KeyringBackend:
 
 @pytest.mark.parametrize("kind", [fail.Keyring, null.Keyring, Plaintext, Derived])
 def test_unsafe_backends_are_refused(store: Store, kind: type[KeyringBackend]) -> None:
-    """Backends that keep nothing, or keep plaintext, are refused by name, with the safe ways beside it."""
+    """A backend that stores nothing, or plaintext, is refused; the error names it and the safe ways."""
     backend = make(kind)
     with pytest.raises(MasterKeyError) as caught:
         resolve(store, environ={}, backend=backend, create=True)
@@ -84,15 +84,15 @@ def test_unsafe_backends_are_refused(store: Store, kind: type[KeyringBackend]) -
 
 
 def test_chainer_of_unsafe_backends_is_refused(store: Store) -> None:
-    """A chainer is no better than its members."""
+    """A chainer with only unsafe members is refused."""
     with pytest.raises(MasterKeyError, match="Chain"):
         resolve(store, environ={}, backend=chain(make(Plaintext), make(null.Keyring)), create=True)
 
 
-def test_chainer_is_used_by_its_safe_member(
+def test_safe_member_of_a_chainer_is_used(
     store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
 ) -> None:
-    """Behind an unsafe member of a chainer the safe one is found, and the unsafe one is given nothing."""
+    """The safe member of a chainer is used; the unsafe member receives nothing."""
     unsafe = make(Plaintext)
     resolve(store, environ={}, backend=chain(unsafe, backend), create=True)
     assert list(kept) == [("supernova-ai", store.id)]
@@ -100,15 +100,15 @@ def test_chainer_is_used_by_its_safe_member(
 
 
 @pytest.mark.parametrize("answer", [b"5e" * 32, 7, object()], ids=["bytes", "number", "object"])
-def test_a_keyring_that_gives_no_text_is_refused(store: Store, answer: Any) -> None:
-    """A backend that breaks its contract is named as what is wrong, and what it gave is not shown."""
-    with pytest.raises(MasterKeyError, match=f"the keyring gave {type(answer).__name__}") as caught:
+def test_a_keyring_that_returns_no_text_is_refused(store: Store, answer: Any) -> None:
+    """The error names the type that the backend returned, and does not show the value."""
+    with pytest.raises(MasterKeyError, match=f"the keyring returned {type(answer).__name__}") as caught:
         resolve(store, environ={}, backend=Answering(lambda: answer))
     assert "5e5e" not in str(caught.value)
 
 
-def test_hanging_keyring_is_given_up(store: Store, hanging: KeyringBackend) -> None:
-    """A keyring that never answers is given up after the timeout, and cannot keep the process from ending."""
+def test_hanging_keyring_times_out(store: Store, hanging: KeyringBackend) -> None:
+    """A keyring that never answers times out, and does not keep the process from exiting."""
     with pytest.raises(MasterKeyError, match=r"did not answer within 0\.01 s.*SUPERNOVA_MASTER_KEY_FILE"):
         resolve(store, environ={}, backend=hanging, create=True, timeout=0.01)
     waiting = [thread for thread in threading.enumerate() if thread.name == "supernova-keyring"]
@@ -118,7 +118,7 @@ def test_hanging_keyring_is_given_up(store: Store, hanging: KeyringBackend) -> N
 
 @pytest.mark.parametrize("error", [KeyringLocked("the collection is locked"), OSError("the bus is gone")])
 def test_failing_keyring_is_named(store: Store, error: Exception) -> None:
-    """Whatever a backend raises becomes one error, with its reason and the other ways to give a master."""
+    """Every backend error becomes a MasterKeyError with its reason and the other sources of a master."""
 
     def answer() -> str:
         raise error
@@ -131,14 +131,14 @@ def test_failing_keyring_is_named(store: Store, error: Exception) -> None:
 
 
 class Quoting(Answering):
-    """Fails to keep what it is given, and says so in an error that has it."""
+    """Raises an error that quotes the password it should store."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
         raise ValueError(f"cannot keep {password!r}, {b64encode(password.encode()).decode()}", password)
 
 
 def test_a_backends_error_shows_no_master(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a master it was given nor one it holds is in the message, or in an error behind it."""
+    """A master that the backend's error quotes is neither in our message nor in a chained error."""
     monkeypatch.setattr(os, "urandom", lambda size: bytes(range(100, 100 + size)))
     master = bytes(range(100, 132)).hex()
 
@@ -154,23 +154,23 @@ def test_a_backends_error_shows_no_master(store: Store, monkeypatch: pytest.Monk
 
 
 def test_keyring_that_forgets_is_noticed(store: Store) -> None:
-    """A keyring that does not give back the master it was given is refused before anything is sealed."""
-    with pytest.raises(MasterKeyError, match="did not keep"):
+    """A keyring that does not return the new master is refused before any key is stored."""
+    with pytest.raises(MasterKeyError, match="did not store"):
         resolve(store, environ={}, backend=Answering(lambda: None), create=True)
 
 
 def test_entry_that_is_no_key_is_refused(store: Store) -> None:
-    """An entry that somebody overwrote with another text is an error, and is not shown."""
+    """An entry that was overwritten with another text is an error that does not show the text."""
     with pytest.raises(MasterKeyError, match="must be 32 random bytes") as caught:
         resolve(store, environ={}, backend=Answering(lambda: "hunter2"), create=True)
     assert store.id in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
-def test_new_master_is_made_once_and_kept(
+def test_new_master_is_created_once_and_stored(
     store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
 ) -> None:
-    """With no source and no record, a master is made in the keyring under the store's id, and found again."""
+    """Without a source and a record, a master is created in the keyring under the store's id."""
     made = resolve(store, environ={}, backend=backend, create=True)
     ((place, text),) = kept.items()
     assert place == ("supernova-ai", store.id)
@@ -178,10 +178,10 @@ def test_new_master_is_made_once_and_kept(
     assert resolve(store, environ={}, backend=backend).id == made.id
 
 
-def test_no_master_is_made_unasked(
+def test_no_master_is_created_without_create(
     store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
 ) -> None:
-    """Without ``create`` an empty keyring is an error that says how the first master comes to be."""
+    """Without ``create`` an empty keyring is an error that names the command to create a master."""
     with pytest.raises(MasterKeyError, match="supernova keys add"):
         resolve(store, environ={}, backend=backend)
     assert kept == {}
@@ -190,7 +190,7 @@ def test_no_master_is_made_unasked(
 def test_missing_master_is_never_replaced(
     vault: Vault, store: Store, backend: KeyringBackend, kept: dict[tuple[str, str], str]
 ) -> None:
-    """Once the store holds a record, even a revoked one, an empty keyring is an error and stays empty."""
+    """If the store holds a record, even a revoked one, an empty keyring is an error and stays empty."""
     vault.add("openai", "primary", Secret("sk-test-00000001"))
     vault.remove("openai", "primary")
     with pytest.raises(MasterKeyError, match="the master key is missing: the store holds keys"):
@@ -202,7 +202,7 @@ def test_missing_master_is_never_replaced(
 def test_missing_master_is_named(
     vault: Vault, store: Store, master: MasterKey, backend: KeyringBackend, unsafe: bool
 ) -> None:
-    """Where keys are sealed, their master is asked for by its id, and nobody is advised to make another."""
+    """If the store holds keys, the error names their master by id and does not advise a new one."""
     vault.add("openai", "primary", Secret("sk-test-00000001"))
     with pytest.raises(MasterKeyError, match=f"sealed with master {master.id[:8]}…") as told:
         resolve(store, environ={}, backend=make(null.Keyring) if unsafe else backend)
@@ -213,7 +213,7 @@ def test_missing_master_is_named(
 def test_two_processes_make_one_master(
     path: Path, backend: KeyringBackend, kept: dict[tuple[str, str], str]
 ) -> None:
-    """Several that start on an empty store at once end with the same master."""
+    """Concurrent starts on an empty store all get the same master."""
     stores = [Store(path) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         masters = list(
