@@ -16,7 +16,7 @@ from supernova_ai.config import Loaded
 from supernova_ai.config.fields import mask
 from supernova_ai.config.problems import refuse
 from supernova_ai.errors import ConfigError
-from supernova_ai.store import too_open
+from supernova_ai.store import permission_warning
 
 app = typer.Typer(help="The configuration in force.", no_args_is_help=True)
 
@@ -81,7 +81,7 @@ def _warnings(loaded: Loaded) -> list[str]:
     if unverified:
         refused = "calls are refused" if loaded.config.verify_tls else "any server could take the keys"
         unverified = f"TLS certificates are not checked, because {unverified}: {refused}"
-    return [warning for warning in (unverified, too_open(loaded.database)) if warning]
+    return [warning for warning in (unverified, permission_warning(loaded.database)) if warning]
 
 
 def version(json: AsJson = False) -> None:

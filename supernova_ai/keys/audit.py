@@ -24,8 +24,8 @@ from typing import Literal
 from peewee import Database
 
 from supernova_ai.keys.crypto import mac
+from supernova_ai.store import get_meta, set_meta
 from supernova_ai.store.engines import damaged_rows
-from supernova_ai.store.facts import fact, set_fact
 from supernova_ai.store.tables import AuditRow
 
 EventName = Literal["master.created", "key.added", "key.imported", "key.removed"]
@@ -83,7 +83,7 @@ def append(
         number=number, at_ms=at_ms, event=event, subject=subject, details=details_json, mac=link
     ).execute(database)
     head = f"{number}:{link}:{mac(key, 'head', store, number, link)}"
-    set_fact(database, HEAD, head)
+    set_meta(database, HEAD, head)
 
 
 def verify(database: Database, key: HMAC, store: str) -> AuditReport:
@@ -134,7 +134,7 @@ def to_datetime(at_ms: int) -> datetime:
 
 def _head(database: Database, key: HMAC, store: str) -> tuple[int, str] | None:
     """Return the number and MAC of the last row; None if their record is missing or not genuine."""
-    count, _, rest = (fact(database, HEAD) or "").partition(":")
+    count, _, rest = (get_meta(database, HEAD) or "").partition(":")
     link, _, seal = rest.partition(":")
     genuine = mac(key, "head", store, count, link).encode()
     return (int(count), link) if count.isdecimal() and hmac.compare_digest(genuine, seal.encode()) else None

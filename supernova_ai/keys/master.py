@@ -21,8 +21,7 @@ from supernova_ai.keys.crypto import derive
 from supernova_ai.keys.keyring_entry import ADVICE, KeyringEntry
 from supernova_ai.paths import open_regular
 from supernova_ai.secret import Secret
-from supernova_ai.store import Store
-from supernova_ai.store.facts import fact, first_fact
+from supernova_ai.store import Store, get_meta, set_meta_default
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -249,8 +248,8 @@ def _stretch(passphrase: Secret, salt: bytes) -> bytes:
 
 
 def _salt(store: Store) -> bytes:
-    salt = store.read(lambda database: fact(database, _SALT))
+    salt = store.read(lambda database: get_meta(database, _SALT))
     if salt is None:
         made = os.urandom(16).hex()
-        salt = store.write(lambda database: first_fact(database, _SALT, made)).result()
+        salt = store.write(lambda database: set_meta_default(database, _SALT, made)).result()
     return bytes.fromhex(salt)

@@ -11,8 +11,8 @@ from peewee import SQL, Database, fn
 
 from supernova_ai.keys.audit import HEAD, to_datetime
 from supernova_ai.keys.crypto import Binding
+from supernova_ai.store import get_meta
 from supernova_ai.store.engines import damaged_rows
-from supernova_ai.store.facts import fact
 from supernova_ai.store.tables import AuditRow, KeyRow, MetaRow, SessionTurnRow, Table
 
 _MASTER_ID = "master.id"
@@ -127,13 +127,13 @@ def any_exist(database: Database) -> bool:
 
 def is_unused(database: Database) -> bool:
     """Return whether nothing was ever sealed here: no master id, key, conversation or audit row."""
-    facts = master_id(database) or fact(database, HEAD)
+    facts = master_id(database) or get_meta(database, HEAD)
     return not (facts or any(_any(database, table) for table in (KeyRow, SessionTurnRow, AuditRow)))
 
 
 def master_id(database: Database) -> str | None:
     """Return the id of the store's master key; None before the first key."""
-    return fact(database, _MASTER_ID)
+    return get_meta(database, _MASTER_ID)
 
 
 def set_master_id(database: Database, value: str) -> None:

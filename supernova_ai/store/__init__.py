@@ -1,5 +1,5 @@
-"""The database: tables, migrations, and one writer with group commit."""
+"""The database: tables, migrations, and one writer thread with group commit."""
 
-from supernova_ai.store.database import Store, too_open
+from supernova_ai.store.database import Clock, Store, get_meta, permission_warning, set_meta, set_meta_default
 
-__all__ = ["Store", "too_open"]
+__all__ = ["Clock", "Store", "get_meta", "permission_warning", "set_meta", "set_meta_default"]

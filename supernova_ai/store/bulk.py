@@ -1,4 +1,4 @@
-"""Many rows at once: a table in pages, so that a million rows need little memory, and inserts of many."""
+"""Bulk reads and inserts: a table is read in pages, so that a million rows need little memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PARAMETERS = 30_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
 
 
 def columns(table: type[Table]) -> tuple[str, ...]:
-    """Return the names of the table's columns, in order."""
+    """Return the column names of the table, in order."""
     return tuple(field.column_name for field in table._meta.sorted_fields)
 
 
 def key(table: type[Table]) -> tuple[str, ...]:
-    """Return the names of the columns of the primary key."""
+    """Return the column names of the primary key."""
     primary: Any = table._meta.primary_key
     names = primary.field_names if isinstance(primary, CompositeKey) else (primary.name,)
     return tuple(table._meta.fields[name].column_name for name in names)
@@ -37,20 +37,20 @@ def pages(
     after: Sequence[Any] | None = None,
     size: int = PAGE,
 ) -> Iterator[list[Row]]:
-    """Yield the rows, all columns, a page at a time.
+    """Yield the rows with all columns, one page at a time.
 
     Args:
-        order: columns that are unique together; the primary key unless given.
-        where: a condition in SQL, with ``?`` for its arguments.
-        after: the values of ``order`` of the last row that is not wanted any more.
+        order: columns that are unique together; by default the primary key.
+        where: a condition in SQL with ``?`` for its arguments.
+        after: skip the rows up to the one with these values of ``order``.
     """
     names = columns(table)
     order = order or key(table)
-    places = [names.index(name) for name in order]
+    positions = [names.index(name) for name in order]
     while True:
         conditions, values = ([where], list(arguments)) if where else ([], [])
         if after is not None:
-            conditions.append(f"({', '.join(order)}) > ({_marks(order)})")
+            conditions.append(f"({', '.join(order)}) > ({_placeholders(order)})")
             values.extend(after)
         limits = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         select = (
@@ -62,24 +62,24 @@ def pages(
             yield rows
         if len(rows) < size:
             return
-        after = [rows[-1][place] for place in places]
+        after = [rows[-1][position] for position in positions]
 
 
 def insert(database: Database, table: type[Table], rows: Sequence[Row]) -> None:
-    """Insert the rows, which have all columns in order."""
+    """Insert the rows, which have all columns of the table in order."""
     names = columns(table)
     size = _PARAMETERS // len(names)
     for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        marks = ", ".join([f"({_marks(names)})"] * len(part))
-        statement = f"INSERT INTO {table._meta.table_name} ({', '.join(names)}) VALUES {marks}"  # noqa: S608
-        run(database, statement, *(value for row in part for value in row))
+        chunk = rows[start : start + size]
+        values = ", ".join([f"({_placeholders(names)})"] * len(chunk))
+        statement = f"INSERT INTO {table._meta.table_name} ({', '.join(names)}) VALUES {values}"  # noqa: S608
+        run(database, statement, *(value for row in chunk for value in row))
 
 
 def run(database: Database, statement: str, *arguments: Any) -> Any:
-    """Run plain SQL with ``?`` for its arguments; return the cursor."""
+    """Run SQL with ``?`` for its arguments; return the cursor."""
     return database.execute_sql(statement.replace("?", database.param), arguments)
 
 
-def _marks(names: Sequence[str]) -> str:
+def _placeholders(names: Sequence[str]) -> str:
     return ", ".join("?" * len(names))

@@ -1,4 +1,4 @@
-"""The store: one database, one writer, and migrations that run when it is opened."""
+"""The store: opening a database, reading and writing it, its clock and its ``meta`` table."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock
-from peewee import Database, OperationalError, PeeweeException
+from peewee import Database, OperationalError, PeeweeException, PostgresqlDatabase
 from playhouse.migrations import Runner
 
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.paths import database_fault, private_folder
-from supernova_ai.store.clock import Clock
-from supernova_ai.store.facts import first_fact
-from supernova_ai.store.postgres import Postgres, may_pass
+from supernova_ai.store.engines import damaged_rows
+from supernova_ai.store.postgres import Postgres, is_transient
 from supernova_ai.store.sqlite import Sqlite
+from supernova_ai.store.tables import MetaRow
 from supernova_ai.store.writer import Writer, explain
 
 log = get_logger(__name__)
@@ -28,16 +28,61 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""How long to wait between tries to open a database whose server restarts, in seconds."""
+"""Seconds between attempts to connect to a server that restarts."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
+class Clock:
+    """Unix time in seconds: of this machine, or of the server after ``follow``.
+
+    A file is shared by the processes of one machine, which have one clock. The clocks of machines that share
+    a server may differ, so they follow the server's; in between they count with their monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return time.time() if self._offset is None else time.monotonic() + self._offset
+
+    def follow(self, database: Database) -> None:
+        """Read the server's clock; without a server, do nothing."""
+        if not isinstance(database, PostgresqlDatabase):
+            return
+        asked = time.monotonic()
+        ((now,),) = database.execute_sql("SELECT extract(epoch FROM clock_timestamp())").fetchall()
+        self._offset = float(now) - (asked + time.monotonic()) / 2
+
+
+def get_meta(database: Database, name: str) -> str | None:
+    """Return the value of that name in the ``meta`` table, None if there is none."""
+    for (value,) in damaged_rows(database, "SELECT value FROM meta WHERE name = ?", name):
+        return str(value)
+    return None
+
+
+def set_meta(database: Database, name: str, value: str) -> None:
+    """Store the value under that name, replacing an earlier one."""
+    MetaRow.insert(name=name, value=value).on_conflict(
+        conflict_target=[MetaRow.name], preserve=[MetaRow.value]
+    ).execute(database)
+
+
+def set_meta_default(database: Database, name: str, value: str) -> str:
+    """Store the value unless there is one of that name; return the stored one."""
+    MetaRow.insert(name=name, value=value).on_conflict_ignore().execute(database)
+    return get_meta(database, name) or value
+
+
 class Store:
-    """An open database. Writes go through ``write``, reads through ``read``; both take an operation on it.
+    """An open database; ``write`` and ``read`` run an operation (a function of the database) on it.
+
+    Opening runs the migrations.
 
     Args:
-        where: a path to a SQLite file (made, with its folder, if missing), or ``postgresql://…``.
+        where: a path to a SQLite file (created with its folder if missing), or ``postgresql://…``.
 
     Raises:
         StoreError: it cannot be opened; the message says what to do.
@@ -57,25 +102,26 @@ class Store:
             else:
                 self.file = _sqlite_path(self.where)
                 self._database = _open_sqlite(self.file)
-                if wider := too_open(self.where):
-                    log.warning("store.file.too_open", reason=wider)
+                if reason := permission_warning(self.where):
+                    log.warning("store.file.too_open", reason=reason)
             with self._database.connection_context():
                 self.now.follow(self._database)
-                self.id = first_fact(self._database, "store", uuid.uuid4().hex)  # keys are sealed for it
+                # Encrypted keys are bound to this id.
+                self.id = set_meta_default(self._database, "store", uuid.uuid4().hex)
         except (PeeweeException, OSError) as error:
             raise explain(error, self._shown) from error
-        except (ValueError, RuntimeError) as error:  # a NUL in the path, or a "~" and no home folder
+        except (ValueError, RuntimeError) as error:  # the path has a NUL, or "~" without a home folder
             raise StoreError(
                 f"the database could not be used ({self._shown!r}): {error}. Set 'database' to a full path"
             ) from error
         self._writer = Writer(self._database, self._shown)
 
     def write(self, operation: Callable[[Database], T]) -> Future[T]:
-        """Run the operation in the writer's next transaction; the future is done once it is durable."""
+        """Run the operation in the writer's next transaction; the future completes when it is durable."""
         return self._writer.submit(operation)
 
     def read(self, operation: Callable[[Database], T]) -> T:
-        """Run the operation on this thread, over a connection of its own.
+        """Run the operation on this thread, over this thread's own connection.
 
         Raises:
             StoreError: the database cannot be read.
@@ -92,11 +138,11 @@ class Store:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed: whatever is written now raises ``StoreError``."""
+        """Whether the store is closed: writing raises ``StoreError``."""
         return self._writer.closed
 
     def close(self) -> None:
-        """Write what is queued and close. Calling again does nothing."""
+        """Commit the queued writes and close. A second call does nothing."""
         self._writer.close()
 
     def __enter__(self) -> Store:
@@ -113,7 +159,7 @@ def _without_password(where: str) -> str:
 
 def _open_sqlite(path: Path) -> Sqlite:
     private_folder(path.parent)
-    # The first open sets the WAL mode and the tables: one process at a time.
+    # One process at a time, because the first sets WAL mode and creates the tables.
     with FileLock(f"{path}.lock", timeout=30, mode=0o600):
         database = Sqlite(path)
         with database.connection_context():
@@ -121,15 +167,15 @@ def _open_sqlite(path: Path) -> Sqlite:
     return database
 
 
-def too_open(where: str | Path) -> str | None:
-    """Say who else may read or write the database's file, None if nobody may, or it is no file here."""
+def permission_warning(where: str | Path) -> str | None:
+    """Return a warning if other users may access the database file; None if not, or there is no file."""
     try:
         mode = _sqlite_path(str(where)).stat().st_mode & 0o777
     except (OSError, ValueError, RuntimeError):
         return None
     if os.name != "posix" or not mode & 0o177:
         return None
-    return f"the database {where} has mode {mode:04o}, wider than 0600: `chmod 600` it"
+    return f"the database {where} has mode {mode:04o}, so other users may access it: `chmod 600` it"
 
 
 def _sqlite_path(where: str) -> Path:
@@ -142,12 +188,12 @@ def _open_postgres(url: str, shown: str) -> Postgres:
     for pause in (*_PAUSES_S, None):
         try:
             database.check_schema()
-            # One transaction for all migrations: it waits for another machine that is at the same.
+            # One transaction for all migrations: another machine that runs them waits for it.
             with database.atomic():
                 _migrate(database, shown)
             break
         except OperationalError as error:
-            if pause is None or not may_pass(error):
+            if pause is None or not is_transient(error):
                 raise
             time.sleep(pause)
         finally:
@@ -161,6 +207,6 @@ def _migrate(database: Database, shown: str) -> None:
     if unknown:
         raise SchemaTooNew(
             f"the database {shown} was written by a newer version of supernova-ai "
-            f"(it has {', '.join(unknown)}): upgrade the package, or set 'database' to another place"
+            f"(it has {', '.join(unknown)}): upgrade the package, or set 'database' to another database"
         )
     runner.up()

@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL each say in their own words."""
+"""Operations that SQLite and PostgreSQL spell differently."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from supernova_ai.store.tables import TABLES, Table
 
 @contextmanager
 def snapshot(database: Database) -> Iterator[None]:
-    """Let all reads inside see the database as it was at one moment, while others write on."""
-    # Not peewee's transaction: that is a writer's, who has the database to itself.
+    """Let all reads inside see one state of the database while others write."""
+    # Not peewee's transaction: ours begin as writers, one at a time.
     readers = "" if isinstance(database, SqliteDatabase) else " ISOLATION LEVEL REPEATABLE READ READ ONLY"
     run(database, f"BEGIN{readers}")
     try:
@@ -26,10 +26,10 @@ def snapshot(database: Database) -> Iterator[None]:
 
 
 def damaged_rows(database: Database, statement: str, *arguments: Any) -> list[Row]:
-    """Return the rows that plain SQL selects, whatever is in them.
+    """Return the selected rows even if they are damaged.
 
-    SQLite keeps any value in any column. A text there that is not UTF-8 would raise when it is fetched; here
-    it gets replacement characters instead.
+    SQLite stores any value in any column. Text that is not UTF-8 would raise when fetched; here it gets
+    replacement characters instead.
     """
     if not isinstance(database, SqliteDatabase):
         return list(run(database, statement, *arguments).fetchall())
@@ -42,7 +42,7 @@ def damaged_rows(database: Database, statement: str, *arguments: Any) -> list[Ro
 
 
 def vacuum(database: Database) -> None:
-    """Give the space of deleted rows back; not inside a transaction."""
+    """Return the space of deleted rows to the disk; not inside a transaction."""
     if isinstance(database, SqliteDatabase):
         run(database, "VACUUM")
         run(database, "PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -51,9 +51,9 @@ def vacuum(database: Database) -> None:
 
 
 def continue_numbers(database: Database, tables: Iterable[type[Table]]) -> None:
-    """Let the next row of each table get a number above those that were inserted with theirs."""
+    """After rows were inserted with their ids, let each table's next id be higher than all of them."""
     if isinstance(database, SqliteDatabase):
-        return  # it looks at the greatest there is
+        return  # it counts from the highest id in the table
     for table in tables:
         if isinstance(table._meta.primary_key, AutoField):
             name = table._meta.table_name

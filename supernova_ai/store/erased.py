@@ -1,10 +1,10 @@
-"""Tombstones: who was erased of late, so that a call that began before keeps nothing more of them.
+"""Tombstones of erased users and sessions: a call that began before the erasure stores nothing after it.
 
-Whoever writes something about a user asks here, inside the operation that writes. Writers take turns, so a
-write comes either before the erasure, which then finds it, or after it, and finds the tombstone.
+Code that writes about a user checks ``since`` in the same operation. Writers take turns, so a write happens
+either before the erasure, which deletes it, or after it, and finds the tombstone.
 
-A tombstone has a hash of the user's id. Who can read the database can try ids against it, so it stays for a
-day only: longer than any call takes.
+A tombstone holds a hash of the user's id. Anyone who can read the database can test ids against it, so it
+is deleted after a day, which is longer than any call takes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ KEPT_MS = 86_400_000
 
 
 def mark(database: Database, *subject: str, now_ms: int) -> None:
-    """Note that everything of the subject was erased now, and drop the tombstones that are old.
+    """Store a tombstone for the subject, erased now, and delete old tombstones.
 
     Args:
-        subject: the user's id; for one session of theirs, that and the session's.
+        subject: the user's id, or for one session the user's and the session's id.
     """
     expire(database, now_ms=now_ms)
     run(
@@ -35,27 +35,27 @@ def mark(database: Database, *subject: str, now_ms: int) -> None:
         now_ms,
         now_ms,
     )
-    time.sleep(0.001)  # a call that begins when this is done must have a later millisecond
+    time.sleep(0.001)  # a call that begins after this must have a later millisecond
 
 
 def since(database: Database, *subject: str, began_ms: int | None) -> bool:
-    """Say whether the subject was erased after the call began.
+    """Return whether the subject was erased after the call began.
 
     Args:
-        began_ms: Unix milliseconds of the store's clock; None for a call that is only just beginning.
+        began_ms: Unix milliseconds of the store's clock; None for a call that begins now.
     """
     if began_ms is None:
         return False
-    # A call that began in the same millisecond counts as running.
+    # A call that began in the same millisecond may have begun before the erasure.
     select = "SELECT 1 FROM erased WHERE subject = ? AND at_ms >= ?"
     return run(database, select, _hash(subject), began_ms).fetchone() is not None
 
 
 def expire(database: Database, *, now_ms: int) -> None:
-    """Delete the tombstones that no running call can be older than."""
+    """Delete the tombstones that are older than any running call."""
     run(database, "DELETE FROM erased WHERE at_ms < ?", now_ms - KEPT_MS)
 
 
-@lru_cache(maxsize=1024)  # asked for at every hold
+@lru_cache(maxsize=1024)  # every hold needs it
 def _hash(subject: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(subject).encode()).hexdigest()

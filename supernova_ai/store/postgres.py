@@ -1,4 +1,4 @@
-"""PostgreSQL, for machines that share a ledger."""
+"""PostgreSQL: one ledger for several machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from supernova_ai.errors import StoreError
 from supernova_ai.store.bulk import run
 
 _WAIT_S = 30
-"""How long a batch waits for another machine's, and how long the server lets a silent one hold it up."""
+"""Seconds a batch waits for another machine's transaction, and that an idle transaction may last."""
 
 _BEGIN = f"""
 BEGIN ISOLATION LEVEL READ COMMITTED;
@@ -20,10 +20,9 @@ SET LOCAL lock_timeout = '{_WAIT_S}s';
 SET LOCAL idle_in_transaction_session_timeout = '{_WAIT_S}s';
 SELECT pg_advisory_xact_lock(1400204883, hashtext(current_schema()));
 """
-# One trip to the server. The lock is to all who use these tables what BEGIN IMMEDIATE is in SQLite: writing
-# transactions follow each other, so none meets another in a deadlock, and since READ COMMITTED looks anew at
-# each statement, each reads what those before it have committed. A machine that vanishes amid a transaction
-# gives the lock up when the server's patience ends.
+# One round trip. The lock does what BEGIN IMMEDIATE does in SQLite: writing transactions run one after
+# another, so they cannot deadlock. Each reads what earlier ones committed, because READ COMMITTED takes a new
+# snapshot for each statement. If a machine vanishes in a transaction, the timeouts free the lock.
 
 _SEARCH_PATH = re.compile(r"search_path\s*=\s*(\S+)")
 
@@ -31,9 +30,9 @@ NO_OPTIONS = (
     "Take 'options=' out of 'database', and set the schema where the pooler connects: "
     "ALTER ROLE … SET search_path = …, or PgBouncer's connect_query"
 )
-"""The remedy where a pooler does not pass on what a URL asks of the server."""
+"""The remedy if a pooler does not pass the URL's options to the server."""
 
-_PASSING = (
+_TRANSIENT = (
     "connection refused",
     "connection reset",
     "starting up",
@@ -46,17 +45,17 @@ _PASSING = (
 )
 
 
-def may_pass(error: Exception) -> bool:
-    """Say whether a connection failed for a reason that often passes, such as a server that restarts."""
+def is_transient(error: Exception) -> bool:
+    """Return whether a connection failed for a temporary reason, such as a server that restarts."""
     text = str(error).lower()
-    return any(sign in text for sign in _PASSING)
+    return any(sign in text for sign in _TRANSIENT)
 
 
 class Postgres(PostgresqlDatabase):
-    """A database on a server; every transaction has it to itself.
+    """A database on a server; only one writing transaction runs at a time.
 
     Args:
-        url: ``postgresql://…`` with all that libpq understands.
+        url: ``postgresql://…`` with any option of libpq.
 
     Raises:
         StoreError: the URL is wrong, or the driver is not installed; the message says what to do.
@@ -73,39 +72,39 @@ class Postgres(PostgresqlDatabase):
         try:
             given = conninfo.conninfo_to_dict(url)
         except ProgrammingError:
-            raise StoreError(  # libpq's own message may show a part of the password
+            raise StoreError(  # libpq's message may contain part of the password
                 "'database' is not a valid postgresql:// URL: write postgresql://USER@HOST/DATABASE, "
                 "with special characters of a name or password as %XX"
             ) from None
-        patience: dict[str, Any] = {} if "connect_timeout=" in url else {"connect_timeout": 10}
+        timeout: dict[str, Any] = {} if "connect_timeout=" in url else {"connect_timeout": 10}
         self._schemas = _SEARCH_PATH.findall(str(given.get("options", "")))
         super().__init__(
             url,
             prefer_psycopg3=True,
             application_name="supernova-ai",
-            prepare_threshold=None,  # behind a pooler the next transaction may have another connection
-            **patience,
+            prepare_threshold=None,  # behind a pooler the next transaction may use another connection
+            **timeout,
         )
 
     def check_schema(self) -> None:
-        """Check that the schema of ``options=`` is in force: poolers may ignore it, and nobody would notice.
+        """Check that the schema from ``options=`` is in force: a pooler may ignore it silently.
 
         Raises:
-            StoreError: it is not.
+            StoreError: it is not in force.
         """
         ((found,),) = run(self, "SHOW search_path").fetchall()
         if self._schemas and self._schemas[-1] != found:
             raise StoreError(
-                f"'database' asks for search_path={self._schemas[-1]} and the server uses {found}: a pooler "
+                f"'database' sets search_path={self._schemas[-1]} and the server uses {found}: a pooler "
                 f"ignores 'options='. {NO_OPTIONS}"
             )
 
-    def begin(self, isolation_level: str | None = None) -> None:  # noqa: ARG002 - there is but one
-        """Begin a transaction, on a new connection if the server has meanwhile dropped this one."""
+    def begin(self, isolation_level: str | None = None) -> None:  # noqa: ARG002 - there is only one
+        """Begin a transaction, on a new connection if the server has dropped this one."""
         try:
             run(self, _BEGIN)
         except (OperationalError, InterfaceError):
             if self.is_connection_usable():
                 raise
-            self.close()  # nothing has been done in this transaction, so nothing is done twice
+            self.close()  # the transaction has done nothing yet, so nothing is repeated
             run(self, _BEGIN)

@@ -1,4 +1,4 @@
-"""SQLite: one file, which must stay where it is while it is open."""
+"""SQLite: one file, which must not move while it is open."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SETTINGS: dict[str, Any] = {
     "lock_type": "IMMEDIATE",
     "pragmas": {"journal_mode": "wal", "synchronous": "full"},
 }
-"""How a file is opened. The timeout is in seconds."""
+"""Connection settings; the timeout is in seconds."""
 
 
 class Sqlite(SqliteDatabase):
-    """A database in a file, which is made for its owner alone if it is missing.
+    """A database in a file, which is created with mode 0600 if missing.
 
-    A file that was moved, deleted or replaced is noticed before the next transaction and at every new
-    connection. Otherwise SQLite would write on into a file that nobody finds, or make an empty one.
+    Each transaction and connection first checks that the file was not moved, deleted or replaced. Without the
+    check SQLite would keep writing into the lost file, or create an empty one.
     """
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would make it readable by others
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would let others read it
         self._path = path
         self._file = path.stat()
         super().__init__(str(path), **SETTINGS)
@@ -35,7 +35,7 @@ class Sqlite(SqliteDatabase):
         """Begin a transaction.
 
         Raises:
-            StoreError: the file is not where it was.
+            StoreError: the file was moved, deleted or replaced.
         """
         self._check()
         super().begin(lock_type)

@@ -1,7 +1,7 @@
-"""The tables as peewee models. They are bound to no database: give it to ``query.execute(database)``.
+"""The tables as peewee models. They are not bound to a database: pass it to ``query.execute(database)``.
 
-Money is nano-USD in BIGINT, times are Unix milliseconds UTC in BIGINT. A change here needs a migration
-beside this file; a test compares the two.
+Money is nano-USD in BIGINT, times are Unix milliseconds UTC in BIGINT. A change here needs a migration in
+``migrations``; a test compares the two.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Table(Model):
 
 
 class MetaRow(Table):
-    """Facts about the store itself: its identity, the head of the audit chain."""
+    """Values about the store itself: its id, the master's id, the head of the audit chain."""
 
     name = TextField(primary_key=True)
     value = TextField()
 
 
 class KeyRow(Table):
-    """One version of the key in a provider's slot, sealed."""
+    """One version of the key in a provider's slot, encrypted."""
 
     id = TextField(primary_key=True)
     provider = TextField()
@@ -56,7 +56,7 @@ class KeyRow(Table):
 
 
 class AuditRow(Table):
-    """The chain of what happened to keys; each row's MAC covers the row before."""
+    """The audit chain of changes to keys; each row's MAC covers the row before."""
 
     number = IntegerField(primary_key=True)
     at_ms = BigIntegerField()
@@ -67,13 +67,13 @@ class AuditRow(Table):
 
 
 class ProcessRow(Table):
-    """A process that holds money, and until when it is taken to be alive."""
+    """A process that takes holds, and the end of its lease."""
 
     id = TextField(primary_key=True)
     host = TextField()
     pid = IntegerField()
     lease_ms = BigIntegerField()
-    budgets = TextField(default="{}", constraints=[SQL("DEFAULT '{}'")])  # JSON: what it keeps, by name
+    budgets = TextField(default="{}", constraints=[SQL("DEFAULT '{}'")])  # JSON: its budgets by name
 
 
 class AttemptRow(Table):
@@ -108,18 +108,18 @@ class AttemptRow(Table):
     prompt_hash = TextField(null=True)
     config_version = TextField()
     price_version = TextField()
-    late = IntegerField(default=0)  # 1: settled after it had been given up as lost
-    response = TextField(null=True, column_name="response_id")  # the provider's own id of its answer
-    max_tokens = IntegerField(null=True)  # what the answer was bounded to
-    fingerprint = TextField(null=True)  # the failure_pattern it belongs to
-    address = TextField(null=True)  # where the provider was asked, if not at its usual address
+    late = IntegerField(default=0)  # 1: settled after it had been declared lost
+    response = TextField(null=True, column_name="response_id")  # the provider's id of the answer
+    max_tokens = IntegerField(null=True)  # the limit sent for the answer
+    fingerprint = TextField(null=True)  # of its failure_pattern
+    address = TextField(null=True)  # the api_base used; NULL is the provider's default
 
     class Meta:
         indexes = ((("user",), False),)
 
 
 class WindowRow(Table):
-    """One period of one budget, for one subject: what is settled, held and lost in it."""
+    """One period of one budget for one subject: the amounts settled, held and lost."""
 
     id = AutoField()
     budget = TextField()
@@ -128,7 +128,7 @@ class WindowRow(Table):
     settled = BigIntegerField(default=0, column_name="settled_nano")
     held = BigIntegerField(default=0, column_name="held_nano")
     lost = BigIntegerField(default=0, column_name="lost_nano")
-    scope = TextField(default="", constraints=[SQL("DEFAULT ''")])  # what its budget is about
+    scope = TextField(default="", constraints=[SQL("DEFAULT ''")])  # the budget's provider, user and task
 
     class Meta:
         table_name = "budget_window"
@@ -136,7 +136,7 @@ class WindowRow(Table):
 
 
 class OpeningRow(Table):
-    """With what a window opened: what ended attempts had cost that do not carry it. No scope is NULL."""
+    """The opening balance of a window: the cost of earlier attempts in its scope. NULL means any."""
 
     window = IntegerField(primary_key=True, column_name="window_id")
     provider = TextField(null=True)
@@ -152,7 +152,7 @@ class OpeningRow(Table):
 
 
 class UsageRow(Table):
-    """Rollup: what the attempts of one hour (since the epoch) took and cost; no text is empty text."""
+    """Rollup: tokens and cost of the attempts of one hour (since the epoch); empty text for none."""
 
     hour = IntegerField()
     provider = TextField()
@@ -162,7 +162,7 @@ class UsageRow(Table):
     prompt = TextField()
     error = TextField()
     attempts = IntegerField()
-    cached = IntegerField()  # of those: answers kept from before, for which nobody was asked
+    cached = IntegerField()  # of those: answers from the cache, without a provider call
     settled = IntegerField()
     released = IntegerField()
     lost = IntegerField()
@@ -179,7 +179,7 @@ class UsageRow(Table):
 
 
 class PayerRow(Table):
-    """Rollup: what one user's session took and cost in one hour."""
+    """Rollup: tokens and cost of one user's session in one hour."""
 
     hour = IntegerField()
     user = TextField(column_name="user_id")
@@ -200,7 +200,7 @@ class PayerRow(Table):
 
 
 class DailyRow(Table):
-    """Rollup: what one user took and cost in one day of UTC (since the epoch), over all sessions."""
+    """Rollup: tokens and cost of one user in one UTC day (since the epoch), over all sessions."""
 
     day = IntegerField()
     user = TextField(column_name="user_id")
@@ -220,7 +220,7 @@ class DailyRow(Table):
 
 
 class LatencyRow(Table):
-    """Rollup: how many answers (or first tokens) of one hour took how long, in steps of a factor of √2."""
+    """Rollup: histogram of the latencies of one hour; bucket bounds grow by a factor of √2."""
 
     hour = IntegerField()
     provider = TextField()
@@ -235,11 +235,11 @@ class LatencyRow(Table):
 
 
 class PatternRow(Table):
-    """One kind of failure at one provider, however often it was seen."""
+    """One kind of failure at one provider, with the number of times it occurred."""
 
     fingerprint = TextField(primary_key=True)
     provider = TextField()
-    model = TextField()  # of the latest
+    model = TextField()  # of the latest failure
     error = TextField()
     status = IntegerField(null=True)
     message = TextField()  # without secrets, numbers and names
@@ -252,9 +252,9 @@ class PatternRow(Table):
 
 
 class HealthRow(Table):
-    """What is known of a deployment beside its attempts: its breaker, and how the last probe went."""
+    """The state of a deployment's circuit breaker, and the result of its last probe."""
 
-    deployment = TextField(primary_key=True)  # the id of the place that the next five columns say
+    deployment = TextField(primary_key=True)  # DeploymentIdentity.id of the next five columns
     tier = TextField()
     provider = TextField()
     model = TextField()
@@ -270,7 +270,7 @@ class HealthRow(Table):
 
 
 class AlertRow(Table):
-    """The outbox: a budget window that passed a threshold, told once."""
+    """The alert outbox: one row per threshold that a budget window passed."""
 
     id = AutoField()
     budget = TextField()
@@ -290,7 +290,7 @@ class AlertRow(Table):
 
 
 class JournalRow(Table):
-    """What people changed by hand, and why."""
+    """Manual changes and their reasons."""
 
     id = AutoField()
     at_ms = BigIntegerField()
@@ -302,22 +302,24 @@ class JournalRow(Table):
 
 
 class AdviceRow(Table):
-    """Advice as it was given; each row's hash covers the row before it."""
+    """Recorded advice; each row's hash covers the row before it."""
 
     number = IntegerField(primary_key=True)
     id = TextField(unique=True)
     created_ms = BigIntegerField()
-    user = TextField(null=True, index=True, column_name="user_token")  # of UserToken, never the user's id
+    user = TextField(
+        null=True, index=True, column_name="user_token"
+    )  # from UserTokenRow, never the user's id
     symbol = TextField()
     action = TextField()
-    content = TextField()  # canonical JSON: all that was computed, said and asked
-    bars = TextField(null=True)  # compressed; their hash is in the content, so that they can go
+    content = TextField()  # canonical JSON: inputs, computed facts, model calls and result
+    bars = TextField(null=True)  # compressed; content holds their hash, so that they can be deleted
     news = TextField(null=True)  # likewise
     hash = TextField()
 
 
 class LinkRow(Table):
-    """Where the chain of advice ends ("head"), and up to where its rows are gone by age ("pruned")."""
+    """The last row of the advice chain ("head"), and the last row deleted by age ("pruned")."""
 
     name = TextField(primary_key=True)
     number = IntegerField()
@@ -328,16 +330,16 @@ class LinkRow(Table):
 
 
 class UserTokenRow(Table):
-    """By which token a user is known in advice; without this row nobody can tell whose it was."""
+    """The token of a user in advice records; deleting this row makes the records anonymous."""
 
     user = TextField(primary_key=True, column_name="user_id")
     token = TextField(unique=True)
 
 
 class SessionTurnRow(Table):
-    """One exchange of a conversation, or the summary of those before it, sealed for its place."""
+    """One exchange of a conversation, or a summary of earlier ones, encrypted."""
 
-    user = TextField(column_name="user_id")  # "" where the call named none
+    user = TextField(column_name="user_id")  # "" if the call named none
     session = TextField(column_name="session_id")
     number = IntegerField()
     at_ms = BigIntegerField(index=True)
@@ -348,7 +350,7 @@ class SessionTurnRow(Table):
 
 
 class StuckEndRow(Table):
-    """The end of a hold that the database refused, and why: it counts once it can be written."""
+    """The end of a hold that the database refused, with the reason; it is written later."""
 
     attempt = TextField(primary_key=True)
     at_ms = BigIntegerField()
@@ -357,17 +359,17 @@ class StuckEndRow(Table):
 
 
 class AnswerRow(Table):
-    """A cached answer, sealed for its place."""
+    """A cached answer, encrypted."""
 
-    place = TextField(primary_key=True)  # a hash of all that may change the answer
-    user = TextField(index=True, column_name="user_id")  # who asked; "" where the call named nobody
+    place = TextField(primary_key=True)  # cache key: a hash of everything that may change the answer
+    user = TextField(index=True, column_name="user_id")  # who asked; "" if the call named none
     created_ms = BigIntegerField(index=True)
     expires_ms = BigIntegerField(index=True)
     sealed = BlobField()
 
 
 class ErasedRow(Table):
-    """A user who was erased, or a session that was forgotten, of late."""
+    """Tombstone of a user who was erased, or of a session that was forgotten, in the last day."""
 
     subject = TextField(primary_key=True)  # a hash
     at_ms = BigIntegerField()

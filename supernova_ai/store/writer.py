@@ -1,4 +1,4 @@
-"""One thread that writes, with group commit: many small durable transactions for the price of one fsync."""
+"""The writer thread with group commit: many small durable transactions cost one fsync."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Operation = Callable[[Database], T]
 
 BATCH = 64
-"""The most operations one commit carries."""
+"""The most operations in one commit."""
 
 
 class _Job(NamedTuple, Generic[T]):
@@ -32,14 +32,14 @@ class _Job(NamedTuple, Generic[T]):
 
 
 class Writer:
-    """Runs operations in order on a thread of its own.
+    """Runs operations in order on its own thread.
 
-    Operations that arrive together share one transaction, each inside a savepoint: one that raises is undone
-    alone, whatever it raises. They all fail if the transaction itself is gone, and no savepoint is left to go
-    back to. A future is done only after the commit, so what it acknowledges is durable.
+    Operations that arrive together share one transaction, each inside a savepoint: if one raises, only that
+    one is undone. If the transaction itself is lost, all of them fail. A future completes only after the
+    commit, so its result is durable.
 
     Args:
-        where: what its errors call the database.
+        where: the database's name in error messages.
     """
 
     def __init__(self, database: Database, where: str) -> None:
@@ -49,14 +49,13 @@ class Writer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.closed = False
-        _rest_during_forks()
+        _stop_during_forks()
         _writers.add(self)
 
     def submit(self, operation: Operation[T]) -> Future[T]:
-        """Queue ``operation(database)``; the future gives its result once it is committed.
+        """Queue ``operation(database)``; the future gives its result after the commit.
 
-        It cannot be cancelled: who stops waiting does not stop the write. Its callbacks run on the writer's
-        thread and must not submit.
+        The future cannot be cancelled. Its callbacks run on the writer's thread and must not submit.
 
         Raises:
             StoreError: the writer is closed, or its thread cannot be started.
@@ -67,24 +66,24 @@ class Writer:
             if self.closed:
                 raise StoreError("the store is closed")
             if self._thread is None:
-                # A daemon: a program that forgets to close must still be able to end.
+                # A daemon: a program that does not close the store must still exit.
                 thread = threading.Thread(target=self._run, name="supernova-writer", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError as error:  # no more threads, or the interpreter is about to end
+                except RuntimeError as error:  # too many threads, or the interpreter is exiting
                     raise StoreError(f"the store cannot start its thread: {error}") from error
                 self._thread = thread
             self._jobs.put(_Job(operation, future))
         return future
 
     def close(self) -> None:
-        """Write what is queued, then end the thread. Calling again does nothing."""
+        """Commit the queued operations and end the thread. A second call does nothing."""
         with self._lock:
             self.closed = True
-            self._rest()
+            self._stop()
 
-    def _rest(self) -> None:
-        """Write what is queued and end the thread and its connection; the next job starts another."""
+    def _stop(self) -> None:
+        """Commit the queued operations and end the thread and its connection; the next job starts another."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
@@ -116,7 +115,7 @@ class Writer:
         except BaseException as error:
             failure = explain(error, self._where)
             log.warning("store.commit.failed", operations=len(batch), error=str(failure))
-            self._disconnect()  # the next batch connects anew
+            self._disconnect()  # the next batch opens a new connection
             outcomes = [(None, failure)] * len(batch)
         for job, (result, reason) in zip(batch, outcomes, strict=True):
             try:
@@ -124,7 +123,7 @@ class Writer:
                     job.future.set_result(result)
                 else:
                     job.future.set_exception(reason)
-            except BaseException:  # a callback's; those behind it must still hear of theirs
+            except BaseException:  # from a callback; the other futures must still complete
                 log.exception("store.callback.failed")
 
     def _attempt(self, operation: Operation[Any]) -> tuple[Any, BaseException | None]:
@@ -133,9 +132,7 @@ class Writer:
             try:
                 return operation(self._database), None
             except BaseException as error:
-                savepoint.rollback(
-                    begin=False
-                )  # raises where the transaction is gone, which fails the whole batch
+                savepoint.rollback(begin=False)  # raises if the transaction is lost: the whole batch fails
                 return None, explain(error, self._where)
 
     def _disconnect(self) -> None:
@@ -146,12 +143,12 @@ class Writer:
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-_resting: list[Writer] = []
+_stopped: list[Writer] = []
 
 
 @cache
-def _rest_during_forks() -> None:
-    """Let no process inherit an open connection: to SQLite its locks would seem held, and for ever."""
+def _stop_during_forks() -> None:
+    """Stop all writers during a fork, so that no child inherits a connection and its SQLite locks."""
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
@@ -159,27 +156,27 @@ def _rest_during_forks() -> None:
 def _before_fork() -> None:
     for writer in list(_writers):
         writer._lock.acquire()
-        _resting.append(writer)
-        writer._rest()
+        _stopped.append(writer)
+        writer._stop()
 
 
 def _after_fork() -> None:
-    rested = _resting.copy()
-    _resting.clear()  # before any lock is free: another thread may be waiting to fork
-    for writer in rested:
+    stopped = _stopped.copy()
+    _stopped.clear()  # before any lock is free: another thread may be waiting to fork
+    for writer in stopped:
         writer._lock.release()
 
 
 def explain(error: BaseException, where: str) -> BaseException:
-    """Turn a database error into a ``StoreError`` that says what to do; leave others as they are.
+    """Turn a database error into a ``StoreError`` that says what to do; return other errors unchanged.
 
-    The driver's own reason may hide in ``__context__``: after a full disk peewee complains of the rollback.
+    The driver's reason may be in ``__context__``: after a full disk, peewee reports the failed rollback.
     """
     if not isinstance(error, PeeweeException | OSError):
         return error
     reasons = []
     cause: BaseException | None = error
-    seen: set[int] = set()  # a program can chain errors in a circle
+    seen: set[int] = set()  # errors can be chained in a circle
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         reasons.append(str(cause))
@@ -191,36 +188,36 @@ def explain(error: BaseException, where: str) -> BaseException:
     return failure
 
 
-_DISK_FULL = "Free some space on its disk; nothing was half-written"
-_BROKEN = "Try again: the next write connects anew"
+_DISK_FULL = "Free some space on its disk; no partial write remains"
+_BROKEN = "Try again: the next write opens a new connection"
 _SERVER = "Start the server, or correct its address, database, user and password in 'database'"
-_NO_FOLDER = "A file is where its folder must be: set SUPERNOVA_HOME or 'database' to another place"
+_NO_FOLDER = "There is a file in place of its folder: set SUPERNOVA_HOME or 'database' to another path"
 _REMEDIES = {
     "disk is full": _DISK_FULL,
     "no space left": _DISK_FULL,
-    "disk i/o error": "Free some space on its disk, or raise the limit on the size of files (ulimit -f); if "
-    "there is enough of both, the disk is failing. Nothing was half-written",
+    "disk i/o error": "Free some space on its disk, or raise the file size limit (ulimit -f); if neither is "
+    "the cause, the disk is failing. No partial write remains",
     "unsupported startup parameter": f"A pooler refuses it. {NO_OPTIONS}",
     "statement pooling": "Set the pooler's pool_mode to transaction or session: each write is a transaction",
     "statement timeout": "Raise statement_timeout for this user (ALTER ROLE … SET statement_timeout = '60s') "
-    "or see what keeps the server busy",
+    "or find what keeps the server busy",
     "connection failed": _SERVER,
     "connection timeout": _SERVER,
-    "permission denied for": "Let the database's owner grant this user what it needs",
-    "read-only transaction": "Set 'database' to the primary server: this one only reads",
-    "lock timeout": "Another machine keeps the database busy: see what it is doing",
+    "permission denied for": "Ask the database's owner to grant this user access",
+    "read-only transaction": "Set 'database' to the primary server: this one is read-only",
+    "lock timeout": "Another machine keeps the database busy: find out what it is doing",
     "terminating connection": _BROKEN,
     "server closed the connection": _BROKEN,
     "connection is lost": _BROKEN,
-    "readonly": "Make the file and its folder writable by this user, or set 'database' to another place",
-    "unable to open": "Make its folder exist and be writable, or set 'database' to another place",
-    "permission denied": "Make its folder writable by this user, and the file if it is there; or set "
-    "SUPERNOVA_HOME to another place",
+    "readonly": "Make the file and its folder writable by this user, or set 'database' to another path",
+    "unable to open": "Create its folder and make it writable, or set 'database' to another path",
+    "permission denied": "Make its folder writable by this user, and the file if it exists; or set "
+    "SUPERNOVA_HOME to another folder",
     "file exists": _NO_FOLDER,
     "not a directory": _NO_FOLDER,
     "is a directory": "Set 'database' to a file, not a folder",
     "read-only file system": "Set SUPERNOVA_HOME to a folder on a writable disk",
     "not a database": "The file is not a SQLite database: restore a backup, or set 'database' to another",
     "malformed": "The file is damaged: restore a backup",
-    "locked": "Another process keeps it locked: end it, or use PostgreSQL for many writers",
+    "locked": "Another process keeps it locked: end that process, or use PostgreSQL for many writers",
 }

@@ -17,9 +17,8 @@ from peewee import Database
 
 from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.ledger import leases
-from supernova_ai.store import Store, bulk
+from supernova_ai.store import Store, bulk, get_meta, set_meta
 from supernova_ai.store.engines import continue_numbers, snapshot
-from supernova_ai.store.facts import fact, set_fact
 from supernova_ai.store.tables import (
     AdviceRow,
     AlertRow,
@@ -130,12 +129,12 @@ def _at_rest(store: Store, which: str) -> None:
 def _claim(database: Database, source: str, target: str) -> None:
     if source == target:
         raise InvalidRequest("the target is the ledger itself: name another database")
-    if fact(database, _DONE):
+    if get_meta(database, _DONE):
         raise InvalidRequest(
             "the target is a finished copy already, and may have been used since: set 'database' to it, or "
             "name an empty database"
         )
-    if begun := fact(database, _BEGUN):
+    if begun := get_meta(database, _BEGUN):
         if begun != source:
             raise InvalidRequest("the target holds a part of another ledger: name an empty database")
         return
@@ -159,7 +158,7 @@ def _transfer(
 
         def operation(writing: Database, page: list[bulk.Row] = page, last: str = last) -> None:
             bulk.insert(writing, table, page)
-            set_fact(writing, mark, last)
+            set_meta(writing, mark, last)
 
         target.write(operation).result()
         count += len(page)
@@ -168,7 +167,7 @@ def _transfer(
 
 def _reached(database: Database, mark: str) -> list[object] | None:
     """Return the key of the last row of the table that was copied."""
-    last = fact(database, mark)
+    last = get_meta(database, mark)
     return None if last is None else json.loads(last)
 
 

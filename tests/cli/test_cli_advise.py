@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai.cli import options
-from supernova_ai.store.clock import Clock
+from supernova_ai.store import Clock
 from supernova_ai.testing import StubProvider
 from tests.advisor.sample import CSV, GOOD
 from tests.cli.conftest import KEY, Supernova

@@ -198,7 +198,7 @@ def test_what_is_owed_survives_a_kill(
 
             mine._database.commit = fail  # type: ignore[method-assign]
             ledger.end(hold, END).exception()
-            mine._writer._rest()  # the callback, which owes the end, has run
+            mine._writer._stop()  # the callback, which owes the end, has run
             owing.set()
             never.wait()
 
@@ -328,7 +328,7 @@ def test_a_locked_file_owes_the_end(tmp_path: Path, clock: SimpleNamespace, take
         locker = sqlite3.connect(where, isolation_level=None)
         locker.execute("BEGIN IMMEDIATE")
         assert "locked" in str(ledger.end(hold, END).exception())
-        store._writer._rest()
+        store._writer._stop()
         assert (tmp_path / "nova.db.owed").exists()
         locker.execute("ROLLBACK")
         locker.close()

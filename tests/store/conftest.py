@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file in a folder that is not there yet."""
+    """A file in a folder that does not exist yet."""
     return tmp_path / "data" / "supernova.db"

@@ -1,4 +1,4 @@
-"""Rows to write and to find again, for tests of the store."""
+"""Operations that write and read rows, for tests of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from supernova_ai.store.tables import MetaRow
 
 
 def insert(name: str) -> Callable[[Database], str]:
-    """An operation that adds a row and returns its name."""
+    """Return an operation that adds a row and returns its name."""
 
     def operation(database: Database) -> str:
         MetaRow.insert(name=name, value="x").execute(database)
@@ -21,7 +21,7 @@ def insert(name: str) -> Callable[[Database], str]:
 
 
 def names(store: Store) -> set[str]:
-    """Read what is committed, over another connection than the writer's."""
+    """Return the committed names, read over another connection than the writer's."""
     return {row.name for row in store.read(lambda database: list(MetaRow.select().execute(database)))} - {
         "store"
     }

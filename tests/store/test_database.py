@@ -1,4 +1,4 @@
-"""Opening a store: the file, its permissions, and everything that can be wrong with it."""
+"""Opening a store: the file, its permissions, and the errors."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_folder_is_made_and_every_file_is_private(path: Path) -> None:
-    """Only the owner can read the folder, the database, its write-ahead log and its lock."""
+def test_the_folder_is_created_and_every_file_is_private(path: Path) -> None:
+    """Only the owner can read the folder, the database, its write-ahead log and its lock file."""
     with Store(path) as store:
         put("row", store)
         files = {file.name: mode(file) for file in path.parent.iterdir()}
@@ -43,8 +43,8 @@ def test_the_folder_is_made_and_every_file_is_private(path: Path) -> None:
     assert mode(path.parent) == 0o700
 
 
-def test_what_was_written_is_there_when_opened_again(where: str) -> None:
-    """Rows and the store's identity outlive the process that made them."""
+def test_rows_and_id_survive_reopening(where: str) -> None:
+    """A reopened store has the same rows and the same id."""
     with Store(where) as store:
         put("row", store)
         identity = store.id
@@ -53,14 +53,14 @@ def test_what_was_written_is_there_when_opened_again(where: str) -> None:
         assert again.id == identity
 
 
-def test_every_store_has_an_identity_of_its_own(new_database: Callable[[], str]) -> None:
-    """Two stores never share an id: keys sealed for one do not open in the other."""
+def test_every_store_has_its_own_id(new_database: Callable[[], str]) -> None:
+    """Two stores never share an id, because encrypted keys are bound to it."""
     with Store(new_database()) as one, Store(new_database()) as two:
         assert one.id != two.id
 
 
 def test_commits_are_durable(path: Path) -> None:
-    """The writer's connection waits for the disk at every commit, in WAL mode."""
+    """The writer's connection uses WAL mode and synchronous=FULL."""
 
     def pragma(database: Database, name: str) -> object:
         return database.execute_sql(f"PRAGMA {name}").fetchone()[0]
@@ -71,20 +71,20 @@ def test_commits_are_durable(path: Path) -> None:
 
 
 def test_a_sqlite_url_is_a_path(tmp_path: Path) -> None:
-    """A path may be written as a URL."""
+    """A path may be given as a sqlite:/// URL."""
     with Store(f"sqlite:///{tmp_path}/by-url.db"):
         assert (tmp_path / "by-url.db").exists()
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "mongodb://host/db", "http://host/db"])
 def test_other_databases_are_refused(url: str) -> None:
-    """A URL this package cannot keep its promises on is refused, with what can be used."""
+    """A URL of another database is refused; the error names the supported ones."""
     with pytest.raises(StoreError, match=r"must be a file, or postgresql://.*no driver for this scheme"):
         Store(url)
 
 
-def test_a_database_from_the_future_is_left_alone(where: str) -> None:
-    """A newer version's database is named as such, and nothing in it changes."""
+def test_a_database_of_a_newer_version_is_not_changed(where: str) -> None:
+    """A newer version's database is refused by name, and nothing in it changes."""
 
     def tables(database: Database) -> dict[str, object]:
         names = database.get_tables()
@@ -106,8 +106,8 @@ def test_a_database_from_the_future_is_left_alone(where: str) -> None:
         assert store.read(tables) == before
 
 
-def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
-    """Another file under the database's name is an error with its remedy, and stays as it is."""
+def test_a_file_that_is_no_database_is_not_changed(path: Path) -> None:
+    """A file that is not a database is an error with its remedy, and does not change."""
     path.parent.mkdir()
     path.write_text("Dear diary, today I bought at the top.\n" * 50)
     with pytest.raises(
@@ -119,22 +119,22 @@ def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
 
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
-    """A folder given as the database is a StoreError that names it."""
+    """A folder instead of a database file is a StoreError that names it."""
     with pytest.raises(StoreError, match=f"{tmp_path.name}"):
         Store(tmp_path)
 
 
 def test_a_file_in_the_place_of_the_folder_says_what_to_do(tmp_path: Path) -> None:
-    """A file where the folder must be is a StoreError that says what to set."""
+    """A file in place of the database's folder is a StoreError that says what to set."""
     (tmp_path / "home").write_text("a file")
     for place in ("home/supernova.db", "home/deeper/supernova.db"):
-        with pytest.raises(StoreError, match="A file is where its folder must be: set SUPERNOVA_HOME"):
+        with pytest.raises(StoreError, match="There is a file in place of its folder: set SUPERNOVA_HOME"):
             Store(tmp_path / place)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that anybody may enter: pytest's own are closed to the user we become below."""
+    """A folder that every user may enter; pytest's own folders refuse the user of ``ordinary_user``."""
     with TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -142,7 +142,7 @@ def folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Be somebody for whom permissions hold, even where the tests run as root."""
+    """Run as a user whom file permissions restrict, even if the tests run as root."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY)
@@ -153,7 +153,7 @@ def ordinary_user() -> Iterator[None]:
 
 
 def test_a_read_only_folder_says_what_to_do(folder: Path) -> None:
-    """A folder that cannot be written is an error with its remedy; made writable, it opens."""
+    """A read-only folder is an error with its remedy; after it is made writable, the store opens."""
     folder.chmod(0o555)
     with ordinary_user(), pytest.raises(StoreError, match="Make its folder writable by this user"):
         Store(folder / "supernova.db")
@@ -163,8 +163,8 @@ def test_a_read_only_folder_says_what_to_do(folder: Path) -> None:
         assert "row" in names(store)
 
 
-def test_a_folder_that_cannot_be_made_says_what_to_do(folder: Path) -> None:
-    """A missing folder below a read-only one is the same error, before anything is made."""
+def test_a_folder_that_cannot_be_created_says_what_to_do(folder: Path) -> None:
+    """A missing folder below a read-only one is the same error, and nothing is created."""
     folder.chmod(0o555)
     with ordinary_user(), pytest.raises(StoreError, match="Make its folder writable by this user"):
         Store(folder / "deeper" / "supernova.db")
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(folder: Path) -> None:
 
 
 def test_a_read_only_file_says_what_to_do(folder: Path) -> None:
-    """A database file that cannot be written is an error with its remedy, and keeps its rows."""
+    """A read-only database file is an error with its remedy, and keeps its rows."""
     path = folder / "supernova.db"
     with Store(path) as store:
         put("row", store)
@@ -190,15 +190,15 @@ def test_a_read_only_file_says_what_to_do(folder: Path) -> None:
 
 
 def test_a_read_that_fails_is_a_store_error(store: Store) -> None:
-    """A database error while reading is a StoreError, and the next read works."""
+    """A database error during a read is a StoreError, and the next read works."""
     with pytest.raises(StoreError, match="nowhere") as caught:
         store.read(lambda database: database.execute_sql("SELECT * FROM nowhere"))
     assert store.where.partition("?")[0] in str(caught.value)
     assert names(store) == {"store"}
 
 
-def test_what_an_operation_raises_itself_comes_through(store: Store) -> None:
-    """An error that is not the database's reaches the reader as it is."""
+def test_other_errors_of_a_read_are_unchanged(store: Store) -> None:
+    """An error that is not the database's reaches the caller unchanged."""
 
     def operation(database: Database) -> None:
         raise LookupError("mine")
@@ -208,7 +208,7 @@ def test_what_an_operation_raises_itself_comes_through(store: Store) -> None:
 
 
 def test_many_processes_may_open_a_fresh_database_at_once(where: str) -> None:
-    """Each opens, one of them makes the tables, all agree on the identity and can write."""
+    """Every process opens the database, sees the same id and can write."""
     count = 4
     together, found = FORK.Barrier(count), FORK.SimpleQueue()
 
@@ -235,19 +235,19 @@ def test_many_processes_may_open_a_fresh_database_at_once(where: str) -> None:
     ids=["nul", "no home"],
 )
 def test_a_path_that_no_file_can_have_is_refused(name: str, said: str) -> None:
-    """A NUL in the path, or a "~" without a home folder, is a StoreError that says what would be right."""
+    """A NUL in the path, or "~" without a home folder, is a StoreError that says what to set."""
     with pytest.raises(StoreError, match=said):
         Store(name)
 
 
-@pytest.mark.parametrize(("mode", "told"), [(0o600, False), (0o666, True), (0o640, True)])
-def test_a_file_that_others_may_read_is_told(
-    mode: int, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o666, True), (0o640, True)])
+def test_a_file_that_others_may_read_is_logged(
+    mode: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is opened all the same: only the owner knows whether it must be so."""
+    """A database file that other users may access still opens, with a warning."""
     file = tmp_path / "open.db"
     Store(file).close()
     file.chmod(mode)
     caplog.clear()
     Store(file).close()
-    assert (f"mode {mode:04o}" in caplog.text) is told
+    assert (f"mode {mode:04o}" in caplog.text) is warned

@@ -1,4 +1,4 @@
-"""A forked child and its parent write to one database through one Store object, each for itself."""
+"""A forked child and its parent write to one database through one Store object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.rows import insert, names
 
 
 def test_a_forked_child_writes_through_the_same_store(store: Store) -> None:
-    """A child, also with several threads at once, gets a writer of its own; the parent keeps its own."""
+    """The child, even with several threads, gets its own writer; the parent keeps its own."""
     store.write(insert("parent")).result()
 
     def child() -> None:
@@ -37,8 +37,8 @@ def test_a_forked_child_writes_through_the_same_store(store: Store) -> None:
     assert names(store) == {"parent", "parent again", *(f"child-{i}" for i in range(4))}
 
 
-def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store) -> None:
-    """What the parent has queued is written once, by the parent; the child finds the database unlocked."""
+def test_forking_during_writes_loses_and_repeats_nothing(store: Store) -> None:
+    """The parent writes its queued operations once; the child finds the database unlocked."""
     futures: list[Future[str]] = []
     done = threading.Event()
 
@@ -62,7 +62,7 @@ def test_forking_amid_writes_loses_nothing_and_repeats_nothing(store: Store) -> 
 
 
 def test_a_child_outlives_its_parents_store(store: Store) -> None:
-    """Closing the parent's store takes nothing from a child that still has the database open."""
+    """A child can still write after the parent closed its store."""
     store.write(insert("parent")).result()
     open_in_child, closed_in_parent = FORK.Event(), FORK.Event()
 
@@ -83,7 +83,7 @@ def test_a_child_outlives_its_parents_store(store: Store) -> None:
 
 
 def test_a_closed_store_stays_closed_in_a_child(store: Store) -> None:
-    """A fork does not open again what the parent has closed."""
+    """A fork does not reopen a store that the parent closed."""
     store.close()
 
     def child() -> None:

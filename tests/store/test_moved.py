@@ -1,4 +1,4 @@
-"""A database file that is not where it was any more is noticed before anything is written."""
+"""A database file that was moved, deleted or replaced is noticed before anything is written."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ AWAY: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("leave", AWAY.values(), ids=AWAY)
-def test_a_file_that_is_gone_is_neither_written_nor_read_nor_made(
+def test_a_missing_file_is_neither_written_nor_read_nor_created(
     path: Path, leave: Callable[[Path], None]
 ) -> None:
-    """Writing and reading say what happened, and no empty database appears at the old place."""
+    """Writing and reading raise an error, and no empty database is created at the old path."""
     with Store(path) as store:
         store.write(insert("before")).result()
         leave(path)
@@ -59,7 +59,7 @@ def test_a_file_that_is_gone_is_neither_written_nor_read_nor_made(
 
 
 def test_a_file_that_is_put_back_is_used_again(path: Path) -> None:
-    """Nothing needs to be restarted once the very file is back."""
+    """After the file is put back the store works without a restart."""
     with Store(path) as store:
         path.rename(path.with_name("elsewhere.db"))
         assert store.write(insert("lost")).exception() is not None
@@ -71,7 +71,7 @@ def test_a_file_that_is_put_back_is_used_again(path: Path) -> None:
 async def test_no_request_is_sent_without_its_ledger(
     path: Path, open_nova: Callable[..., Supernova], stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """A client whose database was moved away fails before a hold is taken, and so before money is spent."""
+    """A client whose database was moved fails before it takes a hold or sends anything."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": stub.url})
     await nova.warm_up()
@@ -89,7 +89,7 @@ async def test_an_answer_does_not_wait_for_a_locked_database(
     stub_provider: Callable[..., StubProvider],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """While another program keeps the file locked the answer is given; its end is owed, then settled."""
+    """While another program locks the file, the answer is returned; its hold is settled later."""
     monkeypatch.setattr(settlement, "PATIENCE_S", 0.05)
     monkeypatch.setattr(session, "_PATIENCE_S", 0.05)
     gate = threading.Event()

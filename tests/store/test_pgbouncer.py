@@ -1,4 +1,4 @@
-"""Behind PgBouncer every transaction may have another connection: nothing may be left on one for the next."""
+"""Behind PgBouncer each transaction may use another connection, so no state may stay on a connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pool() -> Iterator[str]:
 
 
 def test_a_ledger_works_behind_a_pooler_in_transaction_mode(pool: str) -> None:
-    """Four ledgers write and read the same statements by turns over three connections, and lose nothing."""
+    """Four ledgers run the same statements in turn over three connections without losing anything."""
 
     def use(number: int) -> None:
         with Store(pool) as store:
@@ -51,13 +51,13 @@ def test_a_ledger_works_behind_a_pooler_in_transaction_mode(pool: str) -> None:
 
 
 def test_a_pooler_that_refuses_options_is_named(pool: str) -> None:
-    """PgBouncer takes no startup parameter "options": the message says what to do in its place."""
+    """PgBouncer refuses the startup parameter "options"; the message says what to do instead."""
     with pytest.raises(StoreError, match=r"unsupported startup parameter.* connect_query"):
         Store(f"{pool}?options=-csearch_path%3Dmine")
 
 
 def test_a_pooler_that_ignores_options_is_noticed() -> None:
-    """A schema that is asked for and not in force would be a second ledger: it is refused."""
+    """If the schema of the URL is not in force, opening fails: it would be a second ledger."""
     with (
         pooled(ignore_startup_parameters="options") as pool,
         pytest.raises(StoreError, match=r"search_path=mine and the server uses supernova_.* connect_query"),
@@ -66,7 +66,7 @@ def test_a_pooler_that_ignores_options_is_noticed() -> None:
 
 
 def test_a_pooler_in_statement_mode_is_named() -> None:
-    """Where there are no transactions there is no ledger: the message names the modes that work."""
+    """Statement mode has no transactions; the message names the modes that work."""
     with (
         pooled(pool_mode="statement") as pool,
         pytest.raises(StoreError, match=r"pool_mode to transaction or session"),
@@ -75,7 +75,7 @@ def test_a_pooler_in_statement_mode_is_named() -> None:
 
 
 def test_a_pooler_in_session_mode_works() -> None:
-    """A connection for each client is as good as none between."""
+    """A pooler in session mode works like a direct connection."""
     with pooled(pool_mode="session", server_reset_query="DISCARD TEMP") as pool, Store(pool.url) as store:
         ledger = Ledger(store, (DAILY,))
         hold = ledger.write(placing(ledger, "one", 1000)).result()
@@ -83,8 +83,8 @@ def test_a_pooler_in_session_mode_works() -> None:
         ledger.close()
 
 
-def test_what_is_owed_when_connections_are_cut_is_settled_by_the_next_process() -> None:
-    """A pooler that dies amid settlements, and stays dead until the process ends, makes none of them lost."""
+def test_settlements_cut_off_by_the_pooler_are_written_by_the_next_process() -> None:
+    """If the pooler dies during settlements and stays down until the process ends, none of them is lost."""
     with pooled() as pool:
         with Store(pool.url) as cut:
             ledger = Ledger(cut, (DAILY,))
@@ -106,7 +106,7 @@ def test_what_is_owed_when_connections_are_cut_is_settled_by_the_next_process() 
 
 
 def test_a_statement_timeout_names_its_remedy() -> None:
-    """A statement that the server stops says which setting stopped it; the next one works."""
+    """If the server cancels a statement, the error names the setting; the next statement works."""
     with schema() as url, Store(url.replace("options=", "options=-cstatement_timeout%3D100%20")) as store:
         with pytest.raises(StoreError, match=r"statement timeout\. Raise statement_timeout for this user"):
             store.write(lambda database: database.execute_sql("SELECT pg_sleep(10)")).result()

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: machines that share a server, take turns, agree on the time and lose touch."""
+"""PostgreSQL: machines that share a server take turns, agree on the time and survive lost connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ URL = "postgresql://ann@127.0.0.1:1/nowhere"
 
 
 def add_one(database: Database) -> None:
-    """Read a number, then write the next one: right only if nobody writes in between."""
+    """Read a number, then write the next one: correct only if no other writer comes in between."""
     found = MetaRow.select(MetaRow.value).where(MetaRow.name == "number").tuples().execute(database)
     number = next((int(value) for (value,) in found), 0) + 1
     MetaRow.insert(name="number", value=str(number)).on_conflict(
@@ -38,12 +38,12 @@ def number(store: Store) -> str:
 
 
 def backend(database: Database) -> int:
-    """The server's number of this connection."""
+    """Return the server's process id of this connection."""
     return int(database.execute_sql("SELECT pg_backend_pid()").fetchone()[0])
 
 
 def test_writers_of_several_stores_take_turns(where: str) -> None:
-    """What one reads in its transaction another cannot change before it is done, on either engine."""
+    """No other writer can change what a transaction has read before it ends, on either engine."""
     with Store(where) as one, Store(where) as two:
         futures = [store.write(add_one) for _ in range(50) for store in (one, two)]
         for future in futures:
@@ -52,8 +52,8 @@ def test_writers_of_several_stores_take_turns(where: str) -> None:
 
 
 @on_postgres
-def test_a_connection_dropped_while_idle_costs_nothing(store: Store) -> None:
-    """After the server has ended the writer's connection the next write works, on another one."""
+def test_a_connection_dropped_while_idle_is_replaced(store: Store) -> None:
+    """After the server ended the writer's connection, the next write works on a new one."""
     before = store.write(backend).result()
     store.read(lambda database: database.execute_sql("SELECT pg_terminate_backend(%s)", (before,)))
     store.write(add_one).result()
@@ -62,8 +62,8 @@ def test_a_connection_dropped_while_idle_costs_nothing(store: Store) -> None:
 
 
 @on_postgres
-def test_a_machine_that_falls_silent_gives_up_its_turn(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server ends a transaction whose machine says nothing: others go on, and nothing of it stays."""
+def test_an_idle_transaction_is_ended_by_the_server(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends and undoes an idle transaction, so that other machines can write."""
     with Store(where) as silent, Store(where) as other:
         patient = postgres._BEGIN
         monkeypatch.setattr(
@@ -82,7 +82,7 @@ def test_a_machine_that_falls_silent_gives_up_its_turn(where: str, monkeypatch: 
         monkeypatch.undo()
         other.write(add_one).result()
         go_on.set()
-        with pytest.raises(StoreError, match="Try again: the next write connects anew"):
+        with pytest.raises(StoreError, match="Try again: the next write opens a new connection"):
             lost.result()
         assert number(other) == "1"
         silent.write(add_one).result()
@@ -91,7 +91,7 @@ def test_a_machine_that_falls_silent_gives_up_its_turn(where: str, monkeypatch: 
 
 @on_postgres
 def test_machines_agree_on_the_servers_time(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A local clock that is days off, or is set while the store is open, does not move the store's time."""
+    """A local clock that is wrong, or changes while the store is open, does not change the store's time."""
     true = time.time
     with Store(where) as store:
         monkeypatch.setattr(time, "time", lambda: true() + 200_000)
@@ -100,8 +100,8 @@ def test_machines_agree_on_the_servers_time(where: str, monkeypatch: pytest.Monk
             assert abs(store.now() - true()) < 10
 
 
-def test_a_file_keeps_this_machines_time(path: Path) -> None:
-    """Without a server the time is this machine's."""
+def test_a_file_uses_this_machines_time(path: Path) -> None:
+    """Without a server the store uses this machine's clock."""
     with Store(path) as store:
         before = time.time()
         assert before <= store.now() <= time.time()
@@ -109,7 +109,7 @@ def test_a_file_keeps_this_machines_time(path: Path) -> None:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Take the pauses between tries at their word: they are told here, and not waited for."""
+    """Record the pauses between attempts instead of sleeping."""
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
     return waited
@@ -118,11 +118,11 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_opening_waits_for_a_server_that_restarts(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is not there at first is asked again, and used as soon as it listens."""
+    """Opening tries again until the server accepts connections."""
     connect: Any = postgres.Postgres._connect  # type: ignore[attr-defined]
 
     def restarting(self: postgres.Postgres) -> Any:
-        self.connect_params["port"] = 1 if len(pauses) < 3 else there  # nobody listens at 1
+        self.connect_params["port"] = 1 if len(pauses) < 3 else there  # no server listens on port 1
         return connect(self)
 
     with schema() as url:
@@ -139,22 +139,24 @@ def test_opening_waits_for_a_server_that_restarts(
     "words",
     ["the database system is starting up", "the database system is shutting down", "Connection refused"],
 )
-def test_only_what_may_pass_is_waited_for(words: str) -> None:
-    """A server that restarts comes back; a wrong name or password does not."""
-    assert postgres.may_pass(OperationalError(f"connection failed: FATAL:  {words}"))
-    assert not postgres.may_pass(OperationalError('FATAL:  password authentication failed for user "ann"'))
-    assert not postgres.may_pass(OperationalError('FATAL:  database "nowhere" does not exist'))
+def test_only_transient_errors_are_retried(words: str) -> None:
+    """Errors of a restarting server are transient; a wrong name or password is not."""
+    assert postgres.is_transient(OperationalError(f"connection failed: FATAL:  {words}"))
+    assert not postgres.is_transient(
+        OperationalError('FATAL:  password authentication failed for user "ann"')
+    )
+    assert not postgres.is_transient(OperationalError('FATAL:  database "nowhere" does not exist'))
 
 
-def test_a_wrong_database_is_told_at_once(pauses: list[float]) -> None:
-    """What no waiting mends is not waited for."""
+def test_a_wrong_database_is_not_retried(pauses: list[float]) -> None:
+    """A permanent error is raised without a retry."""
     with schema() as url, pytest.raises(StoreError, match="does not exist"):
         Store(url.replace("/test?", "/nowhere_at_all?"))
     assert pauses == []
 
 
 def test_a_server_that_is_not_there_says_what_to_do(pauses: list[float]) -> None:
-    """Nothing listening is, after some tries, a StoreError that names the address and what to check."""
+    """If no server listens, retries end in a StoreError that names the address and the settings to check."""
     with pytest.raises(
         StoreError, match=r"Connection refused.* Start the server, or correct its address"
     ) as caught:
@@ -164,7 +166,7 @@ def test_a_server_that_is_not_there_says_what_to_do(pauses: list[float]) -> None
 
 
 def test_a_wrong_url_does_not_show_its_password() -> None:
-    """What cannot be parsed is refused without being repeated."""
+    """The error for a URL that cannot be parsed does not repeat it."""
     with pytest.raises(StoreError, match=r"not a valid postgresql:// URL.* as %XX") as caught:
         Store("postgresql://ann:hunter%2@127.0.0.1/nova")
     assert "hunter" not in str(caught.value)
@@ -172,7 +174,7 @@ def test_a_wrong_url_does_not_show_its_password() -> None:
 
 
 def test_a_missing_driver_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without psycopg a PostgreSQL URL is refused with the extra's name."""
+    """Without psycopg a PostgreSQL URL is refused; the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StoreError, match=r"pip install 'supernova-ai\[postgres\]'"):
         Store(URL)

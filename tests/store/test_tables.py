@@ -1,4 +1,4 @@
-"""The migrations make exactly the tables the code uses, each wholly or not at all."""
+"""The migrations create exactly the tables of the code; each runs completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHIPPED = sorted(file.stem for file in database._MIGRATIONS.glob("[0-9]*.py"))
 
 
 def schema(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
-    """Read every table's columns, in order, and its indexes, without their SQL text.
+    """Return every table's columns, in order, and its indexes, without their SQL text.
 
-    SQLite's own index of a primary key is left out: rollups are clustered by theirs and have none.
+    SQLite's automatic index of a primary key is left out: rollup tables have none.
     """
     return {
         table: (
@@ -38,9 +38,9 @@ def schema(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
 
 
 def test_tables_and_migrations_agree(store: Store, new_database: Callable[[], str]) -> None:
-    """Names, order, types, null, defaults, primary keys and indexes are the same both ways."""
+    """Migrations and models give the same names, order, types, nulls, defaults, keys and indexes."""
 
-    def made_anew(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
+    def recreated(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
         with database.bind_ctx(TABLES):
             database.drop_tables(TABLES)
             database.create_tables(TABLES)
@@ -48,13 +48,13 @@ def test_tables_and_migrations_agree(store: Store, new_database: Callable[[], st
 
     migrated = store.read(schema)
     with Store(new_database()) as other:
-        assert migrated == other.write(made_anew).result()
+        assert migrated == other.write(recreated).result()
     assert len(migrated) == len(TABLES)
 
 
 @pytest.fixture
 def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the real migrations, to which a test adds its own."""
+    """A copy of the real migrations to which a test adds its own."""
     folder = tmp_path / "migrations"
     shutil.copytree(database._MIGRATIONS, folder)
     monkeypatch.setattr(database, "_MIGRATIONS", folder)
@@ -79,7 +79,7 @@ def up(migrator, database):
 
 
 def test_a_new_migration_runs_once_and_keeps_the_rows(where: str, migrations: Path) -> None:
-    """An older database is brought up to date when opened, and left alone the next time."""
+    """Opening an older database migrates it once."""
     with Store(where) as store:
         identity = store.id
     (migrations / "9999_later.py").write_text(GOOD)
@@ -91,7 +91,7 @@ def test_a_new_migration_runs_once_and_keeps_the_rows(where: str, migrations: Pa
 
 
 def test_a_failing_migration_leaves_nothing(where: str, migrations: Path) -> None:
-    """Neither its tables, nor its rows, nor its record stay, and the older version still opens."""
+    """A failed migration leaves no table, row or record, and the older version still opens."""
     with Store(where) as store:
         identity = store.id
     (migrations / "9999_breaks.py").write_text(BAD)
@@ -105,7 +105,7 @@ def test_a_failing_migration_leaves_nothing(where: str, migrations: Path) -> Non
 
 
 def test_a_migration_whose_record_fails_leaves_nothing(where: str, migrations: Path) -> None:
-    """The change and its record are one transaction: without the record there is no change."""
+    """A migration and its record are one transaction."""
     Store(where).close()
     taken = f"INSERT INTO {HISTORY} (name, applied) VALUES ('9999_later', '2026-01-01')"
     (migrations / "9999_later.py").write_text(f'{GOOD}    database.execute_sql("{taken}")\n')

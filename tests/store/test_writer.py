@@ -1,4 +1,4 @@
-"""The writer: in order, together, durable before acknowledged, and never stuck."""
+"""The writer runs operations in order and in batches, acknowledges them when durable, and never stops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.store.rows import insert, names
 
 @contextlib.contextmanager
 def queued_together(store: Store) -> Iterator[None]:
-    """Keep the writer busy, so that what is written inside waits and then goes as one batch."""
+    """Block the writer, so that the writes inside the context queue up and become one batch."""
     busy, go_on = threading.Event(), threading.Event()
 
     def operation(database: Database) -> None:
@@ -39,14 +39,14 @@ def queued_together(store: Store) -> Iterator[None]:
 
 
 def test_results_come_in_order(store: Store) -> None:
-    """Operations run one after another in the order given, each with its own result."""
+    """Operations run in the order given, each with its own result."""
     turn = count()
     futures = [store.write(lambda database: next(turn)) for _ in range(3 * BATCH)]
     assert [future.result() for future in futures] == list(range(3 * BATCH))
 
 
 def test_an_operation_that_fails_is_undone_alone(store: Store) -> None:
-    """Its rows go, its error reaches its caller, and its neighbours in the batch are committed."""
+    """A failed operation is rolled back and its caller gets the error; the rest of the batch commits."""
 
     def fails(database: Database) -> None:
         insert("undone")(database)
@@ -60,8 +60,8 @@ def test_an_operation_that_fails_is_undone_alone(store: Store) -> None:
     assert names(store) == {"before", "after"}
 
 
-def test_a_refused_row_does_not_poison_the_batch(store: Store) -> None:
-    """A row that breaks a constraint is a StoreError for its caller alone."""
+def test_a_refused_row_does_not_fail_the_batch(store: Store) -> None:
+    """A row that breaks a constraint is a StoreError for its own caller only."""
     with queued_together(store):
         first, twin, after = (store.write(insert(name)) for name in ("same", "same", "after"))
     assert (first.result(), after.result()) == ("same", "after")
@@ -89,7 +89,7 @@ FAULTS: dict[str, Callable[[Database], object]] = {
 def test_an_error_of_a_statement_is_no_error_of_the_connection(
     store: Store, fault: Callable[[Database], object]
 ) -> None:
-    """Whatever an operation stumbles over, it is undone alone, and those around it are committed at once."""
+    """An operation whose statement fails is undone alone; the rest of its batch commits in the same try."""
 
     def operation(database: Database) -> None:
         insert("undone")(database)
@@ -103,20 +103,20 @@ def test_an_error_of_a_statement_is_no_error_of_the_connection(
 
 
 def break_connection(database: Database) -> None:
-    """Fail as if the connection to the database, and with it the transaction, were gone."""
+    """Fail as if the connection, and with it the transaction, were lost."""
     if isinstance(database, PostgresqlDatabase):
         database.execute_sql("SELECT pg_terminate_backend(pg_backend_pid())")
     database.execute_sql("ROLLBACK")
     database.execute_sql("SELECT * FROM nowhere")
 
 
-def test_a_broken_connection_fails_the_batch_and_no_more(store: Store) -> None:
-    """When the transaction may be gone nobody in it is told of success, and the next one works."""
+def test_a_broken_connection_fails_one_batch_only(store: Store) -> None:
+    """If the transaction may be lost, its whole batch fails, and the next batch works."""
     with queued_together(store):
         beside, broken = store.write(insert("beside")), store.write(break_connection)
     for future in (beside, broken):
         with pytest.raises(
-            StoreError, match=r"no such (table|savepoint)|Try again: the next write connects anew"
+            StoreError, match=r"no such (table|savepoint)|Try again: the next write opens a new connection"
         ):
             future.result()
     assert store.write(insert("next")).result() == "next"
@@ -124,7 +124,7 @@ def test_a_broken_connection_fails_the_batch_and_no_more(store: Store) -> None:
 
 
 def test_a_future_is_done_only_after_the_commit(store: Store, where: str) -> None:
-    """At the moment a future is done another connection already sees every row of its batch."""
+    """When a future completes, another connection already sees every row of its batch."""
     seen: list[set[str]] = []
     with Store(where) as other:
         with queued_together(store):
@@ -140,7 +140,7 @@ def test_a_future_is_done_only_after_the_commit(store: Store, where: str) -> Non
 def test_operations_that_arrive_together_share_a_commit(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two full batches take two commits, and the operation they waited for one."""
+    """Two full batches take two commits, plus one for the operation that blocked them."""
     commits: list[None] = []
     commit = store._database.commit
     monkeypatch.setattr(store._database, "commit", lambda: commits.append(commit()))
@@ -152,8 +152,8 @@ def test_operations_that_arrive_together_share_a_commit(
     assert len(names(store)) == 2 * BATCH
 
 
-def test_closing_writes_what_is_queued_and_takes_no_more(store: Store) -> None:
-    """Nothing accepted is dropped; what comes after is refused, and closing again does nothing."""
+def test_closing_commits_the_queue_and_refuses_later_writes(store: Store) -> None:
+    """Queued operations are committed, later ones are refused, and a second close does nothing."""
     with queued_together(store):
         futures = [store.write(insert(str(i))) for i in range(BATCH + 1)]
         closing = threading.Thread(target=store.close)
@@ -166,8 +166,8 @@ def test_closing_writes_what_is_queued_and_takes_no_more(store: Store) -> None:
     store.close()
 
 
-async def test_who_stops_waiting_does_not_stop_the_write(store: Store) -> None:
-    """A cancelled task leaves its operation to be committed, and the writer to go on."""
+async def test_cancelling_the_caller_does_not_cancel_the_write(store: Store) -> None:
+    """The operation of a cancelled task is still committed, and the writer continues."""
     with queued_together(store):
         future = store.write(insert("kept"))
         waiting = asyncio.ensure_future(asyncio.wrap_future(future))
@@ -182,7 +182,7 @@ async def test_who_stops_waiting_does_not_stop_the_write(store: Store) -> None:
 
 
 def test_threads_and_tasks_may_write_at_once(store: Store) -> None:
-    """Sixteen threads, each with an event loop of its own, lose nothing."""
+    """Sixteen threads, each with its own event loop, write without losing anything."""
 
     async def work(number: int) -> list[str]:
         writes = (asyncio.wrap_future(store.write(insert(f"{number}-{i}"))) for i in range(8))
@@ -196,8 +196,8 @@ def test_threads_and_tasks_may_write_at_once(store: Store) -> None:
     assert len(names(store)) == 16 * 8
 
 
-def test_a_full_disk_is_named_and_survived(path: Path) -> None:
-    """No space is a StoreError with its remedy, nothing is half-written, and writing goes on after."""
+def test_a_full_disk_is_an_error_with_a_remedy(path: Path) -> None:
+    """A full disk is a StoreError with its remedy; no partial write remains, and later writes work."""
     with Store(path) as store:
         store.write(insert("before")).result()
 
@@ -205,7 +205,9 @@ def test_a_full_disk_is_named_and_survived(path: Path) -> None:
             MetaRow.insert(name="big", value="x" * 1_000_000).execute(database)
 
         def full_disk(database: Database) -> None:
-            database.execute_sql("PRAGMA max_page_count = 1")  # of this connection: at most what there is
+            database.execute_sql(
+                "PRAGMA max_page_count = 1"
+            )  # no page beyond the present size, for this connection
             insert("half")(database)
             big(database)
 
@@ -220,7 +222,7 @@ def test_a_full_disk_is_named_and_survived(path: Path) -> None:
 
 
 def test_a_callback_that_fails_keeps_no_other_future_waiting(store: Store) -> None:
-    """Every future of a batch is done, whatever the callback of the one before it raises."""
+    """Every future of a batch completes, even if a callback of an earlier one raises."""
 
     def fails(_: object) -> None:
         raise SystemExit
@@ -232,8 +234,8 @@ def test_a_callback_that_fails_keeps_no_other_future_waiting(store: Store) -> No
     assert store.write(insert("third")).result(60) == "third"
 
 
-def test_a_thread_that_cannot_start_takes_no_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a thread the write is refused at once, and not queued for nobody; later ones work again."""
+def test_a_write_fails_if_the_thread_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the writer's thread cannot start, the write is refused, not queued; later writes work."""
 
     def fails(_: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -248,7 +250,7 @@ def test_a_thread_that_cannot_start_takes_no_write(path: Path, monkeypatch: pyte
 
 
 def test_errors_in_a_circle_are_explained() -> None:
-    """A chain of causes that leads back to its beginning ends all the same."""
+    """A circular chain of causes does not loop forever."""
     one, other = OperationalError("one"), OperationalError("other")
     one.__cause__, other.__cause__ = other, one
     assert "one / other" in str(explain(one, "here"))
