@@ -64,7 +64,7 @@ class Monitor:
         for state in states:
             left = (state.until_ms or 0) - self._ledger.now_ms()
             if state.state == "open" and left > 0 and state.error not in OF_KEY:
-                self.breaker.restore(state.place.id, state.error, left / 1000)
+                self.breaker.restore(state.identity.id, state.error, left / 1000)
 
     def _changed(self, deployment: str, circuit: Circuit) -> None:
         """Record and share a circuit that opened, half-opened or closed."""
@@ -75,7 +75,7 @@ class Monitor:
             self._router.share_open(deployment, circuit.error, circuit.left_s)
         now_ms = self._ledger.now_ms()
         state = CircuitState(
-            place=self._identities[deployment],
+            identity=self._identities[deployment],
             state=circuit.state,
             since_ms=now_ms,
             until_ms=now_ms + round(circuit.left_s * 1000) if circuit.left_s else None,

@@ -1,9 +1,9 @@
-"""Health: how each deployment does, derived from the attempts, and what its breaker and probes say."""
+"""Health of each deployment: statistics of its attempts, its circuit breaker and its last probe."""
 
 from supernova_ai.health.breakers import BreakerState, CircuitState, record, record_probe, states
-from supernova_ai.health.outcomes import DeploymentIdentity, is_blamed
+from supernova_ai.health.outcomes import DeploymentIdentity, is_provider_fault
 from supernova_ai.health.patterns import PatternSummary, fingerprint, patterns
-from supernova_ai.health.standings import DeploymentHealth, Percentiles, Sample, deployments, recent
+from supernova_ai.health.statistics import DeploymentHealth, Percentiles, Sample, deployments, recent
 from supernova_ai.health.uptime import Per, Uptime, uptime
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Uptime",
     "deployments",
     "fingerprint",
-    "is_blamed",
+    "is_provider_fault",
     "patterns",
     "recent",
     "record",

@@ -1,4 +1,4 @@
-"""What is not an attempt: the state of a deployment's breaker, and how its last probe went."""
+"""The stored state of each deployment's circuit breaker, and the result of its last probe."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BreakerState = Literal["closed", "open", "half-open"]
 
 @dataclass(frozen=True, slots=True)
 class CircuitState:
-    """A breaker since ``since_ms``; an open one lets nothing through until ``until_ms`` (Unix milliseconds).
+    """The state of a circuit breaker since ``since_ms``; it is open until ``until_ms`` (Unix milliseconds).
 
-    ``failures`` in a row led there, the last with the class ``error``.
+    ``failures`` is the number of failures in a row before it; ``error`` is the class of the last one.
     """
 
-    place: DeploymentIdentity
+    identity: DeploymentIdentity
     state: BreakerState
     since_ms: int
     until_ms: int | None = None
@@ -32,33 +32,33 @@ _CIRCUIT = ("state", "since_ms", "until_ms", "failures", "error")
 
 
 def record(database: Database, state: CircuitState) -> None:
-    """Keep the breaker's state; what was known of its probes stays."""
+    """Store the breaker's state and keep the result of the last probe."""
     circuit = {name: getattr(state, name) for name in _CIRCUIT}
-    _keep(database, state.place, circuit, changes=circuit)
+    _upsert(database, state.identity, circuit, changes=circuit)
 
 
 def states(database: Database) -> list[CircuitState]:
-    """Return the state of every breaker that was recorded."""
+    """Return the stored state of every breaker."""
     return [
-        CircuitState(place_of(row), *(getattr(row, name) for name in _CIRCUIT))
+        CircuitState(identity_of(row), *(getattr(row, name) for name in _CIRCUIT))
         for row in HealthRow.select().execute(database)
     ]
 
 
-def place_of(row: HealthRow) -> DeploymentIdentity:
-    """Return which deployment a row is about."""
+def identity_of(row: HealthRow) -> DeploymentIdentity:
+    """Return the identity of a row's deployment."""
     return DeploymentIdentity(*(getattr(row, name) for name in DeploymentIdentity._fields))
 
 
-def record_probe(database: Database, place: DeploymentIdentity, *, now_ms: int, result: str) -> None:
-    """Keep how a probe went: ``result`` is "ok" or an error class. The breaker stays as it is."""
-    said = {"probed_ms": now_ms, "probe": result}
-    unbroken = {"state": "closed", "since_ms": now_ms, "failures": 0}
-    _keep(database, place, unbroken | said, changes=said)
+def record_probe(database: Database, identity: DeploymentIdentity, *, now_ms: int, result: str) -> None:
+    """Store the result of a probe, "ok" or an error class, and keep the breaker's state."""
+    probe = {"probed_ms": now_ms, "probe": result}
+    closed = {"state": "closed", "since_ms": now_ms, "failures": 0}
+    _upsert(database, identity, closed | probe, changes=probe)
 
 
-def _keep(
-    database: Database, place: DeploymentIdentity, row: dict[str, object], *, changes: dict[str, object]
+def _upsert(
+    database: Database, identity: DeploymentIdentity, row: dict[str, object], *, changes: dict[str, object]
 ) -> None:
-    insert = HealthRow.insert(deployment=place.id, **place._asdict(), **row)
+    insert = HealthRow.insert(deployment=identity.id, **identity._asdict(), **row)
     insert.on_conflict(conflict_target=[HealthRow.deployment], update=changes).execute(database)

@@ -1,4 +1,4 @@
-"""Whose attempt it was, and whether how it ended counts against the provider."""
+"""The deployment of an attempt, and whether its outcome counts against the provider."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from supernova_ai.errors import ProviderError, RequestRejected, VaultError
 
-NO_KEY = "no-key"
-"""Stands for the slot where a provider takes no key."""
+NO_SLOT = "no-key"
+"""In a deployment's id, the slot of a provider that takes no key."""
 
 
 class DeploymentIdentity(NamedTuple):
-    """What makes a deployment itself: with another model, address or key slot it is another one.
+    """The values that identify a deployment.
 
-    ``slot`` is None where the provider takes no key, ``address`` where it is asked at its usual one.
+    ``slot`` is None if the provider takes no key, ``address`` if it is the provider's default.
     """
 
     tier: str
@@ -25,37 +25,39 @@ class DeploymentIdentity(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The name under which everything learnt of the deployment is kept. Never take it apart again.
+        """The name under which the deployment's health is stored. Do not parse it.
 
         >>> DeploymentIdentity("standard", "openai", "gpt-4o", "primary", "https://eu.example/v1").id
         'standard/openai/gpt-4o/primary@https://eu.example/v1'
         """
-        name = "/".join([self.tier, self.provider, self.model, self.slot or NO_KEY])
+        name = "/".join([self.tier, self.provider, self.model, self.slot or NO_SLOT])
         return name if self.address is None else f"{name}@{self.address}"
 
 
 def _names(kind: type[Exception]) -> Iterator[str]:
     yield kind.__name__
-    for narrower in kind.__subclasses__():
-        yield from _names(narrower)
+    for subclass in kind.__subclasses__():
+        yield from _names(subclass)
 
 
-BLAMED = frozenset((*_names(ProviderError), *_names(VaultError))) - frozenset(_names(RequestRejected))
-"""The error classes that count against a provider: its own, and those of a key that does not open.
+PROVIDER_FAULTS = frozenset((*_names(ProviderError), *_names(VaultError))) - frozenset(
+    _names(RequestRejected)
+)
+"""The error classes that count against a provider: its own errors, and keys that cannot be decrypted.
 
-Not those of a request that no provider would answer, of a caller who left, or of a process that died.
+Rejected requests, cancelled calls and processes that died do not count.
 """
 
 
-def is_blamed(error: str | None) -> bool:
-    """Say whether an attempt that ended with this error class counts against the provider.
+def is_provider_fault(error: str | None) -> bool:
+    """Return whether an attempt that ended with this error class counts against the provider.
 
-    >>> is_blamed("ProviderTimeout"), is_blamed("ContextTooLong"), is_blamed("Abandoned"), is_blamed(None)
-    (True, False, False, False)
+    >>> [is_provider_fault(error) for error in ("ProviderTimeout", "ContextTooLong", "Abandoned", None)]
+    [True, False, False, False]
     """
-    return error in BLAMED
+    return error in PROVIDER_FAULTS
 
 
 def is_answered(state: str, error: str | None) -> bool:
-    """Say whether the attempt gave a whole answer."""
+    """Return whether the attempt gave a complete answer."""
     return state == "settled" and error is None

@@ -1,4 +1,4 @@
-"""Patterns of failures: the same trouble, whatever ids and numbers the provider put into its words."""
+"""Failure patterns: failures that differ only in ids, numbers and names count as one kind."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from supernova_ai.store import tables
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import FailurePattern
 
-LONGEST = 200
-"""Characters kept of a message."""
+MAX_LENGTH = 200
+"""Characters of a message that are stored."""
 
-_LOOKED_AT = 2_000  # a provider in trouble may answer with megabytes
+_MAX_INPUT = 2_000  # a failing provider may answer with megabytes
 
-# One mark for all of them: whether a text is an id, a number or a name, its next one may look different.
-_MARK = "<*>"
-_PARTICULAR = re.compile(
+# One placeholder for all: the id of the next failure may look like a number.
+_PLACEHOLDER = "<*>"
+_VARIABLE = re.compile(
     r"""
       (?<![\w+.\-]) [A-Za-z][A-Za-z0-9+.\-]* :// [^\s"'`<>]+       # a link
     | (\[redacted\] | (?<![\w\-]) [\w\-]*) \*{3,} [\w*\-]*         # the ends of a key
@@ -38,9 +38,9 @@ _PARTICULAR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PatternSummary:
-    """One kind of failure: how often since some time, and per hour of it. Times are Unix milliseconds.
+    """One kind of failure, with its count and rate in a period. Times are Unix milliseconds.
 
-    ``seen``, ``first_ms`` and ``last_ms`` are of all times, ``model`` of the latest.
+    ``seen``, ``first_ms`` and ``last_ms`` cover all time; ``model`` is that of the latest failure.
     """
 
     fingerprint: str
@@ -57,25 +57,25 @@ class PatternSummary:
 
 
 def fingerprint(provider: str, error: str, status: int | None, message: str) -> FailurePattern:
-    """Return the failure with its message made general, and a fingerprint that the same trouble has again.
+    """Return the failure with a generalised message, and a fingerprint that equal failures share.
 
     Args:
         error: the name of our error class.
-        status: the HTTP status, None if there was no answer.
-        message: the provider's words; keys and living secrets in it are removed.
+        status: the HTTP status, None if there was no response.
+        message: the provider's message; keys and known secrets in it are removed.
 
     >>> fingerprint("openai", "RateLimited", 429, "Limit 500, try again in 6m0s (req_7Fy1Zw).").message
     'Limit <*>, try again in <*> (<*>).'
     """
-    words = _PARTICULAR.sub(_MARK, redact(message)[:_LOOKED_AT])
-    # Once more: with less space between its words a text may be a secret that it was not.
-    words = redact(" ".join(words.split()))[:LONGEST]
-    told = "\0".join([provider, error, "" if status is None else str(status), words])
-    return FailurePattern(hashlib.sha256(told.encode()).hexdigest()[:12], error, status, words)
+    text = _VARIABLE.sub(_PLACEHOLDER, redact(message)[:_MAX_INPUT])
+    # Redacted again, because collapsing spaces may complete a secret.
+    text = redact(" ".join(text.split()))[:MAX_LENGTH]
+    identity = "\0".join([provider, error, "" if status is None else str(status), text])
+    return FailurePattern(hashlib.sha256(identity.encode()).hexdigest()[:12], error, status, text)
 
 
 def patterns(database: Database, *, since_ms: int, now_ms: int) -> list[PatternSummary]:
-    """Return the kinds of failures of the attempts sent since then, most frequent first."""
+    """Return the failure patterns of the attempts sent since ``since_ms``, most frequent first."""
     counts = (
         AttemptRow.select(AttemptRow.fingerprint, fn.COUNT(AttemptRow.id))
         .where((AttemptRow.started_ms >= since_ms) & AttemptRow.fingerprint.is_null(False))

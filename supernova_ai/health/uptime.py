@@ -1,4 +1,4 @@
-"""Uptime: the share of a provider's attempts that did not fail for its own reasons, from the rollup."""
+"""Uptime: the share of a provider's attempts that it did not fail, from the hourly rollup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from peewee import Database, fn
 
-from supernova_ai.health.outcomes import is_blamed
+from supernova_ai.health.outcomes import is_provider_fault
 from supernova_ai.store.tables import UsageRow
 
 _HOUR_MS = 3_600_000
@@ -19,7 +19,7 @@ Per = Literal["hour", "day"]
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """One provider in the hour or day (UTC) that begins at ``start_ms``: attempts, and those it failed."""
+    """A provider's attempts, and those it failed, in the hour or day (UTC) that begins at ``start_ms``."""
 
     provider: str
     start_ms: int
@@ -33,10 +33,9 @@ class Uptime:
 
 
 def uptime(database: Database, *, since_ms: int, per: Per = "day") -> list[Uptime]:
-    """Return each provider's whole hours or days, from the one that holds ``since_ms``; those with attempts.
+    """Return each provider's full hours or days with attempts, from the one that contains ``since_ms``.
 
-    An attempt counts to the time it was sent. Open ones do not count yet, and answers kept from before never:
-    nobody was asked.
+    An attempt counts at the time it was sent, after it has ended. Answers from the cache do not count.
     """
     hours = _HOURS[per]
     first = since_ms // (hours * _HOUR_MS) * hours
@@ -44,7 +43,7 @@ def uptime(database: Database, *, since_ms: int, per: Per = "day") -> list[Uptim
         UsageRow.select(
             UsageRow.provider, UsageRow.hour, UsageRow.error, fn.SUM(UsageRow.attempts - UsageRow.cached)
         )
-        # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
+        # Late settlements may leave a row with zero attempts.
         .where((UsageRow.hour >= first) & (UsageRow.attempts > UsageRow.cached))
         .group_by(UsageRow.provider, UsageRow.hour, UsageRow.error)
     )
@@ -53,5 +52,5 @@ def uptime(database: Database, *, since_ms: int, per: Per = "day") -> list[Uptim
     for provider, hour, error, count in query.tuples().execute(database):
         key = (provider, hour // hours * hours * _HOUR_MS)
         attempts[key] += int(count)
-        failed[key] += int(count) if is_blamed(error) else 0
+        failed[key] += int(count) if is_provider_fault(error) else 0
     return [Uptime(*key, count, failed[key]) for key, count in sorted(attempts.items())]

@@ -219,7 +219,7 @@ async def test_what_is_open_is_kept(open_nova: Open, stub_provider: Stub, path: 
     await nova.chat("What now?")
     await asyncio.to_thread(nova.close)
     with Store(path) as store:
-        states = {state.place.provider: state for state in store.read(health.states)}
+        states = {state.identity.provider: state for state in store.read(health.states)}
     kept = states["openai"]
     assert (kept.state, kept.failures, kept.error) == ("open", 1, "ProviderUnavailable")
     assert kept.until_ms == kept.since_ms + 600_000

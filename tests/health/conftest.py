@@ -14,14 +14,14 @@ from supernova_ai.types import Outcome, Usage
 from tests.entries import entry
 
 NOW = int(datetime(2026, 11, 22, 12, 30, tzinfo=UTC).timestamp() * 1000)
-"""A Sunday, half past noon."""
+"""A Sunday at 12:30 UTC."""
 
 Put = Callable[..., None]
 
 
 @pytest.fixture
 def put(store: Store) -> Put:
-    """Put ended attempts into the ledger, sent ``ago_s`` before ``NOW``; they are answered unless told."""
+    """Add ended attempts to the ledger, sent ``ago_s`` seconds before ``NOW``; by default answered."""
     number = count(1)
 
     def put_(

@@ -1,4 +1,4 @@
-"""What is known of breakers and probes is kept, one row per deployment."""
+"""States of circuit breakers and results of probes are stored, one row per deployment."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def only(store: Store) -> DeploymentHealth:
     return found
 
 
-def test_the_latest_state_is_kept(store: Store) -> None:
-    """A breaker that closes again says nothing any more of when it would have."""
+def test_the_latest_state_is_stored(store: Store) -> None:
+    """A breaker that closes has no end of cooldown any more."""
     keep(store, OPENED)
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("open", NOW, NOW + 30_000)
     keep(store, CircuitState(HERE, "closed", NOW + 5))
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == ("closed", NOW + 5, None)
 
 
-def test_probes_and_breakers_leave_each_other_alone(store: Store) -> None:
-    """A probe changes no state, and a state no probe, whichever came first."""
+def test_probes_and_breakers_are_independent(store: Store) -> None:
+    """Storing a probe does not change the breaker's state, nor the state the probe."""
     probe(store, "ok")
     assert (only(store).state, only(store).probe, only(store).probed_ms) == ("closed", "ok", NOW)
     keep(store, OPENED)
@@ -54,12 +54,14 @@ def test_probes_and_breakers_leave_each_other_alone(store: Store) -> None:
     assert (found.probe, found.probed_ms) == ("AuthenticationFailed", NOW + 7)
 
 
-def test_a_deployment_is_known_before_it_is_asked(store: Store) -> None:
-    """A breaker or probe alone makes a deployment seen, with all that makes it itself."""
+def test_a_deployment_without_attempts_is_listed(store: Store) -> None:
+    """A breaker or a probe is enough to list a deployment with its whole identity."""
     keep(store, OPENED)
     keep(
         store,
-        replace(OPENED, place=DeploymentIdentity("economy", "ollama", "llama", None, "http://elsewhere:1")),
+        replace(
+            OPENED, identity=DeploymentIdentity("economy", "ollama", "llama", None, "http://elsewhere:1")
+        ),
     )
     found = store.read(lambda database: deployments(database, now_ms=NOW))
     assert [(row.tier, row.provider, row.model, row.slot, row.address) for row in found] == [
@@ -71,7 +73,7 @@ def test_a_deployment_is_known_before_it_is_asked(store: Store) -> None:
 
 @pytest.mark.parametrize("other", [{"model": "gpt-next"}, {"address": "https://elsewhere.example"}])
 def test_a_breaker_belongs_to_the_deployment(other: dict[str, str], store: Store, put: Put) -> None:
-    """What another model, or the same at another address, does is no news of this one."""
+    """Attempts of another model, or at another address, do not change this deployment."""
     keep(store, OPENED)
     put(**other)
     found = store.read(lambda database: deployments(database, now_ms=NOW))
@@ -82,9 +84,9 @@ def test_a_breaker_belongs_to_the_deployment(other: dict[str, str], store: Store
 
 
 def test_a_circuit_is_not_open_for_ever(store: Store, put: Put) -> None:
-    """When its time is over it is half-open, and once an answer came after that, closed."""
+    """After its cooldown a circuit is half-open, and after a later answer closed."""
     keep(store, replace(OPENED, since_ms=NOW - 90_000, until_ms=NOW - 60_000))
-    put(70)  # it was under way when the circuit opened
+    put(70)  # it was running when the circuit opened
     assert (only(store).state, only(store).since_ms, only(store).until_ms) == (
         "half-open",
         NOW - 60_000,

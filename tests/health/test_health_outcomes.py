@@ -1,11 +1,11 @@
-"""Who is to blame for how an attempt ended."""
+"""Which outcomes count against the provider."""
 
 from __future__ import annotations
 
 import pytest
 
 from supernova_ai.config import Config
-from supernova_ai.health import is_blamed
+from supernova_ai.health import is_provider_fault
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,9 @@ from supernova_ai.health import is_blamed
         "MasterKeyError",
     ],
 )
-def test_what_counts_against_a_provider(error: str) -> None:
-    """That it refused the key, asks for less, was slow, down, without the model, broke off, or has no key."""
-    assert is_blamed(error)
+def test_provider_faults(error: str) -> None:
+    """Provider errors and key errors count against the provider."""
+    assert is_provider_fault(error)
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_what_counts_against_a_provider(error: str) -> None:
         None,
     ],
 )
-def test_what_does_not(error: str | None) -> None:
-    """A wrong request, a caller who left, and trouble of our own."""
-    assert not is_blamed(error)
+def test_no_provider_faults(error: str | None) -> None:
+    """Rejected requests, cancelled calls and our own errors do not count against the provider."""
+    assert not is_provider_fault(error)
 
 
-def test_deployments_are_called_as_in_the_engine() -> None:
-    """An id made of an attempt's columns is the id of the deployment that was asked."""
+def test_identity_gives_the_id_of_the_deployment() -> None:
+    """The id built from an attempt's columns equals the id of its deployment."""
     from supernova_ai.routing import deployments  # imports LiteLLM, which takes seconds
 
     found = deployments.build(Config())

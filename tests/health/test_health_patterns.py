@@ -1,4 +1,4 @@
-"""The same trouble has the same fingerprint, and no message keeps a secret."""
+"""Equal failures have the same fingerprint, and no message holds a secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supernova_ai.health import PatternSummary, fingerprint, patterns
-from supernova_ai.health.patterns import LONGEST
+from supernova_ai.health.patterns import MAX_LENGTH
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from tests.health.conftest import NOW, Put
@@ -35,7 +35,7 @@ _KEYS = st.tuples(st.text(_LETTERS, min_size=1), st.text(_LETTERS, min_size=4)).
 )
 _SPACES = st.text(" \n\t", min_size=1)
 
-_TROUBLE = st.tuples(_NUMBERS, _IDS, _NAMES, _LINKS, _KEYS, _SPACES).map(
+_MESSAGES = st.tuples(_NUMBERS, _IDS, _NAMES, _LINKS, _KEYS, _SPACES).map(
     lambda part: (
         f"Limit {part[0]} of{part[5]}`{part[2]}` reached in request {part[1]}, key {part[4]}: see {part[3]} ."
     )
@@ -49,14 +49,14 @@ def hash_of(
 
 
 @settings(deadline=None)
-@given(_TROUBLE, _TROUBLE)
+@given(_MESSAGES, _MESSAGES)
 def test_ids_numbers_names_and_links_do_not_matter(one: str, other: str) -> None:
-    """Two messages that differ in nothing else have the same fingerprint."""
+    """Two messages that differ only in these have the same fingerprint."""
     assert fingerprint("openai", "RateLimited", 429, one) == fingerprint("openai", "RateLimited", 429, other)
 
 
-def test_everything_else_does() -> None:
-    """Another provider, class, status or sentence is another trouble; 12 hexadecimal digits tell it."""
+def test_provider_class_status_and_text_matter() -> None:
+    """Another provider, class, status or text gives another fingerprint of 12 hexadecimal digits."""
     found = {
         hash_of("Too many requests"),
         hash_of("Too many requests", provider="anthropic"),
@@ -83,8 +83,8 @@ def test_everything_else_does() -> None:
         ("Cannot connect to host api.openai.com:443", "Cannot connect to host api.openai.com:<*>"),
     ],
 )  # fmt: skip
-def test_the_rest_of_the_words_stays(said: str, kept: str) -> None:
-    """The kept message can be read."""
+def test_the_rest_of_the_message_stays(said: str, kept: str) -> None:
+    """Words that are no id, number, name or link stay readable."""
     assert fingerprint("openai", "RateLimited", 429, said).message == kept
 
 
@@ -94,7 +94,7 @@ _SECRETS = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=16,
 @settings(deadline=None)
 @given(_SECRETS, st.text(max_size=40), st.text(max_size=40))
 def test_no_secret_is_kept(key: str, before: str, after: str) -> None:
-    """No living secret is in the message, wherever in the words it was, whole or with more spaces."""
+    """No known secret is in the message, wherever it was: whole, in part, encoded or with more spaces."""
     secret = Secret(key)
     for said in (f"{before}{key}{after}", f"{before} {'  '.join(key.split(' '))} {after}"):
         assert key not in fingerprint("openai", "AuthenticationFailed", 401, said).message
@@ -106,8 +106,8 @@ def test_no_secret_is_kept(key: str, before: str, after: str) -> None:
     del secret
 
 
-def test_a_key_that_nobody_knows_is_not_kept() -> None:
-    """What has the shape of a key is taken for one."""
+def test_an_unknown_key_is_not_kept() -> None:
+    """A text with the format of a key is removed."""
     found = fingerprint(
         "openai", "AuthenticationFailed", 401, "wrong key sk-abcdefghijklmnopqrstuvwx, Bearer abcdefghijkl"
     )
@@ -116,13 +116,13 @@ def test_a_key_that_nobody_knows_is_not_kept() -> None:
 
 @pytest.mark.parametrize("unit", ["1", "1.", "a-", "a.", "x", "*", "1m", "0x", "'", "a*", "://", "f1-"])
 def test_a_huge_message_is_cut(unit: str) -> None:
-    """Megabytes of anything leave at most 200 characters."""
+    """Of a message of megabytes at most 200 characters are stored."""
     found = fingerprint("openai", "ProviderUnavailable", 500, unit * 1_000_000)
-    assert len(found.message) <= LONGEST
+    assert len(found.message) <= MAX_LENGTH
 
 
-def test_patterns_are_counted_in_the_span(store: Store, put: Put) -> None:
-    """The most frequent comes first, with how often in the span and ever, and when first and last."""
+def test_patterns_are_counted_in_the_period(store: Store, put: Put) -> None:
+    """The most frequent pattern comes first, with its count in the period, its total and its times."""
     often = fingerprint("openai", "RateLimited", 429, "Limit 5 reached")
     rare = fingerprint("openai", "ProviderTimeout", None, "no answer")
     put(7200 * 3, error="RateLimited", state="released", failure=often, times=2)

@@ -1,4 +1,4 @@
-"""Uptime is the share of a provider's attempts that did not fail for its own reasons."""
+"""Uptime is the share of a provider's attempts that it did not fail."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def read(store: Store, **given: Any) -> list[Uptime]:
     return store.read(lambda database: uptime(database, **{"since_ms": NOW - 24 * HOUR_MS} | given))
 
 
-def test_only_what_the_provider_caused_lowers_it(store: Store, put: Put) -> None:
-    """Of ten attempts one was answered, one failed, and eight were the caller's or nobody's."""
+def test_only_provider_faults_lower_it(store: Store, put: Put) -> None:
+    """Of ten attempts one counts as failed; the errors of callers and of our processes do not."""
     put()
     put(error="ProviderUnavailable", state="released")
     for error in ("RequestRejected", "ContextTooLong", "ContentRefused", "Cancelled"):
@@ -29,7 +29,7 @@ def test_only_what_the_provider_caused_lowers_it(store: Store, put: Put) -> None
 
 
 def test_answers_of_the_cache_do_not_count(store: Store, put: Put) -> None:
-    """Nobody was asked for them: a provider that is down is not up for what it said before."""
+    """Cached answers of a provider do not raise its uptime."""
     put(error="ProviderUnavailable", state="released")
     put(basis="cached", times=9)
     put(basis="cached", provider="ollama")
@@ -37,7 +37,7 @@ def test_answers_of_the_cache_do_not_count(store: Store, put: Put) -> None:
 
 
 def test_days_are_whole_and_of_utc(store: Store, put: Put) -> None:
-    """The first day is counted from its midnight on, wherever in it the time asked for lies."""
+    """The first day counts from midnight UTC, whatever the time of ``since_ms``."""
     put(0)  # at 12:30
     put(12 * 3600 + 1800, model="gpt-mini")  # at midnight
     put(12 * 3600 + 1801)  # yesterday
@@ -49,7 +49,7 @@ def test_days_are_whole_and_of_utc(store: Store, put: Put) -> None:
 
 
 def test_hours(store: Store, put: Put) -> None:
-    """Each hour with attempts has its own line, and the hour that holds the time asked for is whole."""
+    """Each hour with attempts has its own row, and the hour that contains ``since_ms`` is complete."""
     put(1800)  # at 12:00
     put(1801, error="RateLimited", state="released")  # in the hour before
     put(1801)
@@ -62,7 +62,7 @@ def test_hours(store: Store, put: Put) -> None:
 
 
 def test_each_provider_has_its_own(store: Store, put: Put) -> None:
-    """They come in the order of their names."""
+    """Providers are counted separately and sorted by name."""
     put(provider="ollama", error="ProviderTimeout", state="lost")
     put(provider="anthropic")
     assert [(row.provider, row.share) for row in read(store)] == [("anthropic", 1), ("ollama", 0)]

@@ -1,4 +1,4 @@
-"""How each deployment does, from the rows of its latest attempts. Reads only."""
+"""Statistics of each deployment from the rows of its latest attempts: rates, errors and latencies."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple, cast
 
 from peewee import Database
 
-from supernova_ai.health.breakers import BreakerState, place_of
-from supernova_ai.health.outcomes import BLAMED, DeploymentIdentity, is_answered, is_blamed
+from supernova_ai.health.breakers import BreakerState, identity_of
+from supernova_ai.health.outcomes import PROVIDER_FAULTS, DeploymentIdentity, is_answered, is_provider_fault
 from supernova_ai.store import tables
 from supernova_ai.store.bulk import run
 
-BEFORE = 10_000
-"""Attempts before the window that are looked at for the last success and the last failure."""
+MAX_EARLIER = 10_000
+"""Attempts before the window that are searched for the last success and the last failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Milliseconds by nearest rank; None where nothing was measured."""
+    """Milliseconds by nearest rank; None without measurements."""
 
     p50: int | None
     p95: int | None
@@ -29,11 +29,11 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentHealth:
-    """How one model at one provider and address with one key slot does. Times are Unix milliseconds.
+    """The health of one deployment. Times are Unix milliseconds.
 
-    ``answered`` are the attempts with a whole answer, and the percentiles theirs. ``errors`` counts error
-    classes; ``failed`` are the attempts whose class counts against the provider. The last success and failure
-    may be older than the window. The breaker is closed where none is known.
+    ``answered`` counts the attempts with a complete answer; the percentiles are theirs. ``errors`` counts
+    error classes; ``failed`` counts the attempts whose class counts against the provider. The last success
+    and failure may be older than the window. An unknown breaker counts as closed.
     """
 
     deployment: str
@@ -64,7 +64,7 @@ class DeploymentHealth:
 
 
 class Sample(NamedTuple):
-    """One ended attempt: its deployment, its times in milliseconds, and whether it was answered."""
+    """One ended attempt: its deployment, its latencies in milliseconds, and whether it was answered."""
 
     deployment: str
     latency_ms: int | None
@@ -85,11 +85,11 @@ class _Row(NamedTuple):
     ended_ms: int
 
     @property
-    def place(self) -> DeploymentIdentity:
+    def identity(self) -> DeploymentIdentity:
         return DeploymentIdentity._make(self[:5])
 
 
-# Plain SQL: a busy hour has many rows. What the cache answered says nothing of the provider.
+# Plain SQL: a busy hour has many rows. Answers from the cache say nothing about the provider.
 _ENDED = """
 SELECT tier, provider, model, key_slot, address, state, error_class, latency_ms, first_token_ms, ended_ms
 FROM attempt WHERE state <> 'held' AND COALESCE(cost_basis, '') <> 'cached' AND started_ms
@@ -113,80 +113,76 @@ class _Tally:
         if is_answered(row.state, row.error):
             self.latencies.append(row.latency_ms)
             self.first_tokens.append(row.first_token_ms)
-        self.look(row)
+        self.update_last(row)
 
-    def look(self, row: _Row) -> None:
-        """Note when it succeeded or failed, nothing else."""
+    def update_last(self, row: _Row) -> None:
+        """Update the last success and failure only."""
         if is_answered(row.state, row.error):
             self.last_success_ms = max(self.last_success_ms or 0, row.ended_ms)
-        elif is_blamed(row.error) and row.ended_ms > (self.last_failure_ms or 0):
+        elif is_provider_fault(row.error) and row.ended_ms > (self.last_failure_ms or 0):
             self.last_failure_ms, self.last_error = row.ended_ms, row.error
 
 
 def deployments(database: Database, *, now_ms: int, window_s: int = 3600) -> list[DeploymentHealth]:
-    """Return each deployment, the worst first: how it did in the last ``window_s`` seconds, and its breaker.
+    """Return the health of each deployment over the last ``window_s`` seconds, worst first.
 
-    Those that neither were asked in that time nor have a known breaker or probe are left out. An attempt
-    counts from when it was sent, once it has ended.
+    A deployment without attempts in that time, breaker and probe is left out. An attempt counts at the time
+    it was sent, after it has ended.
     """
     since_ms = now_ms - window_s * 1000
     known = {row.deployment: row for row in tables.HealthRow.select().execute(database)}
     tallies: defaultdict[DeploymentIdentity, _Tally] = defaultdict(_Tally)
     for row in _rows(database, ">= ?", since_ms):
-        tallies[row.place].add(row)
+        tallies[row.identity].add(row)
     for state in known.values():
-        tallies.setdefault(place_of(state), _Tally())  # known by its breaker or a probe alone
-    for row in _rows(database, "< ? ORDER BY started_ms DESC LIMIT ?", since_ms, BEFORE):
-        if tally := tallies.get(row.place):
-            tally.look(row)
-    found = (_health(place, tally, known, now_ms) for place, tally in tallies.items())
-    return sorted(found, key=_trouble)
+        tallies.setdefault(identity_of(state), _Tally())  # has a breaker or a probe, and no attempts
+    for row in _rows(database, "< ? ORDER BY started_ms DESC LIMIT ?", since_ms, MAX_EARLIER):
+        if tally := tallies.get(row.identity):
+            tally.update_last(row)
+    found = (_health(identity, tally, known, now_ms) for identity, tally in tallies.items())
+    return sorted(found, key=_worst_first)
 
 
-_WORST_FIRST: tuple[BreakerState, ...] = ("open", "half-open", "closed")
+_STATES: tuple[BreakerState, ...] = ("open", "half-open", "closed")
 
 
-def _trouble(health: DeploymentHealth) -> tuple[int, float, str]:
-    """Return what sorts the deployments that need attention first."""
+def _worst_first(health: DeploymentHealth) -> tuple[int, float, str]:
     rate = 1.0 if health.success_rate is None else health.success_rate
-    return _WORST_FIRST.index(health.state), rate, health.deployment
+    return _STATES.index(health.state), rate, health.deployment
 
 
 def recent(database: Database, *, since_ms: int, limit: int) -> list[Sample]:
-    """Return the latest attempts sent since then, at most ``limit``, oldest first.
+    """Return the latest attempts sent since ``since_ms``, at most ``limit``, oldest first.
 
-    Those that say nothing of the provider are left out: refused for what they asked, abandoned, or cut off
-    when their process died.
+    Attempts that say nothing about the provider are left out: rejected requests, abandoned calls, and those
+    whose process died.
     """
-    telling = f">= ? AND (error_class IS NULL OR error_class IN ({', '.join('?' * len(BLAMED))}))"
-    rows = _rows(database, f"{telling} ORDER BY started_ms DESC, id DESC LIMIT ?", since_ms, *BLAMED, limit)
-    return [
-        Sample(
-            row.place.id,
-            row.latency_ms,
-            row.first_token_ms,
-            is_answered(row.state, row.error),
-        )
-        for row in rows
-    ][::-1]
+    faults = ", ".join("?" * len(PROVIDER_FAULTS))
+    condition = f">= ? AND (error_class IS NULL OR error_class IN ({faults}))"
+    latest = f"{condition} ORDER BY started_ms DESC, id DESC LIMIT ?"
+    samples = [
+        Sample(row.identity.id, row.latency_ms, row.first_token_ms, is_answered(row.state, row.error))
+        for row in _rows(database, latest, since_ms, *PROVIDER_FAULTS, limit)
+    ]
+    return samples[::-1]
 
 
 def _rows(database: Database, condition: str, *arguments: object) -> Iterator[_Row]:
-    """Yield the ended attempts that started when the condition says, in its order."""
+    """Yield the ended attempts whose start meets the SQL condition, in its order."""
     return map(_Row._make, run(database, _ENDED + condition, *arguments))
 
 
 def _health(
-    place: DeploymentIdentity, tally: _Tally, states: Mapping[str, tables.HealthRow], now_ms: int
+    identity: DeploymentIdentity, tally: _Tally, states: Mapping[str, tables.HealthRow], now_ms: int
 ) -> DeploymentHealth:
-    known = states.get(place.id)
+    known = states.get(identity.id)
     state, since_ms, until_ms = _circuit(known, tally.last_success_ms or 0, now_ms)
     return DeploymentHealth(
-        deployment=place.id,
-        **place._asdict(),
+        deployment=identity.id,
+        **identity._asdict(),
         attempts=tally.attempts,
         answered=len(tally.latencies),
-        failed=sum(count for error, count in tally.errors.items() if is_blamed(error)),
+        failed=sum(count for error, count in tally.errors.items() if is_provider_fault(error)),
         errors=dict(sorted(tally.errors.items())),
         latency=_percentiles(tally.latencies),
         first_token=_percentiles(tally.first_tokens),
@@ -204,9 +200,9 @@ def _health(
 def _circuit(
     known: tables.HealthRow | None, success_ms: int, now_ms: int
 ) -> tuple[BreakerState, int | None, int | None]:
-    """Return how the circuit stands now, since when and until when.
+    """Return the state of the circuit now, with its beginning and end.
 
-    What is kept is how it last changed: when its time is over nobody writes so, and its process may be gone.
+    The stored state is that of the last change: the end of a cooldown is not written.
     """
     if known is None:
         return "closed", None, None

@@ -1,4 +1,4 @@
-"""How a deployment does is read from its attempts, exactly."""
+"""Statistics of a deployment are computed exactly from its attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from supernova_ai.health import (
     Sample,
     deployments,
     recent,
-    standings,
 )
 from supernova_ai.ledger import holds
 from supernova_ai.store import Store
@@ -24,36 +23,36 @@ from tests.health.conftest import NOW, Put
 PRIMARY, BACKUP = (DeploymentIdentity("standard", "openai", "gpt", slot).id for slot in ("primary", "backup"))
 
 
-def look(store: Store, **given: Any) -> dict[str, DeploymentHealth]:
+def read(store: Store, **given: Any) -> dict[str, DeploymentHealth]:
     found = store.read(lambda database: deployments(database, now_ms=NOW, **given))
     return {row.deployment: row for row in found}
 
 
-def test_nothing_is_known_of_an_empty_ledger(store: Store) -> None:
-    """Without attempts and breakers there are no deployments."""
-    assert look(store) == {}
+def test_an_empty_ledger_has_no_deployments(store: Store) -> None:
+    """Without attempts and breakers the list is empty."""
+    assert read(store) == {}
 
 
-def test_attempts_are_counted_by_how_they_ended(store: Store, put: Put) -> None:
-    """Answers, and errors by class; what the caller caused does not lower the rate of success."""
+def test_attempts_are_counted_by_outcome(store: Store, put: Put) -> None:
+    """Answers and errors are counted by class; errors of the caller do not lower the success rate."""
     put(times=5)
     put(error="RateLimited", state="released", times=2)
     put(error="ContextTooLong", state="released")
     put(error="Abandoned", times=2)
     put(error="ProcessDied", state="lost")
-    (found,) = look(store).values()
+    (found,) = read(store).values()
     assert (found.attempts, found.answered, found.failed) == (11, 5, 2)
     assert found.errors == {"Abandoned": 2, "ContextTooLong": 1, "ProcessDied": 1, "RateLimited": 2}
     assert found.success_rate == 1 - 2 / 11
 
 
-def test_each_model_tier_and_key_slot_stands_alone(store: Store, put: Put) -> None:
-    """What fails with one key may work with the other."""
+def test_each_model_tier_and_key_slot_is_separate(store: Store, put: Put) -> None:
+    """Failures with one key slot do not count for another."""
     put()
     put(key_slot="backup", error="AuthenticationFailed", state="released")
     put(provider="ollama", model="llama", key_slot=None)
     put(tier="premium", model="gpt-large")
-    found = look(store)
+    found = read(store)
     assert {name: (row.slot, row.model, row.success_rate) for name, row in found.items()} == {
         PRIMARY: ("primary", "gpt", 1),
         BACKUP: ("backup", "gpt", 0),
@@ -63,61 +62,61 @@ def test_each_model_tier_and_key_slot_stands_alone(store: Store, put: Put) -> No
 
 
 def test_percentiles_are_of_the_nearest_rank(store: Store, put: Put, seed: int) -> None:
-    """Of 1 to 200 ms they are 100, 190 and 198, in whatever order they came; failures do not matter."""
+    """Of 1 to 200 ms in any order they are 100, 190 and 198; failed attempts do not count."""
     times = list(range(1, 201))
     random.Random(seed).shuffle(times)
     for took in times:
         put(latency_ms=took, first_token_ms=took * 2)
     put(error="ProviderTimeout", state="lost", latency_ms=60_000, times=50)
-    (found,) = look(store).values()
+    (found,) = read(store).values()
     assert found.latency == Percentiles(100, 190, 198)
     assert found.first_token == Percentiles(200, 380, 396)
-    assert abs(statistics.quantiles(times, n=100)[94] - 190) <= 1  # a definition of others
+    assert abs(statistics.quantiles(times, n=100)[94] - 190) <= 1  # another definition, as a cross-check
 
 
 def test_one_answer_is_every_percentile_and_none_is_none(store: Store, put: Put) -> None:
-    """A plain answer has no first token, so nothing is said of it."""
+    """One answer is every percentile; without a first token there is no percentile of it."""
     put(latency_ms=70)
-    (found,) = look(store).values()
+    (found,) = read(store).values()
     assert (found.latency, found.first_token) == (Percentiles(70, 70, 70), Percentiles(None, None, None))
 
 
 def test_only_what_was_sent_in_the_window_counts(store: Store, put: Put) -> None:
-    """The window ends now and begins some seconds before, that very moment included."""
+    """The window ends now and includes its first moment."""
     put(59)
     put(60)
     put(61)
     put(61, key_slot="backup")
-    assert {name: row.attempts for name, row in look(store, window_s=60).items()} == {PRIMARY: 2}
-    assert {name: row.attempts for name, row in look(store, window_s=61).items()} == {PRIMARY: 3, BACKUP: 1}
+    assert {name: row.attempts for name, row in read(store, window_s=60).items()} == {PRIMARY: 2}
+    assert {name: row.attempts for name, row in read(store, window_s=61).items()} == {PRIMARY: 3, BACKUP: 1}
 
 
 def test_open_holds_and_answers_of_the_cache_do_not_count(store: Store, put: Put) -> None:
-    """What has not ended says nothing yet, and the cache nothing of the provider."""
+    """Open holds and answers from the cache are not counted."""
     put(basis="cached", latency_ms=1)
     wanted = entry("open", 0, NOW - 1000)
     store.write(lambda database: holds.place(database, wanted, ())).result()
-    assert look(store) == {}
+    assert read(store) == {}
     assert store.read(lambda database: recent(database, since_ms=0, limit=9)) == []
 
 
 def test_the_last_success_and_failure_may_be_older(store: Store, put: Put, monkeypatch: Any) -> None:
-    """They are looked for in a bounded number of attempts before the window."""
+    """Both are searched for in a limited number of attempts before the window."""
     put(9_000, error="AuthenticationFailed", state="released")
     put(8_000)
     put(7_000, error="RateLimited", state="released")
-    put(6_000, error="Cancelled")  # says nothing
+    put(6_000, error="Cancelled")  # does not count
     put(10, error="ContextTooLong", state="released")
-    (found,) = look(store).values()
+    (found,) = read(store).values()
     assert (found.attempts, found.last_success_ms) == (1, NOW - 7_999_000)
     assert (found.last_failure_ms, found.last_error) == (NOW - 6_999_000, "RateLimited")
-    monkeypatch.setattr(standings, "BEFORE", 2)
-    (found,) = look(store).values()
+    monkeypatch.setattr("supernova_ai.health.statistics.MAX_EARLIER", 2)
+    (found,) = read(store).values()
     assert (found.last_success_ms, found.last_error) == (None, "RateLimited")
 
 
 def test_recent_attempts_come_oldest_first(store: Store, put: Put) -> None:
-    """The latest ones, as many as wanted, without those that say nothing of the provider."""
+    """The latest attempts are returned, without those that say nothing about the provider."""
     put(50, latency_ms=1)
     put(40, latency_ms=2, first_token_ms=1)
     put(30, error="ContentRefused", state="released")
@@ -134,7 +133,7 @@ def test_recent_attempts_come_oldest_first(store: Store, put: Put) -> None:
 
 
 def test_the_window_is_found_by_an_index(path: Path) -> None:
-    """No query scans a ledger of a million attempts: SQLite's plan says so."""
+    """SQLite's query plan uses the index, so no query scans a ledger of a million attempts."""
     asked: list[tuple[Any, ...]] = []
 
     def plans(database: Any) -> list[str]:
