@@ -29,7 +29,7 @@ from supernova_ai.client import Supernova
 from supernova_ai.config.advice import AssetClass
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AdviceRow
-from supernova_ai.terminal.advice_page import View, listing, page
+from supernova_ai.terminal.advice_page import AdviceView, page, records_table
 
 app = typer.Typer(help="Records of advice: list, show, replay, verify, prune.", no_args_is_help=True)
 
@@ -81,7 +81,7 @@ def advise(
     if json:
         print_json(advice._asdict())
     else:
-        console.print(page(View.of(advice)))
+        console.print(page(AdviceView.from_advice(advice)))
 
 
 @app.command("list")
@@ -104,7 +104,7 @@ def list_(
     if json:
         print_json([_summary(record) for record in found])
     elif found:
-        console.print(listing(found))
+        console.print(records_table(found))
     else:
         typer.echo("no advice was recorded")
 
@@ -116,7 +116,7 @@ def show(record: RecordId, config: ConfigPath = None, json: AsJson = False) -> N
     if json:
         print_json(_summary(found) | {"hash": found.hash, "content": loads(found.content)})
     else:
-        console.print(page(View.of_record(found)))
+        console.print(page(AdviceView.from_record(found)))
 
 
 @app.command("replay")
@@ -191,7 +191,7 @@ def _find(config: Path | None, record: str) -> AdviceRow:
 
 
 def _summary(record: AdviceRow) -> dict[str, Any]:
-    view = View.of_record(record)
+    view = AdviceView.from_record(record)
     return {
         "id": record.id,
         "created": datetime.fromtimestamp(record.created_ms / 1000).astimezone(),

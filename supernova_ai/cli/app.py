@@ -12,7 +12,6 @@ from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
@@ -179,4 +178,4 @@ def _undecoded() -> list[str]:
 
 
 def _tell(message: str) -> None:
-    Terminal(stderr=True).print(Text.assemble(("error:", "red"), f" {message}"), soft_wrap=True)
+    Terminal(stderr=True).print_labelled("error:", "red", f" {message}")

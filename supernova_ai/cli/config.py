@@ -7,7 +7,6 @@ from importlib.metadata import version as installed
 
 import typer
 import yaml
-from rich.text import Text
 
 from supernova_ai import __version__
 from supernova_ai import config as configuration
@@ -71,8 +70,9 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
         typer.echo(f"warning: {warning}", err=True)
     if found.problems:
         raise refuse(list(found.problems))
-    said = f": version {loaded.version}, environment {loaded.config.environment}"
-    console.print(Text.assemble(("valid", "green"), said))
+    console.print_labelled(
+        "valid", "green", f": version {loaded.version}, environment {loaded.config.environment}"
+    )
 
 
 def _warnings(loaded: Loaded) -> list[str]:

@@ -39,8 +39,7 @@ from supernova_ai.reports.forecast import forecast
 from supernova_ai.reports.periods import Per, Period, latest
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, StuckEndRow
-from supernova_ai.terminal import tables
-from supernova_ai.terminal.charts import sparkline
+from supernova_ai.terminal import cost_tables
 
 app = typer.Typer()
 
@@ -127,7 +126,7 @@ def costs(
             }
         )
         return
-    console.print(tables.budgets(standings))
+    console.print(cost_tables.budgets(standings))
     for budget, count in {row.budget: row.subjects for row in standings if row.subjects > users}.items():
         typer.echo(f"{budget}: {users} of {count:,} users; see one with --user NAME, or more with --users N")
     if stuck:
@@ -139,8 +138,8 @@ def costs(
         typer.echo(f"\nno attempts in the last {days} days")
         return
     title = "By provider and model" if user is None else "In total"
-    console.print(tables.lines(title, [(row.name, "", row) for row in totals]))
-    console.print(tables.attempts(latest))
+    console.print(cost_tables.report(title, [(row.name, "", row) for row in totals]))
+    console.print(cost_tables.attempts(latest))
 
 
 @app.command()
@@ -170,10 +169,10 @@ def report(
         dearest = {line.name for line in whole[:limit]}
         parts = [line for line in parts if line.name in dearest and line.attempts]
         shown = [(line.name or "-", line.period, line) if by else (line.period, "", line) for line in parts]
-        console.print(tables.lines(f"By {per}", shown))
+        console.print(cost_tables.report(f"By {per}", shown))
         bars, unnamed = _bars(parts, periods), "-" if by else "everything"
         rows = [(line.name or unnamed, bars[line.name], line) for line in whole[:limit]]
-        console.print(tables.lines(whole[0].period, rows))
+        console.print(cost_tables.report(whole[0].period, rows))
         if len(whole) > limit:
             typer.echo(f"\nand {len(whole) - limit:,} more: see them with --limit {len(whole)}, or --json")
 
@@ -199,7 +198,7 @@ def top(
     else:
         shares = [f"{line.cost / whole.cost:.1%} of the costs" if whole.cost else "" for line in found]
         rows = [(line.name or "-", share, line) for share, line in zip(shares, found, strict=True)]
-        console.print(tables.lines(f"Dearest by {what}, last {days} days", rows))
+        console.print(cost_tables.report(f"Dearest by {what}, last {days} days", rows))
 
 
 @app.command("forecast")
@@ -211,7 +210,7 @@ def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = 
     if json:
         print_json([_plain(asdict(row), {"limit", "spent", "expected", "low", "high"}) for row in found])
         return
-    console.print(tables.forecasts(found))
+    console.print(cost_tables.forecasts(found))
     for row in found:
         if row.reason:
             name = " ".join(filter(None, (row.budget or "everything", row.subject)))
@@ -289,7 +288,10 @@ def _bars(parts: Iterable[ReportLine], periods: Iterable[Period]) -> dict[str, s
     spent: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for line in parts:
         spent[line.name][line.period] = line.cost
-    return {name: sparkline([found.get(span.name, 0) for span in periods]) for name, found in spent.items()}
+    return {
+        name: cost_tables.sparkline([found.get(span.name, 0) for span in periods])
+        for name, found in spent.items()
+    }
 
 
 def _back(days: int, now: datetime) -> Period:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
 
 from supernova_ai import config as configuration
 from supernova_ai import health
@@ -32,7 +29,8 @@ from supernova_ai.health import DeploymentHealth, Per
 from supernova_ai.keys import records
 from supernova_ai.keys.source import variable
 from supernova_ai.store import Store
-from supernova_ai.terminal import tables
+from supernova_ai.terminal import health_tables
+from supernova_ai.terminal.stacked_table import StackedTable
 from supernova_ai.types import Probe
 
 app = typer.Typer()
@@ -62,14 +60,12 @@ def health_(
             rows = _look(store, hours, store.now_ms())
             print_json([asdict(row) | {"success_rate": row.success_rate} for row in rows])
         elif watch:
-            with (
-                suppress(KeyboardInterrupt),
-                Live(console=console, auto_refresh=False, redirect_stdout=False) as live,
-            ):
-                for _ in ticks():
-                    live.update(_draw(loaded, store, hours), refresh=True)
+            console.animate(_draw(loaded, store, hours)[0] for _ in ticks())
         else:
-            console.print(_draw(loaded, store, hours, most=None if all_ else _rows_of_screen()))
+            drawn, left_out = _draw(loaded, store, hours, most=None if all_ else _rows_of_screen())
+            console.print(drawn)
+            if left_out:
+                typer.echo(f"and {left_out} in a better state; see them with --all")
             if lacking := _without_key(loaded, store):
                 typer.echo(f"no key: {', '.join(lacking)}\nadd one: supernova keys add {lacking[0]}")
 
@@ -86,7 +82,7 @@ def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -
     elif not found:
         typer.echo(f"no failures in {_last(hours)}")
     else:
-        console.print(tables.patterns(found, now_ms=now_ms))
+        console.print(health_tables.patterns(found, now_ms=now_ms))
 
 
 @app.command()
@@ -102,7 +98,7 @@ def check(
     if json:
         print_json(found)
     else:
-        console.print(tables.probes(found))
+        console.print(health_tables.probes(found))
     if not any(probe.result == "ok" for probe in found):
         raise typer.Exit(1)
 
@@ -126,7 +122,7 @@ def uptime(
     elif not found:
         typer.echo(f"no attempts in the last {days} days")
     else:
-        console.print(tables.uptimes(found, per=per))
+        console.print(health_tables.uptimes(found, per=per))
 
 
 async def _check(config: Path | None, pay: bool) -> list[Probe]:
@@ -141,15 +137,21 @@ def ticks() -> Iterator[None]:
         time.sleep(1)
 
 
-def _draw(loaded: Loaded, store: Store, hours: int, most: int | None = None) -> RenderableType:
+def _draw(
+    loaded: Loaded, store: Store, hours: int, most: int | None = None
+) -> tuple[StackedTable | str, int]:
+    """Return the table, or what to say instead of an empty one; and how many rows it leaves out."""
     now_ms = store.now_ms()
     rows = _look(store, hours, now_ms)
     if not rows:
-        return f"no attempts in {_last(hours)}"
-    empty = _empty_slots(loaded, store)
-    table = tables.health(f"Health over {_last(hours)}", rows[:most], empty=empty, now_ms=now_ms)
-    more = len(rows[most:]) if most else 0
-    return Group(table, f"and {more} in a better state; see them with --all") if more else table
+        return f"no attempts in {_last(hours)}", 0
+    table = health_tables.deployments(
+        f"Health over {_last(hours)}",
+        rows[:most],
+        without_key=_empty_slots(loaded, store),
+        now_ms=now_ms,
+    )
+    return table, len(rows[most:]) if most else 0
 
 
 def _rows_of_screen() -> int | None:

@@ -19,7 +19,7 @@ from supernova_ai.errors import KeyNotFound
 from supernova_ai.keys import Vault, import_environment, resolve
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.terminal import tables
+from supernova_ai.terminal import inventory_tables
 
 app = typer.Typer(help="API keys: sealed at rest, shown only by fingerprint.", no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def list_(config: ConfigPath = None, json: AsJson = False) -> None:
     if json:
         print_json(rows)
     elif rows:
-        console.print(tables.keys(rows))
+        console.print(inventory_tables.keys(rows))
     else:
         typer.echo("no keys yet: supernova keys add <provider>, or supernova keys import-env")
 

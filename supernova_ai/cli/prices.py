@@ -8,7 +8,7 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, models, print_json
-from supernova_ai.terminal import tables
+from supernova_ai.terminal import inventory_tables
 
 app = typer.Typer(help="Prices: LiteLLM's bundled map, and yours in the YAML.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def show(
     if json:
         print_json(rows)
     else:
-        console.print(tables.prices(rows))
+        console.print(inventory_tables.prices(rows))
         factors = {(row["provider"], *one) for row in rows for one in row.get("factors", {}).items()}
         for provider, name, factor in sorted(factors):
             typer.echo(f"{provider}: {factor} times as much where an answer names {name!r}")

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, completed, console, flag, print_json, read_text
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import Library, Template, as_file, faults
+from supernova_ai.terminal import inventory_tables
 
 app = typer.Typer(help="Prompt templates, built-in and your own.", no_args_is_help=True)
 
@@ -42,14 +41,7 @@ def list_(config: ConfigPath = None, json: AsJson = False) -> None:
             ]
         )
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("Name", "Version", "Task", "Hash"):
-        table.add_column(heading, no_wrap=heading != "Task", overflow="fold")
-    table.add_column("Source", overflow="fold")
-    for t in templates:
-        task = f"{t.task}, {t.tier}" if t.tier else t.task
-        table.add_row(t.name, str(t.version), task, t.hash, t.source)
-    console.print(table)
+    console.print(inventory_tables.templates(templates))
 
 
 @app.command()
@@ -115,10 +107,11 @@ def try_out(config: ConfigPath = None, json: AsJson = False) -> None:
         print_json(found)
     for t in [] if json else templates:
         wrong = found[t.name]
-        verdict = ("wrong", "red") if wrong else ("ok", "green")
-        said = f" {t.name} ({t.source})" if wrong else f" {t.name}"
-        console.print(Text.assemble(verdict, said), soft_wrap=True)
-        for fault in found[t.name]:
+        if wrong:
+            console.print_labelled("wrong", "red", f" {t.name} ({t.source})")
+        else:
+            console.print_labelled("ok", "green", f" {t.name}")
+        for fault in wrong:
             console.print(f"  {fault}", highlight=False, soft_wrap=True)
     library.check()
     raise typer.Exit(int(any(found.values())))

@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
-from rich.console import Console
 
 from supernova_ai import health
 from supernova_ai.client import Supernova
@@ -18,7 +17,8 @@ from supernova_ai.demo.local_model import LocalModel, LocalProcess
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.terminal import tables
+from supernova_ai.terminal import health_tables
+from supernova_ai.terminal.output import Terminal
 from supernova_ai.types import Reply
 
 _QUESTION = "Explain to a new investor what diversification is and why it matters."
@@ -27,7 +27,7 @@ _COOLDOWN_S = 6
 _PAUSE_S = 0.5
 
 
-def run(console: Console) -> None:
+def run(console: Terminal) -> None:
     """Show a stream that survives its provider, a breaker that opens, and how it closes again.
 
     Raises:
@@ -56,7 +56,7 @@ class _Crisis:
     """The play in four acts."""
 
     def __init__(
-        self, path: Path, master: MasterKey, key: str, model: LocalProcess, console: Console
+        self, path: Path, master: MasterKey, key: str, model: LocalProcess, console: Terminal
     ) -> None:
         self._path = path
         self._master = master
@@ -102,7 +102,7 @@ class _Crisis:
         with Store(self._path.with_name(_DATABASE)) as store:
             now_ms = store.now_ms()
             rows = store.read(lambda database: health.deployments(database, now_ms=now_ms))
-        self._console.print(tables.health("Health", rows, now_ms=now_ms))
+        self._console.print(health_tables.deployments("Health", rows, now_ms=now_ms))
 
 
 def _write_config(folder: Path, urls: Mapping[str, str]) -> Path:

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from math import exp
 from pathlib import Path
 
-from rich.console import Console
-
 from supernova_ai.advisor.advise import aadvise
 from supernova_ai.client import Supernova
 from supernova_ai.config import Config
@@ -23,8 +21,9 @@ from supernova_ai.reports import breakdown, standings
 from supernova_ai.reports.periods import Period
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.terminal import tables
-from supernova_ai.terminal.advice_page import View, page
+from supernova_ai.terminal import cost_tables, inventory_tables
+from supernova_ai.terminal.advice_page import AdviceView, page
+from supernova_ai.terminal.output import Terminal
 from supernova_ai.types import Reply
 
 _QUESTION = "In two sentences, why do investors diversify?"
@@ -34,7 +33,7 @@ _PARAGRAPH = (
 )
 
 
-def run(console: Console) -> None:
+def run(console: Terminal) -> None:
     """Show an answer, an analysis, a refusal and advice, and what the ledger says of them.
 
     Raises:
@@ -53,19 +52,21 @@ def run(console: Console) -> None:
             # The first provider is down, its key is never tried; the second is the local model.
             vault.add("anthropic", "primary", Secret("sk-ant-" + secrets.token_hex(16)))
             vault.add("openai", "primary", Secret(key))
-            console.print(tables.keys(vault.list()))
+            console.print(inventory_tables.keys(vault.list()))
             console.print("\nThe keys are sealed in the database; each is opened for one attempt only.\n")
         console.print("[dim]Loading LiteLLM takes a few seconds …[/]\n")
         asyncio.run(_talk(config, master, console))
         with Store(str(config.database)) as store:
-            console.print(tables.attempts(store.read(lambda db: standings.attempts(db, limit=20))))
+            console.print(cost_tables.attempts(store.read(lambda db: standings.attempts(db, limit=20))))
             now = datetime.now(UTC)
             today = Period("", now - timedelta(days=1), now)
             models = store.read(lambda db: breakdown.lines(db, today, "model"))
-            console.print(tables.lines("By provider and model", [(row.name, "", row) for row in models]))
+            console.print(
+                cost_tables.report("By provider and model", [(row.name, "", row) for row in models])
+            )
 
 
-async def _talk(config: Config, master: MasterKey, console: Console) -> None:
+async def _talk(config: Config, master: MasterKey, console: Terminal) -> None:
     async with Supernova(config, master=master) as nova:
         await nova.warm_up()
         console.print(f"[bold cyan]chat[/] {_QUESTION}")
@@ -90,7 +91,7 @@ async def _talk(config: Config, master: MasterKey, console: Console) -> None:
         console.print("\n[bold cyan]advise[/] on a year of made-up prices, for a bold client")
         # So small a model writes nothing that would pass the check of its figures: it is not asked.
         advice = await aadvise(_bars(), symbol="ACME", risk_score=75, explain=False, client=nova)
-        console.print(page(View.of(advice)))
+        console.print(page(AdviceView.from_advice(advice)))
 
 
 def _bars() -> list[list[float]]:

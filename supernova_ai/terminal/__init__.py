@@ -1,1 +1,1 @@
-"""What is shown in a terminal: tables, charts, the page of an advice. Only here is rich imported."""
+"""What a terminal shows: tables, charts and the page of an advice. Rich is imported only here."""

@@ -1,4 +1,4 @@
-"""How advice looks in a terminal, just given or from its record."""
+"""Advice on one page, as it was just given or as it was recorded; and the list of recorded advice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rich.text import Text
 from supernova_ai.advisor.bars import show_time
 from supernova_ai.advisor.details import Advice
 from supernova_ai.money import show, to_usd
-from supernova_ai.store.tables import AdviceRow as Record
+from supernova_ai.store.tables import AdviceRow
 
 _COLOURS = {"buy": "green", "hold": "cyan", "avoid": "yellow", "reduce": "yellow", "sell": "red"}
 _ARROWS = {1: Text("↑ up", "green"), 0: Text("– flat", "dim"), -1: Text("↓ down", "red")}
-_BAR = 20
+_BAR_LENGTH = 20
 
 
 class SignalLine(NamedTuple):
@@ -35,8 +35,8 @@ class SignalLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What a person is shown of advice. The cost is USD."""
+class AdviceView:
+    """The parts of advice that a person reads. ``cost`` is in USD."""
 
     symbol: str
     action: str
@@ -56,8 +56,8 @@ class View:
     record: str | None
 
     @classmethod
-    def of(cls, advice: Advice) -> View:
-        """Look at advice as it was given."""
+    def from_advice(cls, advice: Advice) -> AdviceView:
+        """Take the parts of advice that was just given."""
         details = advice.details
         text = advice.rationale
         for disclaimer in details.disclaimers:
@@ -83,19 +83,19 @@ class View:
         )
 
     @classmethod
-    def of_record(cls, record: Record) -> View:
-        """Look at advice as it was recorded."""
+    def from_record(cls, record: AdviceRow) -> AdviceView:
+        """Take the parts of recorded advice."""
         content: dict[str, Any] = json.loads(record.content)
         computed, attempts = content["computed"], content["attempts"]
-        found = computed["assessment"]
+        assessment = computed["assessment"]
         return cls(
             symbol=record.symbol,
             action=record.action,
-            confidence=found["confidence"],
+            confidence=assessment["confidence"],
             as_of=datetime.fromisoformat(computed["as_of"]),
-            score=found["score"],
-            regime=found["regime"],
-            signals=[SignalLine(*(s[name] for name in SignalLine._fields)) for s in found["signals"]],
+            score=assessment["score"],
+            regime=assessment["regime"],
+            signals=[SignalLine(*(s[name] for name in SignalLine._fields)) for s in assessment["signals"]],
             text=computed["text"],
             notes=computed["risk_notes"],
             disclaimers=content["disclaimers"],
@@ -108,8 +108,8 @@ class View:
         )
 
 
-def page(view: View) -> RenderableType:
-    """Show advice: what to do, the signals, why, what to beware of, and what it cost."""
+def page(view: AdviceView) -> RenderableType:
+    """Show advice: the action, the signals, the rationale, the risks and the cost."""
     return Group(
         _headline(view),
         Text(f"score {view.score:+.2f} in a {view.regime} market", "dim"),
@@ -118,7 +118,7 @@ def page(view: View) -> RenderableType:
         "",
         Markdown(view.text, hyperlinks=False),
         "",
-        Text("Beware", "bold"),
+        Text("Risks", "bold"),
         *_bullets(view.notes),
         "",
         *(Text(disclaimer, "dim italic") for disclaimer in view.disclaimers),
@@ -127,16 +127,16 @@ def page(view: View) -> RenderableType:
     )
 
 
-def listing(records: Sequence[Record]) -> Table:
+def records_table(records: Sequence[AdviceRow]) -> Table:
     """Show records of advice, one per line."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Record", "Given", "Symbol", "Action", "Conf.", "As of", "Words"):
-        # The id is there to be copied; on a narrow terminal the others give way.
+    for title in ("Record", "Given", "Symbol", "Action", "Conf.", "As of", "Rationale"):
+        # The id is for copying: on a narrow terminal the other columns are folded.
         whole = title in ("Record", "Action", "Conf.")
         justify: Literal["left", "right"] = "right" if title == "Conf." else "left"
         table.add_column(title, justify=justify, no_wrap=whole, overflow="fold")
     for record in records:
-        view = View.of_record(record)
+        view = AdviceView.from_record(record)
         given = datetime.fromtimestamp(record.created_ms / 1000).astimezone()
         table.add_row(
             record.id[:8],
@@ -150,15 +150,15 @@ def listing(records: Sequence[Record]) -> Table:
     return table
 
 
-def _headline(view: View) -> Text:
+def _headline(view: AdviceView) -> Text:
     colour = _COLOURS[view.action]
-    full = round(view.confidence * _BAR)
+    full = round(view.confidence * _BAR_LENGTH)
     return Text.assemble(
         (f" {view.action.upper()} ", f"bold reverse {colour}"),
         (f" {view.symbol} ", "bold"),
         (f" as of {show_time(view.as_of)}   ", ""),
         ("confidence ", "dim"),
-        ("█" * full + "░" * (_BAR - full), colour),
+        ("█" * full + "░" * (_BAR_LENGTH - full), colour),
         f" {view.confidence:.2f}",
     )
 
@@ -186,9 +186,12 @@ def _bullets(notes: Sequence[str]) -> Iterator[Table]:
         yield line
 
 
-def _footer(view: View) -> str:
-    words = {"model": f"words by {view.model}", "repaired": f"words by {view.model}, after one correction"}
-    said = words.get(view.source, f"words without a model ({view.why})")
+def _footer(view: AdviceView) -> str:
+    by_source = {
+        "model": f"rationale by {view.model}",
+        "repaired": f"rationale by {view.model}, after one correction",
+    }
+    rationale = by_source.get(view.source, f"rationale without a model ({view.why})")
     requests = f"{view.requests} request{'' if view.requests == 1 else 's'}"
     record = f"record {view.record[:8]}" if view.record else "no record"
-    return f"{said} · {requests}, {show(view.cost)} · {record}"
+    return f"{rationale} · {requests}, {show(view.cost)} · {record}"

@@ -1,17 +1,18 @@
-"""What stands between our output and a terminal: no text of others may steer it.
+"""Output to a terminal: text written by others cannot control it.
 
-Many commands print what models, providers and users wrote. So the streams themselves are cleaned: ``main``
-puts a ``Screen`` before standard output and standard error, and each ``echo``, prompt and log line passes it.
-Rich writes escape sequences of its own, so its consoles bypass the ``Screen``, and a ``Terminal`` cleans each
-text before it is styled.
+Many commands print what models, providers and users wrote. ``main`` therefore wraps standard output and
+standard error in a ``Screen``, which cleans everything that ``echo``, prompts and the log write. Rich writes
+escape sequences of its own: a ``Terminal`` bypasses the ``Screen`` and cleans text before styling it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
@@ -19,14 +20,14 @@ from supernova_ai.characters import visible
 
 
 class Screen:
-    """A text stream that shows control and hidden characters instead of passing them on."""
+    """A text stream that shows control and invisible characters as signs instead of passing them on."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.rich_proxied_file = stream  # the name under which rich looks for the stream itself
-        self.buffer = None  # nobody writes past it
+        self.rich_proxied_file = stream  # the attribute in which rich looks for the stream itself
+        self.buffer = None  # no bytes can be written past the cleaning
 
     def write(self, text: str) -> int:
-        """Write the text, cleaned; return how many of its characters were taken: all."""
+        """Write the cleaned text; return the length of the text as given."""
         self.rich_proxied_file.write(visible(text, prose=True))
         return len(text)
 
@@ -40,7 +41,7 @@ class Screen:
 
 
 class Terminal(Console):
-    """A console that takes every text literally: no control characters, and no markup unless asked for."""
+    """A console that prints text literally: no control characters, and no markup unless ``markup`` is set."""
 
     def __init__(self, *, stderr: bool = False, markup: bool = False) -> None:
         super().__init__(stderr=stderr, markup=markup, emoji=False)
@@ -58,3 +59,16 @@ class Terminal(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """Make a ``Text`` of a cleaned text."""
         return super().render_str(visible(text, prose=True), **settings)
+
+    def print_labelled(self, label: str, colour: str, text: str) -> None:
+        """Print a coloured label and a text after it, not wrapped."""
+        self.print(Text.assemble((label, colour), text), soft_wrap=True)
+
+    def animate(self, frames: Iterable[RenderableType]) -> None:
+        """Show each frame in place of the one before, until there are no more or Ctrl-C is pressed."""
+        with (
+            suppress(KeyboardInterrupt),
+            Live(console=self, auto_refresh=False, redirect_stdout=False) as live,
+        ):
+            for frame in frames:
+                live.update(frame, refresh=True)

@@ -38,7 +38,7 @@ def test_advise_prints_what_a_person_wants_to_read(supernova: Supernova) -> None
         "Buy AAPL, with a confidence of 0.696",
         "• For a bold client (risk score 75): a full position.",
         "General information, not personal investment advice",
-        "words without a model (no model was asked: explain is False) · 0 requests, $0.00 · record",
+        "rationale without a model (no model was asked: explain is False) · 0 requests, $0.00 · record",
     ):
         assert part in text
 
@@ -60,7 +60,7 @@ def test_advise_with_a_model(
     assert result.code == 0
     text = " ".join(result.out.split())
     assert "What speaks against it" in text
-    assert "words by openai/gpt-6-astra · 1 request, $0.0" in text
+    assert "rationale by openai/gpt-6-astra · 1 request, $0.0" in text
     assert "Sales rose." in json.dumps(stub.chats[0].json["messages"])
 
 

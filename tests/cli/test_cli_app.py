@@ -131,7 +131,7 @@ def test_output_of_few_letters_loses_only_the_others(script: str, monkeypatch: p
     command = [script, "advise", "--symbol", "AAPL", "--bars", str(bars), "--no-llm"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
-    assert "words without a model (no model was asked: explain is False) ? 0 requests" in run.stdout
+    assert "rationale without a model (no model was asked: explain is False) ? 0 requests" in run.stdout
 
 
 def test_only_asking_a_model_imports_litellm(folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_command_imports_no_other(folder: Path) -> None:
         "    print('cryptography' in sys.modules, 'apprise' in sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", "costs", "options", "terminal"))
+    modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", "costs", "options"))
     assert run.stdout.splitlines()[1:] == [modules, "False False"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supernova_ai.terminal.charts import sparkline
+from supernova_ai.terminal.cost_tables import sparkline
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Tables of what is configured: keys, prices and prompt templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from supernova_ai.terminal.stacked_table import StackedTable, cell
+
+if TYPE_CHECKING:  # neither prices nor templates need what encrypts keys
+    from supernova_ai.keys import KeyInfo
+    from supernova_ai.prompts import Template
+
+
+def keys(rows: Iterable[KeyInfo]) -> StackedTable:
+    """Show the keys of the vault by their fingerprints."""
+    table = StackedTable("Keys", ("Provider\nSlot", "Version\nState", "Fingerprint", "Since"))
+    for row in rows:
+        table.add(
+            cell(row.provider, row.slot),
+            cell(str(row.version), row.state),
+            row.fingerprint,
+            f"{row.created.astimezone():%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def prices(rows: Iterable[Mapping[str, Any]]) -> StackedTable:
+    """Show rates in USD per million tokens: a row for each model, service tier and prompt length."""
+    classes = ("prompt", "cached", "cache_write", "completion", "reasoning")
+    headings = ("Prompt", "Cached", "To cache", "Answer", "Thinking")
+    table = StackedTable("USD per million tokens", ("Provider\nModel", "Prompts"), headings)
+    for row in rows:
+        above = row["above"]
+        length = "no known price" if above is None else f"above {above:,}" if above else "all, or up to"
+        if row.get("service_tier", "standard") != "standard":
+            length = f"{row['service_tier']}, {length}"
+        rates = (f"{row[name].normalize():f}" if name in row else "-" for name in classes)
+        table.add(cell(row["provider"], row["model"]), length, *rates)
+    return table
+
+
+def templates(rows: Iterable[Template]) -> Table:
+    """Show prompt templates: name, version, task, hash and source."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Name", "Version", "Task", "Hash", "Source"):
+        table.add_column(heading, no_wrap=heading not in ("Task", "Source"), overflow="fold")
+    for row in rows:
+        task = f"{row.task}, {row.tier}" if row.tier else row.task
+        table.add_row(row.name, str(row.version), task, row.hash, row.source)
+    return table
