@@ -97,7 +97,6 @@ logging.getLogger("openai._base_client").addFilter(_Redact())
 
 litellm.suppress_debug_info = True
 litellm.expose_router_debug_in_errors = False
-litellm.telemetry = False
 litellm.turn_off_message_logging = True
 # Some models' tokenizers are on a hub: it would be asked for half a minute, blocking the event loop.
 litellm.disable_hf_tokenizer_download = True
