@@ -27,7 +27,7 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Ledger, rollups
-from supernova_ai.ledger.budgets import period, scope
+from supernova_ai.ledger.budgets import period_at, scope_key
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import TABLES, AttemptRow, WindowRow
 from supernova_ai.types import Usage
@@ -69,11 +69,11 @@ class Past:
         self._now = now
         self._chance = Random(1)
         self._windows: dict[tuple[str, str, str], int] = {}
-        self._scopes = {budget.name: scope(budget) for budget in BUDGETS}
+        self._scopes = {budget.name: scope_key(budget) for budget in BUDGETS}
         self._used: Counter[int] = Counter()
         self._names: dict[tuple[str, int], str] = {}
         self._sums: dict[str, defaultdict[tuple[Any, ...], Counter[str]]] = {
-            table: defaultdict(Counter) for table in rollups.TABLES
+            table: defaultdict(Counter) for table in rollups.KEY_COLUMNS
         }
 
     def attempts(self) -> Iterator[tuple[Any, ...]]:
@@ -121,7 +121,7 @@ class Past:
             self._used.update(dict.fromkeys(windows, row["cost_nano"]))
             row["windows"] = str(windows)
             for table, key, amounts in rollups.contributions(
-                rollups.Ended(*(row[name] for name in rollups.Ended._fields))
+                rollups.EndedAttempt(*(row[name] for name in rollups.EndedAttempt._fields))
             ):
                 self._sums[table][key].update(amounts)
             yield tuple(row[name] for name in names)
@@ -134,7 +134,7 @@ class Past:
     def rollup(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a rollup; call it after the attempts."""
         for key, amounts in self._sums[table].items():
-            yield dict(zip(rollups.TABLES[table], key, strict=True)) | amounts
+            yield dict(zip(rollups.KEY_COLUMNS[table], key, strict=True)) | amounts
 
     def _of(self, day: int, user: str) -> list[int]:
         """Return the ids of the windows that apply to an attempt of that day (days since the epoch)."""
@@ -144,7 +144,7 @@ class Past:
     def _name(self, per: str, day: int) -> str:
         if (per, day) not in self._names:
             at = datetime.fromtimestamp(day * 86_400, ZoneInfo("UTC"))
-            self._names[per, day] = period(per, at)[0]
+            self._names[per, day] = period_at(per, at)[0]
         return self._names[per, day]
 
 
@@ -159,7 +159,7 @@ def fill(store: Store, count: int) -> None:
         bulk.insert(database, WindowRow, list(past.windows()))
         for table in TABLES:
             name, columns = table._meta.table_name, bulk.columns(table)
-            if name in rollups.TABLES:
+            if name in rollups.KEY_COLUMNS:
                 rows = past.rollup(name)
                 bulk.insert(database, table, [tuple(row[column] for column in columns) for row in rows])
 
@@ -188,7 +188,7 @@ def pairs(ledger: Ledger, name: str) -> float:
             config_version="c",
             price_version="p",
         )
-        hold = ledger.write(partial(ledger.place, entry=entry)).result()
+        hold = ledger.write(partial(ledger.hold, entry=entry)).result()
         ledger.end(hold, End("settled", 500, "exact", Usage(100, 20), ledger.now_ms(), 900)).result()
     return (time.perf_counter() - started) * 1000 / PAIRS
 

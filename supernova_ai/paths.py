@@ -82,3 +82,14 @@ def private_folder(folder: Path) -> None:
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(exist_ok=True)  # a file of that name is told
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the folder's entries to the disk: files that were just made, renamed or deleted in it."""
+    if os.name == "nt":  # Windows cannot open a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

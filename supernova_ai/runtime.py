@@ -90,7 +90,7 @@ class Runtime:
     def _new_delivery(self, config: Config) -> AlertDelivery:
         return AlertDelivery(
             self._store,
-            config.limits,
+            config.active_budgets,
             config.alerts,
             verify_tls=config.verify_tls,
             resolve=lambda name: self._vault.reveal(name, "primary"),
@@ -98,7 +98,9 @@ class Runtime:
         )
 
     def _set_budgets(self, config: Config) -> None:
-        self.ledger.serve(config.limits, thresholds=config.alerts.thresholds, on_alert=self._delivery.wake)
+        self.ledger.apply(
+            config.active_budgets, thresholds=config.alerts.thresholds, on_alert=self._delivery.wake
+        )
 
     def _restore_health(self) -> None:
         since_ms = self.ledger.now_ms() - _RECENT_MS

@@ -10,7 +10,7 @@ from typing import Any
 from supernova_ai import Supernova
 from supernova_ai.config import Config
 from supernova_ai.keys import MasterKey, Vault
-from supernova_ai.reports import standings
+from supernova_ai.reports import status
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, WindowRow
@@ -94,7 +94,7 @@ def configure(
 def attempts(path: Path) -> list[AttemptRow]:
     """Read the ledger's rows, oldest first."""
     with Store(path) as store:
-        rows = store.read(lambda database: standings.attempts(database, limit=1000))
+        rows = store.read(lambda database: status.latest_attempts(database, limit=1000))
     return sorted(rows, key=lambda row: (row.started_ms, row.ended_ms or 0))
 
 

@@ -19,7 +19,7 @@ from supernova_ai.upkeep import provider_bills
 
 READERS: dict[str, Callable[[Path], object]] = {
     "bars": load_csv,
-    "bills": lambda path: list(provider_bills.read(path, {"id": "id", "cost": "cost"})),
+    "bills": lambda path: list(provider_bills.read_bills(path, {"id": "id", "cost": "cost"})),
     "attachment": lambda path: load([path], Attachments()),
 }
 

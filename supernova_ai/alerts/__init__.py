@@ -1,1 +1,1 @@
-"""Alerts: an outbox in the database, and the delivery of what is in it."""
+"""Alerts: spikes, an outbox in the database, and the delivery of the alerts in it."""

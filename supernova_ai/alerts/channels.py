@@ -1,4 +1,4 @@
-"""Telling people: one message to one Apprise URL, whose tokens reach no log, error or table."""
+"""Channels: send one message to one Apprise URL, whose tokens reach no log, error or table."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from apprise import AppriseAsset
 
 Resolve = Callable[[str], Secret]
-"""Gives the URL that the vault keeps under a name."""
+"""Returns the URL that the vault keeps under a name."""
 
-_TALKATIVE = (
+_LOGGERS = (
     "apprise",
     "oauthlib.oauth1.rfc5849",
     "requests_oauthlib.oauth1_auth",
@@ -34,8 +34,8 @@ _STATUS = re.compile(r"error=(\d{3})\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """One entry of ``alerts.notify``. Its name shows the place and the kind, and no secret."""
+class Channel:
+    """One entry of ``alerts.notify``. Its name has the entry's index and kind, and no secret."""
 
     name: str
     url: str = field(repr=False)
@@ -43,58 +43,56 @@ class Address:
     verify_tls: bool = True
 
     def send(self, message: Message) -> str | None:
-        """Send the message; return None when the service took it, else why not, without any secret.
+        """Send the message; return None if the service accepted it, else the reason without any secret.
 
-        It may take as long as the service's timeouts allow: some seconds, unless the URL says otherwise.
+        This takes up to the service's timeouts: some seconds, unless the URL sets others.
         """
         name = self.url.removeprefix(VAULT)
         try:
             url = Secret(self.url) if name == self.url else self.resolve(name)
         except SupernovaError as error:
             return redact(str(error))
-        with _overheard() as said:
+        with _captured_logs() as logged:
             try:
-                return _send(url, message, said, verify_tls=self.verify_tls)
-            except Exception as error:  # of any plugin; its text may hold the URL
+                return _send(url, message, logged, verify_tls=self.verify_tls)
+            except Exception as error:  # any plugin may raise anything; the text may contain the URL
                 return f"Apprise failed with {type(error).__name__}"
 
 
-def addresses(urls: Iterable[str], resolve: Resolve, *, verify_tls: bool = True) -> tuple[Address, ...]:
-    """Return the addresses of ``alerts.notify``."""
+def channels(urls: Iterable[str], resolve: Resolve, *, verify_tls: bool = True) -> tuple[Channel, ...]:
+    """Return the channels of ``alerts.notify``."""
     return tuple(
-        Address(f"notify[{i}] {notify_name(url)}", url, resolve, verify_tls) for i, url in enumerate(urls)
+        Channel(f"notify[{i}] {notify_name(url)}", url, resolve, verify_tls) for i, url in enumerate(urls)
     )
 
 
-def known(url: str) -> bool:
+def is_valid(url: str) -> bool:
     """Say whether Apprise knows such a URL and finds every part that it needs; nothing is sent."""
     from apprise import Apprise
 
-    with _overheard():
+    with _captured_logs():
         return Apprise.instantiate(url, asset=_asset()) is not None
 
 
-def _send(url: Secret, message: Message, said: list[str], *, verify_tls: bool) -> str | None:
+def _send(url: Secret, message: Message, logged: list[str], *, verify_tls: bool) -> str | None:
     from apprise import Apprise, NotifyFormat, NotifyType  # half a second, and seldom needed
 
     service = Apprise.instantiate(url.reveal(), asset=_asset())
     if service is None:
         return "Apprise does not know such a URL, or a part of it is missing or wrong"
     if verify_tls and not service.verify_certificate:
-        return (
-            "its URL switches the check of certificates off: remove 'verify=no', or set 'verify_tls: false'"
-        )
-    service.redirects = False  # whatever the URL says: the next server would get its tokens and the message
-    # The service itself, not Apprise.notify: that one uses a pool of threads a program must wait for at exit.
-    taken = service.notify(
+        return "its URL disables the check of certificates: remove 'verify=no', or set 'verify_tls: false'"
+    service.redirects = False  # whatever the URL says: another server would get its tokens and the message
+    # The service itself, not Apprise.notify, whose thread pool would delay the program's exit.
+    accepted = service.notify(
         title=message.title,
         body=message.text,
         notify_type=NotifyType.FAILURE if message.urgent else NotifyType.WARNING,
         body_format=NotifyFormat.TEXT,
     )
-    if taken:
+    if accepted:
         return None
-    status = next((found[1] for text in said if (found := _STATUS.search(text))), None)
+    status = next((found[1] for text in logged if (found := _STATUS.search(text))), None)
     return f"it answered HTTP {status}" if status else "it could not be reached, or did not answer in time"
 
 
@@ -105,33 +103,33 @@ def _asset() -> AppriseAsset:
     return AppriseAsset(app_id="SuperNova AI", app_desc="SuperNova AI", app_url="")
 
 
-_ears = threading.local()
+_capture = threading.local()
 
 
-class _Overhear(logging.Filter):
-    """Keeps from every handler what is logged while this thread sends: it may hold tokens."""
+class _CaptureFilter(logging.Filter):
+    """Withholds from every handler what this thread logs while it sends: the text may contain tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said: list[str] | None = getattr(_ears, "said", None)
-        if said is None:
+        logged: list[str] | None = getattr(_capture, "logged", None)
+        if logged is None:
             return True
-        said.append(record.getMessage())
+        logged.append(record.getMessage())
         return False
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """Give the list of what Apprise and its transports log on this thread meanwhile."""
-    _listen()
-    _ears.said = []
+def _captured_logs() -> Iterator[list[str]]:
+    """Yield the list of what Apprise and its transports log on this thread inside the block."""
+    _add_filter()
+    _capture.logged = []
     try:
-        yield _ears.said
+        yield _capture.logged
     finally:
-        _ears.said = None
+        _capture.logged = None
 
 
 @cache
-def _listen() -> None:
-    overhear = _Overhear()
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(overhear)
+def _add_filter() -> None:
+    capture = _CaptureFilter()
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(capture)

@@ -1,4 +1,4 @@
-"""The outbox: alerts that were recorded, what a person is told of each, and which were acknowledged."""
+"""The outbox: recorded alerts, the message of each, and which ones were acknowledged."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import NamedTuple
 from peewee import Database
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import ends
-from supernova_ai.ledger.thresholds import SPIKE
+from supernova_ai.ledger.budgets import period_bounds
+from supernova_ai.ledger.thresholds import SPIKE_THRESHOLD
 from supernova_ai.money import show, to_nano, to_usd
 from supernova_ai.store.tables import AlertRow
 
 ALL_SPENDING = ""
-"""The budget that a spike is told of. No budget of the configuration has this name."""
+"""The ``budget`` of an alert of a spike. No budget in the configuration has this name."""
 
 
 class Message(NamedTuple):
-    """What a person is told."""
+    """What a person reads."""
 
     title: str
     text: str
@@ -30,11 +30,11 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertEvent:
-    """A threshold that was passed, as it was at that moment. Amounts are USD.
+    """A threshold that was reached, with the values of that moment. Amounts are USD.
 
-    ``user`` is empty where the budget is not one of each user. ``threshold`` is percent. For a spike it is
-    0, ``budget`` is empty and ``limit`` is what is usually spent by this hour. ``resets_at`` is None where
-    there is no such budget any more.
+    ``user`` is empty unless each user has a window of the budget. ``threshold`` is percent. For a spike it is
+    0, ``budget`` is empty and ``limit`` is what is usually spent by this hour. ``resets_at`` is None if the
+    configuration has no such budget any more.
     """
 
     id: int
@@ -49,7 +49,7 @@ class AlertEvent:
 
     @classmethod
     def of(cls, row: AlertRow, budgets: Iterable[Budget]) -> AlertEvent:
-        """Read a row of the outbox in the light of the budgets in force."""
+        """Return the event of a row of the outbox; the budgets in force say when it resets."""
         zones = {budget.name: budget.time_zone for budget in budgets} | {ALL_SPENDING: "UTC"}
         return cls(
             id=row.id,
@@ -60,37 +60,37 @@ class AlertEvent:
             spent=to_usd(row.spent),
             limit=to_usd(row.limit),
             at=datetime.fromtimestamp(row.at_ms / 1000, UTC),
-            resets_at=ends(row.period, zones[row.budget]) if row.budget in zones else None,
+            resets_at=period_bounds(row.period, zones[row.budget])[1] if row.budget in zones else None,
         )
 
     @property
     def percent(self) -> int:
-        """How much of the limit is spent, in whole percent; 0 where nothing is usual."""
+        """The share of the limit that is spent, in whole percent; 0 if the usual amount is 0."""
         return to_nano(self.spent) * 100 // to_nano(self.limit) if self.limit else 0
 
     def message(self) -> Message:
-        """Return what to tell a person."""
-        if self.threshold == SPIKE:
+        """Return the message to send."""
+        if self.threshold == SPIKE_THRESHOLD:
             return Message(
                 f"{show(self.spent)} spent today, usual is {show(self.limit)}",
                 f"On {self.period}, {show(self.spent)} was spent until {self.at:%H:%M} UTC: far above the "
                 f"{show(self.limit)} that is usual by this hour.",
                 urgent=True,
             )
-        # A user's id comes from outside: in one line, and not a long one.
+        # A user's id comes from outside: show it in one line, and shortened.
         who = f" of user {' '.join(self.user.split())[:80]}" if self.user else ""
         full = self.spent >= self.limit
         resets = f" It resets on {self.resets_at:%Y-%m-%d at %H:%M %Z}." if self.resets_at else ""
         return Message(
             f"Budget {self.budget}{who}: {self.percent} % spent",
             f"{show(self.spent)} of {show(self.limit)} ({self.percent} %) of the budget {self.budget}{who} "
-            f"is spent in {self.period}.{' What it cannot bear is refused.' if full else ''}{resets}",
+            f"is spent in {self.period}.{' Calls that cost money are refused.' if full else ''}{resets}",
             urgent=full,
         )
 
 
-def outbox(database: Database, *, acknowledged: bool = False) -> list[AlertRow]:
-    """Return the alerts, oldest first; those that a person has acknowledged only if asked for."""
+def list_alerts(database: Database, *, acknowledged: bool = False) -> list[AlertRow]:
+    """Return the alerts, oldest first; acknowledged ones only if asked for."""
     query = AlertRow.select().order_by(AlertRow.id)
     if not acknowledged:
         query = query.where(AlertRow.state != "acknowledged")
@@ -98,7 +98,7 @@ def outbox(database: Database, *, acknowledged: bool = False) -> list[AlertRow]:
 
 
 def acknowledge(database: Database, ids: Iterable[int] | None = None) -> int:
-    """Mark these alerts, or all, as seen by a person: none is sent any more. Return how many were not yet."""
+    """Acknowledge these alerts, or all: they are not sent any more. Return how many were open before."""
     query = AlertRow.update({AlertRow.state: "acknowledged"}).where(AlertRow.state != "acknowledged")
     if ids is not None:
         query = query.where(AlertRow.id.in_(list(ids)))

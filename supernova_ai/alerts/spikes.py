@@ -1,8 +1,8 @@
-"""Spikes: today's spending is far above what is usual by this hour of the day.
+"""Spikes: today's spending is far above the usual amount by this hour of the day.
 
-Usual is the median, over the last four weeks, of what was spent from midnight to the end of the same hour;
-or that of the same weekday alone, if it is more: a job that runs every Monday is no spike. Medians, because
-one wild day must not make the next one look usual. Days are those of UTC, as the rollups' hours are.
+The usual amount is the median, over the last four weeks, of what was spent from midnight to the end of the
+same hour; or the median of the same weekday alone, if that is more: a job that runs every Monday is no spike.
+A median, so that one extreme day does not make the next one look usual. Days are UTC days, like the rollups'.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from peewee import Database, fn
 from supernova_ai.alerts.outbox import ALL_SPENDING
 from supernova_ai.config import Spike
 from supernova_ai.ledger.rollups import HOUR_MS
-from supernova_ai.ledger.thresholds import SPIKE, record
+from supernova_ai.ledger.thresholds import SPIKE_THRESHOLD, record_alert
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import UsageRow
 
 DAYS = 28
-"""How many days back are compared."""
+"""How many past days are compared."""
 
 LEAST_DAYS = 7
-"""Whole days of history without which nothing is called a spike."""
+"""How many whole days of history a spike needs."""
 
 
-def look(store: Store, spike: Spike, *, now_ms: int) -> bool:
-    """Record a spike if there is one and nobody has told it today; say whether one was recorded."""
-    spent, usual = store.read(lambda database: compare(database, now_ms=now_ms))
+def record_spike(store: Store, spike: Spike, *, now_ms: int) -> bool:
+    """Record an alert if today is a spike and has none yet; return whether one was recorded."""
+    spent, usual = store.read(lambda database: _spent_and_usual(database, now_ms=now_ms))
     if usual is None or spike.factor is None:
         return False
     if spent < to_nano(spike.least) or spent <= usual * spike.factor:
         return False
     today = f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
-    key = (ALL_SPENDING, "", today, SPIKE)
+    key = (ALL_SPENDING, "", today, SPIKE_THRESHOLD)
     return store.write(
-        lambda database: record(database, key, spent=spent, limit=usual, now_ms=now_ms)
+        lambda database: record_alert(database, key, spent=spent, limit=usual, now_ms=now_ms)
     ).result()
 
 
-def compare(database: Database, *, now_ms: int) -> tuple[int, int | None]:
-    """Return today's spending so far and what is usual by this hour, None while too few days are known.
+def _spent_and_usual(database: Database, *, now_ms: int) -> tuple[int, int | None]:
+    """Return today's spending so far and the usual amount by this hour, None with too little history.
 
-    Both are nano-USD, settled and lost together. The first day of the history is left out: it may have
-    begun in its middle.
+    Both are nano-USD, settled and lost together. The first day of the history is not compared: it may be
+    incomplete.
     """
     today, hour = divmod(now_ms // HOUR_MS, 24)
     query = (
@@ -56,10 +56,10 @@ def compare(database: Database, *, now_ms: int) -> tuple[int, int | None]:
     )
     spent: Counter[int] = Counter()
     first = today
-    for number, cost in query.tuples().execute(database):
-        day, of_day = divmod(number, 24)
+    for epoch_hour, cost in query.tuples().execute(database):
+        day, hour_of_day = divmod(epoch_hour, 24)
         first = min(first, day)
-        if of_day <= hour:
+        if hour_of_day <= hour:
             spent[day] += int(cost)
     days = range(max(first + 1, today - DAYS), today)
     if len(days) < LEAST_DAYS:

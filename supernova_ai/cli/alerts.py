@@ -10,7 +10,7 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.alerts import outbox, spikes
-from supernova_ai.alerts.channels import addresses
+from supernova_ai.alerts.channels import channels
 from supernova_ai.alerts.outbox import AlertEvent, Message
 from supernova_ai.cli.options import AsJson, ConfigPath, flag, print_json
 from supernova_ai.errors import ConfigError
@@ -32,9 +32,12 @@ def list_(
     """List the alerts that nobody has acknowledged, oldest first; looks for a spike before."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        spikes.look(store, loaded.config.alerts.spike, now_ms=store.now_ms())
-        rows = store.read(lambda database: outbox.outbox(database, acknowledged=all_))
-    events = [(row, AlertEvent.of(row, loaded.config.limits), text.loads(row.detail or "{}")) for row in rows]
+        spikes.record_spike(store, loaded.config.alerts.spike, now_ms=store.now_ms())
+        rows = store.read(lambda database: outbox.list_alerts(database, acknowledged=all_))
+    events = [
+        (row, AlertEvent.of(row, loaded.config.active_budgets), text.loads(row.detail or "{}"))
+        for row in rows
+    ]
     if json:
         print_json(
             [
@@ -69,7 +72,7 @@ def try_(config: ConfigPath = None) -> None:
             return vault.reveal(name, "primary")
 
         failed = 0
-        for address in addresses(loaded.config.alerts.notify, reveal):
+        for address in channels(loaded.config.alerts.notify, reveal):
             reason = address.send(_TEST)
             typer.echo(f"{address.name}: {'sent' if reason is None else f'FAILED: {reason}'}")
             failed += reason is not None
@@ -88,7 +91,9 @@ def ack(
         raise typer.BadParameter("name the alerts, or give --all")
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        known = {row.id for row in store.read(lambda database: outbox.outbox(database, acknowledged=True))}
+        known = {
+            row.id for row in store.read(lambda database: outbox.list_alerts(database, acknowledged=True))
+        }
         if unknown := sorted(set(ids or ()) - known):
             raise typer.BadParameter(f"there is no alert {', '.join(map(str, unknown))}: see `alerts list`")
         count = store.write(lambda database: outbox.acknowledge(database, ids or None)).result()

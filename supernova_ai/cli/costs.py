@@ -28,15 +28,15 @@ from supernova_ai.cli.options import (
     searchable,
 )
 from supernova_ai.config import Loaded
-from supernova_ai.ledger import swept
-from supernova_ai.ledger.budgets import told
-from supernova_ai.ledger.leases import others as others_at_work
+from supernova_ai.ledger import swept_ledger
+from supernova_ai.ledger.budgets import describe
+from supernova_ai.ledger.leases import processes_with_other_budgets
 from supernova_ai.money import to_usd
 from supernova_ai.reports import breakdown, export, files
-from supernova_ai.reports import standings as reports
-from supernova_ai.reports.breakdown import By, ReportLine, lines
+from supernova_ai.reports import status as reports
+from supernova_ai.reports.breakdown import Grouping, ReportLine, lines
 from supernova_ai.reports.forecast import forecast
-from supernova_ai.reports.periods import Per, Period, latest
+from supernova_ai.reports.periods import Per, Period, latest_periods
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, StuckEndRow
 from supernova_ai.terminal import cost_tables
@@ -97,14 +97,16 @@ def costs(
         def read(
             database: Database,
         ) -> tuple[list[Any], list[ReportLine], list[AttemptRow], list[Any], list[Any]]:
-            limits = loaded.config.limits
-            standings = reports.standings(
+            limits = loaded.config.active_budgets
+            standings = reports.budget_statuses(
                 database, limits, now=now.timestamp(), user=user, most=None if json else users
             )
-            latest = reports.attempts(database, limit=limit, since_ms=since_ms, request=request, user=user)
-            by: By = "model" if user is None else "user"
+            latest = reports.latest_attempts(
+                database, limit=limit, since_ms=since_ms, request=request, user=user
+            )
+            by: Grouping = "model" if user is None else "user"
             stuck = list(StuckEndRow.select().execute(database))
-            others = others_at_work(database, told(limits), now_ms=store.now_ms())
+            others = processes_with_other_budgets(database, describe(limits), now_ms=store.now_ms())
             return list(standings), lines(database, span, by, user=user), latest, stuck, list(others)
 
         standings, totals, latest, stuck, others = store.read(read)
@@ -145,7 +147,9 @@ def costs(
 @app.command()
 def report(
     config: ConfigPath = None,
-    by: Annotated[By | None, typer.Option(help="One line per group, instead of everything together.")] = None,
+    by: Annotated[
+        Grouping | None, typer.Option(help="One line per group, instead of everything together.")
+    ] = None,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
     limit: Annotated[
         int,
@@ -159,10 +163,10 @@ def report(
 ) -> None:
     """Show attempts, success, tokens, costs and times period by period, and over the whole of the days."""
     with _ledger(config) as (_, store):
-        periods = latest(per, days, datetime.fromtimestamp(store.now(), time_zone))
+        periods = latest_periods(per, days, datetime.fromtimestamp(store.now(), time_zone))
         parts, whole = store.read(partial(breakdown.report, periods=periods, by=by))
     if json:
-        print_json({"periods": list(map(export.line, parts)), "whole": list(map(export.line, whole))})
+        print_json({"periods": list(map(export.line_row, parts)), "whole": list(map(export.line_row, whole))})
     elif not any(line.attempts for line in whole):
         typer.echo(f"no attempts in the last {days} days")
     else:
@@ -179,7 +183,7 @@ def report(
 
 @app.command()
 def top(
-    what: Annotated[By, typer.Argument(help="What to compare.")] = "user",
+    what: Annotated[Grouping, typer.Argument(help="What to compare.")] = "user",
     config: ConfigPath = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="How many.")] = 10,
     days: Days = 30,
@@ -192,7 +196,7 @@ def top(
         found = store.read(lambda database: lines(database, span, what, limit=limit))
         (whole,) = store.read(lambda database: lines(database, span))
     if json:
-        print_json(list(map(export.line, found)))
+        print_json(list(map(export.line_row, found)))
     elif not found:
         typer.echo(f"no attempts in the last {days} days")
     else:
@@ -205,7 +209,9 @@ def top(
 def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = False) -> None:
     """Forecast what the month, and each budget's current window, will have cost at its end."""
     with _ledger(config) as (loaded, store):
-        ask = partial(forecast, budgets=loaded.config.limits, now=store.now(), time_zone=time_zone.key)
+        ask = partial(
+            forecast, budgets=loaded.config.active_budgets, now=store.now(), time_zone=time_zone.key
+        )
         found = store.read(lambda database: list(ask(database)))
     if json:
         print_json([_plain(asdict(row), {"limit", "spent", "expected", "low", "high"}) for row in found])
@@ -243,13 +249,13 @@ def export_(
             raise typer.BadParameter(f"--since is {start.date()}, which is after --until")
 
         def write(database: Database, file: TextIO) -> int:
-            rows = export.attempts(database, Period("", start, end))
-            return export.write(export.ATTEMPT_COLUMNS, rows, file, format)
+            rows = export.attempt_rows(database, Period("", start, end))
+            return export.write_rows(export.ATTEMPT_COLUMNS, rows, file, format)
 
         if out is None:
             store.read(lambda database: write(database, sys.stdout))
             return
-        with _writable(out), files.atomic(out) as file:
+        with _writable(out), files.atomic_file(out) as file:
             count = store.read(lambda database: write(database, file))
     typer.echo(f"wrote {count} attempts to {out}")
 
@@ -271,7 +277,7 @@ def _ledger(config: Path | None) -> Iterator[tuple[Loaded, Store]]:
     """Open the configured ledger, with the holds of dead processes turned into lost ones."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        swept(store, loaded.config)
+        swept_ledger(store, loaded.config)
         yield loaded, store
 
 
@@ -295,7 +301,7 @@ def _bars(parts: Iterable[ReportLine], periods: Iterable[Period]) -> dict[str, s
 
 
 def _back(days: int, now: datetime) -> Period:
-    found = latest("day", days, now)
+    found = latest_periods("day", days, now)
     return Period(f"{found[0].name} to {found[-1].name}", found[0].start, found[-1].end)
 
 

@@ -20,7 +20,7 @@ from supernova_ai.cli.options import (
     print_json,
     searchable,
 )
-from supernova_ai.ledger import swept
+from supernova_ai.ledger import swept_ledger
 from supernova_ai.money import show, to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.engines import vacuum as vacuum_database
@@ -40,7 +40,7 @@ def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson
     """Recompute windows and rollups from attempts, and check the archives. Exits with 1 if not right."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        report = verifying.verify(store, loaded.config.limits, folder=archives(folder))
+        report = verifying.verify_ledger(store, loaded.config.active_budgets, folder=archives(folder))
     if json:
         print_json({"ok": report.ok, **asdict(report)})
     else:
@@ -61,8 +61,8 @@ def lost(config: ConfigPath = None, json: AsJson = False) -> None:
     """List the attempts whose cost is not known exactly: lost, or estimated."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        swept(store, loaded.config)
-        rows = store.read(lambda database: list(reconcile.uncertain(database)))
+        swept_ledger(store, loaded.config)
+        rows = store.read(lambda database: list(reconcile.uncertain_attempts(database)))
     if json:
         print_json([row.__data__ | {"held": to_usd(row.held), "cost": to_usd(row.cost)} for row in rows])
         return
@@ -94,9 +94,9 @@ def settle(
     except ValueError as error:
         raise typer.BadParameter(f"{error}: write it as 5.00", param_hint="--cost") from None
     with Store(loaded.database) as store:
-        ledger = swept(store, loaded.config)
+        ledger = swept_ledger(store, loaded.config)
         correction = Correction(attempt, nano, reason)
-        reconcile.settle(store, correction, ledger.look, now_ms=ledger.now_ms())
+        reconcile.settle_attempt(store, correction, ledger.check_thresholds, now_ms=ledger.now_ms())
     typer.echo(f"settled {attempt} at {show(nano)}")
 
 
@@ -121,25 +121,27 @@ def reconcile_(
 ) -> None:
     """Settle lost and estimated attempts from a provider's usage export."""
     loaded = configuration.load(config)
-    bills = list(provider_bills.read(file, provider_bills.mapping(columns)))
+    bills = list(provider_bills.read_bills(file, provider_bills.parse_mapping(columns)))
     with Store(loaded.database) as store:
-        ledger = swept(store, loaded.config)
+        ledger = swept_ledger(store, loaded.config)
         plan = store.read(
-            lambda database: reconcile.plan(database, bills, provider=provider, tolerance_s=tolerance)
+            lambda database: reconcile.make_plan(database, bills, provider=provider, tolerance_s=tolerance)
         )
         count = booked = None
         if book:  # first: it refuses a line that it cannot book, and then nothing is to be changed
-            booked = booking.book(
+            booked = booking.book_lines(
                 store,
                 plan,
-                loaded.config.limits,
-                ledger.look,
+                loaded.config.active_budgets,
+                ledger.check_thresholds,
                 provider=provider,
                 source=file.name,
                 now_ms=ledger.now_ms(),
             )
         if apply:
-            count = reconcile.apply(store, plan, ledger.look, source=file.name, now_ms=ledger.now_ms())
+            count = reconcile.settle_matched(
+                store, plan, ledger.check_thresholds, source=file.name, now_ms=ledger.now_ms()
+            )
     if json:
         print_json({"settled": count, "booked": booked, **_plain(plan)})
         return
@@ -194,7 +196,7 @@ def archive_(
     place = archives(folder)
     with Store(loaded.database) as store:
         now_ms = store.now_ms()
-        made = archive.archive(store, place, before_ms=now_ms - days * _DAY_MS, now_ms=now_ms)
+        made = archive.archive_attempts(store, place, before_ms=now_ms - days * _DAY_MS, now_ms=now_ms)
     for manifest in made:
         typer.echo(f"{manifest.rows:,} attempts in {place / manifest.file}")
     typer.echo(f"archived {sum(manifest.rows for manifest in made):,} attempts older than {days} days")
@@ -206,7 +208,7 @@ def restore(
 ) -> None:
     """Put the attempts of an archive back into the ledger, once its hashes are found right."""
     with Store(configuration.load(config).database) as store:
-        count = archive.restore(store, file, now_ms=store.now_ms())
+        count = archive.restore_attempts(store, file, now_ms=store.now_ms())
     typer.echo(f"restored {count:,} attempts" if count else f"the attempts of {file.name} are back already")
 
 
@@ -232,8 +234,8 @@ def copy(
 
     with Store(loaded.database) as source, Store(to) as target:
         for store in (source, target):
-            swept(store, loaded.config)
-        copied = copying.copy(source, target, tell=tell)
+            swept_ledger(store, loaded.config)
+        copied = copying.copy_ledger(source, target, on_progress=tell)
     if json:
         print_json(copied)
         return

@@ -22,7 +22,7 @@ def export(user: User, config: ConfigPath = None, folder: ArchiveFolder = None) 
     """Print every row of a user as JSON, by table; sessions are opened with the master key."""
     with Store(configuration.load(config).database) as store:
         vault = Vault(store, lambda: resolve(store, environ=configuration.read_environ()))
-        found = privacy.export(store, user, folder=archives(folder), vault=vault)
+        found = privacy.export_user(store, user, folder=archives(folder), vault=vault)
     print_json(found)
 
 
@@ -38,7 +38,7 @@ def erase(
     if not yes:
         typer.confirm(f"Forget for ever who {user!r} is, in all that was ever recorded?", abort=True)
     with Store(loaded.database) as store:
-        done = privacy.erase(store, user, folder=archives(folder), now_ms=store.now_ms())
+        done = privacy.erase_user(store, user, folder=archives(folder), now_ms=store.now_ms())
     for table, rows in done.rows.items():
         typer.echo(f"{rows:>12,} {table}")
     typer.echo(f"the user is {done.pseudonym} now, and nothing says who that was")

@@ -265,7 +265,7 @@ class Config(_Section):
         return self
 
     @property
-    def limits(self) -> tuple[Budget, ...]:
+    def active_budgets(self) -> tuple[Budget, ...]:
         """Every budget in force: those of ``budgets``, and that of the probes that are paid for."""
         return (*self.budgets, Budget(name=PROBE, limit=self.health.paid_limit, per="day", task=PROBE))
 

@@ -17,7 +17,7 @@ from supernova_ai.demo.local_model import LocalModel
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.money import show
-from supernova_ai.reports import breakdown, standings
+from supernova_ai.reports import breakdown, status
 from supernova_ai.reports.periods import Period
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -57,7 +57,7 @@ def run(console: Terminal) -> None:
         console.print("[dim]Loading LiteLLM takes a few seconds …[/]\n")
         asyncio.run(_talk(config, master, console))
         with Store(str(config.database)) as store:
-            console.print(cost_tables.attempts(store.read(lambda db: standings.attempts(db, limit=20))))
+            console.print(cost_tables.attempts(store.read(lambda db: status.latest_attempts(db, limit=20))))
             now = datetime.now(UTC)
             today = Period("", now - timedelta(days=1), now)
             models = store.read(lambda db: breakdown.lines(db, today, "model"))

@@ -117,7 +117,7 @@ class AnswerCache:
         found = None if key is None else await self._find(key)
         if found is None:
             return None
-        noted = self._ledger.note_cached(self._entry(call, found), began_ms=request.began_ms)
+        noted = self._ledger.record_cached(self._entry(call, found), began_ms=request.began_ms)
         await asyncio.wrap_future(noted)
         latency_s = self._timer() - call.started
         return Reply(

@@ -154,7 +154,9 @@ class Engine:
         """Return the most the request can cost at each deployment, and what its budgets have left."""
         request, _ = self._assign_tier(request)
         served = [d for d in self._deployments.values() if d.tier == request.tier and d.fits(request)]
-        room = self._ledger.headrooms({d.provider for d in served}, user=request.user_id, task=request.task)
+        room = self._ledger.remaining_by_budget(
+            {d.provider for d in served}, user=request.user_id, task=request.task
+        )
         return Quote(
             tier=request.tier,
             max_tokens=request.max_tokens,

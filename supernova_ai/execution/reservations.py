@@ -129,7 +129,7 @@ class Reservations:
         """Release holds that no attempt will use."""
         for taken in taken_holds:
             with suppress(StoreError):  # it was closed, and what was held is lost
-                self._ledger.forgo(taken.hold)
+                self._ledger.release(taken.hold)
 
     def _hold_first(
         self, database: Database, call: RequestState, ranked: Sequence[Deployment]
@@ -190,7 +190,7 @@ class Reservations:
         amount = self._bound(call, deployment, max_tokens)
         if deployment.price is not None:
             self._check_cap(call, amount)
-        elif request.max_cost is not None or self._ledger.is_bounded(
+        elif request.max_cost is not None or self._ledger.has_budget(
             provider=deployment.provider, user=request.user_id, task=request.task
         ):
             raise PriceUnknown(
@@ -209,7 +209,7 @@ class Reservations:
             max_tokens=max_tokens,
             now_ms=self._ledger.now_ms(),
         )
-        return self._ledger.place(database, entry, began_ms=request.began_ms)
+        return self._ledger.hold(database, entry, began_ms=request.began_ms)
 
     def _check_cap(self, call: RequestState, amount: int) -> None:
         """Refuse an attempt with which the request could cost more than ``max_cost``."""
@@ -227,7 +227,7 @@ class Reservations:
     def _shortened(self, database: Database, call: RequestState, deployment: Deployment) -> int | None:
         """Return the ``max_tokens`` that still fit into the budgets, None if they are too few."""
         request, price = call.request, deployment.price
-        room = self._ledger.room(
+        room = self._ledger.remaining(
             database, provider=deployment.provider, user=request.user_id, task=request.task
         )
         if request.max_cost is not None:

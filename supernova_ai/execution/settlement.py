@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from supernova_ai.errors import NoAnswer, ProviderError, SupernovaError
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.health import fingerprint
-from supernova_ai.ledger import End, Ledger, lost
+from supernova_ai.ledger import End, Ledger, lost_end
 from supernova_ai.litellm_adapter import error_mapping, prices
 from supernova_ai.litellm_adapter.setup import count_tokens
 from supernova_ai.log import get_logger
@@ -81,7 +81,7 @@ class Settlement:
 
     def withdrawn(self, attempt: AttemptState) -> None:
         """Release the hold of an attempt that will not be sent."""
-        self._pending.append(self._ledger.forgo(attempt.hold))
+        self._pending.append(self._ledger.release(attempt.hold))
 
     async def durable(self) -> None:
         """Wait a moment until every end is durable; the ledger writes later what takes longer."""
@@ -90,7 +90,7 @@ class Settlement:
             waiting.add_done_callback(lambda done: done.exception())  # the ledger retries those that failed
         _, late = await asyncio.wait(ends, timeout=PATIENCE_S) if ends else ((), ())
         if late:
-            await asyncio.to_thread(self._ledger.owe, [ends[each] for each in late])
+            await asyncio.to_thread(self._ledger.save_pending, [ends[each] for each in late])
 
     def attempt_or(self, otherwise: T, step: Callable[[], T]) -> T:
         """Return what the step returns, or ``otherwise`` if it raises: no step may leave a hold open."""
@@ -131,7 +131,7 @@ class Settlement:
         return self._lost(attempt, name)
 
     def _lost(self, attempt: AttemptState, error: str | None) -> End:
-        return lost(attempt.hold, ended_ms=self._now_ms(), error=error)
+        return lost_end(attempt.hold, ended_ms=self._now_ms(), error=error)
 
     def _settled(self, attempt: AttemptState, reported: Usage | None, error: str | None = None) -> End:
         # Where the tokens cannot be counted, or have no price that can be computed, the hold is the bound.

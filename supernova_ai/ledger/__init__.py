@@ -1,6 +1,6 @@
 """Money: holds that end exactly once, budgets that cannot be overspent, and what was spent."""
 
-from supernova_ai.ledger.holds import End, Entry, Hold, lost
-from supernova_ai.ledger.ledger import Ledger, swept
+from supernova_ai.ledger.holds import End, Entry, Hold, lost_end
+from supernova_ai.ledger.ledger import Ledger, swept_ledger
 
-__all__ = ["End", "Entry", "Hold", "Ledger", "lost", "swept"]
+__all__ = ["End", "Entry", "Hold", "Ledger", "lost_end", "swept_ledger"]

@@ -1,4 +1,4 @@
-"""Which budgets a request falls under, and which period of each it falls into."""
+"""Which budgets apply to an attempt, and which window of each: the day, ISO week or month it falls into."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from zoneinfo import ZoneInfo
 from supernova_ai.config import Budget
 from supernova_ai.money import show, to_nano
 
-EACH = "*"
-"""The user of a budget that every user has one of."""
+EACH_USER = "*"
+"""The ``user`` of a budget that gives every user a window of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetShare:
-    """The window of one budget that a hold must fit in. The limit is nano-USD.
+class BudgetWindow:
+    """One window of a budget. The limit is nano-USD.
 
-    ``scope`` tells windows of one name apart whose budgets were about something else. ``user`` is None where
-    the budget is about all of them together, and "" where it is about calls without a user.
+    ``subject`` is the user where each user has a window, else empty. ``scope`` tells apart windows of the
+    same name whose budgets had another provider, user, task or time zone. ``user`` is None where the budget
+    covers all users together, and "" where it covers calls without a user.
     """
 
     budget: str
@@ -36,83 +37,83 @@ class BudgetShare:
     task: str | None
 
 
-def shares(
+def windows_for(
     budgets: Iterable[Budget], *, now: float, provider: str | None, user: str | None, task: str | None
-) -> Iterator[BudgetShare]:
-    """Yield the window of every budget that bears on this provider, user and task at this time.
+) -> Iterator[BudgetWindow]:
+    """Yield the window of every budget that applies to this provider, user and task at this time.
 
     Args:
         now: Unix seconds.
-        user: a request without a user shares, with all others such, one window of an "each user" budget.
+        user: all requests without a user share one window of an "each user" budget.
     """
     for budget in budgets:
         if budget.provider not in (None, provider) or budget.task not in (None, task):
             continue
-        if budget.user not in (None, EACH, user):
+        if budget.user not in (None, EACH_USER, user):
             continue
-        yield share(budget, now=now, user=user)
+        yield window_of(budget, now=now, user=user)
 
 
-def share(budget: Budget, *, now: float, user: str | None = None) -> BudgetShare:
-    """Return the budget's window at this time; where each user has one, that of this user."""
-    name, resets_at = period(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
-    subject = (user or "") if budget.user == EACH else ""
-    return BudgetShare(
+def window_of(budget: Budget, *, now: float, user: str | None = None) -> BudgetWindow:
+    """Return the budget's window at this time; where each user has a window, the one of this user."""
+    name, resets_at = period_at(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
+    subject = (user or "") if budget.user == EACH_USER else ""
+    return BudgetWindow(
         budget.name,
         subject,
         name,
         to_nano(budget.limit),
         resets_at,
-        scope(budget),
+        scope_key(budget),
         budget.time_zone,
         budget.provider,
-        subject if budget.user == EACH else budget.user,
+        subject if budget.user == EACH_USER else budget.user,
         budget.task,
     )
 
 
-def scope(budget: Budget) -> str:
-    """Return what the budget is about as a text, empty where it is about everything in days of UTC.
+def scope_key(budget: Budget) -> str:
+    """Return the budget's scope and time zone as text; empty for a budget over everything in UTC.
 
     >>> from decimal import Decimal
-    >>> scope(Budget(name="mine", limit=Decimal(1), per="day", user="ann", time_zone="Asia/Kolkata"))
+    >>> scope_key(Budget(name="mine", limit=Decimal(1), per="day", user="ann", time_zone="Asia/Kolkata"))
     '{"time_zone": "Asia/Kolkata", "user": "ann"}'
     """
-    return _scope(budget.provider, budget.task, budget.user, budget.time_zone)
+    return _scope_key(budget.provider, budget.task, budget.user, budget.time_zone)
 
 
-@lru_cache(maxsize=1024)  # asked for at every hold
-def _scope(provider: str | None, task: str | None, user: str | None, time_zone: str) -> str:
-    about = {"provider": provider, "task": task, "time_zone": time_zone, "user": user}
-    named = {name: value for name, value in about.items() if value and (name, value) != ("time_zone", "UTC")}
+@lru_cache(maxsize=1024)  # needed for every hold
+def _scope_key(provider: str | None, task: str | None, user: str | None, time_zone: str) -> str:
+    scope = {"provider": provider, "task": task, "time_zone": time_zone, "user": user}
+    named = {name: value for name, value in scope.items() if value and (name, value) != ("time_zone", "UTC")}
     return json.dumps(named) if named else ""
 
 
-def told(budgets: Iterable[Budget]) -> str:
-    """Return what the budgets are as JSON by name, for other processes to compare with theirs.
+def describe(budgets: Iterable[Budget]) -> str:
+    """Return the budgets as JSON by name, for other processes to compare with theirs.
 
     >>> from decimal import Decimal
-    >>> told([Budget(name="daily", limit=Decimal("2.5"), per="day")])
+    >>> describe([Budget(name="daily", limit=Decimal("2.5"), per="day")])
     '{"daily": "$2.50 per day"}'
     """
-    each = {
-        budget.name: f"{show(to_nano(budget.limit))} per {budget.per} {scope(budget)}".strip()
+    by_name = {
+        budget.name: f"{show(to_nano(budget.limit))} per {budget.per} {scope_key(budget)}".strip()
         for budget in budgets
     }
-    return json.dumps(each, sort_keys=True)
+    return json.dumps(by_name, sort_keys=True)
 
 
-def differences(budgets: str, others: str) -> list[str]:
-    """Return the names of the budgets that differ in two texts of ``told``."""
+def differing_budgets(budgets: str, others: str) -> list[str]:
+    """Return the names of the budgets that differ between two results of ``describe``."""
     mine, theirs = json.loads(budgets), json.loads(others)
     return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
 
-def period(per: str, at: datetime) -> tuple[str, datetime]:
-    """Return the name of the day, ISO week or month that holds ``at``, and the instant it ends.
+def period_at(per: str, at: datetime) -> tuple[str, datetime]:
+    """Return the name of the day, ISO week or month that contains ``at``, and the instant it ends.
 
     >>> from datetime import timezone
-    >>> period("week", datetime(2026, 12, 31, tzinfo=timezone.utc))[0]
+    >>> period_at("week", datetime(2026, 12, 31, tzinfo=timezone.utc))[0]
     '2026-W53'
     """
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
@@ -125,17 +126,12 @@ def period(per: str, at: datetime) -> tuple[str, datetime]:
     return f"{at:%Y-%m}", (first + timedelta(days=32)).replace(day=1)
 
 
-def ends(name: str, time_zone: str) -> datetime:
-    """Return the instant the period of this name ends, in the zone of its budget.
+def period_bounds(name: str, time_zone: str) -> tuple[datetime, datetime]:
+    """Return the instants at which the period of this name begins and ends, in the budget's time zone.
 
-    >>> ends("2026-W53", "Europe/Paris").isoformat()
+    >>> period_bounds("2026-W53", "Europe/Paris")[1].isoformat()
     '2027-01-04T00:00:00+01:00'
     """
-    return span(name, time_zone)[1]
-
-
-def span(name: str, time_zone: str) -> tuple[datetime, datetime]:
-    """Return the instants the period of this name begins and ends, in the zone of its budget."""
     if "W" in name:
         per, start = "week", datetime.strptime(f"{name}-1", "%G-W%V-%u")
     elif name.count("-") == 1:
@@ -143,4 +139,4 @@ def span(name: str, time_zone: str) -> tuple[datetime, datetime]:
     else:
         per, start = "day", datetime.strptime(name, "%Y-%m-%d")
     begins = start.replace(tzinfo=ZoneInfo(time_zone))
-    return begins, period(per, begins)[1]
+    return begins, period_at(per, begins)[1]

@@ -1,13 +1,12 @@
-"""Holds: money reserved before an attempt is sent, that ends exactly once.
+"""Holds: money reserved before an attempt is sent. Each hold ends exactly once.
 
     held ──settle──▶ settled    the cost is known: exactly, or estimated from what was received
       ├───release──▶ released   nothing was spent: the provider refused, or was never reached
-      └───lose─────▶ lost       nobody knows; the whole hold stays counted …
-                       └─▶ settled, released   … unless it is learnt late
+      └───lose─────▶ lost       the cost is unknown; the whole hold stays counted …
+                       └─▶ settled, released   … unless the cost is learnt late
 
-Everything here runs inside one transaction of the writer. The statements are plain SQL, written once and
-valid on SQLite and PostgreSQL, because a hold is taken on every attempt and a query builder would cost as
-much again as the database.
+Everything here runs inside one transaction of the writer. The statements are plain SQL that both SQLite and
+PostgreSQL accept: a hold is taken on every attempt, and a query builder would double what that costs.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from typing import NamedTuple
 from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import failures, opening_balances, rollups
-from supernova_ai.ledger.budgets import BudgetShare
-from supernova_ai.ledger.opening_balances import Scope, Spending
+from supernova_ai.ledger import opening_balances, rollups
+from supernova_ai.ledger.budgets import BudgetWindow
+from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_usd
 from supernova_ai.store.bulk import run
 from supernova_ai.types import CostBasis, FailurePattern, Outcome, Usage
@@ -55,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An open hold: the attempt, the amount in nano-USD, and the windows that carried it at first."""
+    """An open hold: the attempt, the amount in nano-USD, and the ids of the windows that counted it first."""
 
     attempt: str
     amount: int
@@ -90,99 +89,97 @@ class Spent(NamedTuple):
     amount: int
 
 
-def place(
-    database: Database, entry: Entry, shares: Iterable[BudgetShare], *, now_ms: int | None = None
+def insert_hold(
+    database: Database, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int | None = None
 ) -> Hold:
-    """Reserve the entry's amount in every share, or in none.
+    """Reserve the entry's amount in every window, or in none, and insert the attempt's row.
 
     Args:
         now_ms: Unix milliseconds, read inside the operation; the entry's start unless given.
 
     Raises:
-        BudgetExceeded: a window cannot bear it; what was reserved in others is given back.
+        BudgetExceeded: the amount does not fit in a window; reservations in other windows are undone.
     """
-    windows: list[int] = []
+    reserved: list[int] = []
     now_ms = entry.started_ms if now_ms is None else now_ms
     try:
-        for share in shares:
-            windows.append(_reserve(database, share, entry.held_nano, now_ms))
+        for window in windows:
+            reserved.append(_reserve(database, window, entry.held_nano, now_ms))
     except BudgetExceeded:
-        _move(database, windows, {"held": -entry.held_nano})
+        _add_to_windows(database, reserved, {"held": -entry.held_nano})
         raise
-    row = asdict(entry) | {"windows": json.dumps(windows), "state": "held"} | _NEW_ROW
+    row = asdict(entry) | {"windows": json.dumps(reserved), "state": "held"} | _NEW_ROW
     columns = ", ".join(row)
     marks = ", ".join("?" * len(row))
     run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
-    return Hold(entry.id, entry.held_nano, tuple(windows))
+    return Hold(entry.id, entry.held_nano, tuple(reserved))
 
 
 _NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
 
 
-def _reserve(database: Database, share: BudgetShare, amount: int, now_ms: int) -> int:
+def _reserve(database: Database, window: BudgetWindow, amount: int, now_ms: int) -> int:
     """Add the amount to the window's held if it fits, in one statement; return the window's id."""
     reserve = (
         "UPDATE budget_window SET held_nano = held_nano + ? "
         "WHERE budget = ? AND subject = ? AND period = ? AND scope = ? "
         "AND settled_nano + held_nano + lost_nano + ? <= ? RETURNING id"
     )
-    arguments = (amount, *_key(share), amount, share.limit)
+    arguments = (amount, *_key(window), amount, window.limit)
     found = run(database, reserve, *arguments).fetchone()
     if found is None:
-        opening_balances.open_window(database, share, now_ms=now_ms)
+        opening_balances.open_window(database, window, now_ms=now_ms)
         found = run(database, reserve, *arguments).fetchone()
     if found is None:
-        raise _refusal(database, share, amount)
+        settled, held, lost = window_amounts(database, window)
+        raise BudgetExceeded(
+            budget=window.budget,
+            spent=to_usd(settled + lost),
+            held=to_usd(held),
+            limit=to_usd(window.limit),
+            needed=to_usd(amount),
+            resets_at=window.resets_at,
+        )
     return int(found[0])
 
 
-def _key(share: BudgetShare) -> tuple[str, str, str, str]:
-    return share.budget, share.subject, share.period, share.scope
+def _key(window: BudgetWindow) -> tuple[str, str, str, str]:
+    return window.budget, window.subject, window.period, window.scope
 
 
-def used(database: Database, share: BudgetShare) -> int:
-    """Return what is settled, held and lost in the share's window, in nano-USD."""
-    return sum(standing(database, share))
+def remaining(database: Database, window: BudgetWindow) -> int:
+    """Return the part of the window's limit that is not used, in nano-USD; below 0 after an overrun."""
+    return window.limit - sum(window_amounts(database, window))
 
 
-def _refusal(database: Database, share: BudgetShare, amount: int) -> BudgetExceeded:
-    settled, held, lost = standing(database, share)
-    return BudgetExceeded(
-        budget=share.budget,
-        spent=to_usd(settled + lost),
-        held=to_usd(held),
-        limit=to_usd(share.limit),
-        needed=to_usd(amount),
-        resets_at=share.resets_at,
-    )
-
-
-def standing(database: Database, share: BudgetShare) -> tuple[int, int, int]:
-    """Return what is settled, held and lost in the share's window, or would be if it were made now."""
+def window_amounts(database: Database, window: BudgetWindow) -> tuple[int, int, int]:
+    """Return the nano-USD settled, held and lost in the window, or with which it would open now."""
     found = run(
         database,
         "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
         "WHERE budget = ? AND subject = ? AND period = ? AND scope = ?",
-        *_key(share),
+        *_key(window),
     ).fetchone()
     if found:
         return tuple(found)
-    spent = Spending.of(database, Scope.of(share))
+    spent = Spending.of(database, WindowScope.of(window))
     return spent.settled, spent.held, spent.lost
 
 
-def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
-    """End the hold: move its amount out of its windows, count what the end says, and add it to the rollups.
+def end_hold(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
+    """End the hold: take its amount out of its windows, count the end's cost and add it to the rollups.
 
     Args:
-        was: the state it must still be in; "lost" lets through what is learnt late, "settled" and "released"
-            a correction. The hold's amount is what its windows count for it; which these are, the row says:
-            a window that was opened later may be among them.
+        hold: its amount is what its windows count for it now. The windows are read from the attempt's row: a
+            window that was opened later may be among them.
+        was: the state the attempt must still be in: "lost" to count a cost that is learnt late, "settled" or
+            "released" to correct one.
 
     Returns:
-        How the hold's windows stand now, or None if it was not in that state any more and nothing changed.
+        What is spent in the hold's windows now, or None if the attempt is in another state and nothing
+        changed.
     """
-    before = _ended(database, hold.attempt) if was != "held" else None
+    before = _rollup_row(database, hold.attempt) if was != "held" else None
     found = run(
         database,
         "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
@@ -214,28 +211,30 @@ def end(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> l
     if before is not None:
         rollups.add(database, before, times=-1)
     windows, *values = found
-    ended = rollups.Ended(*values)
+    ended = rollups.EndedAttempt(*values)
     rollups.add(database, ended)
     if end.failure:
-        failures.note(database, end.failure, provider=ended.provider, model=ended.model, at_ms=end.ended_ms)
+        rollups.count_failure(
+            database, end.failure, provider=ended.provider, model=ended.model, at_ms=end.ended_ms
+        )
     change: Counter[Outcome] = Counter({was: -hold.amount})
-    change[end.state] += end.cost  # a correction is of one state: what it was and what it is add up
-    return _move(database, json.loads(windows), change)
+    change[end.state] += end.cost  # a correction may keep the state: the old and the new cost then add up
+    return _add_to_windows(database, json.loads(windows), change)
 
 
-def _ended(database: Database, attempt: str) -> rollups.Ended | None:
+def _rollup_row(database: Database, attempt: str) -> rollups.EndedAttempt | None:
     select = f"SELECT {rollups.COLUMNS} FROM attempt WHERE id = ?"  # noqa: S608 - names of ours
     found = run(database, select, attempt).fetchone()
-    return rollups.Ended(*found) if found else None
+    return rollups.EndedAttempt(*found) if found else None
 
 
-def lost(hold: Hold, *, ended_ms: int, error: str | None) -> End:
-    """Return the end of a hold nobody knows the cost of: the whole of it stays counted."""
+def lost_end(hold: Hold, *, ended_ms: int, error: str | None) -> End:
+    """Return the end of a hold whose cost is unknown: the whole hold stays counted."""
     return End("lost", hold.amount, "bound", Usage(), ended_ms, error=error)
 
 
-def _move(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> list[Spent]:
-    """Change what the windows hold in each state; what is released is in none."""
+def _add_to_windows(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> list[Spent]:
+    """Add to what the windows count in each state; released money counts in none."""
     if not windows:
         return []
     marks = ", ".join("?" * len(windows))

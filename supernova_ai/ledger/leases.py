@@ -1,6 +1,6 @@
-"""Leases: a process that holds money says regularly that it lives; the holds of a dead one become lost.
+"""Leases: a process that holds money renews a lease; when the lease runs out, its holds become lost.
 
-A lease that ran out is proof enough. On Linux a process of the same machine that is gone is noticed at once.
+On Linux, a process of the same machine that has ended is noticed at once, before its lease runs out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from peewee import Database
 
 from supernova_ai.ledger import holds, unwritten_ends
-from supernova_ai.ledger.budgets import differences
-from supernova_ai.ledger.unwritten_ends import Look
+from supernova_ai.ledger.budgets import differing_budgets
+from supernova_ai.ledger.unwritten_ends import ThresholdCheck
 from supernova_ai.log import get_logger
 from supernova_ai.store import Store, erased
 from supernova_ai.store.tables import AttemptRow, ProcessRow, StuckEndRow
@@ -32,37 +32,37 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Lease:
-    """This process's lease, registered by ``keep`` and renewed by a thread of its own.
+    """This process's lease: ``register`` takes it, and a thread of its own renews it.
 
     Args:
         clock: Unix seconds.
-        look: is shown the windows of what this process still held at its end.
-        wait: waits so many seconds for the event, and says whether it came.
-        renewed: called, on the lease's thread, each time that it was renewed.
+        check_thresholds: called with the windows of what this process still held when it released the lease.
+        wait: waits so many seconds for the event, and says whether it was set.
+        on_renewed: called on the lease's thread after each renewal.
     """
 
     def __init__(
         self,
         store: Store,
         clock: Callable[[], float],
-        look: Look,
+        check_thresholds: ThresholdCheck,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
-        renewed: Callable[[], object] = lambda: None,
+        on_renewed: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._look = look
-        self._renewed = renewed
+        self._check_thresholds = check_thresholds
+        self._on_renewed = on_renewed
         self._wait = wait
         self._pid: int | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
         self._warned: set[tuple[str, str]] = set()
         self.id = ""
-        self.budgets = "{}"  # of this process, as ``budgets.told`` writes them
+        self.budgets = "{}"  # this process's, as ``budgets.describe`` returns them
 
-    def keep(self) -> None:
-        """Register this process before its first write; afterwards, and until a fork, this does nothing."""
+    def register(self) -> None:
+        """Take the lease before this process's first write; later calls do nothing, except after a fork."""
         if self._pid == os.getpid():
             return
         with self._starting:
@@ -70,29 +70,29 @@ class Lease:
                 return
             self.id = uuid.uuid4().hex
             self._stop = threading.Event()
-            self._store.write(self._renew)  # the writer keeps order: it is there before any hold
+            self._store.write(self._renew)  # the writer keeps the order: this comes before any hold
             threading.Thread(
-                target=self._beat, args=(self._stop,), name="supernova-lease", daemon=True
+                target=self._renew_until, args=(self._stop,), name="supernova-lease", daemon=True
             ).start()
-            self._pid = os.getpid()  # last: from here on other threads place holds
+            self._pid = os.getpid()  # last: once it is set, other threads take holds
 
     def release(self) -> None:
-        """Give the lease up; what is still held becomes lost."""
+        """End the lease; what is still held becomes lost."""
         self._stop.set()
         if self._pid == os.getpid():
             self._store.write(
-                lambda database: lose_all(database, self.id, self._now_ms(), self._look)
+                lambda database: lose_holds(database, self.id, self._now_ms(), self._check_thresholds)
             ).result()
         self._pid = None
 
-    def _beat(self, stop: threading.Event) -> None:
+    def _renew_until(self, stop: threading.Event) -> None:
         while not self._wait(stop, TERM_S / 3):
             try:
                 self._store.write(self._renew).result()
-                self._renewed()
-            except Exception as error:  # whatever it is: without this thread living calls would be swept
+                self._on_renewed()
+            except Exception as error:  # any: if this thread ended, holds of running calls would become lost
                 if self._store.closed:
-                    return  # without its ledger: the lease runs out, and what is held becomes lost
+                    return  # the store closed before its ledger: the lease runs out
                 log.warning("ledger.lease.not_renewed", reason=str(error))
 
     def _renew(self, database: Database) -> None:
@@ -103,7 +103,8 @@ class Lease:
         ProcessRow.insert(row).on_conflict(
             conflict_target=[ProcessRow.id], preserve=[ProcessRow.lease_ms, ProcessRow.budgets]
         ).execute(database)
-        for other, names in others(database, self.budgets, now_ms=self._now_ms()):
+        differing = processes_with_other_budgets(database, self.budgets, now_ms=self._now_ms())
+        for other, names in differing:
             if (self.id != other.id) and (other.id, other.budgets) not in self._warned:
                 self._warned.add((other.id, other.budgets))
                 log.warning(
@@ -112,34 +113,40 @@ class Lease:
                     this_process=os.getpid(),
                     other_process=other.pid,
                     other_host=other.host.split()[0],
-                    then="each keeps its own limits only: give both the same configuration",
+                    then="each process enforces its own budgets only: give both the same configuration",
                 )
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
 
-def others(database: Database, budgets: str, *, now_ms: int) -> Iterator[tuple[ProcessRow, list[str]]]:
-    """Yield each process at work whose budgets are not these, and the names of those that differ."""
-    keeping = (ProcessRow.lease_ms >= now_ms) & (ProcessRow.budgets != "{}")
-    for process in list(ProcessRow.select().where(keeping).execute(database)):
-        if names := differences(budgets, process.budgets):
+def processes_with_other_budgets(
+    database: Database, budgets: str, *, now_ms: int
+) -> Iterator[tuple[ProcessRow, list[str]]]:
+    """Yield each process with a lease whose budgets differ from these, and the names that differ.
+
+    Args:
+        budgets: as ``budgets.describe`` returns them.
+    """
+    leased = (ProcessRow.lease_ms >= now_ms) & (ProcessRow.budgets != "{}")
+    for process in list(ProcessRow.select().where(leased).execute(database)):
+        if names := differing_budgets(budgets, process.budgets):
             yield process, names
 
 
-def sweep(database: Database, now_ms: int, look: Look) -> int:
-    """Turn the holds of dead processes into lost ones; return how many there were.
+def sweep(database: Database, now_ms: int, check_thresholds: ThresholdCheck) -> int:
+    """Mark the holds of dead processes as lost; return how many there were.
 
     Ends that were set aside are tried again first.
     """
-    unwritten_ends.retry(database, look, now_ms)
+    unwritten_ends.retry_set_aside(database, check_thresholds, now_ms)
     here = _host()
     dead = [
         process.id
         for process in ProcessRow.select().execute(database)
-        if process.lease_ms < now_ms or (process.host == here and _gone(process.pid))
+        if process.lease_ms < now_ms or (process.host == here and _has_ended(process.pid))
     ]
-    # One that was swept, lived on, held again, and died before it renewed its lease: nobody lists it.
+    # A process that was swept, ran on, took a hold and died before it renewed its lease is in no list.
     unlisted = (
         AttemptRow.select(AttemptRow.process)
         .where((AttemptRow.state == "held") & AttemptRow.process.not_in(ProcessRow.select(ProcessRow.id)))
@@ -148,13 +155,13 @@ def sweep(database: Database, now_ms: int, look: Look) -> int:
         .execute(database)
     )
     dead.extend(process for (process,) in unlisted)
-    return sum(lose_all(database, process, now_ms, look) for process in dead)
+    return sum(lose_holds(database, process, now_ms, check_thresholds) for process in dead)
 
 
-def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
-    """End every open hold of the process as lost, and forget the process; return how many there were.
+def lose_holds(database: Database, process: str, now_ms: int, check_thresholds: ThresholdCheck) -> int:
+    """End every open hold of the process as lost and delete its lease; return how many there were.
 
-    A hold whose end was set aside stays as it is. So does one that the database refuses to end.
+    A hold stays open if its end was set aside, or if the database refuses to end it.
     """
     open_holds = (
         AttemptRow.select(AttemptRow.id, AttemptRow.held, AttemptRow.windows)
@@ -169,18 +176,19 @@ def lose_all(database: Database, process: str, now_ms: int, look: Look) -> int:
     count = 0
     for attempt, amount, windows in list(open_holds):
         hold = holds.Hold(attempt, amount, tuple(json.loads(windows)))
-        gone = holds.lost(hold, ended_ms=now_ms, error="ProcessDied")
-        count += bool(unwritten_ends.write(database, (hold, gone), look, now_ms))
+        end = holds.lost_end(hold, ended_ms=now_ms, error="ProcessDied")
+        ended = unwritten_ends.write_or_set_aside(database, (hold, end), check_thresholds, now_ms)
+        count += bool(ended)
     ProcessRow.delete().where(ProcessRow.id == process).execute(database)
     return count
 
 
 def _host() -> str:
-    # Process numbers mean something only within one process namespace of one machine. The first namespace
-    # has the same number everywhere, and machines may be called alike: the boot tells them apart.
+    # A process number is unique within one process namespace of one machine. The first namespace has the same
+    # number on every machine, and machines may share a host name: the boot id tells them apart.
     boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
     return f"{socket.gethostname()} {boot} {_PROC.readlink()}" if _PROC.exists() else socket.gethostname()
 
 
-def _gone(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     return _PROC.exists() and not Path(f"/proc/{pid}").exists()

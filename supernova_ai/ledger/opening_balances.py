@@ -1,13 +1,13 @@
-"""Openings: a window that is new begins with what its scope has already cost in its period.
+"""Opening balances: a new window starts with what its scope has already cost in its period.
 
-A budget may be added, renamed or given another period or scope amid a period. Its window then opens in the
-transaction that needs it first. What has ended is summed up from the rollups, and kept as the opening. Holds
-that are open, and lost ones, of which more may be learnt, are made to carry the window instead: whatever
-becomes of them moves it as if it had always been there.
+A budget may be added, renamed or given another period or scope in the middle of a period. Its window then
+opens in the transaction that needs it first. The rollups say what ended attempts cost; that sum is kept as
+the window's opening. Open holds, and lost ones, whose cost may still be learnt, are added to the window
+itself: it moves when they end, as if it had always existed.
 
-Rollups know whole hours of UTC, and not every combination of provider, user and task. So the rollup that has
-the whole scope is read, and the attempts that it counts beyond the scope are taken off again. Those of them
-that are in an archive by now are not: an opening may then be too high, and never too low.
+Rollups know whole hours of UTC, and not every combination of provider, user and task. So the rollup that
+covers the whole scope is read, and the attempts that it counts beyond the scope are subtracted. Archived
+attempts cannot be subtracted: an opening may then be too high, and never too low.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai.ledger.budgets import BudgetShare, span
+from supernova_ai.ledger.budgets import BudgetWindow, period_bounds
 from supernova_ai.ledger.rollups import HOUR_MS
 from supernova_ai.store.bulk import run
 
@@ -27,8 +27,8 @@ _DAY_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Which attempts a window is about; None is all. A user of "" is nobody. Times are Unix milliseconds."""
+class WindowScope:
+    """Which attempts a window counts. None is all; a user of "" is no user. Times are Unix milliseconds."""
 
     provider: str | None
     user: str | None
@@ -37,13 +37,15 @@ class Scope:
     end_ms: int
 
     @classmethod
-    def of(cls, share: BudgetShare) -> Scope:
-        """Return the scope of the share's window."""
-        start, end = (int(moment.timestamp() * 1000) for moment in span(share.period, share.time_zone))
-        return cls(share.provider, share.user, share.task, start, end)
+    def of(cls, window: BudgetWindow) -> WindowScope:
+        """Return the scope of the window."""
+        start, end = (
+            int(moment.timestamp() * 1000) for moment in period_bounds(window.period, window.time_zone)
+        )
+        return cls(window.provider, window.user, window.task, start, end)
 
-    def holds(self, row: Any) -> bool:
-        """Say whether an attempt's row, by column, is in it."""
+    def contains(self, row: Any) -> bool:
+        """Say whether an attempt's row, by column, is in the scope."""
         return (
             self.start_ms <= row["started_ms"] < self.end_ms
             and self.provider in (None, row["provider"])
@@ -54,17 +56,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What a scope has cost so far, in nano-USD, and the attempts that may yet change it."""
+    """What a scope has cost so far, in nano-USD, and the attempts that may still change it."""
 
     settled: int
     held: int
     lost: int
-    open: Sequence[tuple[str, str]]  # ids, and the windows that they carry
+    open: Sequence[tuple[str, str]]  # the attempts' ids, and the windows that count them, as JSON
 
     @classmethod
-    def of(cls, database: Database, scope: Scope) -> Spending:
+    def of(cls, database: Database, scope: WindowScope) -> Spending:
         """Add up what the scope has cost."""
-        where, arguments = _matching(scope)
+        where, arguments = _condition(scope)
         rows = run(
             database,
             "SELECT id, windows, state, held_nano FROM attempt "  # noqa: S608 - conditions of ours
@@ -72,14 +74,14 @@ class Spending:
             *arguments,
         ).fetchall()
         held, lost = (sum(row[3] for row in rows if row[2] == state) for state in ("held", "lost"))
-        settled = max(0, _ended(database, scope) - lost)
+        settled = max(0, _ended_cost(database, scope) - lost)
         return cls(settled, held, lost, [(row[0], row[1]) for row in rows])
 
 
-def open_window(database: Database, share: BudgetShare, *, now_ms: int) -> None:
-    """Make the share's window, if it is not there, with what its scope has cost."""
-    key = (share.budget, share.subject, share.period, share.scope)
-    # Not tried where there is one: at each refusal PostgreSQL would use up an id for nothing.
+def open_window(database: Database, window: BudgetWindow, *, now_ms: int) -> None:
+    """Insert the window, unless it exists, with what its scope has cost."""
+    key = (window.budget, window.subject, window.period, window.scope)
+    # NOT EXISTS instead of ON CONFLICT: PostgreSQL would use up an id at each refusal.
     made = run(
         database,
         "INSERT INTO budget_window (budget, subject, period, scope, settled_nano, held_nano, lost_nano) "
@@ -91,17 +93,17 @@ def open_window(database: Database, share: BudgetShare, *, now_ms: int) -> None:
     ).fetchone()
     if made is None:
         return
-    (window,) = made
-    scope = Scope.of(share)
+    (window_id,) = made
+    scope = WindowScope.of(window)
     spent = Spending.of(database, scope)
     for attempt, windows in spent.open:
-        _carry(database, attempt, windows, window)
+        _add_window(database, attempt, windows, window_id)
     if spent.settled:
         run(
             database,
             "INSERT INTO window_opening (window_id, provider, user_id, task, start_ms, end_ms, opened_ms, "
             "settled_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(window, scope.provider, scope.user, scope.task, scope.start_ms, scope.end_ms),
+            *(window_id, scope.provider, scope.user, scope.task, scope.start_ms, scope.end_ms),
             now_ms,
             spent.settled,
         )
@@ -109,12 +111,12 @@ def open_window(database: Database, share: BudgetShare, *, now_ms: int) -> None:
         run(
             database,
             "UPDATE budget_window SET settled_nano = ?, held_nano = ?, lost_nano = ? WHERE id = ?",
-            *(spent.settled, spent.held, spent.lost, window),
+            *(spent.settled, spent.held, spent.lost, window_id),
         )
 
 
-def adopt(database: Database, attempt: str) -> None:
-    """Move an ended attempt, which is to be corrected, from the openings that count it into their windows."""
+def count_in_windows(database: Database, attempt: str) -> None:
+    """Move an ended attempt from the openings that contain it to their windows, before it is corrected."""
     (row,) = run(
         database,
         "SELECT windows, state, cost_nano, provider, user_id, task, started_ms, ended_ms FROM attempt "
@@ -129,61 +131,61 @@ def adopt(database: Database, attempt: str) -> None:
         "AND (task IS NULL OR task = ?)",
         *(started_ms, started_ms, ended_ms, cost, provider, user or "", task),
     ).fetchall()
-    for (window,) in found:
-        if window in json.loads(windows):
+    for (window_id,) in found:
+        if window_id in json.loads(windows):
             continue
-        windows = _carry(database, attempt, windows, window)
+        windows = _add_window(database, attempt, windows, window_id)
         run(
             database,
             "UPDATE window_opening SET settled_nano = settled_nano - ? WHERE window_id = ?",
             cost,
-            window,
+            window_id,
         )
         if state == "lost":
             run(
                 database,
                 "UPDATE budget_window SET settled_nano = settled_nano - ?, lost_nano = lost_nano + ? "
                 "WHERE id = ?",
-                *(cost, cost, window),
+                *(cost, cost, window_id),
             )
 
 
-def _carry(database: Database, attempt: str, windows: str, window: int) -> str:
-    """Let the attempt carry one window more; return all that it carries."""
-    carried = json.dumps([*json.loads(windows), window])
-    run(database, "UPDATE attempt SET windows = ? WHERE id = ?", carried, attempt)
-    return carried
+def _add_window(database: Database, attempt: str, windows: str, window_id: int) -> str:
+    """Add a window to those that count the attempt; return all of them as JSON."""
+    counting = json.dumps([*json.loads(windows), window_id])
+    run(database, "UPDATE attempt SET windows = ? WHERE id = ?", counting, attempt)
+    return counting
 
 
-def _ended(database: Database, scope: Scope) -> int:
-    """Return what the scope's ended attempts cost, in nano-USD."""
+def _ended_cost(database: Database, scope: WindowScope) -> int:
+    """Return what the scope's ended attempts cost, archived ones included, in nano-USD."""
     first, last = scope.start_ms // HOUR_MS, -(-scope.end_ms // HOUR_MS)
     counted = sum(
         int(run(database, select, *arguments).fetchone()[0])
-        for select, arguments in _sums(scope, first, last)
+        for select, arguments in _rollup_queries(scope, first, last)
     )
-    return counted and counted - _beyond(database, scope, first, last)
+    return counted and counted - _cost_beyond(database, scope, first, last)
 
 
-def _beyond(database: Database, scope: Scope, first: int, last: int) -> int:
-    """Return what those attempts cost that the rollups count and that are not in the scope."""
+def _cost_beyond(database: Database, scope: WindowScope, first: int, last: int) -> int:
+    """Return what the attempts cost that the rollups' sum contains and the scope does not, in nano-USD."""
     wider = scope if scope.user is None else replace(scope, provider=None, task=None)
     edges = (first * HOUR_MS, scope.start_ms), (scope.end_ms, last * HOUR_MS)
-    beyond = sum(_cost(database, replace(wider, start_ms=a, end_ms=b)) for a, b in edges if a < b)
+    beyond = sum(_table_cost(database, replace(wider, start_ms=a, end_ms=b)) for a, b in edges if a < b)
     if wider != scope:
-        beyond += _cost(database, wider) - _cost(database, scope)
+        beyond += _table_cost(database, wider) - _table_cost(database, scope)
     return beyond
 
 
-def _cost(database: Database, scope: Scope) -> int:
-    """Return what the scope's ended attempts cost that are in the table, in nano-USD."""
-    where, arguments = _matching(scope)
+def _table_cost(database: Database, scope: WindowScope) -> int:
+    """Return what the scope's ended attempts in the table cost, in nano-USD."""
+    where, arguments = _condition(scope)
     select = f"SELECT COALESCE(SUM(cost_nano), 0) FROM attempt WHERE state <> 'held' AND {where}"  # noqa: S608
     return int(run(database, select, *arguments).fetchone()[0])
 
 
-def _sums(scope: Scope, first: int, last: int) -> Iterator[tuple[str, list[Any]]]:
-    """Yield queries whose results are, together, what the rollups have of the scope and maybe more."""
+def _rollup_queries(scope: WindowScope, first: int, last: int) -> Iterator[tuple[str, list[Any]]]:
+    """Yield queries whose results add up to the cost in the rollups of the scope, and maybe of more."""
     if scope.user is None:
         select = "SELECT COALESCE(SUM(cost_nano), 0) FROM usage_rollup WHERE hour >= ? AND hour < ?"
         arguments: list[Any] = [first, last]
@@ -193,7 +195,7 @@ def _sums(scope: Scope, first: int, last: int) -> Iterator[tuple[str, list[Any]]
                 arguments.append(value)
         yield select, arguments
         return
-    # Each day and hour by itself, for the key of these rollups begins with it.
+    # By single days and hours, because the keys of these rollups begin with the day or hour.
     days = range(-(-first // _DAY_HOURS), last // _DAY_HOURS)
     whole = range(days.start * _DAY_HOURS, days.stop * _DAY_HOURS)
     hours = [hour for hour in range(first, last) if hour not in whole]
@@ -207,8 +209,8 @@ def _sums(scope: Scope, first: int, last: int) -> Iterator[tuple[str, list[Any]]
             )
 
 
-def _matching(scope: Scope) -> tuple[str, list[Any]]:
-    """Return the condition for an attempt to be in the scope, and its arguments."""
+def _condition(scope: WindowScope) -> tuple[str, list[Any]]:
+    """Return the SQL condition for an attempt to be in the scope, and its arguments."""
     conditions = ["started_ms >= ?", "started_ms < ?"]
     values: list[Any] = [scope.start_ms, scope.end_ms]
     for name, value in (("provider", scope.provider), ("user_id", scope.user), ("task", scope.task)):

@@ -1,6 +1,7 @@
-"""Rollups: sums by the hour or day, kept in the transaction that ends an attempt: reports need no rows.
+"""Rollups: sums by hour and day, and counts of failures, changed in the transaction that ends an attempt.
 
-They can always be made again from the rows: ``contributions`` says what one row adds to which sums.
+Reports read them instead of the attempts. ``contributions`` says what one row adds to which sums, so that the
+sums can always be recomputed from the rows.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from peewee import Database
 
 from supernova_ai.store import bulk
 from supernova_ai.store.tables import DailyRow, LatencyRow, PayerRow, Table, UsageRow
+from supernova_ai.types import FailurePattern
 
 HOUR_MS = 3_600_000
 HOURS = {"hour": 1, "day": 24}
 """The periods of rollups, and how many hours each has."""
 
 ROLLUPS: tuple[type[Table], ...] = (UsageRow, PayerRow, DailyRow, LatencyRow)
-TABLES = {table._meta.table_name: bulk.key(table) for table in ROLLUPS}
-"""The columns that make the key of each rollup; the first is its period, since the epoch."""
+KEY_COLUMNS = {table._meta.table_name: bulk.key(table) for table in ROLLUPS}
+"""The columns of each rollup's key; the first is its hour or day, since the epoch."""
 
 
-class Ended(NamedTuple):
-    """What an ended attempt's row says, in the order of ``COLUMNS``. Money is nano-USD."""
+class EndedAttempt(NamedTuple):
+    """The columns of an ended attempt that rollups count, in the order of ``COLUMNS``. Money is nano-USD."""
 
     started_ms: int
     provider: str
@@ -47,63 +49,85 @@ class Ended(NamedTuple):
     cost_basis: str | None
 
 
-COLUMNS = ", ".join(Ended._fields)
-"""The columns of an attempt's row that count, for a SELECT."""
+COLUMNS = ", ".join(EndedAttempt._fields)
+"""The columns for a SELECT."""
 
-AMOUNTS = tuple(name for name in Ended._fields if name.endswith(("_nano", "_tokens")))
-"""Those of them that are money or tokens."""
+AMOUNTS = tuple(name for name in EndedAttempt._fields if name.endswith(("_nano", "_tokens")))
+"""The columns that are money or tokens."""
 
 
-class Sum(NamedTuple):
-    """What to add to one row of one rollup."""
+class RollupChange(NamedTuple):
+    """The amounts to add to one row of one rollup."""
 
     table: str
     key: tuple[Any, ...]
     amounts: dict[str, int]
 
 
-def contributions(row: Ended) -> Iterator[Sum]:
+def contributions(row: EndedAttempt) -> Iterator[RollupChange]:
     """Yield what the row of an ended attempt adds to the rollups."""
     hour = row.started_ms // HOUR_MS
     answered = row.state == "settled" and row.error_class is None
     counts = {"attempts": 1, "cached": int(row.cost_basis == "cached")}
     counts |= {state: int(row.state == state) for state in ("settled", "released", "lost")}
     tokens = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}
-    yield Sum(
+    yield RollupChange(
         "usage_rollup",
         (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error_class or ""),
         counts | {name: getattr(row, name) for name in AMOUNTS},
     )
     paid = {"answered": int(answered), **counts, "cost_nano": row.cost_nano, **tokens}
-    yield Sum("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
-    yield Sum("daily_rollup", (hour // HOURS["day"], row.user_id or ""), paid)
+    yield RollupChange("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
+    yield RollupChange("daily_rollup", (hour // HOURS["day"], row.user_id or ""), paid)
     if answered:
-        for what, took in (("answer", row.latency_ms), ("first", row.first_token_ms)):
-            if took is not None:
-                key = (hour, row.provider, row.model, what, bucket(took))
-                yield Sum("latency_rollup", key, {"attempts": 1})
+        for what, duration_ms in (("answer", row.latency_ms), ("first", row.first_token_ms)):
+            if duration_ms is not None:
+                key = (hour, row.provider, row.model, what, bucket(duration_ms))
+                yield RollupChange("latency_rollup", key, {"attempts": 1})
 
 
-def add(database: Database, row: Ended, *, times: int = 1) -> None:
-    """Add an ended attempt to the rollups, or (``times=-1``) take it out of them."""
+def add(database: Database, row: EndedAttempt, *, times: int = 1) -> None:
+    """Add an ended attempt to the rollups, or subtract it from them (``times=-1``)."""
     for table, key, amounts in contributions(row):
-        columns = (*TABLES[table], *amounts)
+        columns = (*KEY_COLUMNS[table], *amounts)
         changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in amounts)
         bulk.run(
             database,
             f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of ours
             f"VALUES ({', '.join('?' * len(columns))}) "
-            f"ON CONFLICT ({', '.join(TABLES[table])}) DO UPDATE SET {changes}",
+            f"ON CONFLICT ({', '.join(KEY_COLUMNS[table])}) DO UPDATE SET {changes}",
             *key,
             *(amount * times for amount in amounts.values()),
         )
 
 
-def bucket(took_ms: int) -> int:
-    """Return the step a duration falls in: each is the square root of two longer than the one before."""
-    return math.ceil(2 * math.log2(max(1, took_ms)))
+# Ends may come out of order, from machines that share the database.
+_COUNT_FAILURE = """
+INSERT INTO failure_pattern (fingerprint, provider, model, error, status, message, first_ms, last_ms, seen)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
+ON CONFLICT (fingerprint) DO UPDATE SET
+  model = excluded.model,
+  first_ms = CASE WHEN excluded.first_ms < failure_pattern.first_ms
+    THEN excluded.first_ms ELSE failure_pattern.first_ms END,
+  last_ms = CASE WHEN excluded.last_ms > failure_pattern.last_ms
+    THEN excluded.last_ms ELSE failure_pattern.last_ms END,
+  seen = failure_pattern.seen + 1
+"""
+
+
+def count_failure(
+    database: Database, failure: FailurePattern, *, provider: str, model: str, at_ms: int
+) -> None:
+    """Count one more failure of this pattern. ``at_ms`` is Unix milliseconds."""
+    pattern = (failure.fingerprint, provider, model, failure.error, failure.status, failure.message)
+    bulk.run(database, _COUNT_FAILURE, *pattern, at_ms, at_ms)
+
+
+def bucket(duration_ms: int) -> int:
+    """Return the number of the bucket for a duration; each bucket is √2 times as long as the one before."""
+    return math.ceil(2 * math.log2(max(1, duration_ms)))
 
 
 def bucket_ms(number: int) -> float:
-    """Return the longest duration of a step, in milliseconds."""
+    """Return the longest duration of a bucket, in milliseconds."""
     return float(2 ** (number / 2))

@@ -1,7 +1,7 @@
-"""Thresholds: a budget window that passes one writes an alert, once, however many processes see it pass.
+"""Thresholds: a budget window that reaches one writes an alert, once, however many processes see it.
 
-Recording is part of the transaction that spends: it writes a row into the outbox, and a unique index lets
-only the first one in. ``alerts`` delivers what is in the outbox, and never delays a call.
+The alert is written into the outbox by the transaction that spends; a unique index admits only the first one.
+The package ``alerts`` delivers it later, so that no call waits for a message.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from supernova_ai.ledger.holds import Spent
 from supernova_ai.store.bulk import run
 
 FULL = 100
-"""The threshold every budget has, in percent."""
+"""The threshold that every budget has, in percent."""
 
-SPIKE = 0
-"""The threshold that stands for a spike; its "limit" is what is usual."""
+SPIKE_THRESHOLD = 0
+"""The threshold of an alert of a spike; the "limit" of such an alert is the usual amount."""
 
-Key = tuple[str, str, str, int]
-"""Budget, subject, period and threshold: there is one alert for each."""
+AlertKey = tuple[str, str, str, int]
+"""Budget, subject, period and threshold: each has one alert."""
 
-_REMEMBERED = 10_000
+_MOST_REMEMBERED = 10_000
 
 
-class Watch:
-    """Writes an alert into the outbox when a window passes a threshold.
+class ThresholdWatch:
+    """Writes an alert into the outbox when a window reaches a threshold.
 
     Args:
         limits: nano-USD by budget.
@@ -43,39 +43,40 @@ class Watch:
         self._limits = limits
         self._thresholds = tuple(sorted({*thresholds, FULL}))
         self._on_alert = on_alert
-        # So that a window past its thresholds costs no statements.
-        self._told: set[Key] = set()
+        # Saves the statements for windows that are past their thresholds.
+        self._recorded: set[AlertKey] = set()
 
-    def look(self, database: Database, windows: Iterable[Spent], *, now_ms: int) -> list[Key]:
-        """Record each threshold that one of the windows has reached, inside the caller's operation.
+    def check(self, database: Database, windows: Iterable[Spent], *, now_ms: int) -> list[AlertKey]:
+        """Record an alert for each threshold that a window has reached, inside the caller's operation.
 
         Returns:
-            What ``remember`` may be given once the operation is committed, and not before: the transaction
-            may yet be undone, and the alert with it.
+            The alerts to ``remember`` once the operation is committed, and not before: the transaction may
+            still be rolled back, and the alert with it.
         """
         reached = [
             (window, limit, threshold)
             for window in windows
             if (limit := self._limits.get(window.budget)) is not None
             for threshold in self._thresholds
-            if window.amount * 100 >= threshold * limit and (*window[:3], threshold) not in self._told
+            if window.amount * 100 >= threshold * limit and (*window[:3], threshold) not in self._recorded
         ]
         for window, limit, threshold in reached:
-            if record(database, (*window[:3], threshold), spent=window.amount, limit=limit, now_ms=now_ms):
+            key = (*window[:3], threshold)
+            if record_alert(database, key, spent=window.amount, limit=limit, now_ms=now_ms):
                 self._on_alert()
         return [(*window[:3], threshold) for window, _, threshold in reached]
 
-    def remember(self, keys: Iterable[Key]) -> None:
-        """Take note that these alerts are in the outbox, for good."""
-        if len(self._told) > _REMEMBERED:
-            self._told.clear()  # each costs one more statement when it is met again
-        self._told.update(keys)
+    def remember(self, keys: Iterable[AlertKey]) -> None:
+        """Remember that these alerts are in the outbox and committed."""
+        if len(self._recorded) > _MOST_REMEMBERED:
+            self._recorded.clear()  # each then costs one statement more when it is reached again
+        self._recorded.update(keys)
 
 
-def record(database: Database, key: Key, *, spent: int, limit: int, now_ms: int) -> bool:
-    """Write an alert into the outbox; say whether it is news. Amounts are nano-USD.
+def record_alert(database: Database, key: AlertKey, *, spent: int, limit: int, now_ms: int) -> bool:
+    """Write an alert into the outbox; return False if it is there already. Amounts are nano-USD.
 
-    A threshold that was told is told again once it is reached under a higher limit; a spike is not.
+    An alert is written again once its threshold is reached under a higher limit, unless it is of a spike.
     """
     statement = (
         "INSERT INTO alert "
@@ -86,5 +87,5 @@ def record(database: Database, key: Key, *, spent: int, limit: int, now_ms: int)
         "state = 'new', tries = 0, detail = NULL "
         "WHERE alert.limit_nano < excluded.limit_nano AND alert.threshold <> ?"
     )
-    row = (*key, spent, limit, now_ms, now_ms, SPIKE)
+    row = (*key, spent, limit, now_ms, now_ms, SPIKE_THRESHOLD)
     return bool(run(database, statement, *row).rowcount)

@@ -1,8 +1,8 @@
-"""Ends that the ledger does not have yet.
+"""Ends of holds that are not in the database yet.
 
-An end is *owed* while the database cannot be reached: it waits in a file that outlives the process. It is
-*stuck* when the database refuses it: it waits in a table, where it blocks nobody, until it can be written.
-Either may be tried any number of times, by any process, because a hold ends once.
+An end is *pending* while the database cannot be reached: it waits in a file that outlives the process. An end
+is *set aside* when the database refuses it: it waits in the table ``stuck_end``, and delays no other end. Any
+process may try either again, any number of times, because a hold ends only once.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.ledger import holds
-from supernova_ai.ledger.archive_files import sync_folder
 from supernova_ai.ledger.holds import End, Hold, Spent
 from supernova_ai.log import get_logger
+from supernova_ai.paths import sync_folder
 from supernova_ai.store.tables import StuckEndRow
 
 log = get_logger(__name__)
 
 MOST_BYTES = 16_000_000
-"""The most that the file may have: some 30,000 ends, and there are no more than calls under way."""
+"""The most that the file may have: about 30,000 ends. Each running call has one end at most."""
 
 Ending = tuple[Hold, End]
-Look = Callable[[Database, list[Spent]], object]
-"""Is shown how the windows stand after a hold in them ended, inside the same operation."""
+ThresholdCheck = Callable[[Database, list[Spent]], object]
+"""Is called with what is spent in a hold's windows after it ended, inside the same operation."""
 
 
-class UnwrittenEnds:
-    """The owed ends of one database on this machine. Threads and processes may share the file.
+class PendingEnds:
+    """The pending ends of one database on this machine. Threads and processes may share the file.
 
     Args:
-        path: the file; it is made, for its owner alone, when there is something to owe.
+        path: the file; it is made when the first end is added, and only its owner can read it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._unsaved: dict[str, Ending] = {}  # where the file cannot be written
+        self._unsaved: dict[str, Ending] = {}  # while the file cannot be written
 
     def add(self, endings: Iterable[Ending]) -> None:
-        """Keep the ends, durably; in memory, with a word in the log, where the file cannot be written."""
-        kept = {hold.attempt: (hold, end) for hold, end in endings}
+        """Save the ends durably; if the file cannot be written, log that and keep them in memory."""
+        added = {hold.attempt: (hold, end) for hold, end in endings}
         try:
-            if kept:
-                self._append("".join(f"\n{_dump(ending)}\n" for ending in kept.values()).encode())
+            if added:
+                self._append("".join(f"\n{_dump(ending)}\n" for ending in added.values()).encode())
         except OSError as error:
-            log.warning("ledger.owed.not_saved", file=str(self._path), ends=len(kept), reason=str(error))
-            self._unsaved |= kept
+            log.warning("ledger.owed.not_saved", file=str(self._path), ends=len(added), reason=str(error))
+            self._unsaved |= added
 
     def _append(self, lines: bytes) -> None:
-        # Each line begins with a line feed of its own: the one before may have been cut off by a kill.
+        # Each line begins with a line feed too: a kill may have cut off the line before it.
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        there = False
-        while not there:  # else a reader has moved the file away meanwhile, and may not see these lines
+        in_place = False
+        while not in_place:  # a reader may rename the file between opening and writing, and miss these lines
             with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
                 if file.tell() + len(lines) > MOST_BYTES:
                     raise OSError(f"it has {MOST_BYTES:,} bytes already")
@@ -68,12 +68,12 @@ class UnwrittenEnds:
                 file.flush()
                 os.fsync(file.fileno())
                 with suppress(FileNotFoundError):
-                    there = os.path.samestat(os.fstat(file.fileno()), self._path.stat())
+                    in_place = os.path.samestat(os.fstat(file.fileno()), self._path.stat())
         sync_folder(self._path.parent)
 
     def take(self) -> tuple[list[Ending], list[Path]]:
-        """Return what is owed, and the files to ``discard`` once it is written or owed again."""
-        with suppress(OSError):  # none is owed, or the folder cannot be written: then its file stays in use
+        """Return the pending ends, and the files to ``discard`` once the ends are written or added again."""
+        with suppress(OSError):  # no file, or the folder cannot be written: then its file stays in use
             self._path.rename(self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}"))
         found, self._unsaved = self._unsaved, {}
         files = []
@@ -83,29 +83,31 @@ class UnwrittenEnds:
                     found |= {ending[0].attempt: ending for ending in _read(file)}
                     files.append(file)
                 except OSError as error:
-                    if file.exists():  # and was not just discarded by another process
+                    if file.exists():  # else another process has just deleted it
                         log.warning("ledger.owed.unreadable", file=str(file), reason=str(error))
         return list(found.values()), files
 
     def discard(self, files: Iterable[Path]) -> None:
         """Delete the files: every end in them is durable elsewhere."""
         for file in files:
-            with suppress(OSError):  # it is read once more, and does no harm
+            with suppress(OSError):  # its ends are then read once more, which does no harm
                 file.unlink()
 
 
-def write(database: Database, ending: Ending, look: Look, now_ms: int) -> bool | None:
+def write_or_set_aside(
+    database: Database, ending: Ending, check_thresholds: ThresholdCheck, now_ms: int
+) -> bool | None:
     """Write an end, or set it aside if the database refuses it; inside an operation of the writer.
 
     Returns:
-        Whether the hold ended by it; None if it is set aside.
+        Whether this end ended the hold; None if it is set aside.
     """
     savepoint = database.savepoint()
     with savepoint:
         try:
-            return apply(database, ending, look)
+            return write_end(database, ending, check_thresholds)
         except Exception as error:
-            savepoint.rollback(begin=False)  # raises where the transaction is gone: the end is owed as before
+            savepoint.rollback(begin=False)  # raises if the transaction is gone: then the end stays pending
             reason = f"{type(error).__name__}: {error}".splitlines()[0].replace("\0", "")[:200]
     hold, _ = ending
     log.error("ledger.end.set_aside", attempt=hold.attempt, reason=reason)
@@ -116,26 +118,26 @@ def write(database: Database, ending: Ending, look: Look, now_ms: int) -> bool |
     return None
 
 
-def apply(database: Database, ending: Ending, look: Look) -> bool:
-    """End the hold, also if it was given up as lost before; return whether it ended by this."""
+def write_end(database: Database, ending: Ending, check_thresholds: ThresholdCheck) -> bool:
+    """End the hold, even if it was marked as lost before; return whether this end ended it."""
     hold, end = ending
-    windows = holds.end(database, hold, end)
+    windows = holds.end_hold(database, hold, end)
     if windows is None and end.state != "lost":
-        windows = holds.end(database, hold, end, was="lost")
-    look(database, windows or [])
+        windows = holds.end_hold(database, hold, end, was="lost")
+    check_thresholds(database, windows or [])
     return windows is not None
 
 
-def retry(database: Database, look: Look, now_ms: int) -> None:
-    """Try the ends again that were set aside; forget those whose holds have ended by now."""
+def retry_set_aside(database: Database, check_thresholds: ThresholdCheck, now_ms: int) -> None:
+    """Try the ends that were set aside again; delete those whose holds have ended by now."""
     for row in list(StuckEndRow.select().execute(database)):
         ending = _load(row.ending)
-        if ending is not None and write(database, ending, look, now_ms) is not None:
+        if ending and write_or_set_aside(database, ending, check_thresholds, now_ms) is not None:
             StuckEndRow.delete().where(StuckEndRow.attempt == row.attempt).execute(database)
 
 
 def _dump(ending: Ending) -> str:
-    return json.dumps([asdict(part) for part in ending], default=str)  # ASCII, so that any text can be kept
+    return json.dumps([asdict(part) for part in ending], default=str)  # ASCII: it can hold any text
 
 
 def _load(text: str) -> Ending | None:

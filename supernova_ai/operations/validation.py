@@ -37,7 +37,7 @@ def validate(loaded: Loaded, variables: Iterable[str]) -> Findings:
     unpriced = [] if unknown else deployments.models_without_price(config)
     problems += unknown
     for i, url in enumerate(config.alerts.notify):
-        if not url.startswith(VAULT) and not channels.known(url):
+        if not url.startswith(VAULT) and not channels.is_valid(url):
             at = f"alerts.notify[{i}] ({notify_name(url)})"
             problems.append(f"{at}: Apprise knows no such URL, or a part of it is missing")
     warnings = [f"{name} is not read: did you mean {near}?" for name, near in misspelt(variables).items()]

@@ -1,1 +1,1 @@
-"""Reports of what was spent, and the forecast of what will be."""
+"""Reports of what was spent, the state of the budgets, and the forecast."""

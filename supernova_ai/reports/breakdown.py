@@ -1,7 +1,7 @@
-"""What attempts took and cost, period by period and group by group, from the rollups alone.
+"""Reports: what attempts took and cost, by period and group, from the rollups alone.
 
-An attempt counts to the hour it was sent in, once it has ended; what is still held is in no rollup. So a
-report over a year reads some sums, never the rows, and stands when the rows have been archived.
+An ended attempt counts in the hour it was sent; open holds are in no rollup. A report reads sums and never
+the attempts' rows, so that it is fast over a year and does not change when attempts are archived.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from supernova_ai.ledger.rollups import HOURS, bucket_ms
 from supernova_ai.reports.periods import Period
 from supernova_ai.store.tables import DailyRow, LatencyRow, PayerRow, UsageRow
 
-By = Literal["provider", "model", "tier", "task", "prompt", "error", "user", "session"]
-BYS: tuple[By, ...] = get_args(By)
+Grouping = Literal["provider", "model", "tier", "task", "prompt", "error", "user", "session"]
+GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 
-# The same model may be had from two providers, and two users may number their sessions alike.
-_FIELDS: Mapping[By | None, tuple[str, ...]] = {
+# Two providers may have a model of the same name, and two users sessions of the same id.
+_FIELDS: Mapping[Grouping | None, tuple[str, ...]] = {
     None: (),
-    **{by: (by,) for by in BYS},
+    **{by: (by,) for by in GROUPINGS},
     "model": ("provider", "model"),
     "session": ("user", "session"),
 }
-_PAYERS: tuple[By, ...] = ("user", "session")
-_TIMED: tuple[By | None, ...] = (None, "provider", "model")
+_PAYERS: tuple[Grouping, ...] = ("user", "session")
+_TIMED: tuple[Grouping | None, ...] = (None, "provider", "model")
 
 _SUMS = (
     "attempts",
@@ -43,23 +43,23 @@ _SUMS = (
     "completion_tokens",
 )
 
-Key = tuple[str, ...]
+GroupKey = tuple[str, ...]
 _Group = Counter[tuple[str, Any]]
-"""What a group adds up to: sums by name, errors by class, answers and first tokens by step."""
+"""The sums of a group by name, its errors by class, and its answers and first tokens by latency bucket."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportLine:
     """What the ended attempts of one group took and cost in one period. The cost is nano-USD.
 
-    ``name`` joins provider and model, or user and session, with a slash; nothing is empty text.
-    ``answered`` are the attempts that ended without an error, and ``cached`` those of them whose answer was
-    kept from before, so that nobody was asked. What a lost one costs is its whole hold.
+    ``name`` joins provider and model, or user and session, with a slash; a part that is unknown is empty.
+    ``answered`` counts the attempts that ended without an error, and ``cached`` those of them that the answer
+    cache answered. A lost attempt costs its whole hold.
 
-    Percentiles are of the answered attempts, in milliseconds, and known for everything, for a provider and
-    for a model; elsewhere they are None. They come from steps of a factor of √2 and are a step's upper end:
-    the true percentile is at most that, and more than 0.7 of it. ``errors`` counts error classes; of users
-    and sessions none are kept.
+    Percentiles are milliseconds, over the answered attempts. They exist for the total, a provider and a
+    model; else they are None. They are the upper ends of buckets of a factor of √2: the true percentile is at
+    most the one given, and more than 0.7 of it. ``errors`` counts error classes; users and sessions have
+    none.
     """
 
     period: str
@@ -81,62 +81,62 @@ class ReportLine:
 
     @property
     def success_rate(self) -> float | None:
-        """The share that was answered, 0 to 1, of the attempts that asked somebody; None without such."""
-        asked = self.attempts - self.cached
-        return (self.answered - self.cached) / asked if asked else None
+        """The answered share, 0 to 1, of the attempts sent to a provider; None if there are none."""
+        sent = self.attempts - self.cached
+        return (self.answered - self.cached) / sent if sent else None
 
     @property
     def cost_per_attempt(self) -> int | None:
-        """Nano-USD, to the nearest; None without attempts."""
+        """Nano-USD, rounded; None without attempts."""
         return round(self.cost / self.attempts) if self.attempts else None
 
 
 def report(
-    database: Database, periods: Sequence[Period], by: By | None = None
+    database: Database, periods: Sequence[Period], by: Grouping | None = None
 ) -> tuple[list[ReportLine], list[ReportLine]]:
-    """Return the lines of each period, and those of all of them together, dearest first.
+    """Return the lines of each period, and those of all periods together, the most expensive first.
 
-    Without a grouping each period has one line, zeros included.
+    Without a grouping each period has one line, even if it is all zeros.
     """
     parts = []
-    whole: defaultdict[Key, _Group] = defaultdict(Counter)
-    for span in periods:
-        for key, group in _groups(database, span, by).items():
-            parts.append(_line(span.name, key, group))
-            whole[key].update(group)
+    total: defaultdict[GroupKey, _Group] = defaultdict(Counter)
+    for period in periods:
+        for key, group in _groups(database, period, by).items():
+            parts.append(_line(period.name, key, group))
+            total[key].update(group)
     name = f"{periods[0].name} to {periods[-1].name}" if periods else ""
-    together = [_line(name, key, group) for key, group in whole.items()]
-    return parts, sorted(together, key=lambda line: (-line.cost, -line.attempts, line.name))
+    totals = [_line(name, key, group) for key, group in total.items()]
+    return parts, sorted(totals, key=lambda line: (-line.cost, -line.attempts, line.name))
 
 
 def lines(
     database: Database,
-    span: Period,
-    by: By | None = None,
+    period: Period,
+    by: Grouping | None = None,
     *,
     limit: int | None = None,
     user: str | None = None,
 ) -> list[ReportLine]:
-    """Return one line per group of one period, dearest first, at most ``limit``.
+    """Return one line per group of one period, the most expensive first, at most ``limit``.
 
     Args:
-        user: only this user's; with ``by`` "user" or "session".
+        user: only this user's groups; ``by`` must be "user" or "session".
     """
-    groups = _groups(database, span, by, limit, user)
-    return [_line(span.name, key, group) for key, group in groups.items()]
+    groups = _groups(database, period, by, limit, user)
+    return [_line(period.name, key, group) for key, group in groups.items()]
 
 
 def _groups(
-    database: Database, span: Period, by: By | None, limit: int | None = None, user: str | None = None
-) -> dict[Key, _Group]:
-    """Return what each group adds up to, dearest first."""
-    rows = _rows(span, by)
+    database: Database, period: Period, by: Grouping | None, limit: int | None = None, user: str | None = None
+) -> dict[GroupKey, _Group]:
+    """Return the sums of each group, the most expensive first."""
+    rows = _rows(period, by)
     fields = [getattr(rows.c, name) for name in _FIELDS[by]]
     query = rows.select_from(*fields, *(fn.SUM(getattr(rows.c, name)) for name in _SUMS)).group_by(*fields)
     if user is not None:
         query = query.where(rows.c.user == user)
     query = query.order_by(fn.SUM(rows.c.cost).desc(), fn.SUM(rows.c.attempts).desc(), *fields).limit(limit)
-    found: dict[Key, _Group] = {}
+    found: dict[GroupKey, _Group] = {}
     for row in query.tuples().execute(database):
         sums = row[len(fields) :]
         found[tuple(row[: len(fields)])] = Counter(
@@ -147,12 +147,12 @@ def _groups(
         names = [getattr(UsageRow, name) for name in _FIELDS[by]]
         query = UsageRow.select(*names, Value("error"), UsageRow.error, fn.SUM(UsageRow.attempts))
         more.append(
-            _within(query.where(UsageRow.error != ""), UsageRow, span).group_by(*names, UsageRow.error)
+            _within(query.where(UsageRow.error != ""), UsageRow, period).group_by(*names, UsageRow.error)
         )
     if by in _TIMED:
         names = [getattr(LatencyRow, name) for name in _FIELDS[by]]
         query = LatencyRow.select(*names, LatencyRow.what, LatencyRow.bucket, fn.SUM(LatencyRow.attempts))
-        more.append(_within(query, LatencyRow, span).group_by(*names, LatencyRow.what, LatencyRow.bucket))
+        more.append(_within(query, LatencyRow, period).group_by(*names, LatencyRow.what, LatencyRow.bucket))
     for query in more:
         for *key, what, which, count in query.tuples().execute(database):
             if (group := found.get(tuple(key))) is not None:
@@ -160,22 +160,22 @@ def _groups(
     return found
 
 
-def _rows(span: Period, by: By | None) -> Any:
-    """Return the query of the rollup rows of the span: what they are grouped by, and what to add up.
+def _rows(period: Period, by: Grouping | None) -> Any:
+    """Return the query of the period's rollup rows: the columns to group by, and those to add up.
 
-    Of users, whole days of UTC are read from the daily rollup, and the hours around them from the hourly one.
+    For users, whole UTC days come from the daily rollup, and the hours around them from the hourly one.
     """
     names = (*_FIELDS[by], *_SUMS)
     if by not in _PAYERS:
         answered = Case(None, [(UsageRow.error == "", UsageRow.settled)], 0)
         columns = (answered if name == "answered" else getattr(UsageRow, name) for name in names)
         named = (column.alias(name) for name, column in zip(names, columns, strict=True))
-        return _within(UsageRow.select(*named), UsageRow, span)
+        return _within(UsageRow.select(*named), UsageRow, period)
     payers = PayerRow.select(*(getattr(PayerRow, name).alias(name) for name in names))
-    first, after = span.hours
+    first, after = period.hours
     start, end = math.ceil(first / HOURS["day"]), after // HOURS["day"]  # the whole days
     if by == "session" or start >= end:
-        return _within(payers, PayerRow, span)
+        return _within(payers, PayerRow, period)
     days = DailyRow.select(*(getattr(DailyRow, name).alias(name) for name in names))
     query: Any = days.where((DailyRow.day >= start) & (DailyRow.day < end) & (DailyRow.attempts > 0))
     for begin, until in ((first, start * HOURS["day"]), (end * HOURS["day"], after)):
@@ -184,28 +184,28 @@ def _rows(span: Period, by: By | None) -> Any:
     return query
 
 
-def _line(period: str, key: Key, group: _Group) -> ReportLine:
+def _line(period: str, key: GroupKey, group: _Group) -> ReportLine:
     rest: list[Any] = [group["sum", name] for name in _SUMS]
     for what in ("answer", "first"):
-        steps = sorted((which, count) for (kind, which), count in group.items() if kind == what)
-        rest += [_percentile(steps, percent) for percent in (50, 95)]
+        buckets = sorted((which, count) for (kind, which), count in group.items() if kind == what)
+        rest += [_percentile(buckets, percent) for percent in (50, 95)]
     rest.append({which: count for (kind, which), count in sorted(group.items()) if kind == "error"})
     return ReportLine(period, "/".join(key), *rest)
 
 
-def _within(query: Any, table: Any, span: Period) -> Any:
-    return _between(query, table, *span.hours)
+def _within(query: Any, table: Any, period: Period) -> Any:
+    return _between(query, table, *period.hours)
 
 
 def _between(query: Any, table: Any, first: int, after: int) -> Any:
-    # A row whose attempts were all taken out again, after late settlements, is a row of zeros.
+    # Late settlements may leave a row of zeros: they subtract the attempt and add it to another row.
     return query.where((table.hour >= first) & (table.hour < after) & (table.attempts > 0))
 
 
-def _percentile(steps: list[tuple[int, int]], percent: int) -> int | None:
-    """Return the upper end of the step that holds the percentile (nearest rank), in milliseconds."""
-    rank = math.ceil(sum(count for _, count in steps) * percent / 100)
-    for bucket, count in steps:
+def _percentile(buckets: list[tuple[int, int]], percent: int) -> int | None:
+    """Return the upper end of the bucket with the percentile (nearest rank), in milliseconds."""
+    rank = math.ceil(sum(count for _, count in buckets) * percent / 100)
+    for bucket, count in buckets:
         rank -= count
         if rank <= 0:
             return int(bucket_ms(bucket))

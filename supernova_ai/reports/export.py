@@ -1,4 +1,4 @@
-"""Attempts and report lines as CSV or JSON, row by row: a year of attempts need not fit into memory."""
+"""Export: attempts and report lines as CSV or JSON, row by row, so that memory holds one page of them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Format = Literal["csv", "json"]
 Row = Mapping[str, Any]
 
 _FORMULA = re.compile(r"""(\A|[;\t\v\f\r\n])(?=[^\S\t\v\f\r\n]*["']*[=+\-@＝＋－＠])|\A(?=[\t\v\f\r\n])""")
-"""Where a spreadsheet may see a formula begin: it may split at other characters than the comma, and trim."""
+"""Where a formula may begin: a spreadsheet may split at other characters than the comma, and trim cells."""
 
-_ASIDE = {"windows", "held", "cost", "started_ms", "ended_ms"}  # inner ids, and what is shown otherwise
+_REPLACED = {"windows", "held", "cost", "started_ms", "ended_ms"}  # internal ids, and times and amounts
 
 ATTEMPT_COLUMNS = (
     "started",
     "ended",
-    *(name for name in AttemptRow._meta.sorted_field_names if name not in _ASIDE),
+    *(name for name in AttemptRow._meta.sorted_field_names if name not in _REPLACED),
     "held_usd",
     "cost_usd",
 )
@@ -42,13 +42,13 @@ LINE_COLUMNS = (
 )
 
 
-def attempts(database: Database, span: Period, *, size: int = bulk.PAGE) -> Iterator[Row]:
+def attempt_rows(database: Database, period: Period, *, size: int = bulk.PAGE) -> Iterator[Row]:
     """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC.
 
     Args:
-        size: rows read at once.
+        size: rows per page.
     """
-    first, after = (int(moment.timestamp() * 1000) for moment in (span.start, span.end))
+    first, after = (int(moment.timestamp() * 1000) for moment in (period.start, period.end))
     pages = bulk.pages(
         database,
         AttemptRow,
@@ -62,8 +62,8 @@ def attempts(database: Database, span: Period, *, size: int = bulk.PAGE) -> Iter
         yield from map(_attempt, page)
 
 
-def line(line: ReportLine) -> Row:
-    """Return the line with its rates, and money in decimal USD texts."""
+def line_row(line: ReportLine) -> Row:
+    """Return the line as a row, with its rates, and money as text in decimal USD."""
     each = line.cost_per_attempt
     plain = asdict(line) | {
         "success_rate": None if line.success_rate is None else round(line.success_rate, 4),
@@ -73,13 +73,14 @@ def line(line: ReportLine) -> Row:
     return {name: plain[name] for name in LINE_COLUMNS}
 
 
-def write(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Format) -> int:
-    """Write the rows, whose names are the columns, and return how many there were.
+def write_rows(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: Format) -> int:
+    """Write the rows and return how many there were.
 
-    In CSV whatever a spreadsheet would take for a formula gets an apostrophe in front, at the start of a text
-    and behind a semicolon, a tab or a line end in it; JSON is exact.
+    In CSV an apostrophe goes before whatever a spreadsheet would read as a formula: at the start of a text,
+    and after a semicolon, a tab or a line end in it. JSON is exact.
 
     Args:
+        columns: the keys of every row.
         file: opened with ``newline=""``.
     """
     count = 0

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the reports that are written as such."""
+"""Report files: written whole or not at all, one per period and format."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from peewee import Database, fn
 
 from supernova_ai.paths import private_folder
 from supernova_ai.reports import export
-from supernova_ai.reports.breakdown import By, lines
-from supernova_ai.reports.periods import Per, Period, spans
+from supernova_ai.reports.breakdown import Grouping, lines
+from supernova_ai.reports.periods import Per, Period, periods_between
 from supernova_ai.store import Store
 from supernova_ai.store.tables import UsageRow
 
-GROUPS: tuple[By | None, ...] = (None, "provider", "model", "tier", "task", "prompt", "error", "user")
-"""What the report files are broken down by, after everything. Sessions are in the attempts' export."""
+GROUPS: tuple[Grouping | None, ...] = (None, "provider", "model", "tier", "task", "prompt", "error", "user")
+"""The groupings in each report file, the total first. Sessions are in the export of attempts."""
 
 COLUMNS = ("time_zone", "by", *export.LINE_COLUMNS)
 
-_KEPT_UP = timedelta(days=35)
-_PATIENCE = timedelta(hours=1)  # attempts that were under way at a period's end have then ended
+_MOST_OVERDUE = timedelta(days=35)
+_DELAY = timedelta(hours=1)  # by then the attempts that were running at a period's end have ended
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[TextIO]:
-    """Yield a file that takes the path's place once the block has ended well; only its owner may read it.
+def atomic_file(path: Path) -> Iterator[TextIO]:
+    """Yield a temporary file that replaces the path if the block succeeds; only its owner may read it.
 
     Raises:
-        OSError: it cannot be written; what was at the path still is.
+        OSError: the file cannot be written; the path is unchanged.
     """
-    path = path.resolve()  # of a link the target is replaced, not the link
+    path = path.resolve()  # replaces the target of a link, not the link
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is not a file")
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
@@ -53,10 +53,11 @@ def atomic(path: Path) -> Iterator[TextIO]:
 
 
 def write_due(store: Store, folder: Path, *, now: float, time_zone: str = "UTC") -> list[Path]:
-    """Write the report files that are due and not there yet, and return them.
+    """Write the report files that are due and missing, and return them.
 
-    A day, ISO week or month is due an hour after its end and for 35 days, unless it ended before the first
-    attempt. It becomes ``costs-2026-11-21.csv`` and ``.json``. A file that is there is never written again.
+    A day, ISO week or month is due from one hour to 35 days after its end, unless it ended before the first
+    attempt. Its files are named like ``costs-2026-11-21.csv`` and ``.json``. An existing file is never
+    replaced.
 
     Args:
         folder: made if missing.
@@ -70,17 +71,18 @@ def write_due(store: Store, folder: Path, *, now: float, time_zone: str = "UTC")
     first = store.read(_first_hour)
     written = []
     for per in get_args(Per):
-        for span in spans(per, at - _KEPT_UP, at):
-            if first is None or span.hours[1] <= first or span.end.timestamp() > (at - _PATIENCE).timestamp():
+        for period in periods_between(per, at - _MOST_OVERDUE, at):
+            recent = period.end.timestamp() > (at - _DELAY).timestamp()
+            if first is None or period.hours[1] <= first or recent:
                 continue
-            paths = {form: folder / f"costs-{span.name}.{form}" for form in get_args(export.Format)}
+            paths = {form: folder / f"costs-{period.name}.{form}" for form in get_args(export.Format)}
             missing = {form: path for form, path in paths.items() if not path.exists()}
             if not missing:
                 continue
-            rows = store.read(partial(_rows, span=span, time_zone=time_zone))
+            rows = store.read(partial(_rows, period=period, time_zone=time_zone))
             for form, path in missing.items():
-                with atomic(path) as file:
-                    export.write(COLUMNS, rows, file, form)
+                with atomic_file(path) as file:
+                    export.write_rows(COLUMNS, rows, file, form)
                 written.append(path)
     return written
 
@@ -90,9 +92,9 @@ def _first_hour(database: Database) -> int | None:
     return None if hour is None else int(hour)
 
 
-def _rows(database: Database, span: Period, time_zone: str) -> list[export.Row]:
+def _rows(database: Database, period: Period, time_zone: str) -> list[export.Row]:
     return [
-        {"time_zone": time_zone, "by": by or "all", **export.line(line)}
+        {"time_zone": time_zone, "by": by or "all", **export.line_row(line)}
         for by in GROUPS
-        for line in lines(database, span, by)
+        for line in lines(database, period, by)
     ]

@@ -1,4 +1,4 @@
-"""What this month, and the current window of each budget, will have cost at its end."""
+"""Forecast: what this month, and the current window of each budget, will have cost at its end."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from zoneinfo import ZoneInfo
 from peewee import Database, fn
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import EACH, period
+from supernova_ai.ledger.budgets import EACH_USER, period_at
 from supernova_ai.reports.projection import Day, project
-from supernova_ai.reports.standings import Standing, standings
+from supernova_ai.reports.status import BudgetStatus, budget_statuses
 from supernova_ai.store.tables import PayerRow, UsageRow
 
 HISTORY = 56
-"""Whole days looked back on, at most."""
+"""Whole days of history that are used, at most."""
 
-LEAST, ACTIVE = 21, 7
-"""Whole days of history that a forecast needs, and how many of them must have cost something."""
+LEAST_DAYS, LEAST_ACTIVE = 21, 7
+"""Whole days of history that a forecast needs, and how many of them must have a cost."""
 
 FULLEST = 5
-"""Of a budget that each user has one of, so many windows are forecast: those with the most spent."""
+"""How many users' windows of a budget are forecast: those with the most used."""
 
 Hour = tuple[datetime, int]
 
@@ -34,11 +34,11 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How a period is expected to end. Money is nano-USD.
+    """The expected end of a period. Money is nano-USD.
 
-    ``budget`` is empty for the month of everything. ``low`` and ``high`` bound the 80 % interval; ``over`` is
-    the chance, 0 to 1, that the limit would be passed, so that calls will be refused. All are None where
-    ``reason`` says why there is no forecast. ``days`` is how many whole days of history there were.
+    ``budget`` is empty for the month's total. ``low`` and ``high`` bound the 80 % interval; ``over`` is the
+    probability, 0 to 1, that the limit would be exceeded, so that calls will be refused. All are None if
+    there is no forecast; ``reason`` then says why. ``days`` is the number of whole days of history.
     """
 
     budget: str
@@ -62,34 +62,34 @@ def forecast(
 
     Args:
         now: Unix seconds.
-        time_zone: that of the month; each budget has its own.
+        time_zone: the month's; each budget has its own.
     """
     at = datetime.fromtimestamp(now, ZoneInfo(time_zone))
-    name, ends_at = period("month", at)
+    name, ends_at = period_at("month", at)
     hours = _hours(database, UsageRow, [], at)
     spent = sum(cost for start, cost in hours if (start.year, start.month) == (at.year, at.month))
-    yield _look_ahead(Forecast("", "", name, ends_at, None, spent), hours, at)
+    yield _completed(Forecast("", "", name, ends_at, None, spent), hours, at)
     for budget in budgets:
         at = datetime.fromtimestamp(now, ZoneInfo(budget.time_zone))
-        for row in standings(database, [budget], now=now, most=FULLEST):
+        for row in budget_statuses(database, [budget], now=now, most=FULLEST):
             yield _of_window(database, budget, row, at)
 
 
-def _of_window(database: Database, budget: Budget, row: Standing, at: datetime) -> Forecast:
+def _of_window(database: Database, budget: Budget, row: BudgetStatus, at: datetime) -> Forecast:
     spent = row.settled + row.lost
     bare = Forecast(budget.name, row.subject, row.period, row.resets_at, row.limit, spent)
     scopes = [(UsageRow.provider, budget.provider), (UsageRow.task, budget.task)]
     conditions = [column == value for column, value in scopes if value is not None]
     if budget.user is None:
-        return _look_ahead(bare, _hours(database, UsageRow, conditions, at), at)
+        return _completed(bare, _hours(database, UsageRow, conditions, at), at)
     if conditions:
-        return replace(bare, reason="the rollups do not tell a user's costs by provider or task")
-    user = row.subject if budget.user == EACH else budget.user
-    return _look_ahead(bare, _hours(database, PayerRow, [PayerRow.user == user], at), at)
+        return replace(bare, reason="the rollups do not have a user's costs by provider or task")
+    user = row.subject if budget.user == EACH_USER else budget.user
+    return _completed(bare, _hours(database, PayerRow, [PayerRow.user == user], at), at)
 
 
 def _hours(database: Database, table: Any, conditions: Iterable[Any], at: datetime) -> list[Hour]:
-    """Return the local start of each hour and what it cost, over the longest history and a day before it."""
+    """Return the local start and the cost of each hour, over the longest history and one day before it."""
     first = at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0) - (HISTORY + 1) * _DAY
     query = table.select(table.hour, fn.SUM(table.cost)).where(
         (table.hour >= math.ceil(first.timestamp() / 3600)) & (table.attempts > 0), *conditions
@@ -98,13 +98,14 @@ def _hours(database: Database, table: Any, conditions: Iterable[Any], at: dateti
     return [(datetime.fromtimestamp(hour * 3600, at.tzinfo), int(cost)) for hour, cost in rows]
 
 
-def _look_ahead(bare: Forecast, hours: Sequence[Hour], at: datetime) -> Forecast:
+def _completed(bare: Forecast, hours: Sequence[Hour], at: datetime) -> Forecast:
+    """Fill in what is expected, or the reason why there is no forecast."""
     past = _past(hours, at.date())
     active = sum(day.cost > 0 for day in past)
     bare = replace(bare, days=len(past))
-    if len(past) < LEAST or active < ACTIVE:
+    if len(past) < LEAST_DAYS or active < LEAST_ACTIVE:
         had = f"{len(past)} whole days, {active} with costs"
-        return replace(bare, reason=f"not enough history: {had}; it takes {LEAST} and {ACTIVE}")
+        return replace(bare, reason=f"not enough history: {had}; it takes {LEAST_DAYS} and {LEAST_ACTIVE}")
     tomorrow = at.date() + _DAY
     ahead = [Day(at.weekday(), _share_left(hours, at)), *_days(tomorrow, bare.ends_at.date(), {}, 1.0)]
     projection = project(past, ahead)
@@ -117,21 +118,21 @@ def _look_ahead(bare: Forecast, hours: Sequence[Hour], at: datetime) -> Forecast
 
 
 def _past(hours: Sequence[Hour], today: date) -> list[Day]:
-    """Return the whole days before today; the first with an attempt may be part of a day, and is left out."""
+    """Return the whole days before today, without the first one with an attempt, which may be incomplete."""
     costs: defaultdict[date, float] = defaultdict(float)
     for start, cost in hours:
         costs[start.date()] += cost
     return list(_days(min(costs, default=today) + _DAY, today, costs, 0.0))
 
 
-def _days(first: date, after: date, costs: Mapping[date, float], otherwise: float) -> Iterator[Day]:
+def _days(first: date, after: date, costs: Mapping[date, float], default: float) -> Iterator[Day]:
     while first < after:
-        yield Day(first.weekday(), costs.get(first, otherwise))
+        yield Day(first.weekday(), costs.get(first, default))
         first += _DAY
 
 
 def _share_left(hours: Sequence[Hour], at: datetime) -> float:
-    """Return the share of its cost that a day like today usually has still ahead at this time of day."""
+    """Return the share of its cost that this weekday usually still has to come at this time of day."""
     time = _hour_of_day(at)
     total = left = 0.0
     for start, cost in hours:

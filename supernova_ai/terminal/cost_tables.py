@@ -11,7 +11,7 @@ from rich.text import Text
 from supernova_ai.money import show, to_usd
 from supernova_ai.reports.breakdown import ReportLine
 from supernova_ai.reports.forecast import Forecast
-from supernova_ai.reports.standings import Standing
+from supernova_ai.reports.status import BudgetStatus
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.terminal.stacked_table import Cell, StackedTable, cell, seconds
 
@@ -39,7 +39,7 @@ def attempts(rows: Iterable[AttemptRow]) -> StackedTable:
     return table
 
 
-def budgets(rows: Iterable[Standing]) -> StackedTable:
+def budgets(rows: Iterable[BudgetStatus]) -> StackedTable:
     """Show how full each budget's current window is: settled, held and lost money."""
     table = StackedTable(
         "Budgets", ("Budget\nUser", "Window\nUsed"), ("Spent\nLeft", "Held", "Lost", "Limit\nResets")

@@ -1,1 +1,1 @@
-"""Upkeep of a database: archive, verify, copy, reconcile, and the data of one user."""
+"""Upkeep of the database: archive, verify, copy, reconcile, and the data of one user."""

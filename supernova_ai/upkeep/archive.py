@@ -1,9 +1,9 @@
-"""Archives: old attempts move from the table into files; windows and rollups stay for ever.
+"""Archives: old attempts move from the table into files; windows and rollups stay in the database.
 
-The files are written and synced first. Then one transaction deletes the rows, compares what it deleted with
-what the file holds, and writes the manifest into the journal; so a crash at any moment leaves each row in
-the table or in an archive that the journal names, never in neither and never in both. A file that the
-journal does not name is left over from a crash: its rows are still in the table.
+The files are written and synced first. Then one transaction deletes the rows, compares them with the file,
+and writes the manifest into the journal. So after a crash each row is either in the table or in one archive
+that the journal names. A file that the journal does not name is left over from a crash: its rows are in the
+table.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from peewee import Database
 
 from supernova_ai.errors import InvalidRequest, StoreError
-from supernova_ai.ledger import archive_files
-from supernova_ai.ledger.archive_files import Manifest
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow, JournalRow
+from supernova_ai.upkeep import archive_files
+from supernova_ai.upkeep.archive_files import Manifest
 
 ROWS = 10_000
-"""The most rows of one archive: other writers wait some tenths of a second while so many are deleted."""
+"""The most rows of one archive: other writers wait some tenths of a second while that many are deleted."""
 
 _MADE, _RESTORED = "archive.made", "archive.restored"
 _COLUMNS = bulk.columns(AttemptRow)
@@ -28,7 +28,9 @@ _ORDER = ("started_ms", "id")
 _OLD = "state <> 'held' AND ended_ms < ? AND started_ms < ?"  # the latter has an index
 
 
-def archive(store: Store, folder: Path, *, before_ms: int, now_ms: int, rows: int = ROWS) -> list[Manifest]:
+def archive_attempts(
+    store: Store, folder: Path, *, before_ms: int, now_ms: int, rows: int = ROWS
+) -> list[Manifest]:
     """Move the attempts that ended before a time, never open holds, from the database into the folder.
 
     Args:
@@ -36,8 +38,8 @@ def archive(store: Store, folder: Path, *, before_ms: int, now_ms: int, rows: in
         rows: the most attempts of one file.
 
     Raises:
-        StoreError: a file cannot be written, or rows changed meanwhile; what is in no archive is in the
-            table.
+        StoreError: a file cannot be written, or rows changed meanwhile. Attempts that are in no archive are
+            still in the table.
     """
     made: list[Manifest] = []
     while page := store.read(lambda database: _oldest(database, before_ms, rows)):
@@ -45,8 +47,8 @@ def archive(store: Store, folder: Path, *, before_ms: int, now_ms: int, rows: in
     return made
 
 
-def restore(store: Store, file: Path, *, now_ms: int) -> int:
-    """Put the rows of an archive back, once its hashes are found right; return how many, 0 if they were back.
+def restore_attempts(store: Store, file: Path, *, now_ms: int) -> int:
+    """Put the rows of an archive back after checking its hashes; return how many, 0 if they are back already.
 
     Raises:
         InvalidRequest: this ledger made no such archive.
@@ -55,21 +57,21 @@ def restore(store: Store, file: Path, *, now_ms: int) -> int:
     manifest = store.read(lambda database: _to_restore(database, file.name))
     if manifest is None:
         return 0
-    if reason := archive_files.damage(manifest, file.parent):
-        raise StoreError(f"archive {file} cannot be restored: {reason}. Get an undamaged copy of it.")
-    rows = [tuple(row[name] for name in _COLUMNS) for row in archive_files.read(file)]
+    if reason := archive_files.find_damage(manifest, file.parent):
+        raise StoreError(f"archive {file} cannot be restored: {reason}. Use an undamaged copy of it.")
+    rows = [tuple(row[name] for name in _COLUMNS) for row in archive_files.read_rows(file)]
 
     def operation(database: Database) -> int:
         if _to_restore(database, file.name) is None:
             return 0
         bulk.insert(database, AttemptRow, rows)
-        _note(database, _RESTORED, now_ms, before=file.name, reason="restored")
+        _write_journal(database, _RESTORED, now_ms, before=file.name, reason="restored")
         return len(rows)
 
     return store.write(operation).result()
 
 
-def archives(database: Database) -> dict[str, Manifest]:
+def current_archives(database: Database) -> dict[str, Manifest]:
     """Return the archives whose rows are not in the table, by file name, oldest first."""
     found: dict[str, Manifest] = {}
     for event, before, after in _events(database):
@@ -84,22 +86,23 @@ def archives(database: Database) -> dict[str, Manifest]:
 def left_over(database: Database, folder: Path, store: str) -> list[Path]:
     """Return the archives of this store in the folder that its journal never named."""
     known = {Manifest.parse(after).file for event, _, after in _events(database) if event == _MADE}
-    return sorted(file for file in archive_files.of_store(folder, store) if file.name not in known)
+    return sorted(file for file in archive_files.archives_of(folder, store) if file.name not in known)
 
 
 def _oldest(database: Database, before_ms: int, rows: int) -> list[bulk.Row]:
-    limits = (before_ms, before_ms)
-    return next(bulk.pages(database, AttemptRow, order=_ORDER, where=_OLD, arguments=limits, size=rows), [])
+    arguments = (before_ms, before_ms)
+    pages = bulk.pages(database, AttemptRow, order=_ORDER, where=_OLD, arguments=arguments, size=rows)
+    return next(pages, [])
 
 
 def _archive(store: Store, folder: Path, rows: list[bulk.Row], before_ms: int, now_ms: int) -> Manifest:
     last = tuple(rows[-1][_COLUMNS.index(name)] for name in _ORDER)
-    file = archive_files.new_file(folder, store.id, rows)
+    file = archive_files.new_path(folder, store.id, rows)
     try:
-        manifest = archive_files.write(file, rows, before_ms)
+        manifest = archive_files.write_archive(file, rows, before_ms)
         store.write(lambda database: _delete(database, manifest, last, now_ms)).result()
-    except (OSError, _Changed) as error:  # after any other the rows may be deleted, and the files are needed
-        archive_files.discard(file)
+    except (OSError, _Changed) as error:  # after another error the rows may be deleted: keep the files
+        archive_files.delete_archive(file)
         raise StoreError(
             f"attempts cannot be archived in {folder}: {error}. No row of this archive was deleted: make "
             f"the folder writable with room in it, or name another, and archive again."
@@ -108,11 +111,11 @@ def _archive(store: Store, folder: Path, rows: list[bulk.Row], before_ms: int, n
 
 
 class _Changed(Exception):
-    """The rows are not those in the file; the transaction undoes their deletion."""
+    """The rows differ from the file; the transaction rolls their deletion back."""
 
 
 def _delete(database: Database, manifest: Manifest, last: tuple[int, str], now_ms: int) -> None:
-    """Delete the rows up to the last, as long as they are the archive's, and journal the archive."""
+    """Delete the rows up to the last if they are still those of the archive, and write the journal."""
     deleted = bulk.run(
         database,
         f"DELETE FROM attempt WHERE {_OLD} AND (started_ms, id) <= (?, ?) "  # noqa: S608 - names of ours
@@ -121,14 +124,15 @@ def _delete(database: Database, manifest: Manifest, last: tuple[int, str], now_m
         manifest.before_ms,
         *last,
     ).fetchall()
-    if hashlib.sha256(archive_files.lines(deleted)).hexdigest() != manifest.content_sha256:
+    if hashlib.sha256(archive_files.to_lines(deleted)).hexdigest() != manifest.content_sha256:
         raise _Changed("some attempts changed meanwhile")
-    _note(database, _MADE, now_ms, after=manifest.text(), reason=f"ended before {manifest.before_ms}")
+    reason = f"ended before {manifest.before_ms}"
+    _write_journal(database, _MADE, now_ms, after=manifest.text(), reason=reason)
 
 
 def _to_restore(database: Database, name: str) -> Manifest | None:
-    """Return the manifest of the archive, or None when its rows are back."""
-    manifest = archives(database).get(name)
+    """Return the manifest of the archive, or None if its rows are back."""
+    manifest = current_archives(database).get(name)
     if manifest is None and not any(
         event == _RESTORED and before == name for event, before, _ in _events(database)
     ):
@@ -142,7 +146,7 @@ def _events(database: Database) -> list[tuple[str, str, str]]:
     return list(query.tuples().execute(database))
 
 
-def _note(
+def _write_journal(
     database: Database, event: str, now_ms: int, *, before: str = "", after: str = "", reason: str
 ) -> None:
     JournalRow.insert(at_ms=now_ms, event=event, before=before, after=after, reason=reason).execute(database)

@@ -1,8 +1,9 @@
-"""Which line of a provider's export is the bill of which attempt.
+"""Bill matching: which line of a provider's export is the bill of which attempt.
 
 By id where both sides have one. Otherwise a bill fits an attempt of the same model that was sent within the
-tolerance of its time and could have had its tokens; the pair counts only if each is the other's best choice,
-and clearly so. Attempts whose cost is known exactly take part, so that nobody else is given their bill.
+tolerance of the bill's time and could have used its tokens. A pair counts only if each is clearly the best
+match of the other. Attempts whose cost is known exactly take part too, so that no other attempt gets their
+bill.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from supernova_ai.upkeep.provider_bills import Bill
 
 CLEAR_MS = 1000
-"""Exports tell whole seconds, so who is nearer by less than one is not nearer."""
+"""Exports have whole seconds, so differences under one second count as ties."""
 
-_DATED = re.compile(r"[-@]\d{4}-?\d{2}-?\d{2}$")
+_DATE_SUFFIX = re.compile(r"[-@]\d{4}-?\d{2}-?\d{2}$")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An attempt that may have been billed. Cost in nano-USD; ``open`` says that it is not known exactly."""
+    """An attempt that may have been billed. The cost is nano-USD; ``uncertain``: it is not known exactly."""
 
     id: str
-    open: bool
+    uncertain: bool
     cost: int
     model: str
     started_ms: int
@@ -39,37 +40,42 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Pairs of attempt and bill, open attempts that several bills may belong to, and the bills of none."""
+    """Pairs of attempt and bill, uncertain attempts with several possible bills, and bills of no attempt."""
 
     pairs: tuple[tuple[Candidate, Bill], ...]
     ambiguous: tuple[tuple[Candidate, tuple[Bill, ...]], ...]
     unclaimed: tuple[Bill, ...]
 
 
+Pair = tuple[int, int]
+"""The indices of an attempt and a bill."""
+
 Rank = tuple[int, int]
-"""How ill a bill suits an attempt: 0 with the same tokens, else 1; then the milliseconds between them."""
+"""How well a bill fits an attempt, the lowest best: 0 with equal tokens, else 1; then milliseconds apart."""
 
 
 def match(candidates: Sequence[Candidate], bills: Sequence[Bill], *, tolerance_ms: int) -> Matches:
-    """Match one to one; what is not certain stays without a match."""
+    """Match attempts and bills one to one; uncertain matches are left out."""
     pairs, ambiguous, rest, left = _by_id(candidates, bills)
     fits = _fits(rest, left, tolerance_ms)
     paired: set[int] = set()
-    while found := _mutual(fits):
-        paired.update(b for _, b in found)
-        pairs.extend((rest[a], left[b]) for a, b in found)
-        gone_attempts, gone_bills = ({pair[i] for pair in found} for i in (0, 1))
+    while found := _mutual_best(fits):
+        paired.update(bill for _, bill in found)
+        pairs.extend((rest[attempt], left[bill]) for attempt, bill in found)
+        done_attempts, done_bills = ({pair[i] for pair in found} for i in (0, 1))
         fits = {
-            (a, b): rank for (a, b), rank in fits.items() if a not in gone_attempts and b not in gone_bills
+            pair: rank
+            for pair, rank in fits.items()
+            if pair[0] not in done_attempts and pair[1] not in done_bills
         }
-    several: defaultdict[int, list[Bill]] = defaultdict(list)
-    for a, b in sorted(fits):
-        if rest[a].open:
-            several[a].append(left[b])
-    ambiguous.extend((rest[a], tuple(found)) for a, found in several.items())
-    claimed = paired | {b for _, b in fits}
-    unclaimed = (bill for b, bill in enumerate(left) if b not in claimed)
-    return Matches(tuple(pairs), tuple(ambiguous), tuple(unclaimed))
+    possible: defaultdict[int, list[Bill]] = defaultdict(list)
+    for attempt, bill in sorted(fits):
+        if rest[attempt].uncertain:
+            possible[attempt].append(left[bill])
+    ambiguous.extend((rest[attempt], tuple(found)) for attempt, found in possible.items())
+    claimed = paired | {bill for _, bill in fits}
+    unclaimed = tuple(bill for index, bill in enumerate(left) if index not in claimed)
+    return Matches(tuple(pairs), tuple(ambiguous), unclaimed)
 
 
 def _by_id(
@@ -77,7 +83,7 @@ def _by_id(
 ) -> tuple[
     list[tuple[Candidate, Bill]], list[tuple[Candidate, tuple[Bill, ...]]], list[Candidate], list[Bill]
 ]:
-    """Return pairs and ambiguities by id, and the attempts and bills that have no part in them."""
+    """Return pairs and ambiguities by id, and the remaining attempts and bills."""
     owners: defaultdict[str, list[Candidate]] = defaultdict(list)
     billed: defaultdict[str, list[Bill]] = defaultdict(list)
     for candidate in candidates:
@@ -91,69 +97,69 @@ def _by_id(
             left.append(bill)
     pairs: list[tuple[Candidate, Bill]] = []
     ambiguous: list[tuple[Candidate, tuple[Bill, ...]]] = []
-    gone: set[str] = set()
+    done: set[str] = set()
     for name, found in billed.items():
-        gone.update(candidate.id for candidate in owners[name])
+        done.update(candidate.id for candidate in owners[name])
         if len(found) == len(owners[name]) == 1:
             pairs.append((owners[name][0], found[0]))
         else:
-            ambiguous.extend((candidate, tuple(found)) for candidate in owners[name] if candidate.open)
-    return pairs, ambiguous, [each for each in candidates if each.id not in gone], left
+            ambiguous.extend((candidate, tuple(found)) for candidate in owners[name] if candidate.uncertain)
+    return pairs, ambiguous, [each for each in candidates if each.id not in done], left
 
 
-def _fits(
-    candidates: Sequence[Candidate], bills: Sequence[Bill], tolerance_ms: int
-) -> dict[tuple[int, int], Rank]:
-    """Return which bills fit which attempts, by their places in both, and how well."""
+def _fits(candidates: Sequence[Candidate], bills: Sequence[Bill], tolerance_ms: int) -> dict[Pair, Rank]:
+    """Return which bills fit which attempts, and how well."""
     times: defaultdict[tuple[str | int, ...], list[tuple[int, int]]] = defaultdict(list)
-    for place, bill in enumerate(bills):
+    for index, bill in enumerate(bills):
         if bill.at_ms is None or bill.model is None or bill.prompt is None or bill.completion is None:
             continue
         model = _undated(bill.model)
-        times[model,].append((bill.at_ms, place))
-        times[model, bill.prompt, bill.completion].append((bill.at_ms, place))
+        times[model,].append((bill.at_ms, index))
+        times[model, bill.prompt, bill.completion].append((bill.at_ms, index))
     for found in times.values():
         found.sort()
     fits = {}
-    for place, candidate in enumerate(candidates):
-        kind = (_undated(candidate.model), candidate.prompt, candidate.completion)
-        near = times.get(kind[:1] if candidate.open else kind, [])
+    for attempt, candidate in enumerate(candidates):
+        exact = (_undated(candidate.model), candidate.prompt, candidate.completion)
+        near = times.get(exact[:1] if candidate.uncertain else exact, [])
         first = bisect_left(near, (candidate.started_ms - tolerance_ms, 0))
         last = bisect_right(near, (candidate.started_ms + tolerance_ms, len(bills)))
-        for at_ms, number in near[first:last]:
-            bill = bills[number]
-            if _possible(candidate, bill):
-                same = (bill.prompt, bill.completion) == kind[1:]
-                fits[place, number] = (0 if same else 1, abs(at_ms - candidate.started_ms))
+        for at_ms, index in near[first:last]:
+            bill = bills[index]
+            if _is_possible(candidate, bill):
+                same_tokens = (bill.prompt, bill.completion) == exact[1:]
+                fits[attempt, index] = (0 if same_tokens else 1, abs(at_ms - candidate.started_ms))
     return fits
 
 
-def _possible(candidate: Candidate, bill: Bill) -> bool:
+def _is_possible(candidate: Candidate, bill: Bill) -> bool:
     if bill.id is not None and candidate.response is not None:
-        return False  # both have an id, and not the same
-    if not candidate.open or candidate.max_tokens is None:
+        return False  # both have an id, and the ids differ
+    if not candidate.uncertain or candidate.max_tokens is None:
         return True
     return (bill.completion or 0) <= candidate.max_tokens
 
 
-def _mutual(fits: dict[tuple[int, int], Rank]) -> list[tuple[int, int]]:
-    """Return the pairs in which each is clearly the other's best."""
-    of_attempts: defaultdict[int, list[tuple[Rank, int]]] = defaultdict(list)
-    of_bills: defaultdict[int, list[tuple[Rank, int]]] = defaultdict(list)
+def _mutual_best(fits: Mapping[Pair, Rank]) -> list[Pair]:
+    """Return the pairs in which each is clearly the best match of the other."""
+    by_attempt: defaultdict[int, list[tuple[Rank, int]]] = defaultdict(list)
+    by_bill: defaultdict[int, list[tuple[Rank, int]]] = defaultdict(list)
     for (attempt, bill), rank in fits.items():
-        of_attempts[attempt].append((rank, bill))
-        of_bills[bill].append((rank, attempt))
-    best = dict(_clear(of_bills))
-    return [(attempt, bill) for attempt, bill in _clear(of_attempts) if best.get(bill) == attempt]
+        by_attempt[attempt].append((rank, bill))
+        by_bill[bill].append((rank, attempt))
+    best_of_bills = dict(_clearly_best(by_bill))
+    return [
+        (attempt, bill) for attempt, bill in _clearly_best(by_attempt) if best_of_bills.get(bill) == attempt
+    ]
 
 
-def _clear(choices: dict[int, list[tuple[Rank, int]]]) -> Iterator[tuple[int, int]]:
-    for who, ranked in choices.items():
+def _clearly_best(choices: Mapping[int, list[tuple[Rank, int]]]) -> Iterator[tuple[int, int]]:
+    for index, ranked in choices.items():
         (first, choice), *others = sorted(ranked)
         if not others or others[0][0] >= (first[0], first[1] + CLEAR_MS):
-            yield who, choice
+            yield index, choice
 
 
 def _undated(model: str) -> str:
-    """Return the model without the date of its version, which bills often have and requests have not."""
-    return _DATED.sub("", model)
+    """Return the model's name without a date at its end, which bills often have and requests do not."""
+    return _DATE_SUFFIX.sub("", model)

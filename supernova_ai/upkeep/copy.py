@@ -1,8 +1,8 @@
 """Copy a ledger to another database, of either engine, and prove that the copy has every row.
 
-Keys, conversations and cached answers stay behind: they are sealed for their own store, and open in no other.
-So do leases: nobody may be at work on either database, for money spent on the one would be unknown to the
-other. So do breakers and tombstones: they are of the moment.
+Keys, conversations and cached answers are not copied: they are encrypted for their own store. Leases are not
+copied either: no process may use either database during the copy, because money spent in one of them would be
+missing from the other. Circuits and tombstones are short-lived, and not copied.
 """
 
 from __future__ import annotations
@@ -57,72 +57,72 @@ COPIED: tuple[type[Table], ...] = (
     StuckEndRow,
 )
 
-_BEGUN, _DONE = "copy.begun", "copy.done"  # by the id of the store they come from
+_BEGUN, _DONE = "copy.begun", "copy.done"  # facts; each has the id of the source
 _MODULUS = 2**256
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How many rows each table of the copy has, and how many keys stayed behind."""
+    """How many rows each table of the copy has, and how many keys were not copied."""
 
     rows: Mapping[str, int]
     keys_left: int
 
 
-def copy(
+def copy_ledger(
     source: Store,
     target: Store,
     *,
     size: int = bulk.PAGE,
-    tell: Callable[[str, int], None] = lambda _table, _rows: None,
+    on_progress: Callable[[str, int], None] = lambda _table, _rows: None,
 ) -> Copied:
-    """Copy every row but of what stays behind; after a crash, go on.
+    """Copy every row; after a crash, continue. Sweep both ledgers first: no dead process may hold money.
 
     Args:
         target: an empty ledger, or one that an interrupted copy of the same source left.
-        size: rows of one transaction.
-            Both must be swept first, so that no dead process holds anything.
-        tell: called after each transaction with the table and the rows of it copied so far, in this run.
+        size: rows per transaction.
+        on_progress: called after each transaction with the table and how many of its rows this run has
+            copied.
 
     Raises:
-        InvalidRequest: the target is the source, holds other rows, or is a finished copy.
-        StoreError: somebody works on the source or the target, or the copy differs from the source.
+        InvalidRequest: the target is the source, has other rows, or is a finished copy.
+        StoreError: a process uses the source or the target, or the copy differs from the source.
     """
-    _at_rest(source, "source")
-    _at_rest(target, "target")
+    _require_unused(source, "source")
+    _require_unused(target, "target")
     target.write(lambda database: _claim(database, source.id, target.id)).result()
 
     def transfer(database: Database) -> None:
         with snapshot(database):
             for table in COPIED:
-                _transfer(database, target, table, size, tell)
+                _transfer(database, target, table, size, on_progress)
 
     source.read(transfer)
     target.write(lambda database: continue_numbers(database, COPIED)).result()
-    rows = _proved(source, target)
-    _at_rest(source, "source")  # nobody has come meanwhile who spends on after the comparison
-    _at_rest(target, "target")
+    rows = _compare(source, target)
+    _require_unused(source, "source")  # a process that came meanwhile may spend after the comparison
+    _require_unused(target, "target")
     target.write(lambda database: _finish(database, source.id)).result()
     keys_left = source.read(lambda database: KeyRow.select().where(KeyRow.state != "revoked").count(database))
     return Copied(rows, keys_left)
 
 
-def _at_rest(store: Store, which: str) -> None:
-    """Refuse while a process works on the store, or may."""
+def _require_unused(store: Store, which: str) -> None:
+    """Raise if a process uses the store, or may use it."""
     alive = store.read(lambda database: list(ProcessRow.select().execute(database)))
     if alive:
         names = ", ".join(f"{process.pid} on {process.host.split()[0]}" for process in alive)
         raise StoreError(
-            f"the {which} is in use by process {names}: end it first, for what it spends meanwhile would be "
-            f"missing from the copy. A process that crashed on another machine counts as alive for "
+            f"the {which} is in use by process {names}: end it first, because what it spends meanwhile would "
+            f"be missing from the copy. A process that crashed on another machine counts as alive for "
             f"{leases.TERM_S:.0f} s."
         )
     open_ = (AttemptRow.state == "held") & AttemptRow.id.not_in(StuckEndRow.select(StuckEndRow.attempt))
     held = store.read(lambda database: AttemptRow.select().where(open_).count(database))
     if held:
         raise StoreError(
-            f"the {which} has {held} open holds and no process that could end them: run "
-            f"'supernova ledger verify' on it, which names them"
+            f"the {which} has {held} open holds and no process that could end them: "
+            f"'supernova ledger verify' lists them"
         )
 
 
@@ -136,7 +136,7 @@ def _claim(database: Database, source: str, target: str) -> None:
         )
     if begun := get_meta(database, _BEGUN):
         if begun != source:
-            raise InvalidRequest("the target holds a part of another ledger: name an empty database")
+            raise InvalidRequest("the target has a part of another ledger: name an empty database")
         return
     for table in COPIED:
         if table.select().limit(1).count(database):
@@ -147,32 +147,34 @@ def _claim(database: Database, source: str, target: str) -> None:
 
 
 def _transfer(
-    database: Database, target: Store, table: type[Table], size: int, tell: Callable[[str, int], None]
+    database: Database, target: Store, table: type[Table], size: int, on_progress: Callable[[str, int], None]
 ) -> None:
     names, key = bulk.columns(table), bulk.key(table)
-    place = [names.index(name) for name in key]
-    name, mark = table._meta.table_name, f"copy.at.{table._meta.table_name}"
+    indices = [names.index(name) for name in key]
+    name, position = table._meta.table_name, f"copy.at.{table._meta.table_name}"
     count = 0
-    for page in bulk.pages(database, table, after=target.read(lambda at: _reached(at, mark)), size=size):
-        last = json.dumps([page[-1][i] for i in place])
+    for page in bulk.pages(
+        database, table, after=target.read(lambda at: _last_copied(at, position)), size=size
+    ):
+        last = json.dumps([page[-1][i] for i in indices])
 
         def operation(writing: Database, page: list[bulk.Row] = page, last: str = last) -> None:
             bulk.insert(writing, table, page)
-            set_meta(writing, mark, last)
+            set_meta(writing, position, last)
 
         target.write(operation).result()
         count += len(page)
-        tell(name, count)
+        on_progress(name, count)
 
 
-def _reached(database: Database, mark: str) -> list[object] | None:
-    """Return the key of the last row of the table that was copied."""
-    last = get_meta(database, mark)
+def _last_copied(database: Database, position: str) -> list[object] | None:
+    """Return the key of the table's last row that was copied."""
+    last = get_meta(database, position)
     return None if last is None else json.loads(last)
 
 
-def _proved(source: Store, target: Store) -> dict[str, int]:
-    """Compare the tables by the number of rows and the sum of each row's hash, in whatever order."""
+def _compare(source: Store, target: Store) -> dict[str, int]:
+    """Compare the tables by their numbers of rows and the sums of the rows' hashes; return the numbers."""
     counts = {}
     for table in COPIED:
         name = table._meta.table_name
@@ -180,9 +182,9 @@ def _proved(source: Store, target: Store) -> dict[str, int]:
         if (here, ours) != (there, theirs):
             differ = ", and they differ" if here == there else ""
             raise StoreError(
-                f"the copy is not like the source: {name} has {here} rows in the source and {there} in "
-                f"the target{differ}. One of them was written to meanwhile: do not use the target; copy "
-                f"again, to an empty database and with nobody at work"
+                f"the copy differs from the source: {name} has {here} rows in the source and {there} in "
+                f"the target{differ}. One of them was written to meanwhile: do not use the target; end every "
+                f"process that uses them, and copy again to an empty database"
             )
         counts[name] = here
     return counts

@@ -1,10 +1,9 @@
-"""What is known of one user: all of it to hand out, and a pseudonym in its place when they leave.
+"""Privacy: export all data of one user, and replace the user by a pseudonym everywhere.
 
-Sums must stay: what was spent was spent. So a user is not deleted: the token that stands for them in records
-of advice takes their place everywhere, and the row that says whose token it is goes. Every window, rollup and
-chain still verifies. What may name them in free text goes: conversations are deleted and their sessions get
-names by chance, and news that came with advice is removed. The texts of advice stay, for they must be kept,
-and nobody knows whose they are.
+Sums must stay, so the user's rows are not deleted. The token that stands for the user in records of advice
+replaces the id everywhere, and the row that links the token to the id is deleted. All windows, rollups and
+hash chains still verify. Free text that may name the user is deleted: conversations, and the news that came
+with advice; sessions get random names. The texts of advice must be kept, and stay under the pseudonym.
 """
 
 from __future__ import annotations
@@ -27,8 +26,6 @@ from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.execution import cached_answers
 from supernova_ai.identifiers import storable
 from supernova_ai.keys import Vault
-from supernova_ai.ledger import archive_files
-from supernova_ai.ledger.archive_files import Manifest
 from supernova_ai.sessions.turns import Seal, SessionKey
 from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.engines import snapshot
@@ -46,12 +43,13 @@ from supernova_ai.store.tables import (
     UserTokenRow,
     WindowRow,
 )
-from supernova_ai.upkeep import archive
+from supernova_ai.upkeep import archive, archive_files
+from supernova_ai.upkeep.archive_files import Manifest
 
-Found = dict[str, list[dict[str, Any]]]
+RowsByTable = dict[str, list[dict[str, Any]]]
 """Rows by table."""
 
-PLACES: dict[type[Table], str] = {
+USER_COLUMNS: dict[type[Table], str] = {
     AttemptRow: "user_id",
     PayerRow: "user_id",
     DailyRow: "user_id",
@@ -59,17 +57,18 @@ PLACES: dict[type[Table], str] = {
     OpeningRow: "user_id",
     AlertRow: "subject",
 }
-"""Where a user's id stands as it was given, and is replaced; a test finds every column of the kind."""
+"""The columns that have a user's id in clear, which is replaced; a test finds every such column."""
 
-_THEIRS: dict[type[Table], str] = {**PLACES, SessionTurnRow: "user_id", AnswerRow: "user_id"}
+_EXPORTED: dict[type[Table], str] = {**USER_COLUMNS, SessionTurnRow: "user_id", AnswerRow: "user_id"}
 _SESSIONS = (AttemptRow, PayerRow)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was done: the pseudonym, and how many rows got it, by table.
+    """The pseudonym, and how many rows got it, by table.
 
-    ``restored`` are archives whose rows came back into the table; ``left`` files that still name the user.
+    ``restored`` are archives whose rows were put back into the table; ``left`` are files that still name the
+    user.
     """
 
     pseudonym: str
@@ -78,16 +77,16 @@ class Erasure:
     left: tuple[str, ...]
 
 
-def export(store: Store, user: str, *, folder: Path, vault: Vault | None = None) -> Found:
+def export_user(store: Store, user: str, *, folder: Path, vault: Vault | None = None) -> RowsByTable:
     """Return every row of the user, by table, with the columns as they are stored.
 
     Args:
         folder: where the archives of attempts are.
-        vault: opens sessions and cached answers; without it their text is left out.
+        vault: decrypts sessions and cached answers; without it their text is left out.
 
     Raises:
-        InvalidRequest: nothing is known of the user, or a record of theirs was altered.
-        MasterKeyError: the vault has not what the sessions are sealed with.
+        InvalidRequest: the store has no data of the user, or a record of theirs was altered.
+        MasterKeyError: the vault lacks the master key of the sessions.
         StoreError: an archive that may have rows of the user cannot be read.
     """
     found = _found(store, user, folder)
@@ -100,8 +99,8 @@ def export(store: Store, user: str, *, folder: Path, vault: Vault | None = None)
     for row in turns:
         sealed = bytes(row.pop("sealed"))
         if seal:
-            said = seal.open(SessionKey(user, row["session_id"]), row["number"], row["at_ms"], sealed)
-            row |= {"message": said.message, "answer": said.answer}
+            turn = seal.open(SessionKey(user, row["session_id"]), row["number"], row["at_ms"], sealed)
+            row |= {"message": turn.message, "answer": turn.answer}
     cached = found["answer"]
     cache = cached_answers.StoredAnswers(store, vault.answer_cipher()) if vault and cached else None
     for row in cached:
@@ -113,19 +112,19 @@ def export(store: Store, user: str, *, folder: Path, vault: Vault | None = None)
     return found
 
 
-def _found(store: Store, user: str, folder: Path) -> Found:
-    storable("the user's id", user)  # of any length: earlier versions kept longer ids than are taken now
+def _found(store: Store, user: str, folder: Path) -> RowsByTable:
+    storable("the user's id", user)  # of any length: earlier versions accepted longer ids
     found = store.read(lambda database: _known(database, user, folder)) if user else {}
     if not any(found.values()):
-        raise InvalidRequest(f"nothing is known of user {user!r}: is the id written as it is in calls?")
+        raise InvalidRequest(f"there is no data of user {user!r}: is the id written as in calls?")
     return found
 
 
-def _known(database: Database, user: str, folder: Path) -> Found:
+def _known(database: Database, user: str, folder: Path) -> RowsByTable:
     with snapshot(database):
         found = {
             table._meta.table_name: list(_rows(database, table, f"{column} = ?", user))
-            for table, column in _THEIRS.items()
+            for table, column in _EXPORTED.items()
         }
         found["attempt"] += _archived(database, folder, user)
         theirs = "user_token IN (SELECT token FROM user_token WHERE user_id = ?)"
@@ -133,39 +132,41 @@ def _known(database: Database, user: str, folder: Path) -> Found:
         return found
 
 
-def erase(store: Store, user: str, *, folder: Path, now_ms: int) -> Erasure:
-    """Put a pseudonym in the user's place everywhere; after a crash, run it again.
+def erase_user(store: Store, user: str, *, folder: Path, now_ms: int) -> Erasure:
+    """Replace the user by a pseudonym everywhere; after a crash, run it again.
 
-    Archived attempts that name the user come back into the table, and their files are deleted: archive anew.
-    Calls of the user that are running keep nothing more under the id: they find a tombstone. A call that
-    begins later is of a new user.
+    Archived attempts that name the user are put back into the table, and their files are deleted: archive
+    again. Running calls of the user store nothing more under the id, because they find a tombstone. A call
+    that begins later is of a new user.
 
     Raises:
-        InvalidRequest: nothing is known of the user.
+        InvalidRequest: the store has no data of the user.
         StoreError: an archive that may name the user cannot be read.
     """
     _found(store, user, folder)
     restored: list[str] = []
     while True:
-        looked = store.read(archive.archives).keys()
-        more, left = _bring_back(store, user, folder, now_ms)
+        checked = store.read(archive.current_archives).keys()
+        more, left = _restore_archives(store, user, folder, now_ms)
         restored += more
-        done = store.write(partial(_erase, store=store, user=user, looked=looked, now_ms=now_ms)).result()
+        done = store.write(partial(_erase, store=store, user=user, checked=checked, now_ms=now_ms)).result()
         if done is not None:
             return Erasure(*done, tuple(restored), tuple(left))
 
 
 def _erase(
-    database: Database, *, store: Store, user: str, looked: Collection[str], now_ms: int
+    database: Database, *, store: Store, user: str, checked: Collection[str], now_ms: int
 ) -> tuple[str, dict[str, int]] | None:
-    """Erase the user, unless rows were archived since the archives were looked through: then do nothing."""
-    if archive.archives(database).keys() - set(looked):
+    """Erase the user; return None and do nothing if rows were archived after the archives were checked."""
+    if archive.current_archives(database).keys() - set(checked):
         return None
-    erased.mark(database, user, now_ms=store.now_ms())  # read here: calls begin while this waits its turn
+    erased.mark(
+        database, user, now_ms=store.now_ms()
+    )  # read here, because calls begin while this waits for the writer
     pseudonym = records.token(database, user)
     counts = {}
     _rename_sessions(database, user)
-    for table, column in PLACES.items():
+    for table, column in USER_COLUMNS.items():
         name = table._meta.table_name
         change = f"UPDATE {name} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - names of ours
         counts[name] = int(bulk.run(database, change, pseudonym, user).rowcount)
@@ -197,22 +198,24 @@ def _rename_sessions(database: Database, user: str) -> None:
             bulk.run(database, change, name, user, session)
 
 
-def _bring_back(store: Store, user: str, folder: Path, now_ms: int) -> tuple[list[str], list[str]]:
-    """Put the archived attempts of each file that names the user back into the table, and delete the file.
+def _restore_archives(store: Store, user: str, folder: Path, now_ms: int) -> tuple[list[str], list[str]]:
+    """Put the attempts of each archive that names the user back into the table, and delete the file.
 
     Returns:
-        Which files these were; and those that name the user too but that an interrupted run of the archive
-        left, or one that is under way: they are not touched.
+        These files; and the files that name the user but are not in the journal, which an interrupted or
+        running archive command wrote: they are not touched.
     """
-    files = sorted(archive_files.of_store(folder, store.id))  # before the journal is read: it may name more
+    files = sorted(
+        archive_files.archives_of(folder, store.id)
+    )  # before the journal is read: it may name more
 
-    def look(database: Database) -> tuple[dict[str, Manifest], list[Path]]:
+    def read(database: Database) -> tuple[dict[str, Manifest], list[Path]]:
         with snapshot(database):
-            return archive.archives(database), archive.left_over(database, folder, store.id)
+            return archive.current_archives(database), archive.left_over(database, folder, store.id)
 
-    in_force, unnamed = store.read(look)
-    for manifest in in_force.values():
-        if reason := archive_files.damage(manifest, folder):
+    current, unnamed = store.read(read)
+    for manifest in current.values():
+        if reason := archive_files.find_damage(manifest, folder):
             raise _unreadable(manifest.file, reason, "erase")
     restored, left = [], []
     for file in files:
@@ -221,31 +224,31 @@ def _bring_back(store: Store, user: str, folder: Path, now_ms: int) -> tuple[lis
         if file in unnamed:
             left.append(file.name)
             continue
-        if file.name in in_force:
-            archive.restore(store, file, now_ms=now_ms)
-        archive_files.discard(file)
+        if file.name in current:
+            archive.restore_attempts(store, file, now_ms=now_ms)
+        archive_files.delete_archive(file)
         restored.append(file.name)
     return restored, left
 
 
 def _unreadable(file: str, reason: str, command: str) -> StoreError:
     return StoreError(
-        f"archive {file} may name the user, and cannot be read: {reason}. Get an undamaged copy of it, or "
-        f"give the folder where it is, and {command} again."
+        f"archive {file} may name the user, and cannot be read: {reason}. Use an undamaged copy of it, or "
+        f"name the folder where it is, and {command} again."
     )
 
 
 def _names(file: Path, user: str) -> bool:
-    with suppress(OSError, EOFError, ValueError):  # of what a crash left, half of a file
-        return any(row["user_id"] == user for row in archive_files.read(file))
+    with suppress(OSError, EOFError, ValueError):  # a crash may have left an incomplete file
+        return any(row["user_id"] == user for row in archive_files.read_rows(file))
     return True
 
 
 def _archived(database: Database, folder: Path, user: str) -> Iterator[dict[str, Any]]:
-    for name, manifest in archive.archives(database).items():
-        if reason := archive_files.damage(manifest, folder):
+    for name, manifest in archive.current_archives(database).items():
+        if reason := archive_files.find_damage(manifest, folder):
             raise _unreadable(name, reason, "export")
-        yield from (row for row in archive_files.read(folder / name) if row["user_id"] == user)
+        yield from (row for row in archive_files.read_rows(folder / name) if row["user_id"] == user)
 
 
 def _rows(database: Database, table: type[Table], where: str, user: str) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Reconcile: learn the cost of lost and estimated attempts by hand or from the provider's export.
+"""Reconcile: correct the cost of lost and estimated attempts, by hand or from the provider's export.
 
-Every correction moves the attempt's windows and rollups, and is written into the journal with its reason, in
-one transaction. What the export bills beside that, ``booking`` takes into the ledger.
+Every correction changes the attempt's windows and rollups and writes its reason into the journal, in one
+transaction. ``booking`` counts what the export bills beyond these attempts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -19,7 +19,7 @@ from peewee import Database, Expression
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.ledger import holds, opening_balances
 from supernova_ai.ledger.holds import End, Hold
-from supernova_ai.ledger.unwritten_ends import Look
+from supernova_ai.ledger.unwritten_ends import ThresholdCheck
 from supernova_ai.money import show
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, JournalRow
@@ -30,12 +30,12 @@ from supernova_ai.upkeep.provider_bills import MOST_COST, Bill
 EVENT = "attempt.corrected"
 
 _CERTAIN = ("exact", "cached")
-"""The bases of a cost that no bill can correct."""
+"""The bases of costs that are certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What an attempt is found to have cost, in nano-USD, and why; tokens and response id where known."""
+    """The cost of an attempt in nano-USD, and the reason; tokens and response id if known."""
 
     attempt: str
     cost: int
@@ -57,12 +57,12 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an export says of the attempts whose cost is not known exactly.
+    """What an export says about attempts.
 
-    ``matched`` can be applied; ``ambiguous`` names attempts that several lines may belong to, with the lines;
-    ``unmatched`` those no line fits; ``differing`` exactly settled attempts that were billed otherwise, to be
-    looked at and settled by hand. ``released`` are attempts that were billed and count nothing;
-    ``unclaimed`` the lines that belong to no attempt, under the id that a row of it would have.
+    ``matched`` are uncertain attempts that can be settled; ``ambiguous`` those with several possible lines;
+    ``unmatched`` those without a line. ``differing`` are exactly settled attempts that were billed otherwise:
+    look at them, and settle them by hand. ``released`` are attempts that were billed but count nothing;
+    ``unclaimed`` are the lines of no attempt, each with the id that its row would have.
     """
 
     matched: tuple[Match, ...]
@@ -78,20 +78,22 @@ class Plan:
         return sum(m.billed for m in self.released) + sum(bill.cost for _, bill in self.unclaimed)
 
 
-def uncertain(database: Database) -> Iterator[AttemptRow]:
+def uncertain_attempts(database: Database) -> Iterator[AttemptRow]:
     """Yield the attempts that are lost, or settled at a cost not known exactly, oldest first."""
     query = AttemptRow.select().where(_uncertain()).order_by(AttemptRow.started_ms, AttemptRow.id)
     yield from query.iterator(database)
 
 
-def settle(store: Store, correction: Correction, look: Look, *, now_ms: int) -> None:
-    """Settle an attempt that has ended at the cost it is found to have had.
+def settle_attempt(
+    store: Store, correction: Correction, check_thresholds: ThresholdCheck, *, now_ms: int
+) -> None:
+    """Settle an attempt that has ended at its corrected cost.
 
     Args:
-        look: is shown how the windows stand afterwards, for alerts.
+        check_thresholds: called with what is spent in the windows afterwards, for alerts.
 
     Raises:
-        InvalidRequest: there is no such attempt, it is still held, or the reason or the cost cannot be.
+        InvalidRequest: there is no such attempt, it is still held, or the reason or the cost is impossible.
     """
     if not correction.reason.strip():
         raise InvalidRequest("a correction needs a reason: it is kept in the journal")
@@ -101,86 +103,97 @@ def settle(store: Store, correction: Correction, look: Look, *, now_ms: int) -> 
         raise InvalidRequest(f"a cost cannot be above {show(MOST_COST)}: it is in USD")
 
     def operation(database: Database) -> None:
-        row = _row(database, correction.attempt)
+        row = find_attempt(database, correction.attempt)
         if row is None:
             raise InvalidRequest(
                 f"there is no attempt {correction.attempt!r} in the ledger: 'supernova ledger lost' lists "
                 f"those to settle; if it was archived, restore its archive first"
             )
         if row.state == "held":
-            raise InvalidRequest(f"attempt {row.id} is still under way: its own end will settle it")
-        _correct(database, row, correction, look, now_ms)
+            raise InvalidRequest(f"attempt {row.id} is still running: it is settled when it ends")
+        _correct(database, row, correction, check_thresholds, now_ms)
 
     store.write(operation).result()
 
 
-def plan(database: Database, bills: Iterable[Bill], *, provider: str, tolerance_s: float) -> Plan:
-    """Find the bills of the provider's attempts; nothing is written.
+def make_plan(database: Database, bills: Iterable[Bill], *, provider: str, tolerance_s: float) -> Plan:
+    """Match the bills with the provider's attempts; nothing is written.
 
     Args:
         tolerance_s: how far the times of attempt and bill may be apart, in seconds.
 
     Raises:
-        InvalidRequest: the ledger has no attempt of such a provider.
+        InvalidRequest: the ledger has no attempt of this provider.
     """
     bills = list(bills)
     tolerance_ms = round(tolerance_s * 1000)
     candidates = list(_candidates(database, bills, provider, tolerance_ms))
     if not candidates:
-        asked = AttemptRow.select(AttemptRow.provider).distinct().order_by(AttemptRow.provider)
-        known = [name for (name,) in asked.tuples().execute(database)]
-        if provider not in known:
-            there = ", ".join(known) or "nobody"
-            raise InvalidRequest(f"the ledger has no attempt of {provider!r}; it has attempts of: {there}")
+        _check_provider(database, provider)
+    uncertain = {each.id for each in candidates if each.uncertain}
     first = match(candidates, bills, tolerance_ms=tolerance_ms)
     done = {candidate.id for candidate, _ in first.pairs} | {candidate.id for candidate, _ in first.ambiguous}
-    # A line that is left may still be of an attempt that was released, is held, or counted other tokens.
-    others = [replace(each, open=True) for each in candidates if not each.open and each.id not in done]
+    # A line that is left may belong to an attempt that was released, is held, or counted other tokens.
+    others = [
+        replace(each, uncertain=True) for each in candidates if not each.uncertain and each.id not in done
+    ]
     second = match(others, first.unclaimed, tolerance_ms=tolerance_ms)
     pairs = [
         (candidate, Match(candidate.id, bill.line, candidate.cost, bill.cost, bill))
         for candidate, bill in (*first.pairs, *second.pairs)
     ]
-    uncertain_ids = {each.id for each in candidates if each.open}
-    certain = [(one, found) for one, found in pairs if one.id not in uncertain_ids]
-    doubtful = [(one, found) for one, found in second.ambiguous if one.state == "released"]
+    certain = [(candidate, found) for candidate, found in pairs if candidate.id not in uncertain]
+    ambiguous = [*first.ambiguous, *(pair for pair in second.ambiguous if pair[0].state == "released")]
     return Plan(
-        matched=tuple(found for candidate, found in pairs if candidate.id in uncertain_ids),
+        matched=tuple(found for candidate, found in pairs if candidate.id in uncertain),
         ambiguous=tuple(
-            (candidate.id, tuple(bill.line for bill in found))
-            for candidate, found in (*first.ambiguous, *doubtful)
+            (candidate.id, tuple(bill.line for bill in possible)) for candidate, possible in ambiguous
         ),
-        unmatched=tuple(each.id for each in candidates if each.open and each.id not in done),
+        unmatched=tuple(each.id for each in candidates if each.uncertain and each.id not in done),
         differing=tuple(
             found
             for candidate, found in certain
             if candidate.state == "settled" and found.counted != found.billed
         ),
         released=tuple(found for candidate, found in certain if candidate.state == "released"),
-        unclaimed=_not_booked(database, provider, bills, second.unclaimed),
+        unclaimed=_without_rows(database, provider, bills, second.unclaimed),
     )
 
 
-def apply(store: Store, plan: Plan, look: Look, *, source: str, now_ms: int) -> int:
-    """Settle what the plan matched; return how many were, without those whose cost is known meanwhile.
+def settle_matched(
+    store: Store, plan: Plan, check_thresholds: ThresholdCheck, *, source: str, now_ms: int
+) -> int:
+    """Settle the plan's matched attempts; return how many, without those that are exact by now.
 
     Args:
         source: the name of the export, for the journal.
     """
-    settle_one = partial(settle_billed, where=_uncertain(), look=look, source=source, now_ms=now_ms)
+    settle_one = partial(
+        settle_billed,
+        where=_uncertain(),
+        check_thresholds=check_thresholds,
+        source=source,
+        now_ms=now_ms,
+    )
     writes = [store.write(partial(settle_one, found)) for found in plan.matched]
     return sum(write.result() for write in writes)
 
 
 def settle_billed(
-    found: Match, database: Database, *, where: Expression, look: Look, source: str, now_ms: int
+    found: Match,
+    database: Database,
+    *,
+    where: Expression,
+    check_thresholds: ThresholdCheck,
+    source: str,
+    now_ms: int,
 ) -> bool:
-    """Settle an attempt at its bill, inside an operation; return False where it is not so any more.
+    """Settle an attempt at its bill, inside an operation; return False if it does not meet the condition.
 
     Args:
-        where: what its row must still be.
+        where: the condition that its row must still meet.
     """
-    row = _row(database, found.attempt, where)
+    row = find_attempt(database, found.attempt, where)
     if row is None:
         return False
     bill = found.bill
@@ -189,60 +202,31 @@ def settle_billed(
         usage = Usage(bill.prompt, bill.completion, row.cached, row.cache_write, row.reasoning)
     reason = f"{source}, line {found.line}"
     correction = Correction(found.attempt, found.billed, reason, usage, row.response or bill.id)
-    _correct(database, row, correction, look, now_ms)
+    _correct(database, row, correction, check_thresholds, now_ms)
     return True
 
 
-def _not_booked(
-    database: Database, provider: str, bills: Iterable[Bill], unclaimed: Iterable[Bill]
-) -> tuple[tuple[str, Bill], ...]:
-    """Return the lines that cost something and have no row yet, each with the id of its row.
+def find_attempt(database: Database, attempt: str, where: Expression | None = None) -> AttemptRow | None:
+    """Return the attempt's row, or None if there is none that meets the condition."""
+    query = AttemptRow.select().where(AttemptRow.id == attempt)
+    return next(iter((query if where is None else query.where(where)).execute(database)), None)
 
-    The id is made of what the line says, and of how many lines before it say the same, so that the same line
-    has it in every export.
+
+def write_journal(
+    database: Database, event: str, row: AttemptRow, *, before: str, reason: str, now_ms: int
+) -> None:
+    """Write a change of an attempt's row into the journal.
+
+    Args:
+        row: after the change.
+        before: the ``journal_text`` before it.
     """
-    alike: Counter[str] = Counter()
-    ids = {}
-    for bill in bills:
-        said = [bill.id] if bill.id else [bill.at_ms, bill.model, bill.prompt, bill.completion, bill.cost]
-        text = json.dumps([provider, *said])
-        ids[bill.line] = "bill-" + hashlib.sha256(f"{text} {alike[text]}".encode()).hexdigest()[:32]
-        alike[text] += 1
-    found = [(ids[bill.line], bill) for bill in unclaimed if bill.cost]
-    return tuple((id_, bill) for id_, bill in found if _row(database, id_) is None)
-
-
-def _correct(database: Database, row: AttemptRow, correction: Correction, look: Look, now_ms: int) -> None:
-    assert row.ended_ms is not None
-    kept = Usage(row.prompt, row.completion, row.cached, row.cache_write, row.reasoning)
-    end = End(
-        "settled",
-        correction.cost,
-        "exact",
-        correction.usage or kept,
-        ended_ms=row.ended_ms,  # it did end then; when it was corrected is in the journal
-        error=row.error,
-        response=correction.response,
-    )
-    before = told(row)
-    opening_balances.adopt(database, row.id)
-    hold = Hold(row.id, row.cost, tuple(json.loads(row.windows)))
-    windows = holds.end(database, hold, end, was=cast(Outcome, row.state))
-    after = _row(database, row.id)
-    assert windows is not None  # writers take turns: nobody has changed the row since it was read
-    assert after is not None
-    look(database, windows)
     JournalRow.insert(
-        at_ms=now_ms,
-        event=EVENT,
-        attempt=row.id,
-        before=before,
-        after=told(after),
-        reason=correction.reason,
+        at_ms=now_ms, event=event, attempt=row.id, before=before, after=journal_text(row), reason=reason
     ).execute(database)
 
 
-def told(row: AttemptRow) -> str:
+def journal_text(row: AttemptRow) -> str:
     """Return what the journal keeps of an attempt's row."""
     return json.dumps(
         {
@@ -255,9 +239,61 @@ def told(row: AttemptRow) -> str:
     )
 
 
-def _row(database: Database, attempt: str, where: Expression | None = None) -> AttemptRow | None:
-    query = AttemptRow.select().where(AttemptRow.id == attempt)
-    return next(iter((query if where is None else query.where(where)).execute(database)), None)
+def _check_provider(database: Database, provider: str) -> None:
+    names = AttemptRow.select(AttemptRow.provider).distinct().order_by(AttemptRow.provider)
+    known = [name for (name,) in names.tuples().execute(database)]
+    if provider not in known:
+        raise InvalidRequest(
+            f"the ledger has no attempt of {provider!r}; it has attempts of: {', '.join(known) or 'none'}"
+        )
+
+
+def _without_rows(
+    database: Database, provider: str, bills: Iterable[Bill], unclaimed: Iterable[Bill]
+) -> tuple[tuple[str, Bill], ...]:
+    """Return the lines that cost something and have no row yet, each with the id of its row.
+
+    The id is a hash of the line's values and of the number of equal lines before it, so that a line has the
+    same id in every export.
+    """
+    equal: Counter[str] = Counter()
+    ids = {}
+    for bill in bills:
+        values = [bill.id] if bill.id else [bill.at_ms, bill.model, bill.prompt, bill.completion, bill.cost]
+        text = json.dumps([provider, *values])
+        ids[bill.line] = "bill-" + hashlib.sha256(f"{text} {equal[text]}".encode()).hexdigest()[:32]
+        equal[text] += 1
+    found = [(ids[bill.line], bill) for bill in unclaimed if bill.cost]
+    return tuple((id_, bill) for id_, bill in found if find_attempt(database, id_) is None)
+
+
+def _correct(
+    database: Database,
+    row: AttemptRow,
+    correction: Correction,
+    check_thresholds: ThresholdCheck,
+    now_ms: int,
+) -> None:
+    assert row.ended_ms is not None
+    kept = Usage(row.prompt, row.completion, row.cached, row.cache_write, row.reasoning)
+    end = End(
+        "settled",
+        correction.cost,
+        "exact",
+        correction.usage or kept,
+        ended_ms=row.ended_ms,  # unchanged; the journal has the time of the correction
+        error=row.error,
+        response=correction.response,
+    )
+    before = journal_text(row)
+    opening_balances.count_in_windows(database, row.id)
+    hold = Hold(row.id, row.cost, tuple(json.loads(row.windows)))
+    spent = holds.end_hold(database, hold, end, was=cast(Outcome, row.state))
+    after = find_attempt(database, row.id)
+    assert spent is not None  # transactions never overlap: the row is as it was read
+    assert after is not None
+    check_thresholds(database, spent)
+    write_journal(database, EVENT, after, before=before, reason=correction.reason, now_ms=now_ms)
 
 
 def _uncertain() -> Expression:
@@ -267,25 +303,25 @@ def _uncertain() -> Expression:
 
 
 def _candidates(
-    database: Database, bills: list[Bill], provider: str, tolerance_ms: int
+    database: Database, bills: Sequence[Bill], provider: str, tolerance_ms: int
 ) -> Iterator[Candidate]:
-    """Yield the provider's attempts that a bill names or that were sent in the time the export is of."""
+    """Yield the provider's attempts that a bill names, or that were sent in the export's time."""
     ids = {bill.id for bill in bills} - {None}
     times = [bill.at_ms for bill in bills if bill.at_ms is not None]
     first, last = (min(times) - tolerance_ms, max(times) + tolerance_ms) if times else (0, -1)
-    asked = AttemptRow.basis.is_null() | (AttemptRow.basis != "cached")  # for those nobody was asked
-    query = AttemptRow.select().where((AttemptRow.provider == provider) & asked)
+    sent = AttemptRow.basis.is_null() | (AttemptRow.basis != "cached")  # a cached answer was not sent
+    query = AttemptRow.select().where((AttemptRow.provider == provider) & sent)
     for row in query.iterator(database):
         if row.id in ids or row.response in ids or first <= row.started_ms <= last:
             yield Candidate(
-                row.id,
-                row.state == "lost" or (row.state == "settled" and row.basis not in _CERTAIN),
-                row.cost,
-                row.model,
-                row.started_ms,
-                row.prompt,
-                row.completion,
-                row.max_tokens,
-                row.response,
-                row.state,
+                id=row.id,
+                uncertain=row.state == "lost" or (row.state == "settled" and row.basis not in _CERTAIN),
+                cost=row.cost,
+                model=row.model,
+                started_ms=row.started_ms,
+                prompt=row.prompt,
+                completion=row.completion,
+                max_tokens=row.max_tokens,
+                response=row.response,
+                state=row.state,
             )

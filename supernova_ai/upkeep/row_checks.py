@@ -1,4 +1,4 @@
-"""What one attempt's row must be by itself, and what about it should be known."""
+"""Row checks: contradictions within one attempt's row, and facts about it that are worth knowing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BASES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something found: of which kind, about what, what it should be and what it is."""
+    """One result of a check: its kind, its object, the expected and the found value."""
 
     kind: str
     what: str
@@ -33,20 +33,20 @@ class Finding:
     found: str
 
 
-def faults(row: Row) -> Iterator[Finding]:
-    """Yield what in the row contradicts itself."""
+def problems(row: Row) -> Iterator[Finding]:
+    """Yield the contradictions within the row."""
     for expected, found in _contradictions(row):
         yield Finding("attempt", f"attempt {row['id']}", expected, found)
 
 
-def remarks(row: Row, processes: Collection[str]) -> Iterator[Finding]:
-    """Yield what should be known of the row; ``processes`` are those that have a lease."""
+def flags(row: Row, processes: Collection[str]) -> Iterator[Finding]:
+    """Yield what is worth knowing about the row; ``processes`` are those with a lease."""
     what = f"attempt {row['id']}"
     if row["state"] == "settled" and row["cost_nano"] > row["held_nano"]:
         yield Finding("overrun", what, f"at most {show(row['held_nano'])}", show(row["cost_nano"]))
     if row["late"]:
         yield Finding(
-            "late", what, "ended before it was given up", f"{row['state']} after it was given up as lost"
+            "late", what, "ended before it was marked as lost", f"{row['state']} after it was marked as lost"
         )
     if row["state"] == "held" and row["process"] not in processes:
         yield Finding("orphan", what, "held by a process with a lease", "no process will end this hold")
@@ -54,7 +54,7 @@ def remarks(row: Row, processes: Collection[str]) -> Iterator[Finding]:
 
 @lru_cache(maxsize=1024)
 def are_ids(windows: str) -> bool:
-    """Say whether the text is a JSON list of numbers, each once."""
+    """Say whether the text is a JSON list of different integers."""
     try:
         ids = json.loads(windows)
     except ValueError:
@@ -75,9 +75,9 @@ def _contradictions(row: Row) -> Iterator[tuple[str, str]]:
     if state in ("held", "released") and row["cost_nano"] != 0:
         yield f"{state} at no cost", f"cost {show(row['cost_nano'])}"
     if row["cost_basis"] == "cached" and row["cost_nano"] != 0:
-        yield "kept from before at no cost", f"cost {show(row['cost_nano'])}"
+        yield "from the cache at no cost", f"cost {show(row['cost_nano'])}"
     if (row["ended_ms"] is None) != (state == "held"):
-        yield f"{state} {'without' if state == 'held' else 'with'} an end", f"ended_ms {row['ended_ms']}"
+        yield f"{state} {'without' if state == 'held' else 'with'} an end time", f"ended_ms {row['ended_ms']}"
     if row["late"] and state not in ("settled", "released"):
         yield "late only when settled or released", f"late and {state}"
     for name in _AMOUNTS:

@@ -1,7 +1,7 @@
-"""Verify the ledger: make every window and rollup again from the attempts, in the table and in archives.
+"""Verify the ledger: recompute every window and rollup from the attempts, in the table and in archives.
 
-The attempts are read once, day by day in the order they were sent, at one moment of the database; only one
-day's sums are in memory, and those of the windows.
+The attempts are read once, in the order they were sent, from one snapshot of the database. Memory holds the
+sums of one day and of the windows.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import archive_files, rollups
-from supernova_ai.ledger.archive_files import Manifest
-from supernova_ai.ledger.opening_balances import Scope
+from supernova_ai.ledger import rollups
+from supernova_ai.ledger.opening_balances import WindowScope
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import AttemptRow, OpeningRow, ProcessRow, StuckEndRow, WindowRow
-from supernova_ai.upkeep import archive, row_checks
+from supernova_ai.upkeep import archive, archive_files, row_checks
+from supernova_ai.upkeep.archive_files import Manifest
 from supernova_ai.upkeep.row_checks import Finding, Row
 
 SHOWN = 100
-"""How many findings of one kind a report names; it counts them all."""
+"""How many findings of one kind a report lists; it counts them all."""
 
 _DAY_HOURS = rollups.HOURS["day"]
 _STATES = ("settled", "held", "lost")
 _COLUMNS = bulk.columns(AttemptRow)
-_counted = itemgetter(*rollups.Ended._fields)
+_counted = itemgetter(*rollups.EndedAttempt._fields)
 
 Sums = dict[tuple[str, tuple[Any, ...]], Mapping[str, int]]
 
@@ -45,10 +45,10 @@ Sums = dict[tuple[str, tuple[Any, ...]], Mapping[str, int]]
 class VerifyReport:
     """What was verified, and what was found.
 
-    ``checked`` counts attempts, archived attempts, archives, windows and rollups. ``problems`` are what
-    should not be; ``flags`` are what happened and should be known: overruns, late settlements, windows above
-    their limit as it is now, openings above their attempts, holds that no process answers for, left-over
-    files. ``counts`` has the number of each kind of both, of which the first hundred are named.
+    ``checked`` counts attempts, archived attempts, archives, windows and rollups. ``problems`` are errors in
+    the ledger. ``flags`` are correct but worth knowing: overruns, late settlements, windows above their
+    present limit, openings above the cost of their attempts, holds without a process, left-over files. Both
+    list the first hundred findings of each kind; ``counts`` has the numbers.
     """
 
     checked: Mapping[str, int]
@@ -58,15 +58,15 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything follows from the attempts."""
+        """Whether all sums agree with the attempts."""
         return not self.problems
 
 
-def verify(store: Store, budgets: Sequence[Budget], *, folder: Path) -> VerifyReport:
-    """Compare every window and rollup with what the attempts say, and every archive with its hashes.
+def verify_ledger(store: Store, budgets: Sequence[Budget], *, folder: Path) -> VerifyReport:
+    """Compare every window and rollup with the attempts, and every archive with its hashes.
 
     Args:
-        budgets: the limits in force, to flag the windows above them.
+        budgets: the budgets in force, to flag windows above their limits.
         folder: where the archives are.
 
     Raises:
@@ -102,21 +102,21 @@ class _Verification:
         self._checked: Counter[str] = Counter()
         self._windows: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._unknown: dict[str, set[int]] = {period: set() for period in rollups.HOURS}
-        self._openings: defaultdict[str | None, list[tuple[int, Scope]]] = defaultdict(list)
+        self._openings: defaultdict[str | None, list[tuple[int, WindowScope]]] = defaultdict(list)
         self._opened: dict[int, int] = {}
         for row in OpeningRow.select().execute(database):
-            scope = Scope(row.provider, row.user, row.task, row.start_ms, row.end_ms)
+            scope = WindowScope(row.provider, row.user, row.task, row.start_ms, row.end_ms)
             self._openings[row.user].append((row.window, scope))
             self._opened[row.window] = row.settled
             self._windows[row.window][0] += row.settled
-        self._uncarried: Counter[int] = Counter()
+        self._uncounted: Counter[int] = Counter()
         self._processes = {row.id for row in ProcessRow.select().execute(database)}
 
     def report(self) -> VerifyReport:
-        sound, absent = self._archives()
-        self._attempts(sound, absent)
+        readable, unreadable = self._check_archives()
+        self._check_attempts(readable, unreadable)
         self._compare_windows()
-        self._stuck()
+        self._report_set_aside()
         return VerifyReport(
             dict(self._checked),
             tuple(self._problems.named),
@@ -124,41 +124,43 @@ class _Verification:
             dict(self._problems.counts + self._flags.counts),
         )
 
-    def _archives(self) -> tuple[list[Manifest], list[Manifest]]:
+    def _check_archives(self) -> tuple[list[Manifest], list[Manifest]]:
         """Check the archives; return those whose rows can be read, and those whose rows cannot."""
-        sound, absent = [], []
-        for manifest in archive.archives(self._database).values():
+        readable, unreadable = [], []
+        for manifest in archive.current_archives(self._database).values():
             self._checked["archives"] += 1
-            reason = archive_files.damage(manifest, self._folder)
+            reason = archive_files.find_damage(manifest, self._folder)
             if reason is None:
-                sound.append(manifest)
+                readable.append(manifest)
                 continue
-            absent.append(manifest)
+            unreadable.append(manifest)
             what = f"{manifest.rows} attempts in archive {manifest.file}"
-            self._problems.add([Finding("archive", what, "a sound file", f"cannot be checked: {reason}")])
-            for window, (settled, lost) in manifest.windows.items():  # the journal still knows these
+            self._problems.add(
+                [Finding("archive", what, "an undamaged file", f"cannot be checked: {reason}")]
+            )
+            for window, (settled, lost) in manifest.windows.items():  # the journal has these sums
                 sums = self._windows[int(window)]
                 sums[0] += settled
                 sums[2] += lost
         for file in archive.left_over(self._database, self._folder, self._store):
-            what = "not in the journal: an interrupted run left it, and its rows in the ledger"
+            what = "not in the journal: an interrupted run left it; its rows are in the ledger"
             self._flags.add([Finding("left over", str(file), "in the journal", what)])
-        return sound, absent
+        return readable, unreadable
 
-    def _attempts(self, sound: list[Manifest], absent: list[Manifest]) -> None:
-        """Read every attempt once; compare each day's rollups as soon as the day is over."""
-        for manifest in absent:
+    def _check_attempts(self, readable: list[Manifest], unreadable: list[Manifest]) -> None:
+        """Read every attempt once; compare each day's rollups when all attempts of the day are read."""
+        for manifest in unreadable:
             for period, hours in rollups.HOURS.items():
                 length = hours * rollups.HOUR_MS
                 self._unknown[period].update(
                     range(manifest.first_ms // length, manifest.last_ms // length + 1)
                 )
         stored = set()
-        for name, (period, *_) in rollups.TABLES.items():
+        for name, (period, *_) in rollups.KEY_COLUMNS.items():
             select = f"SELECT DISTINCT {period} FROM {name}"  # noqa: S608 - names of ours
             for (number,) in bulk.run(self._database, select).fetchall():
                 stored.add(number * rollups.HOURS[period] // _DAY_HOURS)
-        streams = (self._archived(manifest) for manifest in sound)
+        streams = (self._archived(manifest) for manifest in readable)
         merged = heapq.merge(self._present(), *streams, key=itemgetter(0))
         for day, rows in groupby(merged, key=lambda item: item[0] // (_DAY_HOURS * rollups.HOUR_MS)):
             self._compare_rollups(day, self._sum(row for _, row in rows if row is not None))
@@ -174,66 +176,67 @@ class _Verification:
                 yield row["started_ms"], row
 
     def _archived(self, manifest: Manifest) -> Iterator[tuple[int, Row | None]]:
-        yield manifest.first_ms, None  # so that merging opens the file only when its time has come
-        for row in archive_files.read(self._folder / manifest.file):
+        yield manifest.first_ms, None  # so that merging opens the file only at this time
+        for row in archive_files.read_rows(self._folder / manifest.file):
             self._checked["archived attempts"] += 1
             yield row["started_ms"], row
 
     def _sum(self, rows: Iterable[Row]) -> Sums:
-        """Check each row by itself and add it up."""
+        """Check each row and add it up."""
         seen: set[str] = set()
         sums: defaultdict[tuple[str, tuple[Any, ...]], Counter[str]] = defaultdict(Counter)
         for row in rows:
             if row["id"] in seen:
                 where = "both in the ledger and in an archive, or in two archives"
-                self._problems.add([Finding("attempt", f"attempt {row['id']}", "there once", where)])
+                self._problems.add([Finding("attempt", f"attempt {row['id']}", "in one place", where)])
             seen.add(row["id"])
-            self._problems.add(row_checks.faults(row))
-            self._flags.add(row_checks.remarks(row, self._processes))
+            self._problems.add(row_checks.problems(row))
+            self._flags.add(row_checks.flags(row, self._processes))
             if row["state"] in _STATES:
                 amount = row["held_nano"] if row["state"] == "held" else row["cost_nano"]
                 for window in _ids(row["windows"]):
                     self._windows[window][_STATES.index(row["state"])] += amount
             if row["state"] != "held":
-                self._count_uncarried(row)
-                for table, key, amounts in rollups.contributions(rollups.Ended(*_counted(row))):
+                self._add_uncounted(row)
+                for table, key, amounts in rollups.contributions(rollups.EndedAttempt(*_counted(row))):
                     sums[table, key].update(amounts)
         return dict(sums)
 
-    def _count_uncarried(self, row: Row) -> None:
-        """Add up, for each opening, what the attempts of its scope cost that do not carry its window."""
+    def _add_uncounted(self, row: Row) -> None:
+        """Add the row's cost to the openings whose scope contains it and whose window does not count it."""
         for user in {None, row["user_id"] or ""}:
             for window, scope in self._openings.get(user, ()):
-                if scope.holds(row) and window not in _ids(row["windows"]):
-                    self._uncarried[window] += row["cost_nano"]
+                if scope.contains(row) and window not in _ids(row["windows"]):
+                    self._uncounted[window] += row["cost_nano"]
 
     def _compare_rollups(self, day: int, expected: Sums) -> None:
-        """Compare the rollups of the day and of its hours, but for those with unreadable attempts."""
+        """Compare the rollups of the day and its hours, except where attempts are unreadable."""
         found: Sums = {}
         for table in rollups.ROLLUPS:
             name, names = table._meta.table_name, bulk.columns(table)
-            keys = rollups.TABLES[name]
-            place = [names.index(column) for column in keys]
-            each = _DAY_HOURS // rollups.HOURS[keys[0]]
+            keys = rollups.KEY_COLUMNS[name]
+            indices = [names.index(column) for column in keys]
+            per_day = _DAY_HOURS // rollups.HOURS[keys[0]]
             where = f"{keys[0]} >= ? AND {keys[0]} < ?"
             select = f"SELECT {', '.join(names)} FROM {name} WHERE {where}"  # noqa: S608 - names of ours
-            for row in bulk.run(self._database, select, day * each, (day + 1) * each).fetchall():
+            for row in bulk.run(self._database, select, day * per_day, (day + 1) * per_day).fetchall():
                 amounts = {n: v for n, v in zip(names, row, strict=True) if n not in keys}
-                found[name, tuple(row[i] for i in place)] = amounts
+                found[name, tuple(row[i] for i in indices)] = amounts
         known = {
             (name, key)
             for name, key in expected.keys() | found.keys()
-            if key[0] not in self._unknown[rollups.TABLES[name][0]]
+            if key[0] not in self._unknown[rollups.KEY_COLUMNS[name][0]]
         }
         self._checked["rollups"] += len(known & found.keys())
-        for at in sorted(known, key=str):
-            right, wrong = _present_only(expected.get(at, {})), _present_only(found.get(at, {}))
-            if right != wrong:
-                what = f"{at[0]} {'/'.join(map(str, at[1]))}"
-                self._problems.add([Finding("rollup", what, _listed(right), _listed(wrong))])
+        for rollup in sorted(known, key=str):
+            right, stored = _nonzero(expected.get(rollup, {})), _nonzero(found.get(rollup, {}))
+            if right != stored:
+                name, key = rollup
+                what = f"{name} {'/'.join(map(str, key))}"
+                self._problems.add([Finding("rollup", what, _list_amounts(right), _list_amounts(stored))])
 
-    def _stuck(self) -> None:
-        """Name the ends that the database refused: what these attempts cost is not in the books."""
+    def _report_set_aside(self) -> None:
+        """Report the ends that the database refused: the cost of these attempts is not in the ledger."""
         for row in StuckEndRow.select().order_by(StuckEndRow.attempt).execute(self._database):
             what = f"attempt {row.attempt}"
             self._problems.add([Finding("set aside", what, "its end written", f"refused: {row.reason}")])
@@ -245,10 +248,10 @@ class _Verification:
                 what = f"window {id_}: {' '.join(filter(None, (budget, subject, period)))}"
                 expected = self._windows.pop(id_, [0, 0, 0])
                 if found != expected:
-                    self._problems.add([Finding("window", what, _stands(expected), _stands(found))])
+                    self._problems.add([Finding("window", what, _show_sums(expected), _show_sums(found))])
                 opened = self._opened.get(id_, 0)
-                if opened > self._uncarried[id_]:
-                    most = f"at most {show(self._uncarried[id_])}, the attempts that do not carry it"
+                if opened > self._uncounted[id_]:
+                    most = f"at most {show(self._uncounted[id_])}, the attempts that it does not count"
                     self._flags.add([Finding("opening", what, most, f"opened with {show(opened)}")])
                 limit = self._limits.get(budget)
                 if limit is not None and sum(found) > limit:
@@ -256,22 +259,22 @@ class _Verification:
                         [Finding("above limit", what, f"at most {show(limit)}", show(sum(found)))]
                     )
         for id_, sums in self._windows.items():
-            self._problems.add([Finding("window", f"window {id_}", _stands(sums), "no such window")])
+            self._problems.add([Finding("window", f"window {id_}", _show_sums(sums), "no such window")])
 
 
 @lru_cache(maxsize=1024)
 def _ids(windows: str) -> tuple[int, ...]:
-    """Return the ids of the windows; none from a damaged text, which is a finding of its own."""
+    """Return the ids of the windows; none from a damaged text, which ``row_checks`` reports."""
     return tuple(json.loads(windows)) if row_checks.are_ids(windows) else ()
 
 
-def _present_only(amounts: Mapping[str, int]) -> dict[str, int]:
+def _nonzero(amounts: Mapping[str, int]) -> dict[str, int]:
     return {name: amount for name, amount in amounts.items() if amount}
 
 
-def _listed(amounts: Mapping[str, int]) -> str:
+def _list_amounts(amounts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {amount}" for name, amount in amounts.items()) or "nothing"
 
 
-def _stands(sums: Sequence[int]) -> str:
+def _show_sums(sums: Sequence[int]) -> str:
     return ", ".join(f"{state} {show(amount)}" for state, amount in zip(_STATES, sums, strict=True))

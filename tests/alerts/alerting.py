@@ -1,4 +1,4 @@
-"""For the tests of alerts: a service on this machine to send them to, and spending to tell of."""
+"""Shared by the tests of alerts: a service on this machine to send to, and spending in the rollups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT_S = 30
 
 
 class Service:
-    """An HTTP service that keeps what it is sent, and answers with the next of ``statuses``, then 200."""
+    """An HTTP service that stores what it receives, and answers with the next of ``statuses``, then 200."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -52,7 +52,7 @@ class Service:
 
 def spend(store: Store, hour: int, usd: str) -> None:
     """Add spending to the rollups, at this hour since the epoch."""
-    row = rollups.Ended(
+    row = rollups.EndedAttempt(
         started_ms=hour * rollups.HOUR_MS,
         provider="openai",
         model="gpt",
@@ -77,6 +77,6 @@ def spend(store: Store, hour: int, usd: str) -> None:
 
 
 def delivery(row: AlertRow) -> dict[str, str]:
-    """Return what the outbox says of each place."""
+    """Return the outbox's result for each channel."""
     said: dict[str, str] = json.loads(row.detail or "{}")
     return said

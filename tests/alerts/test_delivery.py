@@ -1,4 +1,4 @@
-"""Alerts reach people: once, again if they could not be reached, and never at the cost of a call."""
+"""Alerts are delivered once, retried if a service fails, and never delay a call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 
 from supernova_ai.alerts import delivery as courier
 from supernova_ai.alerts.delivery import AlertDelivery
-from supernova_ai.alerts.outbox import AlertEvent, acknowledge, outbox
+from supernova_ai.alerts.outbox import AlertEvent, acknowledge, list_alerts
 from supernova_ai.config import Alerts, Budget, Spike
 from supernova_ai.errors import KeyNotFound
 from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.ledger.rollups import HOUR_MS
-from supernova_ai.ledger.thresholds import record
+from supernova_ai.ledger.thresholds import record_alert
 from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -53,8 +53,8 @@ def service(services: Callable[[], Service]) -> Service:
 
 
 @pytest.fixture
-def open_courier(store: Store, clock: SimpleNamespace) -> Iterator[Open]:
-    """Make a courier for these URLs; it is closed when the test ends."""
+def open_delivery(store: Store, clock: SimpleNamespace) -> Iterator[Open]:
+    """Make the delivery for these URLs; it is closed when the test ends."""
     with ExitStack() as opened:
 
         def open_(*urls: str, spike: Spike = QUIET, **given: Any) -> AlertDelivery:
@@ -72,27 +72,29 @@ def _no_vault(name: str) -> Secret:
 
 @pytest.fixture
 def alert(store: Store, clock: SimpleNamespace) -> Callable[..., None]:
-    """Record an alert of the daily budget at so many percent."""
+    """Record an alert of the daily budget at this threshold."""
 
     def add(threshold: int = 50) -> None:
         key = ("daily", "", "2026-11-22", threshold)
         amounts = {"spent": to_nano("0.01") * threshold, "limit": to_nano(1)}
-        store.write(lambda database: record(database, key, **amounts, now_ms=int(clock.now * 1000))).result()
+        store.write(
+            lambda database: record_alert(database, key, **amounts, now_ms=int(clock.now * 1000))
+        ).result()
 
     return add
 
 
 def rows(store: Store) -> list[AlertRow]:
-    return store.read(lambda database: outbox(database, acknowledged=True))
+    return store.read(lambda database: list_alerts(database, acknowledged=True))
 
 
 def test_a_message_arrives_once(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store
 ) -> None:
-    """Apprise delivers title and text to the URL; the alert is then sent, and not sent again."""
+    """Apprise delivers title and text to the URL; the alert is then sent, and is not sent again."""
     alert(80)
-    courier = open_courier(service.url)
-    assert [courier.work(), courier.work()] == [1, 0]
+    courier = open_delivery(service.url)
+    assert [courier.deliver_due(), courier.deliver_due()] == [1, 0]
     (got,) = service.got
     assert got["title"] == "Budget daily: 80 % spent"
     assert got["message"] == (
@@ -106,69 +108,69 @@ def test_a_message_arrives_once(
 
 @pytest.mark.parametrize("wanted", ["", "?redirect=yes"])
 def test_an_alert_follows_no_redirect(
-    wanted: str, service: Service, open_courier: Open, alert: Callable[..., None], store: Store
+    wanted: str, service: Service, open_delivery: Open, alert: Callable[..., None], store: Store
 ) -> None:
-    """Neither the message nor the URL's tokens go where a service points, even if the URL asks for it."""
+    """A redirect gets neither the message nor the URL's tokens, even if the URL asks to follow it."""
     alert()
     to = service.url.replace("json://", "http://")
     with Server(lambda _: (307, {"location": to}, b"")) as first:
-        open_courier(first.url.replace("http://", "json://") + f"/{wanted}").work()
+        open_delivery(first.url.replace("http://", "json://") + f"/{wanted}").deliver_due()
     assert (len(first.sent), service.got) == (1, [])
     (row,) = rows(store)
     assert delivery(row)["notify[0] json"] == "it answered HTTP 307"
 
 
-def test_an_alert_s_url_may_not_switch_certificates_off(
-    open_courier: Open, alert: Callable[..., None], store: Store
+def test_a_url_cannot_disable_certificate_checks(
+    open_delivery: Open, alert: Callable[..., None], store: Store
 ) -> None:
     """Nothing is sent to a URL with ``verify=no`` unless the configuration allows it."""
     alert()
     with Server(lambda _: (200, {}, b"")) as server:
         url = server.url.replace("http://", "json://") + "/?verify=no"
-        open_courier(url).work()
+        open_delivery(url).deliver_due()
         assert server.sent == []
         (row,) = rows(store)
         assert "verify_tls" in delivery(row)["notify[0] json"]
         store.write(lambda database: AlertRow.update(next_ms=0).execute(database)).result()
-        open_courier(url, verify_tls=False).work()
+        open_delivery(url, verify_tls=False).deliver_due()
         assert len(server.sent) == 1
 
 
-def test_a_service_that_failed_is_tried_again_alone(
+def test_only_the_service_that_failed_is_retried(
     services: Callable[[], Service],
-    open_courier: Open,
+    open_delivery: Open,
     alert: Callable[..., None],
     store: Store,
     clock: SimpleNamespace,
 ) -> None:
-    """Not before its time, then again, and who has had the message does not get it twice."""
+    """The retry waits for its time, and a service that accepted the message does not get it twice."""
     good, bad = services(), services()
     bad.statuses = [503]
     alert()
-    courier = open_courier(good.url, bad.url)
-    assert courier.work() == 1
+    courier = open_delivery(good.url, bad.url)
+    assert courier.deliver_due() == 1
     (row,) = rows(store)
     assert (row.state, row.tries) == ("new", 1)
     assert delivery(row)["notify[1] json"] == "it answered HTTP 503"
     clock.now += 59
-    assert courier.work() == 0
+    assert courier.deliver_due() == 0
     clock.now += 1
-    assert courier.work() == 1
+    assert courier.deliver_due() == 1
     assert [len(good.got), len(bad.got)] == [1, 2]
     (row,) = rows(store)
     assert (row.state, row.tries) == ("sent", 2)
 
 
-def test_a_dead_service_is_given_up(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+def test_an_alert_fails_after_the_last_try(
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
 ) -> None:
-    """Each try comes twice as long after the one before, an hour at most; after the last it has failed."""
+    """The delay doubles with each try, up to an hour; after the last try the alert has failed."""
     service.close()
     alert()
-    courier_ = open_courier(service.url)
+    courier_ = open_delivery(service.url)
     waits = []
     for _ in range(courier.TRIES):
-        assert courier_.work() == 1
+        assert courier_.deliver_due() == 1
         (row,) = rows(store)
         waits.append(row.next_ms / 1000 - clock.now)
         clock.now = row.next_ms / 1000
@@ -176,28 +178,28 @@ def test_a_dead_service_is_given_up(
     assert (row.state, row.tries) == ("failed", courier.TRIES)
     assert "could not be reached" in delivery(row)["notify[0] json"]
     clock.now += 7200
-    assert courier_.work() == 0
+    assert courier_.deliver_due() == 0
 
 
-def test_a_last_try_that_died_is_taken_over(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+def test_a_last_try_whose_process_died_is_repeated(
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
 ) -> None:
-    """An alert whose process died in the last of its tries is tried once more, and sent or given up."""
+    """An alert whose process died during the last try gets one more try, and is sent or fails."""
     alert()
-    courier_ = open_courier(service.url)
+    courier_ = open_delivery(service.url)
     for _ in range(courier.TRIES):
         claimed = store.write(courier_._claim).result()  # and nothing after: it died
         assert claimed is not None
         clock.now = claimed.next_ms / 1000
-    assert courier_.work() == 1
+    assert courier_.deliver_due() == 1
     (row,) = rows(store)
     assert (row.state, row.tries) == ("sent", courier.TRIES + 1)
 
 
-def test_several_couriers_send_each_alert_once(
+def test_several_processes_send_each_alert_once(
     where: str, service: Service, alert: Callable[..., None], clock: SimpleNamespace, store: Store
 ) -> None:
-    """Four couriers, each over a connection of its own, share the work and repeat nothing."""
+    """Four deliveries, each with its own connection, share the alerts and send each one once."""
     for threshold in range(1, 21):
         alert(threshold)
     together = threading.Barrier(4)
@@ -212,7 +214,7 @@ def test_several_couriers_send_each_alert_once(
                 clock=lambda: clock.now,
             )
             together.wait()
-            courier.work()
+            courier.deliver_due()
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -225,68 +227,68 @@ def test_several_couriers_send_each_alert_once(
     assert {row.state for row in rows(store)} == {"sent"}
 
 
-def test_a_courier_that_dies_is_taken_over_when_its_lease_ends(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+def test_an_alert_is_sent_by_another_process_when_its_lease_ends(
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
 ) -> None:
-    """What a dead process had claimed is left alone while its lease lasts, and sent by another after."""
+    """A claimed alert is left alone during its lease; after the lease another process sends it."""
 
     def die(_: AlertEvent) -> None:
         raise SystemExit
 
     alert()
     with pytest.raises(SystemExit):
-        open_courier(sinks=[die]).work()
-    other = open_courier(service.url)
+        open_delivery(sinks=[die]).deliver_due()
+    other = open_delivery(service.url)
     clock.now += 59
-    assert other.work() == 0
+    assert other.deliver_due() == 0
     clock.now += 1
-    assert other.work() == 1
+    assert other.deliver_due() == 1
     assert len(service.got) == 1
     (row,) = rows(store)
     assert (row.state, row.tries) == ("sent", 2)
 
 
-def test_who_lost_its_lease_changes_nothing(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+def test_a_delivery_that_lost_its_lease_changes_nothing(
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
 ) -> None:
-    """A courier that was too slow does not overwrite what the one after it has written."""
+    """A delivery that was too slow does not overwrite the result of the next one."""
     service.statuses = [503]
     alert()
 
     def be_slow(_: AlertEvent) -> None:
         clock.now += 3600
-        assert open_courier(service.url).work() == 1
+        assert open_delivery(service.url).deliver_due() == 1
 
-    open_courier("json://127.0.0.1:1/", sinks=[be_slow]).work()
+    open_delivery("json://127.0.0.1:1/", sinks=[be_slow]).deliver_due()
     (row,) = rows(store)
     assert (row.state, row.tries, row.next_ms / 1000 - clock.now) == ("new", 2, 120)
     assert "HTTP 503" in delivery(row)["notify[0] json"]
 
 
 def test_acknowledged_and_old_alerts_are_not_sent(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
 ) -> None:
-    """Who has seen an alert is not told again, and a first URL does not bring the past."""
+    """Acknowledged alerts and those older than a day are not sent, even to a first URL."""
     alert(50)
     store.write(acknowledge).result()
     alert(80)
     clock.now += courier.STALE_S
     alert(100)
-    assert open_courier(service.url).work() == 1
+    assert open_delivery(service.url).deliver_due() == 1
     assert [got["title"] for got in service.got] == ["Budget daily: 100 % spent"]
 
 
-def test_sinks_are_called_and_cannot_do_harm(
-    open_courier: Open, alert: Callable[..., None], store: Store, caplog: pytest.LogCaptureFixture
+def test_an_exception_in_a_sink_is_logged_only(
+    open_delivery: Open, alert: Callable[..., None], store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each function gets the event; what one raises is logged, stops no other and is not retried."""
+    """Each sink gets the event; an exception in one is logged, stops no other sink and causes no retry."""
     events: list[AlertEvent] = []
 
     def broken(_: AlertEvent) -> None:
         raise ValueError("no")
 
     alert(80)
-    assert open_courier(sinks=[broken, events.append]).work() == 1
+    assert open_delivery(sinks=[broken, events.append]).deliver_due() == 1
     (event,) = events
     assert (event.budget, event.threshold, event.spent, event.limit, event.percent) == (
         "daily",
@@ -299,47 +301,47 @@ def test_sinks_are_called_and_cannot_do_harm(
     assert rows(store)[0].state == "sent"
 
 
-def test_sinks_are_not_called_again_for_a_service_that_failed(
-    service: Service, open_courier: Open, alert: Callable[..., None], clock: SimpleNamespace
+def test_sinks_are_not_called_again_when_a_service_failed(
+    service: Service, open_delivery: Open, alert: Callable[..., None], clock: SimpleNamespace
 ) -> None:
-    """When only a URL has to be tried again, functions are not called a second time."""
+    """When only a URL is retried, sinks are not called a second time."""
     service.statuses = [500]
     events: list[AlertEvent] = []
     alert()
-    courier = open_courier(service.url, sinks=[events.append])
-    courier.work()
+    courier = open_delivery(service.url, sinks=[events.append])
+    courier.deliver_due()
     clock.now += 60
-    courier.work()
+    courier.deliver_due()
     assert [len(service.got), len(events)] == [2, 1]
 
 
-def test_a_spike_is_found_and_told(
-    service: Service, open_courier: Open, store: Store, clock: SimpleNamespace
+def test_a_spike_is_found_and_sent(
+    service: Service, open_delivery: Open, store: Store, clock: SimpleNamespace
 ) -> None:
-    """The courier itself looks for spikes, every few minutes and not at every round."""
+    """The delivery thread checks for spikes every few minutes, not in every round."""
     hour = int(clock.now * 1000) // HOUR_MS
 
     for day in range(1, 10):
         spend(store, hour - 24 * day, "1")
-    courier = open_courier(service.url, spike=Spike())
-    assert courier.work() == 0
+    courier = open_delivery(service.url, spike=Spike())
+    assert courier.deliver_due() == 0
     spend(store, hour, "20")
     clock.now += 299
-    assert courier.work() == 0
+    assert courier.deliver_due() == 0
     clock.now += 1
-    assert courier.work() == 1
+    assert courier.deliver_due() == 1
     (got,) = service.got
     assert got["title"] == "$20.00 spent today, usual is $1.00"
     assert got["type"] == "failure"
 
 
-def test_without_anybody_to_tell_there_is_no_thread(
-    open_courier: Open, alert: Callable[..., None], store: Store
+def test_without_urls_and_sinks_there_is_no_thread(
+    open_delivery: Open, alert: Callable[..., None], store: Store
 ) -> None:
-    """No URL and no function: nothing is started, and the alert waits in the outbox."""
+    """Nothing is started, and the alert waits in the outbox."""
     alert()
     before = threading.active_count()
-    courier = open_courier(spike=Spike())
+    courier = open_delivery(spike=Spike())
     courier.start()
     assert threading.active_count() == before
     courier.wake()
@@ -349,14 +351,14 @@ def test_without_anybody_to_tell_there_is_no_thread(
 
 def test_a_slow_service_delays_no_call(
     service: Service,
-    open_courier: Open,
+    open_delivery: Open,
     store: Store,
     take: Callable[..., Hold],
     clock: SimpleNamespace,
 ) -> None:
-    """While a service keeps the courier waiting, money is taken and settled as ever; then it is told."""
+    """While a service does not answer, holds are taken and settled as usual; the alerts are sent later."""
     service.proceed.clear()
-    courier = open_courier(f"{service.url}/?rto={WAIT_S}")
+    courier = open_delivery(f"{service.url}/?rto={WAIT_S}")
     ledger = Ledger(store, [DAILY], thresholds=(50,), on_alert=courier.wake, clock=lambda: clock.now)
     courier.start()
     for _ in range(2):
@@ -372,11 +374,11 @@ def test_a_slow_service_delays_no_call(
     assert {row.state for row in rows(store)} == {"sent"}
 
 
-def test_closing_sends_what_was_just_recorded(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store
+def test_closing_sends_recorded_alerts(
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store
 ) -> None:
-    """A short program that ends at once has still told what it recorded; closing again does nothing."""
-    courier = open_courier(service.url)
+    """A short program sends its alerts before it ends; closing again does nothing."""
+    courier = open_delivery(service.url)
     courier.start()
     alert()
     courier.close()
@@ -384,14 +386,14 @@ def test_closing_sends_what_was_just_recorded(
     assert rows(store)[0].state == "sent"
 
 
-def test_the_thread_outlives_a_failure(
+def test_the_thread_survives_a_failure(
     service: Service,
-    open_courier: Open,
+    open_delivery: Open,
     alert: Callable[..., None],
     store: Store,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """When the database cannot be used for a while, the courier says so and goes on after."""
+    """When a round fails, that is logged, and the next round works."""
     failed, told = threading.Event(), threading.Event()
 
     def clock() -> float:
@@ -400,21 +402,21 @@ def test_the_thread_outlives_a_failure(
         failed.set()
         raise OSError("the clock is broken")
 
-    courier = open_courier(service.url, sinks=[lambda _: told.set()], clock=clock)
+    courier = open_delivery(service.url, sinks=[lambda _: told.set()], clock=clock)
     courier.start()
     assert failed.wait(WAIT_S)
     now_ms = int(store.now() * 1000)
     key = ("daily", "", "2026-11-22", 50)
-    store.write(lambda database: record(database, key, spent=1, limit=1, now_ms=now_ms)).result()
+    store.write(lambda database: record_alert(database, key, spent=1, limit=1, now_ms=now_ms)).result()
     courier.wake()
     assert told.wait(WAIT_S)
     assert "alerts.courier.failed" in caplog.text
 
 
 def test_a_url_may_be_kept_in_the_vault(
-    service: Service, open_courier: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
+    service: Service, open_delivery: Open, alert: Callable[..., None], store: Store, clock: SimpleNamespace
 ) -> None:
-    """vault:NAME is asked for by its name at each try, so that a missing one can be added."""
+    """``vault:NAME`` is read at each try, so that a missing URL can be added later."""
     vault: dict[str, Secret] = {}
     asked: list[str] = []
 
@@ -423,12 +425,12 @@ def test_a_url_may_be_kept_in_the_vault(
         return vault[name] if vault else _no_vault(name)
 
     alert()
-    courier = open_courier("vault:ops-json", resolve=resolve)
-    courier.work()
+    courier = open_delivery("vault:ops-json", resolve=resolve)
+    courier.deliver_due()
     assert delivery(rows(store)[0])["notify[0] vault:ops-json"].startswith("the vault holds no")
     vault["ops-json"] = Secret(service.url)
     clock.now += 60
-    courier.work()
+    courier.deliver_due()
     assert asked == ["ops-json"] * 2
     assert len(service.got) == 1
 
@@ -444,9 +446,9 @@ def test_a_url_may_be_kept_in_the_vault(
         ("nosuch://{canary}", "Apprise does not know such a URL, or a part of it is missing or wrong"),
     ],
 )
-def test_a_url_s_secrets_are_nowhere(
+def test_a_urls_secrets_are_shown_nowhere(
     service: Service,
-    open_courier: Open,
+    open_delivery: Open,
     alert: Callable[..., None],
     store: Store,
     caplog: pytest.LogCaptureFixture,
@@ -455,19 +457,19 @@ def test_a_url_s_secrets_are_nowhere(
     reason: str | None,
     vault: bool,
 ) -> None:
-    """No log, Apprise's and its transport's included, shows them, nor do the outbox and repr."""
+    """No log shows them, not even Apprise's or its transport's, nor do the outbox and the repr."""
     service.statuses = [401] if reason else []
     whole = url.format(user="ann", canary=CANARY, host=service.url.removeprefix("json://"))
     alert()
     with caplog.at_level(logging.NOTSET):
-        courier = open_courier("vault:place" if vault else whole, resolve=lambda _: Secret(whole))
-        assert courier.work() == 1
+        courier = open_delivery("vault:place" if vault else whole, resolve=lambda _: Secret(whole))
+        assert courier.deliver_due() == 1
         logging.getLogger("apprise").warning("others still hear Apprise")
     assert "others still hear Apprise" in caplog.text
     (row,) = rows(store)
     said = delivery(row)
     del said["sinks"]
     assert list(said.values()) == [reason or "sent"]
-    seen = caplog.text + str(row.detail) + repr(courier._addresses) + "".join(capfd.readouterr())
+    seen = caplog.text + str(row.detail) + repr(courier._channels) + "".join(capfd.readouterr())
     assert CANARY not in seen
     assert CANARY.lower() not in seen.lower()

@@ -1,4 +1,4 @@
-"""A threshold that is passed is recorded once, in the transaction that passes it, and in no other."""
+"""A threshold that is reached is recorded once, in the transaction that reaches it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any, Literal, cast
 import pytest
 from peewee import Database, OperationalError
 
-from supernova_ai.alerts.outbox import AlertEvent, acknowledge, outbox
+from supernova_ai.alerts.outbox import AlertEvent, acknowledge, list_alerts
 from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.ledger.holds import Spent
-from supernova_ai.ledger.thresholds import Watch
+from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, ProcessRow
@@ -37,7 +37,7 @@ EACH = Budget(name="each-user", limit=Decimal(1), per="month", user="*", time_zo
 
 @pytest.fixture
 def open_watched(store: Store, clock: SimpleNamespace) -> Iterator[Open]:
-    """Open a ledger that watches these budgets at 50 and 80 percent."""
+    """Open a ledger with these budgets and thresholds at 50 and 80 percent."""
     with ExitStack() as opened:
 
         def open_(*budgets: Budget, **given: Any) -> Ledger:
@@ -57,14 +57,14 @@ def _settled(usd: str) -> End:
 
 
 def told(store: Store) -> list[tuple[str, str, str, int]]:
-    rows = store.read(outbox)
+    rows = store.read(list_alerts)
     return [(row.budget, row.subject, row.period, row.threshold) for row in rows]
 
 
-def test_each_threshold_is_recorded_once_as_it_is_reached(
+def test_each_threshold_is_recorded_once_when_it_is_reached(
     open_watched: Open, take: Take, store: Store, clock: SimpleNamespace
 ) -> None:
-    """Below a threshold there is none, at it exactly there is, with what was spent; 100 is always one."""
+    """Below a threshold there is no alert, at it there is one with the amount spent; 100 is always one."""
     ledger = open_watched(DAILY)
     for usd, expected in (
         ("0.499999999", []),
@@ -74,7 +74,7 @@ def test_each_threshold_is_recorded_once_as_it_is_reached(
     ):
         settle(ledger, take(ledger, usd), usd)
         assert [row[3] for row in told(store)] == expected
-    first, second, _ = store.read(outbox)
+    first, second, _ = store.read(list_alerts)
     assert (first.budget, first.period, first.spent, first.limit) == (
         "daily",
         "2026-11-22",
@@ -86,10 +86,10 @@ def test_each_threshold_is_recorded_once_as_it_is_reached(
     assert (first.state, first.tries) == ("new", 0)
 
 
-def test_every_window_has_its_own(
+def test_every_window_has_its_own_alerts(
     open_watched: Open, take: Take, store: Store, clock: SimpleNamespace
 ) -> None:
-    """Users with a budget each, and the next period, are told on their own."""
+    """Each user's window, and each period, has alerts of its own."""
     ledger = open_watched(EACH)
     for user in ("ann", "bob"):
         settle(ledger, take(ledger, "0.5", user_id=user), "0.5")
@@ -102,8 +102,8 @@ def test_every_window_has_its_own(
     ]
 
 
-def test_what_is_only_held_is_not_told(open_watched: Open, take: Take, store: Store) -> None:
-    """Money that may come back unspent passes no threshold."""
+def test_open_holds_cause_no_alert(open_watched: Open, take: Take, store: Store) -> None:
+    """Held money may be released unspent, so it reaches no threshold."""
     ledger = open_watched(DAILY)
     hold = take(ledger, "1")
     assert ledger.end(hold, End("released", 0, None, Usage(), 0)).result()
@@ -111,7 +111,7 @@ def test_what_is_only_held_is_not_told(open_watched: Open, take: Take, store: St
 
 
 def test_holds_of_a_dead_process_count(open_watched: Open, take: Take, store: Store) -> None:
-    """What a sweep turns into lost money passes thresholds too: no settlement may follow in a full window."""
+    """Holds that a sweep marks as lost count towards thresholds: in a full window nothing may follow."""
     ledger = open_watched(DAILY)
     take(ledger, "0.9")
     store.write(lambda database: ProcessRow.update(lease_ms=0).execute(database)).result()
@@ -119,18 +119,18 @@ def test_holds_of_a_dead_process_count(open_watched: Open, take: Take, store: St
     assert [row[3] for row in told(store)] == [50, 80]
 
 
-def test_what_is_held_at_the_end_counts(open_watched: Open, take: Take, store: Store) -> None:
-    """A ledger that is closed while it holds money tells what that passes."""
+def test_holds_lost_at_closing_count(open_watched: Open, take: Take, store: Store) -> None:
+    """A ledger that is closed with an open hold records the alerts of the lost amount."""
     ledger = open_watched(DAILY)
     take(ledger, "1")
     ledger.close()
     assert [row[3] for row in told(store)] == [50, 80, 100]
 
 
-def test_an_alert_undone_with_its_transaction_is_recorded_by_the_next(
+def test_an_alert_that_was_rolled_back_is_recorded_again(
     open_watched: Open, take: Take, store: Store
 ) -> None:
-    """When the commit that carries an alert fails, the settlement after it records the alert."""
+    """When the commit with an alert fails, the next settlement records the alert."""
     ledger = open_watched(DAILY)
     first, second = take(ledger, "0.5"), take(ledger, "0.1")
     started, proceed = threading.Event(), threading.Event()
@@ -155,8 +155,8 @@ def test_an_alert_undone_with_its_transaction_is_recorded_by_the_next(
     assert [row[3] for row in told(store)] == [50]
 
 
-def test_the_courier_is_woken_once_for_each(open_watched: Open, take: Take) -> None:
-    """on_alert is called when an alert is recorded, and not when it was already."""
+def test_on_alert_is_called_once_per_alert(open_watched: Open, take: Take) -> None:
+    """It is called when an alert is recorded, and not when the alert exists already."""
     calls: list[None] = []
     ledger = open_watched(DAILY, on_alert=lambda: calls.append(None))
     for _ in range(3):
@@ -167,30 +167,32 @@ def test_the_courier_is_woken_once_for_each(open_watched: Open, take: Take) -> N
 
 
 def test_a_window_past_its_thresholds_costs_no_statements() -> None:
-    """What is known to be in the outbox is not written again."""
-    watch = Watch({"daily": 100}, (50,))
+    """An alert that is known to be in the outbox is not written again."""
+    watch = ThresholdWatch({"daily": 100}, (50,))
     watch.remember([("daily", "", "p", 50), ("daily", "", "p", 100)])
     nothing = cast(Database, None)
-    assert watch.look(nothing, [Spent("daily", "", "p", 120), Spent("gone", "", "p", 9)], now_ms=0) == []
+    assert watch.check(nothing, [Spent("daily", "", "p", 120), Spent("gone", "", "p", 9)], now_ms=0) == []
 
 
-def _cross(where: str, number: int, together: Barrier) -> None:
+def _spend_beside_others(where: str, number: int, together: Barrier) -> None:
     """Settle a fifth of each of two users' limits, cent by cent, beside three other processes."""
     with Store(where) as store:
         ledger = Ledger(store, [DAILY, EACH], thresholds=(50, 80))
         together.wait()
         for step in range(24):
             one = entry(f"{number}-{step}", to_nano("0.01"), 0, user_id=("ann", "bob")[step % 2])
-            hold = ledger.write(lambda database, one=one: ledger.place(database, one)).result()  # type: ignore[misc]
+            hold = ledger.write(lambda database, one=one: ledger.hold(database, one)).result()  # type: ignore[misc]
             settle(ledger, hold, "0.01")
         ledger.close()
 
 
-def test_four_processes_that_cross_at_once_record_one(where: str, store: Store) -> None:
-    """There is one alert per budget, window and threshold, however many processes pass it together."""
+def test_four_processes_record_one_alert(where: str, store: Store) -> None:
+    """There is one alert per budget, window and threshold, however many processes reach it together."""
     spawn = multiprocessing.get_context("spawn")
     together = spawn.Barrier(4)
-    processes = [spawn.Process(target=_cross, args=(where, number, together)) for number in range(4)]
+    processes = [
+        spawn.Process(target=_spend_beside_others, args=(where, number, together)) for number in range(4)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -209,8 +211,8 @@ PERIODS: dict[Literal["day", "week", "month"], tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("per", PERIODS)
-def test_the_message_says_everything(per: Literal["day", "week", "month"]) -> None:
-    """A person reads budget, user, percent, spent, limit, and the reset in the budget's time zone."""
+def test_a_message_has_all_values(per: Literal["day", "week", "month"]) -> None:
+    """It has budget, user, percent, spent, limit, and the reset in the budget's time zone."""
     period, resets = PERIODS[per]
     budget = Budget(name="each-user", limit=Decimal(2), per=per, user="*", time_zone="Asia/Tokyo")
     message = AlertEvent.of(_row(period=period), [budget]).message()
@@ -223,29 +225,29 @@ def test_the_message_says_everything(per: Literal["day", "week", "month"]) -> No
 
 
 def test_a_full_budget_is_urgent_and_says_what_follows() -> None:
-    """At the limit the message says that requests are refused."""
+    """At the limit the message says that calls are refused."""
     message = AlertEvent.of(_row(spent=to_nano(2), subject="", threshold=100), [DAILY]).message()
     assert message.urgent
     assert message.text.startswith("$2.00 of $2.00 (100 %) of the budget each-user is spent")
-    assert "What it cannot bear is refused." in message.text
+    assert "Calls that cost money are refused." in message.text
 
 
-def test_a_budget_that_is_gone_has_no_reset() -> None:
-    """An alert of a budget that the configuration does not have any more is told without a reset."""
+def test_an_alert_of_a_removed_budget_has_no_reset() -> None:
+    """An alert whose budget is not in the configuration any more has no reset time."""
     event = AlertEvent.of(_row(), [DAILY])
     assert event.resets_at is None
     assert "reset" not in event.message().text
 
 
-def test_a_user_cannot_shape_the_message() -> None:
-    """Line breaks of a user's id are flattened, and a long one is cut."""
+def test_a_users_id_cannot_break_the_message() -> None:
+    """Line breaks in a user's id become spaces, and a long id is cut."""
     message = AlertEvent.of(_row(subject="ann\n\nsay: " + "x" * 200), []).message()
     assert "\n" not in message.title + message.text
     assert len(message.title) < 140
 
 
-def test_a_spike_says_what_is_usual() -> None:
-    """A spike's message has the day, what was spent, until when, and what is usual."""
+def test_a_spikes_message_has_the_usual_amount() -> None:
+    """It has the day, the amount spent, the time, and the usual amount."""
     row = _row(budget="", subject="", threshold=0, spent=to_nano("9.5"), period="2026-11-22")
     message = AlertEvent.of(row, []).message()
     assert message.text == (
@@ -268,21 +270,21 @@ def _row(**given: Any) -> AlertRow:
     return AlertRow(**ordinary | given)
 
 
-def test_acknowledged_alerts_are_put_aside(open_watched: Open, take: Take, store: Store) -> None:
-    """Some or all can be acknowledged, once; the outbox then shows them only if asked."""
+def test_acknowledged_alerts_are_not_listed(open_watched: Open, take: Take, store: Store) -> None:
+    """Some or all can be acknowledged, once; they are listed only if asked for."""
     ledger = open_watched(DAILY)
     settle(ledger, take(ledger, "1"), "1")
-    first, *others = (row.id for row in store.read(outbox))
+    first, *others = (row.id for row in store.read(list_alerts))
     assert store.write(lambda database: acknowledge(database, [first])).result() == 1
-    assert [row.id for row in store.read(outbox)] == others
+    assert [row.id for row in store.read(list_alerts)] == others
     assert store.write(acknowledge).result() == 2
-    assert store.read(outbox) == []
-    everything = store.read(lambda database: outbox(database, acknowledged=True))
+    assert store.read(list_alerts) == []
+    everything = store.read(lambda database: list_alerts(database, acknowledged=True))
     assert [row.id for row in everything] == [first, *others]
 
 
-def test_a_raised_limit_is_told_again(open_watched: Open, take: Take, store: Store) -> None:
-    """A threshold is told once more when it is reached under a higher limit; under a lower one it is not."""
+def test_a_raised_limit_is_alerted_again(open_watched: Open, take: Take, store: Store) -> None:
+    """A threshold is alerted again when it is reached under a higher limit, but not under a lower one."""
     first = open_watched(DAILY)
     settle(first, take(first, "0.9"), "0.9")
     assert [row[3] for row in told(store)] == [50, 80]
@@ -291,9 +293,9 @@ def test_a_raised_limit_is_told_again(open_watched: Open, take: Take, store: Sto
     settle(raised, take(raised, "0.05"), "0.05")
     assert told(store) == []
     settle(raised, take(raised, "0.1"), "0.1")
-    assert [(row.threshold, row.limit, row.state) for row in store.read(outbox)] == [
+    assert [(row.threshold, row.limit, row.state) for row in store.read(list_alerts)] == [
         (50, to_nano("2"), "new")
     ]
     lowered = open_watched(DAILY.model_copy(update={"limit": Decimal("1.5")}))
     settle(lowered, take(lowered, "0.1"), "0.1")
-    assert [(row.threshold, row.limit) for row in store.read(outbox)] == [(50, to_nano("2"))]
+    assert [(row.threshold, row.limit) for row in store.read(list_alerts)] == [(50, to_nano("2"))]

@@ -12,7 +12,7 @@ import pytest
 from supernova_ai import config as configuration
 from supernova_ai.keys import Vault, resolve
 from supernova_ai.ledger.rollups import HOUR_MS
-from supernova_ai.ledger.thresholds import record
+from supernova_ai.ledger.thresholds import record_alert
 from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -51,7 +51,7 @@ def tell(store: Store, threshold: int, budget: str = "daily") -> None:
     key = (budget, "", "2026-11-22", threshold)
     amounts = {"spent": to_nano("0.5") * threshold, "limit": to_nano(50)}
     now_ms = 1_795_348_800_000
-    assert store.write(lambda database: record(database, key, **amounts, now_ms=now_ms)).result()
+    assert store.write(lambda database: record_alert(database, key, **amounts, now_ms=now_ms)).result()
 
 
 def test_a_quiet_ledger_has_nothing_to_list(supernova: Supernova, configure: Configure) -> None:

@@ -47,9 +47,9 @@ def spend(folder: Path) -> Spend:
         }
         loaded = configuration.load()
         with Store(loaded.database) as store:
-            ledger = Ledger(store, loaded.config.limits)
+            ledger = Ledger(store, loaded.config.active_budgets)
             entry = Entry(**ordinary | given)
-            hold = ledger.write(lambda database: ledger.place(database, entry)).result()
+            hold = ledger.write(lambda database: ledger.hold(database, entry)).result()
             assert ledger.end(hold, end).result()
             ledger.close()
 

@@ -17,7 +17,7 @@ from peewee import Database
 
 from supernova_ai import config as configuration
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.rollups import Ended
+from supernova_ai.ledger.rollups import EndedAttempt
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from tests.cli.conftest import Supernova
@@ -37,7 +37,7 @@ def spend() -> Iterator[Spend]:
             sent = int(time.time() * 1000) - days_ago * DAY_MS
             who = ("openai", model, "economy", "chat", "hello", user, None)
             columns: list[Any] = [sent, *who, "settled", nano, 30, 4, 0, 0, 0, 700, 90, None, "exact"]
-            row = Ended(*columns)
+            row = EndedAttempt(*columns)
 
             def add(database: Database) -> None:
                 rollups.add(database, row)

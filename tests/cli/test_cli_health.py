@@ -41,8 +41,8 @@ def attempt(folder: Any) -> Attempt:
 
         def operation(database: Database) -> None:
             name = f"attempt-{time.monotonic_ns()}"
-            hold = holds.place(database, entry(name, 0, now_ms, **given), ())
-            holds.end(database, hold, end)
+            hold = holds.insert_hold(database, entry(name, 0, now_ms, **given), ())
+            holds.end_hold(database, hold, end)
 
         write(operation)
 

@@ -11,7 +11,7 @@ import pytest
 from peewee import Database
 
 from supernova_ai import config as configuration
-from supernova_ai.ledger import End, Entry, Ledger, lost
+from supernova_ai.ledger import End, Entry, Ledger, lost_end
 from supernova_ai.store import Store, bulk
 from supernova_ai.types import Usage
 from tests.cli.conftest import Supernova
@@ -23,7 +23,7 @@ DAY = 86_400
 
 @pytest.fixture
 def spend(folder: Path) -> Spend:
-    """Put one ended attempt into the ledger of the working folder; ``lost`` unless a cost is given."""
+    """Put one ended attempt into the ledger of the working folder; ``lost_end`` unless a cost is given."""
 
     def run(name: str, *, nano: int | None = None, basis: Any = "exact", days_ago: float = 0) -> None:
         loaded = configuration.load()
@@ -35,9 +35,9 @@ def spend(folder: Path) -> Spend:
         )  # fmt: skip
         with Store(loaded.database) as store:
             ledger = Ledger(store, loaded.config.budgets, clock=lambda: at_ms / 1000)
-            hold = ledger.write(lambda database: ledger.place(database, entry)).result()
+            hold = ledger.write(lambda database: ledger.hold(database, entry)).result()
             if nano is None:
-                end = lost(hold, ended_ms=at_ms, error="Timeout")
+                end = lost_end(hold, ended_ms=at_ms, error="Timeout")
             else:
                 end = End("settled", nano, basis, Usage(1, 2), at_ms)
             assert ledger.end(hold, end).result()
@@ -105,9 +105,9 @@ def test_a_dead_process_is_told_of(supernova: Supernova, folder: Path, command: 
     (folder / "config" / "supernova.yaml").write_text("budgets: [{name: daily, limit: 10, per: day}]\n")
     loaded = configuration.load()
     with Store(loaded.database) as store:
-        ledger = Ledger(store, loaded.config.limits)
+        ledger = Ledger(store, loaded.config.active_budgets)
         held = entry("a", 8_500_000_000, ledger.now_ms())
-        ledger.write(lambda database: ledger.place(database, held)).result()
+        ledger.write(lambda database: ledger.hold(database, held)).result()
     execute("DELETE FROM process")  # it holds money, and no lease
     assert supernova(*command.split()).code == 0
     told = supernova("alerts", "list", "--json").json

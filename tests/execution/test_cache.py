@@ -32,7 +32,7 @@ from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Failure, StubProvider, closed_port
 from supernova_ai.types import Request, Usage
 from supernova_ai.upkeep import reconcile
-from supernova_ai.upkeep.verify import verify
+from supernova_ai.upkeep.verify import verify_ledger
 from tests import desk
 
 REDIS = os.environ.get("SUPERNOVA_TEST_REDIS", "redis://127.0.0.1:6379/0")
@@ -470,10 +470,10 @@ def test_row_of_a_hit_adds_up(new_database: Callable[[], str], tmp_path: Path) -
     budgets = Config().budgets
     with Store(new_database()) as store:
         ledger = Ledger(store, budgets)
-        assert ledger.note_cached(entry).result()
-        assert ledger.note_cached(replace(entry, id="b")).result()
-        report = verify(store, budgets, folder=tmp_path)
+        assert ledger.record_cached(entry).result()
+        assert ledger.record_cached(replace(entry, id="b")).result()
+        report = verify_ledger(store, budgets, folder=tmp_path)
         assert report.ok, report.problems
         assert report.checked["attempts"] == 2
-        assert store.read(lambda database: list(reconcile.uncertain(database))) == []
+        assert store.read(lambda database: list(reconcile.uncertain_attempts(database))) == []
         ledger.close()

@@ -40,11 +40,13 @@ def put(store: Store) -> Put:
 
         def operation(database: Database) -> None:
             for _ in range(times):
-                hold = holds.place(database, entry(f"attempt-{next(number):05}", 0, started, **given), ())
+                hold = holds.insert_hold(
+                    database, entry(f"attempt-{next(number):05}", 0, started, **given), ()
+                )
                 end = End(
                     state, 0, basis, Usage(), started + 1000, latency_ms, first_token_ms, error, None, failure
                 )
-                assert holds.end(database, hold, end) is not None
+                assert holds.end_hold(database, hold, end) is not None
 
         store.write(operation).result()
 

@@ -20,7 +20,7 @@ from tests.entries import entry
 
 @pytest.fixture
 def clock() -> SimpleNamespace:
-    """A clock that stands: ``now`` in Unix seconds, a Sunday at noon."""
+    """A clock that stands still: ``now`` in Unix seconds, a Sunday at noon."""
     return SimpleNamespace(now=datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp())
 
 
@@ -39,7 +39,7 @@ def open_ledger(store: Store, clock: SimpleNamespace) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def make_entry(clock: SimpleNamespace) -> Callable[..., Entry]:
-    """Make an entry for so many USD; the rest is usual unless given."""
+    """Make an entry of this many USD, with defaults for the other columns."""
     number = count(1)
 
     def make(usd: str, **given: Any) -> Entry:
@@ -50,11 +50,11 @@ def make_entry(clock: SimpleNamespace) -> Callable[..., Entry]:
 
 @pytest.fixture
 def take(make_entry: Callable[..., Entry]) -> Callable[..., Hold]:
-    """Take a hold of so many USD."""
+    """Take a hold of this many USD."""
 
     def take(ledger: Ledger, usd: str, **given: Any) -> Hold:
         wanted = make_entry(usd, **given)
-        return ledger.write(lambda database: ledger.place(database, wanted)).result()
+        return ledger.write(lambda database: ledger.hold(database, wanted)).result()
 
     return take
 

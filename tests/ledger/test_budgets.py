@@ -1,4 +1,4 @@
-"""Which window a moment falls into, and when that window ends where the budget lives."""
+"""Which window a moment falls into, and when that window ends in the budget's time zone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import BudgetShare, period, shares
+from supernova_ai.ledger.budgets import BudgetWindow, period_at, windows_for
 
 Per = Literal["day", "week", "month"]
 
 
-def share(per: Per, zone: str, at: datetime) -> BudgetShare:
+def share(per: Per, zone: str, at: datetime) -> BudgetWindow:
     budget = Budget(name="b", limit=Decimal("1.5"), per=per, time_zone=zone)
-    (found,) = shares([budget], now=at.timestamp(), provider="openai", user=None, task="chat")
+    (found,) = windows_for([budget], now=at.timestamp(), provider="openai", user=None, task="chat")
     return found
 
 
@@ -46,14 +46,14 @@ def share(per: Per, zone: str, at: datetime) -> BudgetShare:
 def test_a_period_has_its_name_and_ends_at_midnight(
     per: str, at: str, hour: int, name: str, ends: str
 ) -> None:
-    """Days, ISO weeks and months are named as the calendar names them, leap days and week 53 too."""
+    """Days, ISO weeks and months have their calendar names, also on leap days and in week 53."""
     zone = ZoneInfo("Europe/Paris")
     moment = datetime.fromisoformat(at).replace(hour=hour, minute=59, tzinfo=zone)
-    assert period(per, moment) == (name, datetime.fromisoformat(ends).replace(tzinfo=zone))
+    assert period_at(per, moment) == (name, datetime.fromisoformat(ends).replace(tzinfo=zone))
 
 
-def test_a_share_carries_the_limit_in_nano_usd() -> None:
-    """The limit of a budget arrives as a whole number."""
+def test_a_window_has_the_limit_in_nano_usd() -> None:
+    """The limit of a budget becomes a whole number."""
     assert share("day", "UTC", datetime(2026, 11, 22, tzinfo=UTC)).limit == 1_500_000_000
 
 
@@ -62,7 +62,7 @@ def test_a_share_carries_the_limit_in_nano_usd() -> None:
     [("UTC", "2026-11-22"), ("Asia/Tokyo", "2026-11-23"), ("America/Los_Angeles", "2026-11-22")],
 )
 def test_a_window_is_the_budgets_own_day(zone: str, name: str) -> None:
-    """One moment belongs to different days for budgets in different time zones."""
+    """One moment falls on different days for budgets in different time zones."""
     assert share("day", zone, datetime(2026, 11, 22, 16, tzinfo=UTC)).period == name
 
 
@@ -78,7 +78,7 @@ def test_a_window_is_the_budgets_own_day(zone: str, name: str) -> None:
     ],
 )
 def test_days_on_which_clocks_change_end_at_local_midnight(zone: str, day: date, hours: float) -> None:
-    """All hours of such a day, the repeated one too, fall into it, and it resets when the next day starts."""
+    """All hours of such a day fall into it, repeated ones too, and it resets when the next day starts."""
     here = ZoneInfo(zone)
     start = datetime(day.year, day.month, day.day, tzinfo=here).astimezone(UTC)
     end = start + timedelta(hours=hours)
@@ -93,7 +93,7 @@ def test_days_on_which_clocks_change_end_at_local_midnight(zone: str, day: date,
 
 
 def test_a_week_and_a_month_over_a_change_of_clocks_end_at_local_midnight() -> None:
-    """The offset at the end counts, not the one at the time of asking."""
+    """The time zone's offset at the end counts, not the present one."""
     before = datetime(2026, 10, 20, 12, tzinfo=ZoneInfo("Europe/Paris"))
     assert share("week", "Europe/Paris", before).resets_at.isoformat() == "2026-10-26T00:00:00+01:00"
     assert share("month", "Europe/Paris", before).resets_at.isoformat() == "2026-11-01T00:00:00+01:00"
@@ -104,8 +104,8 @@ def test_a_week_and_a_month_over_a_change_of_clocks_end_at_local_midnight() -> N
     st.sampled_from(["UTC", "Europe/Paris", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Apia"]),
     st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),
 )
-def test_windows_follow_each_other_without_gap(per: Per, zone: str, at: datetime) -> None:
-    """The window lasts until its reset, and another one starts there."""
+def test_windows_have_no_gaps(per: Per, zone: str, at: datetime) -> None:
+    """A window lasts until its reset, and the next one starts there."""
     now = share(per, zone, at)
     reset = now.resets_at.astimezone(UTC)
     assert at < reset
@@ -128,12 +128,12 @@ def test_windows_follow_each_other_without_gap(per: Per, zone: str, at: datetime
         ({"user": "ann", "provider": "openai", "task": "chat"}, {"ann": ""}),
     ],
 )
-def test_a_budget_bears_on_its_scope_alone(scope: dict[str, str], subjects: dict[str | None, str]) -> None:
-    """Provider, user and task each narrow a budget; "*" gives every user a window of his own."""
+def test_a_budget_applies_to_its_scope_only(scope: dict[str, str], subjects: dict[str | None, str]) -> None:
+    """Provider, user and task each narrow a budget; "*" gives every user a window of their own."""
     budget = Budget(name="b", limit=Decimal(1), per="day", **scope)
     found = {
         user: one.subject
         for user in ("ann", "bob", None)
-        for one in shares([budget], now=0, provider="openai", user=user, task="chat")
+        for one in windows_for([budget], now=0, provider="openai", user=user, task="chat")
     }
     assert found == subjects

@@ -1,4 +1,4 @@
-"""A hold is durable, ends exactly once, and counts as its end says."""
+"""A hold is durable, ends exactly once, and its end decides what counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Hold, Ledger, lost
+from supernova_ai.ledger import End, Hold, Ledger, lost_end
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
@@ -46,7 +46,7 @@ RELEASED = End("released", 0, None, Usage(), ENDED, error="RateLimited")
 
 
 def lose(hold: Hold) -> End:
-    return lost(hold, ended_ms=ENDED, error="Timeout")
+    return lost_end(hold, ended_ms=ENDED, error="Timeout")
 
 
 def attempt(store: Store, hold: Hold) -> Any:
@@ -60,7 +60,7 @@ def money(*usd: str) -> tuple[Decimal, ...]:
 def test_a_hold_is_durable_with_its_whole_row(
     open_ledger: OpenLedger, store: Store, take: Take, window: Read
 ) -> None:
-    """Before anything is sent, everything known of the attempt is in the database."""
+    """Everything known about the attempt is in the database before the attempt is sent."""
     ledger = open_ledger(DAILY)
     hold = take(
         ledger,
@@ -87,10 +87,10 @@ def test_a_hold_is_durable_with_its_whole_row(
 
 
 @pytest.mark.parametrize("cost", ["0", "0.3", "0.4", "0.7"])
-def test_settling_moves_what_was_held_to_what_it_cost(
+def test_settling_replaces_the_hold_by_the_cost(
     cost: str, open_ledger: OpenLedger, store: Store, take: Take, window: Read
 ) -> None:
-    """The hold leaves its windows and the real cost enters them, be it below, at or above the hold."""
+    """The hold leaves its windows and the cost enters them, whether it is below, at or above the hold."""
     ledger = open_ledger(DAILY)
     hold = take(ledger, "0.4")
     assert ledger.end(hold, settled(cost)).result()
@@ -98,8 +98,8 @@ def test_settling_moves_what_was_held_to_what_it_cost(
     assert attempt(store, hold).cost == to_nano(cost)
 
 
-def test_a_settled_row_says_all_that_is_known(open_ledger: OpenLedger, store: Store, take: Take) -> None:
-    """Tokens of every class, cost and its basis, and the times are in the row."""
+def test_a_settled_row_is_complete(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """Tokens of every class, the cost and its basis, and the times are in the row."""
     ledger = open_ledger()
     hold = take(ledger, "0.4")
     usage = Usage(prompt=10, completion=5, cached=4, cache_write=3, reasoning=2)
@@ -113,7 +113,7 @@ def test_a_settled_row_says_all_that_is_known(open_ledger: OpenLedger, store: St
 def test_releasing_gives_everything_back(
     open_ledger: OpenLedger, store: Store, take: Take, window: Read
 ) -> None:
-    """A released hold leaves no trace in its window, and says in its row why."""
+    """A released hold counts nothing in its window, and its row has the reason."""
     ledger = open_ledger(DAILY)
     hold = take(ledger, "1")
     assert ledger.end(hold, RELEASED).result()
@@ -125,7 +125,7 @@ def test_releasing_gives_everything_back(
 def test_losing_keeps_the_whole_hold_counted(
     open_ledger: OpenLedger, store: Store, take: Take, window: Read
 ) -> None:
-    """A lost hold may have been spent, so it still bounds what comes."""
+    """A lost hold may have been spent, so it still counts against the limit."""
     ledger = open_ledger(DAILY)
     hold = take(ledger, "0.6")
     assert ledger.end(hold, lose(hold)).result()
@@ -142,7 +142,7 @@ def test_losing_keeps_the_whole_hold_counted(
 def test_a_hold_ends_once(
     first: Outcome, second: Outcome, open_ledger: OpenLedger, store: Store, take: Take, window: Read
 ) -> None:
-    """A second end changes nothing, but for what is learnt late of a lost attempt."""
+    """A second end changes nothing, except that a lost attempt's cost may be learnt late."""
     ledger = open_ledger(DAILY)
     hold = take(ledger, "0.4")
     ends = {"settled": settled("0.3"), "released": RELEASED, "lost": lose(hold)}
@@ -159,8 +159,8 @@ def test_a_hold_ends_once(
     assert (row.state, row.late) == ((second, 1) if late else (first, 0))
 
 
-def test_a_late_settlement_keeps_the_times_it_had(open_ledger: OpenLedger, store: Store, take: Take) -> None:
-    """Learning the cost later does not erase the latency noted when the attempt was lost."""
+def test_a_late_settlement_keeps_the_latency(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """The latency recorded when the attempt was lost stays."""
     ledger = open_ledger()
     hold = take(ledger, "0.4")
     ledger.end(hold, replace(lose(hold), latency_ms=900, first_token_ms=100)).result()
@@ -170,6 +170,6 @@ def test_a_late_settlement_keeps_the_times_it_had(open_ledger: OpenLedger, store
 
 
 def test_an_unknown_hold_does_not_end(open_ledger: OpenLedger) -> None:
-    """A hold that is in no database ends nowhere."""
+    """A hold that is not in the database cannot end."""
     ledger = open_ledger()
     assert ledger.end(Hold("never-taken", 1, ()), settled("1")).result() is False

@@ -1,4 +1,4 @@
-"""Money held by a process that died becomes lost; money held by a living one stays held."""
+"""Holds of a dead process become lost; holds of a running one stay held."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, leases
-from supernova_ai.ledger.budgets import told
+from supernova_ai.ledger.budgets import describe
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
@@ -46,7 +46,7 @@ LOST = ("lost", "ProcessDied")
 
 @pytest.fixture
 def ledger(open_ledger: OpenLedger, take: Take) -> Ledger:
-    """A ledger whose own process holds money: the attempt named "mine"."""
+    """A ledger whose own process holds money: the attempt "mine"."""
     ledger = open_ledger(DAILY)
     take(ledger, "0.1", id="mine")
     return ledger
@@ -54,13 +54,13 @@ def ledger(open_ledger: OpenLedger, take: Take) -> Ledger:
 
 @pytest.fixture
 def here(store: Store, ledger: Ledger) -> str:
-    """The name of this machine, as its lease has it."""
+    """This machine's name in its leases."""
     (process,) = processes(store)
     return str(process.host)
 
 
 @pytest.fixture
-def gone() -> int:
+def ended_pid() -> int:
     """The number of a process that has just ended."""
     process = FORK.Process(target=lambda: None)
     process.start()
@@ -71,14 +71,14 @@ def gone() -> int:
 
 @pytest.fixture
 def hold_of(store: Store, make_entry: Callable[..., Entry], clock: SimpleNamespace) -> HoldOf:
-    """Put in an attempt "theirs" of a process: its host, number, and seconds until its lease ends."""
+    """Insert an attempt "theirs" of a process: its host, number, and seconds until its lease ends."""
 
     def put(host: str, pid: int, lease_s: float) -> None:
         until = int((clock.now + lease_s) * 1000)
 
         def operation(database: Any) -> None:
             ProcessRow.insert(id="them", host=host, pid=pid, lease_ms=until).execute(database)
-            holds.place(database, make_entry("0.2", id="theirs", process="them"), [])
+            holds.insert_hold(database, make_entry("0.2", id="theirs", process="them"), [])
 
         store.write(operation).result()
 
@@ -86,37 +86,42 @@ def hold_of(store: Store, make_entry: Callable[..., Entry], clock: SimpleNamespa
 
 
 def test_an_expired_lease_is_swept(store: Store, ledger: Ledger, hold_of: HoldOf) -> None:
-    """A process elsewhere that has stopped renewing is taken for dead, and forgotten."""
+    """A process on another machine that stopped renewing counts as dead, and its lease is deleted."""
     hold_of("elsewhere", 1, -0.001)
     assert ledger.sweep() == 1
     assert states(store) == {"mine": HELD, "theirs": LOST}
     assert "them" not in {process.id for process in processes(store)}
 
 
-def test_a_valid_lease_elsewhere_is_left_alone(
-    store: Store, ledger: Ledger, hold_of: HoldOf, gone: int
+def test_a_valid_lease_on_another_machine_is_kept(
+    store: Store, ledger: Ledger, hold_of: HoldOf, ended_pid: int
 ) -> None:
-    """The number of a process on another machine means nothing here."""
-    hold_of("elsewhere", gone, 1)
+    """A process number of another machine means nothing on this one."""
+    hold_of("elsewhere", ended_pid, 1)
     assert ledger.sweep() == 0
     assert states(store) == {"mine": HELD, "theirs": HELD}
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only /proc tells that a process is gone")
-def test_a_vanished_process_is_swept_at_once(
-    store: Store, ledger: Ledger, hold_of: HoldOf, here: str, gone: int
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only /proc tells that a process is ended_pid")
+def test_a_process_that_ended_is_swept_at_once(
+    store: Store, ledger: Ledger, hold_of: HoldOf, here: str, ended_pid: int
 ) -> None:
-    """On this machine a process that is gone need not wait for its lease to run out."""
-    hold_of(here, gone, 1000)
+    """On this machine the holds of an ended process are lost before its lease runs out."""
+    hold_of(here, ended_pid, 1000)
     assert ledger.sweep() == 1
     assert states(store) == {"mine": HELD, "theirs": LOST}
 
 
-def test_a_namesake_is_another_machine(
-    ledger: Ledger, hold_of: HoldOf, here: str, gone: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_machines_of_the_same_name_are_told_apart(
+    ledger: Ledger,
+    hold_of: HoldOf,
+    here: str,
+    ended_pid: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Machines with one hostname and one number of their first namespace are told apart by their boot."""
-    hold_of(here, gone, 1000)
+    """Machines with the same host name and namespace number differ by their boot id."""
+    hold_of(here, ended_pid, 1000)
     other = tmp_path / "boot_id"
     other.write_text("0b5e0a3c-0000-4000-8000-000000000000\n")
     monkeypatch.setattr(leases, "_BOOT", other)
@@ -125,17 +130,15 @@ def test_a_namesake_is_another_machine(
     assert ledger.sweep() == (1 if Path("/proc/self").exists() else 0)
 
 
-def test_a_living_process_is_left_alone(store: Store, ledger: Ledger, hold_of: HoldOf, here: str) -> None:
-    """A process of this machine that lives and renews keeps what it holds."""
+def test_a_running_process_keeps_its_holds(store: Store, ledger: Ledger, hold_of: HoldOf, here: str) -> None:
+    """A process of this machine that runs and renews keeps what it holds."""
     hold_of(here, os.getppid(), 1)
     assert ledger.sweep() == 0
     assert states(store) == {"mine": HELD, "theirs": HELD}
 
 
-def test_sweeping_moves_the_money_and_happens_once(
-    store: Store, ledger: Ledger, clock: SimpleNamespace
-) -> None:
-    """What was held is counted as lost in its window, once, and ends at the time of the sweep."""
+def test_sweeping_marks_holds_as_lost_once(store: Store, ledger: Ledger, clock: SimpleNamespace) -> None:
+    """The held amount counts as lost in its window, once, and ends at the time of the sweep."""
     clock.now += leases.TERM_S + 1
     assert [ledger.sweep(), ledger.sweep()] == [1, 0]
     (window,) = store.read(lambda database: list(WindowRow.select().execute(database)))
@@ -147,7 +150,7 @@ def test_sweeping_moves_the_money_and_happens_once(
 def test_a_process_swept_too_soon_can_still_settle(
     store: Store, open_ledger: OpenLedger, take: Take, clock: SimpleNamespace
 ) -> None:
-    """A machine that slept through its lease pays the real cost when it wakes."""
+    """A machine that slept through its lease settles at the real cost when it wakes."""
     sleeper, other = open_ledger(DAILY), open_ledger(DAILY)
     hold = take(sleeper, "0.4")
     clock.now += leases.TERM_S + 1
@@ -157,10 +160,10 @@ def test_a_process_swept_too_soon_can_still_settle(
     assert (window.settled, window.held, window.lost) == (to_nano("0.3"), 0, 0)
 
 
-def test_who_was_swept_holds_again_and_dies_is_swept_again(
+def test_a_hold_of_an_unregistered_process_is_swept(
     store: Store, open_ledger: OpenLedger, take: Take, clock: SimpleNamespace
 ) -> None:
-    """A hold is found even if its process is registered no more and had no time to renew its lease."""
+    """It is found even if its process has no lease any more and had no time to renew one."""
     sleeper, other = open_ledger(DAILY), open_ledger(DAILY)
     take(sleeper, "0.2", id="before")
     clock.now += leases.TERM_S + 1
@@ -170,8 +173,8 @@ def test_who_was_swept_holds_again_and_dies_is_swept_again(
     assert states(store) == {"before": LOST, "after": LOST}
 
 
-def test_closing_loses_what_is_still_held(store: Store, ledger: Ledger, hold_of: HoldOf) -> None:
-    """A ledger that closes gives up its own open holds, its lease, and nobody else's."""
+def test_closing_marks_open_holds_as_lost(store: Store, ledger: Ledger, hold_of: HoldOf) -> None:
+    """A ledger that closes ends its own open holds and its lease, and no other process's."""
     hold_of("elsewhere", 1, 1)
     ledger.close()
     assert states(store) == {"mine": LOST, "theirs": HELD}
@@ -181,22 +184,22 @@ def test_closing_loses_what_is_still_held(store: Store, ledger: Ledger, hold_of:
 
 
 def test_a_closed_ledger_can_be_used_again(store: Store, ledger: Ledger, take: Take) -> None:
-    """The first hold after closing takes a new lease, under which it is safe."""
+    """The first hold after closing takes a new lease."""
     ledger.close()
     take(ledger, "0.1", id="again")
     assert ledger.sweep() == 0
     assert states(store) == {"mine": LOST, "again": HELD}
 
 
-def test_a_ledger_that_held_nothing_leaves_no_trace(store: Store, open_ledger: OpenLedger) -> None:
-    """Opening, reading and closing register no process."""
+def test_a_ledger_without_holds_has_no_lease(store: Store, open_ledger: OpenLedger) -> None:
+    """Opening, sweeping and closing register no process."""
     ledger = open_ledger(DAILY)
     assert ledger.sweep() == 0
     ledger.close()
     assert processes(store) == []
 
 
-def test_a_lease_is_renewed_while_its_process_lives(
+def test_a_lease_is_renewed(
     store: Store, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, take: Take
 ) -> None:
     """Renewal moves the end of the lease on with the clock."""
@@ -219,10 +222,10 @@ def test_a_lease_is_renewed_while_its_process_lives(
     ledger.close()
 
 
-def test_renewal_outlives_a_failure_but_not_its_store(
+def test_renewal_continues_after_a_failure_and_ends_with_the_store(
     store: Store, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A renewal that fails is told and tried again; once the store is closed renewing ends, with no word."""
+    """A failed renewal is logged and repeated; once the store is closed, renewing ends silently."""
     meanwhile = iter(
         [
             lambda: run(store, "ALTER TABLE process RENAME TO elsewhere"),
@@ -235,14 +238,14 @@ def test_renewal_outlives_a_failure_but_not_its_store(
         next(meanwhile)()
         return stop.is_set()
 
-    leases.Lease(store, lambda: clock.now, unseen, wait)._beat(threading.Event())
+    leases.Lease(store, lambda: clock.now, unseen, wait)._renew_until(threading.Event())
     (told,) = (record for record in caplog.records if record.name == leases.__name__)
     assert told.getMessage().startswith("ledger.lease.not_renewed reason=the database could not be used")
     assert len(processes(store)) == 1
 
 
 def test_a_forked_child_has_a_lease_of_its_own(store: Store, ledger: Ledger, take: Take) -> None:
-    """A child's holds are its own: when it is gone they are swept, and the parent's stay."""
+    """When the child has ended, its holds are swept, and the parent's stay."""
 
     assert run_in_child(lambda: take(ledger, "0.2", id="child")) == 0
     assert states(store) == {"mine": HELD, "child": HELD}
@@ -252,7 +255,7 @@ def test_a_forked_child_has_a_lease_of_its_own(store: Store, ledger: Ledger, tak
 
 
 def test_a_killed_process_is_swept(store: Store, where: str, ledger: Ledger, take: Take) -> None:
-    """SIGKILL between hold and end: the hold was durable, and is found and counted as lost."""
+    """SIGKILL between hold and end: the hold was durable, and becomes lost."""
     held, never = FORK.Event(), FORK.Event()
 
     def victim() -> None:
@@ -273,8 +276,8 @@ def test_a_killed_process_is_swept(store: Store, where: str, ledger: Ledger, tak
 
 
 @pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
-def test_a_renewal_looks_at_the_servers_clock_again(where: str, take: Take) -> None:
-    """A machine whose own clock has drifted since it opened renews its lease by the server's time."""
+def test_a_renewal_reads_the_servers_clock_again(where: str, take: Take) -> None:
+    """A machine whose clock has drifted since it opened renews its lease by the server's time."""
     with Store(where) as store:
         ledger = Ledger(store, (DAILY,))
         assert store.now._offset is not None
@@ -285,10 +288,10 @@ def test_a_renewal_looks_at_the_servers_clock_again(where: str, take: Take) -> N
         ledger.close()
 
 
-def test_processes_with_other_budgets_are_told(
+def test_processes_with_other_budgets_are_logged(
     store: Store, open_ledger: OpenLedger, take: Take, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever comes second says which budgets differ from whose, once; those who agree are not told."""
+    """The second process logs once which budgets differ from which process; equal budgets are not logged."""
     budget = Budget(name="daily", limit=Decimal(1), per="day")
     first, same = open_ledger(budget), open_ledger(budget)
     take(first, "0.1")
@@ -300,5 +303,7 @@ def test_processes_with_other_budgets_are_told(
     assert len(warned) == 2  # of either of the two before it
     assert "daily" in warned[0]
     assert str(os.getpid()) in warned[0]
-    (found, *_) = store.read(lambda d: list(leases.others(d, told([budget]), now_ms=first.now_ms())))
+    (found, *_) = store.read(
+        lambda d: list(leases.processes_with_other_budgets(d, describe([budget]), now_ms=first.now_ms()))
+    )
     assert found[1] == ["daily"]

@@ -1,4 +1,4 @@
-"""Budgets of every scope and period are kept, whole, whatever comes at once."""
+"""Budgets of every scope and period hold their limits, whatever happens at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost
+from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow
@@ -56,10 +56,10 @@ PERIODS: dict[Per, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("per", PERIODS)
 @pytest.mark.parametrize("scope", SCOPES)
-def test_every_scope_and_period_is_kept(
+def test_every_scope_and_period_is_enforced(
     scope: str, per: Per, open_ledger: OpenLedger, windows: Windows, take: Take, clock: SimpleNamespace
 ) -> None:
-    """Exactly the limit fits, one nano more does not; others are not touched; the next period is fresh."""
+    """Exactly the limit fits, one nano-USD more does not; other scopes and periods are not affected."""
     where, inside, outside = SCOPES[scope]
     name, ends, later = PERIODS[per]
     ledger = open_ledger(budget("b", "1", per, **where))
@@ -76,12 +76,12 @@ def test_every_scope_and_period_is_kept(
     take(ledger, "1", **inside)
 
 
-def test_a_refusal_tells_its_numbers(open_ledger: OpenLedger, take: Take) -> None:
-    """Budget, spent (with what is lost), held, limit, needed, left and reset are those of the window."""
+def test_a_refusal_has_the_windows_numbers(open_ledger: OpenLedger, take: Take) -> None:
+    """Budget, spent (lost included), held, limit, needed, left and reset are the window's."""
     ledger = open_ledger(budget("wide", "100"), budget("daily", "10", time_zone="Asia/Tokyo"))
     first, second, _ = take(ledger, "1"), take(ledger, "2"), take(ledger, "4")
     settle(ledger, first, "0.5")
-    ledger.end(second, lost(second, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    ledger.end(second, lost_end(second, ended_ms=ledger.now_ms(), error="Timeout")).result()
     with pytest.raises(BudgetExceeded) as caught:
         take(ledger, "3.6")
     refusal = caught.value
@@ -94,7 +94,7 @@ def test_a_refusal_tells_its_numbers(open_ledger: OpenLedger, take: Take) -> Non
 def test_a_hold_is_in_all_its_windows_or_in_none(
     open_ledger: OpenLedger, store: Store, windows: Windows, take: Take, make_entry: Callable[..., Entry]
 ) -> None:
-    """A refusal by the last budget undoes what the others had reserved, also inside a larger operation."""
+    """A refusal by the last budget undoes the other reservations, also inside a larger operation."""
     ledger = open_ledger(budget("a", "5"), budget("b", "3", user="*"), budget("c", "1", "month"))
     take(ledger, "0.75", user_id="ann")
     before = windows()
@@ -102,8 +102,8 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
 
     def dear_else_cheap(database: Any) -> Hold:
         with pytest.raises(BudgetExceeded):
-            ledger.place(database, dear)
-        return ledger.place(database, cheap)
+            ledger.hold(database, dear)
+        return ledger.hold(database, cheap)
 
     hold = ledger.write(dear_else_cheap).result()
     reserved = {key: amounts for key, amounts in windows().items() if any(amounts)}
@@ -114,10 +114,10 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
 
 
 @pytest.mark.parametrize("refusing", range(4))
-def test_a_refusal_by_any_of_the_budgets_leaves_nothing(
+def test_a_refusal_by_any_budget_changes_nothing(
     refusing: int, open_ledger: OpenLedger, store: Store, windows: Windows, make_entry: Callable[..., Entry]
 ) -> None:
-    """Inside an operation that goes on and is committed: no window has changed, and there is no row."""
+    """Even if the operation continues and commits, no window has changed, and there is no row."""
     wide: list[Any] = [{}, {"provider": "openai"}, {"user": "*"}, {"task": "chat"}]
     ledger = open_ledger(
         *(budget(f"b{n}", "0.5" if n == refusing else "5", **scope) for n, scope in enumerate(wide))
@@ -125,10 +125,10 @@ def test_a_refusal_by_any_of_the_budgets_leaves_nothing(
     fits, dear = make_entry("0.25", user_id="ann"), make_entry("0.3", user_id="ann")
 
     def operation(database: Any) -> None:
-        ledger.place(database, fits)
+        ledger.hold(database, fits)
         for _ in range(2):
             with pytest.raises(BudgetExceeded, match=f"b{refusing}"):
-                ledger.place(database, dear)
+                ledger.hold(database, dear)
 
     ledger.write(operation).result()
     assert set(windows().values()) == {money("0", "0.25", "0")}
@@ -139,7 +139,7 @@ def test_a_refusal_by_any_of_the_budgets_leaves_nothing(
 def test_without_a_budget_every_attempt_is_still_written(
     open_ledger: OpenLedger, store: Store, windows: Windows, take: Take
 ) -> None:
-    """No budget, no window; but a row all the same."""
+    """Without a budget there is no window, but there is a row."""
     ledger = open_ledger(budget("other", "1", provider="ollama"))
     hold = take(ledger, "1000")
     assert hold.windows == ()
@@ -149,16 +149,16 @@ def test_without_a_budget_every_attempt_is_still_written(
 
 
 def test_a_free_attempt_fits_a_full_budget(open_ledger: OpenLedger, take: Take) -> None:
-    """What costs nothing is borne by a budget with nothing left."""
+    """An attempt that costs nothing is allowed by a budget with nothing left."""
     ledger = open_ledger(budget("daily", "1"))
     take(ledger, "1")
     assert take(ledger, "0").amount == 0
 
 
-def test_a_settlement_lands_where_its_hold_was(
+def test_a_settlement_counts_in_the_window_of_its_hold(
     open_ledger: OpenLedger, windows: Windows, take: Take, clock: SimpleNamespace
 ) -> None:
-    """A stream that crosses midnight is paid by the day it began in."""
+    """A stream across midnight counts on the day it began."""
     ledger = open_ledger(budget("daily", "1", time_zone="Europe/Paris"))
     clock.now = datetime(2026, 11, 22, 22, 59, 59, tzinfo=UTC).timestamp()
     hold = take(ledger, "1")
@@ -182,15 +182,15 @@ def test_a_settlement_lands_where_its_hold_was(
 def test_the_ledger_knows_whether_any_budget_applies(
     who: dict[str, Any], bounded: bool, open_ledger: OpenLedger
 ) -> None:
-    """An attempt is bounded when at least one budget bears on it."""
+    """``has_budget`` is true when at least one budget applies to the attempt."""
     ledger = open_ledger(budget("a", "1", provider="openai"), budget("b", "1", user="ann"))
-    assert ledger.is_bounded(**who) is bounded
+    assert ledger.has_budget(**who) is bounded
 
 
-def test_threads_racing_for_the_last_room_never_overspend(
+def test_racing_threads_never_overspend(
     open_ledger: OpenLedger, store: Store, windows: Windows, take: Take
 ) -> None:
-    """Of sixteen threads that start at once, exactly as many are admitted as the budget can bear."""
+    """Of sixteen threads that start at once, exactly as many are admitted as fit into the budget."""
     ledger = open_ledger(budget("wide", "100"), budget("daily", "0.5"))
     together = threading.Barrier(16)
     outcomes: list[object] = []

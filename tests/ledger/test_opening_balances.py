@@ -1,4 +1,4 @@
-"""A window that is new begins with what its scope has already cost, as if it had always been there."""
+"""A new window starts with what its scope has already cost, as if it had always existed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, lost
-from supernova_ai.ledger.budgets import share
-from supernova_ai.ledger.opening_balances import Scope, Spending
+from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, lost_end
+from supernova_ai.ledger.budgets import window_of
+from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_nano
-from supernova_ai.reports import standings
+from supernova_ai.reports import status
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, reconcile
-from supernova_ai.upkeep.verify import verify
+from supernova_ai.upkeep.verify import verify_ledger
 from tests import books
 from tests.entries import entry
 
@@ -61,18 +61,18 @@ def amounts(*usd: str) -> tuple[Decimal, ...]:
     ],
     ids=["added", "renamed", "period", "wider", "zone", "provider", "user", "each", "each-task"],
 )
-def test_an_edited_budget_knows_what_was_spent(
+def test_an_edited_budget_counts_what_was_spent(
     before: list[Budget], after: Budget, open_ledger: Open, take: Take, windows: Windows, store: Store
 ) -> None:
-    """Settled, held and lost alike; what does not fit beside them is refused."""
+    """Settled, held and lost amounts all count; what exceeds the rest is refused."""
     old = open_ledger(*before)
     who = {"user_id": "ann"}
     settle(old, take(old, "0.5", **who), "0.4")
     old_lost = take(old, "0.2", **who)
-    old.end(old_lost, lost(old_lost, ended_ms=old.now_ms(), error=None)).result()
+    old.end(old_lost, lost_end(old_lost, ended_ms=old.now_ms(), error=None)).result()
     held = take(old, "0.1", **who)
     new = open_ledger(after)
-    (standing, *_) = store.read(lambda d: list(standings.standings(d, [after], now=old.now_ms() / 1000)))
+    (standing, *_) = store.read(lambda d: list(status.budget_statuses(d, [after], now=old.now_ms() / 1000)))
     if after.user != "*":
         assert (standing.settled, standing.held, standing.lost) == tuple(map(to_nano, ("0.4", "0.1", "0.2")))
     with pytest.raises(BudgetExceeded) as refused:
@@ -86,13 +86,13 @@ def test_an_edited_budget_knows_what_was_spent(
     settle(old, old_lost, "0.01")
     assert windows()[key] == amounts("0.53", "0", "0")
     store.read(books.check)
-    report = verify(store, [after], folder=Path("nowhere"))
+    report = verify_ledger(store, [after], folder=Path("nowhere"))
     assert report.ok, report.problems
     assert "opening" not in report.counts
 
 
-def test_who_is_not_meant_is_not_counted(open_ledger: Open, take: Take, store: Store) -> None:
-    """Another provider, user, task or period is none of a new window's business."""
+def test_a_new_window_counts_its_scope_only(open_ledger: Open, take: Take, store: Store) -> None:
+    """Another provider, user, task or period does not count in a new window."""
     old = open_ledger()
     for other in ({"provider": "ollama"}, {"user_id": "bob"}, {"task": "summary"}, {"user_id": None}):
         settle(old, take(old, "0.5", **{"user_id": "ann"} | other), "0.5")
@@ -109,7 +109,7 @@ def test_who_is_not_meant_is_not_counted(open_ledger: Open, take: Take, store: S
 def test_a_correction_moves_a_window_that_opened_later(
     open_ledger: Open, take: Take, windows: Windows, store: Store
 ) -> None:
-    """What is corrected, up or down and twice, counts in the window as if that had always been there."""
+    """A correction, up or down and repeated, counts in the window as if the window had always existed."""
     old = open_ledger()
     hold = take(old, "0.5")
     settle(old, hold, "0.4")
@@ -117,14 +117,14 @@ def test_a_correction_moves_a_window_that_opened_later(
     take(open_ledger(budget), "0.1")
     for usd in ("0.2", "0.6"):
         correction = reconcile.Correction(hold.attempt, to_nano(usd), "the bill")
-        reconcile.settle(store, correction, lambda *_: None, now_ms=old.now_ms())
+        reconcile.settle_attempt(store, correction, lambda *_: None, now_ms=old.now_ms())
         assert windows()["monthly", "", "2026-11"] == amounts(usd, "0.1", "0")
     store.read(books.check)
-    assert verify(store, [budget], folder=Path("nowhere")).ok
+    assert verify_ledger(store, [budget], folder=Path("nowhere")).ok
 
 
 def test_a_failed_hold_leaves_no_window(open_ledger: Open, take: Take, windows: Windows) -> None:
-    """A refusal undoes the window with all that was made to carry it."""
+    """A refusal rolls back the window and the attempts that were added to it."""
     old = open_ledger()
     held = take(old, "0.9")
     new = open_ledger(monthly())
@@ -139,7 +139,7 @@ def test_a_failed_hold_leaves_no_window(open_ledger: Open, take: Take, windows: 
 def test_a_new_period_opens_at_zero(
     open_ledger: Open, take: Take, windows: Windows, clock: SimpleNamespace
 ) -> None:
-    """What was spent before midnight, of the budget's zone, is the day's before."""
+    """What was spent before midnight of the budget's time zone counts in the day before."""
     ledger = open_ledger(monthly(per="day", time_zone="Asia/Kolkata"))
     settle(ledger, take(ledger, "0.5"), "0.5")
     clock.now = datetime(2026, 11, 23, tzinfo=ZoneInfo("Asia/Kolkata")).timestamp()
@@ -150,24 +150,24 @@ def test_a_new_period_opens_at_zero(
 def test_archived_attempts_count_at_least_in_full(
     open_ledger: Open, take: Take, clock: SimpleNamespace, store: Store, tmp_path: Path
 ) -> None:
-    """Where the rollups do not know the scope, the window is too full and never too empty."""
+    """Where the rollups do not have the scope, the opening may be too high and is never too low."""
     old = open_ledger()
     for task in ("chat", "summary"):
         settle(old, take(old, "0.5", user_id="ann", task=task), "0.3")
     clock.now += 60
-    archive.archive(store, tmp_path, before_ms=old.now_ms(), now_ms=old.now_ms())
+    archive.archive_attempts(store, tmp_path, before_ms=old.now_ms(), now_ms=old.now_ms())
     for budget, spent in ((monthly(user="ann"), "0.6"), (monthly("task", task="chat"), "0.3")):
         assert spending(store, budget, clock.now) == to_nano(spent)
     both = monthly("both", limit="5", user="ann", task="chat")
     assert spending(store, both, clock.now) == to_nano("0.6")
     take(open_ledger(both), "0.1", user_id="ann")
-    report = verify(store, [both], folder=tmp_path)
+    report = verify_ledger(store, [both], folder=tmp_path)
     assert report.ok, report.problems
     assert report.counts["opening"] == 1
 
 
 def spending(store: Store, budget: Budget, now: float) -> int:
-    scope = Scope.of(share(budget, now=now))
+    scope = WindowScope.of(window_of(budget, now=now))
     return store.read(lambda database: Spending.of(database, scope)).settled
 
 
@@ -202,7 +202,7 @@ def test_an_opening_is_the_sum_of_the_rows(
     user: str | None,
     task: str | None,
 ) -> None:
-    """In any zone, for any scope and period: exactly the ended attempts that are meant, added one by one."""
+    """In any zone, scope and period it is exactly the sum of the scope's ended attempts."""
     scope = {"per": per, "provider": provider, "user": user, "task": task, "time_zone": zone}
     budget = monthly("b", "9", **scope)
     now = _START + 36 * _HOUR
@@ -217,19 +217,19 @@ def test_an_opening_is_the_sum_of_the_rows(
                     str(number), cost, ledger.now_ms(), provider=by, user_id=whom, task=what
                 )
                 end = End("settled", cost, "exact", Usage(), ledger.now_ms())
-                holds.end(database, ledger.place(database, wanted), end)
+                holds.end_hold(database, ledger.hold(database, wanted), end)
 
         store.write(fill).result()
         for whom in ("ann", None) if user == "*" else (None,):
-            of = share(budget, now=now, user=whom)
+            of = window_of(budget, now=now, user=whom)
             meant = sum(
                 cost
                 for quarter, cost, by, who, what in attempts
-                if share(budget, now=_START + quarter * 900).period == of.period
+                if window_of(budget, now=_START + quarter * 900).period == of.period
                 and provider in (None, by)
                 and task in (None, what)
                 and (user is None or who == (whom if user == "*" else user))
             )
-            found = store.read(partial(Spending.of, scope=Scope.of(of)))
+            found = store.read(partial(Spending.of, scope=WindowScope.of(of)))
             assert (found.settled, found.held, found.lost) == (meant, 0, 0)
         ledger.close()

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, the books are right and no limit is passed."""
+"""In any order of events the sums are right and no limit is exceeded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Hold, Ledger, leases, lost
+from supernova_ai.ledger import End, Hold, Ledger, leases, lost_end
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
@@ -47,7 +47,7 @@ Key = tuple[str, str, str]
 
 @dataclass
 class Column:
-    """What the model believes of one window."""
+    """The model's amounts of one window."""
 
     settled: int = 0
     held: int = 0
@@ -60,7 +60,7 @@ class Column:
 
 @dataclass
 class Taken:
-    """What the model believes of one hold."""
+    """The model's state of one hold."""
 
     hold: Hold
     keys: list[Key]
@@ -76,7 +76,7 @@ _PERIODS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 
 
 def keys(budgets: Iterable[Budget], provider: str, user: str | None, task: str, now: float) -> Iterator[Key]:
-    """Say which windows bear on an attempt, for these budgets, by other means than the ledger's."""
+    """Return the windows of these budgets that apply to an attempt, computed independently of the ledger."""
     at = datetime.fromtimestamp(now, UTC)
     for budget in budgets:
         about = (budget.provider or provider, budget.task or task)
@@ -85,12 +85,12 @@ def keys(budgets: Iterable[Budget], provider: str, user: str | None, task: str, 
 
 
 def used(windows: dict[Key, Column]) -> dict[Key, Column]:
-    """Leave out empty windows: whether they have a row makes no difference."""
+    """Leave out empty windows, which may or may not have a row."""
     return {key: column for key, column in windows.items() if column != Column()}
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """A ledger beside a model of it in a dozen lines."""
+    """A ledger beside a small model of it."""
 
     takens = Bundle("takens")
 
@@ -110,7 +110,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.store.close()
 
     def open_ledger(self) -> None:
-        """Begin as a process with the present limits does; those before it live on."""
+        """Open a ledger with the present budgets, like a new process; earlier ones stay open."""
         budgets = list(self.budgets.values())
         self.ledger = Ledger(self.store, budgets, thresholds=[50], clock=lambda: self.now)
         self.ledgers.append(self.ledger)
@@ -136,7 +136,7 @@ class LedgerMachine(RuleBasedStateMachine):
             user_id=user,
             task=task,
         )
-        placing = self.ledger.write(lambda database: self.ledger.place(database, wanted))
+        placing = self.ledger.write(lambda database: self.ledger.hold(database, wanted))
         if full:
             first = columns[full[0]]
             with pytest.raises(BudgetExceeded) as caught:
@@ -158,7 +158,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return taken
 
     def opening(self, key: Key) -> list[Taken]:
-        """Return what a window that is new begins with: the holds of its scope and period."""
+        """Return the holds that a new window starts with: those of its scope and period."""
         budgets = [self.budgets[key[0]]]
         return [
             taken
@@ -205,7 +205,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(taken=takens)
     def lose(self, taken: Taken) -> None:
-        self.end(taken, lost(taken.hold, ended_ms=self.ledger.now_ms(), error="E"))
+        self.end(taken, lost_end(taken.hold, ended_ms=self.ledger.now_ms(), error="E"))
 
     @rule(hours=st.sampled_from([0.01, 1, 3, 12, 24, 24 * 8, -1, -24]))
     def set_the_clock(self, hours: float) -> None:
@@ -225,7 +225,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ),
     )
     def rename_a_budget(self, choice: Any, change: dict[str, Any]) -> None:
-        """Give it another name, and maybe another period or scope: its windows are new."""
+        """Give a budget another name, and maybe another period or scope, so that its windows are new."""
         budget = choice.choice(sorted(self.budgets.values(), key=lambda budget: budget.name))
         del self.budgets[budget.name]
         name = f"budget-{len(self.ledgers)}"
@@ -241,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(taken.state == "held" for taken in self.all))
     @rule()
     def sweep(self) -> None:
-        """Whoever has no lease any more loses what it holds, and that only."""
+        """Processes without a valid lease lose what they hold; no other process does."""
 
         def read(database: Database) -> set[str]:
             leased = {
@@ -285,10 +285,10 @@ class LedgerMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("new_database", "examples"), [("sqlite", 30), ("postgresql", 8)], indirect=["new_database"]
 )
-def test_the_ledger_keeps_its_books_and_its_limits(
+def test_the_ledger_agrees_with_the_model(
     new_database: Callable[[], str], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Holds, ends, late costs, sweeps, set clocks and edited budgets, in any order, on either engine."""
+    """Holds, ends, late costs, sweeps, clock changes and edited budgets, in any order, on either engine."""
     monkeypatch.setattr(leases, "TERM_S", 2 * 3600)  # no renewal meanwhile: leases end by the clock alone
     run_state_machine_as_test(
         lambda: LedgerMachine(new_database()),  # type: ignore[arg-type] # it may be any factory

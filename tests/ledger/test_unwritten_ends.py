@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from supernova_ai.cli.app import app
 from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Hold, Ledger, leases, unwritten_ends
-from supernova_ai.ledger.unwritten_ends import UnwrittenEnds
+from supernova_ai.ledger.unwritten_ends import PendingEnds
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import StuckEndRow
@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], None]:
-    """Let a store's database fail at every commit, as on a disk that is gone."""
+    """Make a store's database fail at every commit, like a disk that is gone."""
 
     def break_(store: Store) -> None:
         def fail() -> None:
@@ -77,52 +77,52 @@ SETTLED = ("settled", to_nano("0.1"), 0)
 
 
 @pytest.mark.parametrize("end", [END, ODD], ids=["usual", "odd"])
-def test_what_is_owed_is_read_as_it_was(path: Path, end: End) -> None:
-    """Hold and end come back whole, whatever is in their texts; the file is its owner's alone."""
-    UnwrittenEnds(path).add([(HOLD, end)])
+def test_pending_ends_round_trip(path: Path, end: End) -> None:
+    """Hold and end are read unchanged, whatever their texts contain; only the owner can read the file."""
+    PendingEnds(path).add([(HOLD, end)])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    endings, files = UnwrittenEnds(path).take()
+    endings, files = PendingEnds(path).take()
     assert endings == [(HOLD, end)]
-    UnwrittenEnds(path).discard(files)
+    PendingEnds(path).discard(files)
     assert list(path.parent.iterdir()) == []
-    assert UnwrittenEnds(path).take() == ([], [])
+    assert PendingEnds(path).take() == ([], [])
 
 
 @pytest.mark.parametrize("cut", [1, 10, 100])
-def test_a_line_that_a_kill_cut_off_loses_no_other(path: Path, cut: int) -> None:
-    """Of a file that ends in the middle of a line all other ends are read, also those added after it."""
+def test_an_incomplete_line_loses_no_other(path: Path, cut: int) -> None:
+    """If the file ends in the middle of a line, all other ends are read, also those added after it."""
     one, two, three = (Hold(name, 1, ()) for name in ("one", "two", "three"))
-    UnwrittenEnds(path).add([(one, END), (two, END)])
+    PendingEnds(path).add([(one, END), (two, END)])
     os.truncate(path, path.stat().st_size - cut)
-    UnwrittenEnds(path).add([(three, END)])
-    endings, _ = UnwrittenEnds(path).take()
+    PendingEnds(path).add([(three, END)])
+    endings, _ = PendingEnds(path).take()
     kept = ["one", "two", "three"] if cut == 1 else ["one", "three"]  # 1: the line feed alone
     assert [hold.attempt for hold, _ in endings] == kept
 
 
-def test_rubbish_in_the_file_is_told_and_passed_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Lines that are no ends, and bytes that are no text, take nothing down."""
-    UnwrittenEnds(path).add([(HOLD, END)])
+def test_invalid_lines_are_logged_and_skipped(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Lines that are no ends, and bytes that are no text, stop nothing."""
+    PendingEnds(path).add([(HOLD, END)])
     with path.open("ab") as file:
         file.write(b'\xff\xfe\n[1, 2]\n{}\nnull\n[{"attempt": 1}, {}]\n')
-    endings, _ = UnwrittenEnds(path).take()
+    endings, _ = PendingEnds(path).take()
     assert endings == [(HOLD, END)]
     assert caplog.text.count("ledger.owed.unreadable") == 5
 
 
-def test_a_reader_that_dies_leaves_the_ends_to_the_next(path: Path) -> None:
-    """Until the ends are discarded every reader finds them; an end of two files is one."""
-    owed_ends = UnwrittenEnds(path)
+def test_pending_ends_stay_until_they_are_discarded(path: Path) -> None:
+    """Every reader finds them until then; an end in two files is read once."""
+    owed_ends = PendingEnds(path)
     owed_ends.add([(HOLD, END)])
     first, _ = owed_ends.take()
     owed_ends.add([(HOLD, END)])
-    second, files = UnwrittenEnds(path).take()
+    second, files = PendingEnds(path).take()
     assert first == second == [(HOLD, END)]
     assert len(files) == 2
 
 
 def test_an_end_added_while_the_file_is_read_is_not_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is taken away between opening and writing is written anew."""
+    """If the file is renamed between opening and writing, the end is written again."""
     sync = os.fsync
     taken: list[bool] = []
 
@@ -130,33 +130,33 @@ def test_an_end_added_while_the_file_is_read_is_not_lost(path: Path, monkeypatch
         sync(descriptor)
         if not taken:
             taken.append(True)
-            UnwrittenEnds(path).discard(UnwrittenEnds(path).take()[1])
+            PendingEnds(path).discard(PendingEnds(path).take()[1])
 
     monkeypatch.setattr(os, "fsync", slow)
-    UnwrittenEnds(path).add([(HOLD, END)])
-    assert UnwrittenEnds(path).take()[0] == [(HOLD, END)]
+    PendingEnds(path).add([(HOLD, END)])
+    assert PendingEnds(path).take()[0] == [(HOLD, END)]
 
 
 @pytest.mark.parametrize("reason", ["full", "no folder"])
-def test_without_a_file_ends_are_owed_in_memory(
+def test_without_a_file_pending_ends_stay_in_memory(
     path: Path, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the file is full or cannot be made the process keeps the ends, and says so."""
+    """If the file is full or cannot be made, the process keeps the ends and logs that."""
     if reason == "full":
         monkeypatch.setattr(unwritten_ends, "MOST_BYTES", 10)
     else:
         path.parent.write_text("a file where the folder should be")
-    owed_ends = UnwrittenEnds(path)
+    owed_ends = PendingEnds(path)
     owed_ends.add([(HOLD, END)])
     assert "ledger.owed.not_saved" in caplog.text
     assert owed_ends.take()[0] == [(HOLD, END)]
     assert owed_ends.take()[0] == []
 
 
-def test_the_next_process_writes_what_was_owed(
+def test_the_next_process_writes_the_pending_ends(
     store: Store, where: str, broken: Callable[[Store], None], clock: SimpleNamespace, take: Take
 ) -> None:
-    """A ledger whose database fails until it is closed leaves its ends to the next; the books are right."""
+    """A ledger whose database fails until it closes leaves its ends to the next one; the sums are right."""
     with Store(where) as failing:
         ledger = Ledger(failing, (DAILY,), clock=lambda: clock.now)
         hold = take(ledger, "0.4", user_id="ann")
@@ -169,10 +169,10 @@ def test_the_next_process_writes_what_was_owed(
     check(store)
 
 
-def test_an_end_given_to_a_closed_store_is_owed(
+def test_an_end_after_the_store_was_closed_is_pending(
     store: Store, where: str, clock: SimpleNamespace, take: Take
 ) -> None:
-    """A call that ends after the store was closed is settled by the next process."""
+    """A call that ends after its store was closed is settled by the next process."""
     closed = Store(where)
     ledger = Ledger(closed, (DAILY,), clock=lambda: clock.now)
     hold = take(ledger, "0.4", user_id="ann")
@@ -182,10 +182,10 @@ def test_an_end_given_to_a_closed_store_is_owed(
     assert states(store)[hold.attempt] == SETTLED
 
 
-def test_what_is_owed_survives_a_kill(
+def test_pending_ends_survive_a_kill(
     store: Store, where: str, take: Take, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGKILL while an answer's end is owed: who starts next settles it at its price, and nothing is lost."""
+    """After SIGKILL the next process settles the pending end at its price; nothing is lost."""
     owing, never = FORK.Event(), FORK.Event()
 
     def victim() -> None:
@@ -214,10 +214,10 @@ def test_what_is_owed_survives_a_kill(
     check(store)
 
 
-def test_an_end_learnt_after_the_hold_was_lost_counts(
+def test_a_pending_end_of_a_lost_hold_settles_late(
     store: Store, where: str, broken: Callable[[Store], None], clock: SimpleNamespace, take: Take
 ) -> None:
-    """If another machine has given the hold up meanwhile, the owed end settles it late."""
+    """If another machine marked the hold as lost meanwhile, the pending end settles it late."""
     with Store(where) as failing:
         ledger = Ledger(failing, (DAILY,), clock=lambda: clock.now)
         hold = take(ledger, "0.4", user_id="ann")
@@ -234,16 +234,16 @@ def test_an_end_learnt_after_the_hold_was_lost_counts(
     check(store)
 
 
-def test_a_pending_end_is_owed_once_and_settles_once(
+def test_an_end_in_the_file_and_the_database_settles_once(
     store: Store, open_ledger: OpenLedger, take: Take
 ) -> None:
-    """An end that is owed while the database is busy, and then written, changes nothing a second time."""
+    """An end that was saved while the database was busy, and then written, changes nothing a second time."""
     ledger = open_ledger(DAILY)
     hold = take(ledger, "0.4", user_id="ann")
     gate = FORK.Event()
     store.write(lambda _: gate.wait(60))
     end = ledger.end(hold, END)
-    ledger.owe([end])
+    ledger.save_pending([end])
     gate.set()
     assert end.result() is True
     ledger.sweep()
@@ -267,7 +267,7 @@ def test_an_end_that_is_refused_is_set_aside(
     caplog: Any,
     tmp_path: Path,
 ) -> None:
-    """It blocks nobody, nor a new process; its hold stays counted; verify, costs and the log report it."""
+    """It delays no other end or process; its hold stays counted; verify, costs and the log report it."""
     ledger = open_ledger(DAILY)
     bad, good = take(ledger, "0.4", user_id="ann"), take(ledger, "0.2", user_id="ann")
     ledger.end(bad, end()).exception()
@@ -292,14 +292,14 @@ def test_an_end_that_is_refused_is_set_aside(
 
 
 @pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
-def test_an_id_from_before_that_no_index_takes_stops_nobody(
+def test_an_old_overlong_user_id_stops_no_other_end(
     store: Store,
     open_ledger: OpenLedger,
     make_entry: Callable[..., Entry],
     take: Take,
     clock: SimpleNamespace,
 ) -> None:
-    """A hold of an old, overlong user is neither settled nor swept; all others are, in the same batches."""
+    """A hold of such a user is neither settled nor swept; all others in the same batches are."""
     dead = open_ledger()
     name = "".join(chr(0x4E00 + n * 7) for n in range(2800))
     bad, good = take(dead, "0.4", user_id=name), take(dead, "0.2")
@@ -318,8 +318,10 @@ def test_an_id_from_before_that_no_index_takes_stops_nobody(
     check(store)
 
 
-def test_a_locked_file_owes_the_end(tmp_path: Path, clock: SimpleNamespace, take: Take) -> None:
-    """What cannot be written while another program keeps the file locked is written by the next process."""
+def test_an_end_that_a_locked_file_refuses_is_pending(
+    tmp_path: Path, clock: SimpleNamespace, take: Take
+) -> None:
+    """An end that cannot be written while another program locks the file is written by the next process."""
     where = tmp_path / "nova.db"
     with Store(where) as store:
         ledger = Ledger(store, (DAILY,), clock=lambda: clock.now)

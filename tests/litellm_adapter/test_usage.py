@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supernova_ai import Supernova
-from supernova_ai.alerts.outbox import outbox
+from supernova_ai.alerts.outbox import list_alerts
 from supernova_ai.litellm_adapter.answer_json import readable
 from supernova_ai.litellm_adapter.setup import litellm
 from supernova_ai.litellm_adapter.usage import count, usage_of
@@ -168,7 +168,7 @@ async def test_more_than_the_bound_is_an_overrun(
     assert row.cost == 12 * 150 + 700 * 600 > row.held
     assert "ledger.overrun" in caplog.text
     with Store(path) as store:
-        raised = store.read(lambda database: outbox(database))
+        raised = store.read(lambda database: list_alerts(database))
     assert [alert.threshold for alert in raised] == [100]
 
 

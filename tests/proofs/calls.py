@@ -12,14 +12,14 @@ from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Usage
-from supernova_ai.upkeep.verify import verify
+from supernova_ai.upkeep.verify import verify_ledger
 from tests import books
 from tests.entries import entry
 
 
 def placing(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Database], Hold]:
     """The operation that takes such a hold."""
-    return lambda database: ledger.place(database, entry(name, amount, ledger.now_ms(), **given))
+    return lambda database: ledger.hold(database, entry(name, amount, ledger.now_ms(), **given))
 
 
 def settled(cost: int, now_ms: int) -> End:
@@ -42,4 +42,4 @@ def check(store: Store) -> None:
         books.check(database)
 
     store.read(operation)
-    assert verify(store, (), folder=Path("no archives")).problems == ()
+    assert verify_ledger(store, (), folder=Path("no archives")).problems == ()

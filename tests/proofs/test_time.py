@@ -14,7 +14,7 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import Hold, Ledger, lost
+from supernova_ai.ledger import Hold, Ledger, lost_end
 from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
 from tests.proofs.calls import check, placing, settled
@@ -77,7 +77,7 @@ def test_every_cost_is_in_one_window_of_each_budget(day: str, where: str, seed: 
                 assert ledger.end(hold, settled(cost, ledger.now_ms())).result()
                 expected.update(dict.fromkeys(windows, cost))
         for hold, windows in open_:
-            assert ledger.end(hold, lost(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
+            assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
             expected.update(dict.fromkeys(windows, hold.amount))
         check(store)
         assert store.read(found) == expected

@@ -1,4 +1,4 @@
-"""Reports from the rollups say what the rows of the attempts say."""
+"""Reports from the rollups agree with the rows of the attempts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from peewee import Database, SqliteDatabase
 
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.rollups import Ended
-from supernova_ai.reports.breakdown import BYS, By, ReportLine, lines, report
-from supernova_ai.reports.periods import Period, latest, spans
+from supernova_ai.ledger.rollups import EndedAttempt
+from supernova_ai.reports.breakdown import GROUPINGS, Grouping, ReportLine, lines, report
+from supernova_ai.reports.periods import Period, latest_periods, periods_between
 from supernova_ai.store import Store
 from supernova_ai.store.tables import TABLES
 
@@ -27,7 +27,7 @@ ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati")
 BEGIN = datetime(2026, 10, 30, tzinfo=UTC)  # New York leaves daylight saving time two days later
 
 
-def ended(draw: Any) -> Ended:
+def ended(draw: Any) -> EndedAttempt:
     """Make an ended attempt; ``draw(choices)`` picks one."""
     state = draw(["settled", "settled", "released", "lost"])
     tokens = [draw(range(100)) for _ in range(5)]
@@ -49,15 +49,15 @@ def ended(draw: Any) -> Ended:
         None if state == "released" else draw(["exact", "estimated"]),
     ]
     kept = state == "settled" and row[-2] is None and draw([False, False, True])
-    found = Ended(*row)
+    found = EndedAttempt(*row)
     return found._replace(cost_nano=0, cost_basis="cached") if kept else found
 
 
-def expected(rows: Iterable[Ended], span: Period, by: By | None) -> dict[str, dict[str, Any]]:
-    """Add the rows up again, one by one."""
+def expected(rows: Iterable[EndedAttempt], span: Period, by: Grouping | None) -> dict[str, dict[str, Any]]:
+    """Add up the rows one by one."""
     named = {"prompt": "prompt_name", "error": "error_class", "user": "user_id"}
     joined = {"model": ("provider", "model"), "session": ("user_id", "session_id"), None: ()}
-    groups: defaultdict[str, list[Ended]] = defaultdict(list)
+    groups: defaultdict[str, list[EndedAttempt]] = defaultdict(list)
     for row in rows:
         hour = datetime.fromtimestamp(row.started_ms // HOUR_MS * 3600, UTC)
         if span.start <= hour < span.end:
@@ -66,7 +66,7 @@ def expected(rows: Iterable[Ended], span: Period, by: By | None) -> dict[str, di
     return {name: _sums(group, by) for name, group in groups.items()}
 
 
-def _sums(group: list[Ended], by: By | None) -> dict[str, Any]:
+def _sums(group: list[EndedAttempt], by: Grouping | None) -> dict[str, Any]:
     answered = [row for row in group if row.state == "settled" and not row.error_class]
     return {
         "attempts": len(group),
@@ -84,8 +84,8 @@ def _sums(group: list[Ended], by: By | None) -> dict[str, Any]:
     }
 
 
-def agree(found: list[ReportLine], wanted: dict[str, dict[str, Any]], by: By | None) -> None:
-    """Assert that the lines say what was added up again, percentiles within their steps."""
+def agree(found: list[ReportLine], wanted: dict[str, dict[str, Any]], by: Grouping | None) -> None:
+    """Assert that the lines have the expected sums, and percentiles within their buckets."""
     assert sorted(line.name for line in found) == sorted(wanted)
     assert [line.cost for line in found] == sorted((line.cost for line in found), reverse=True)
     for line in found:
@@ -104,8 +104,8 @@ def agree(found: list[ReportLine], wanted: dict[str, dict[str, Any]], by: By | N
                 assert told < true * math.sqrt(2)
 
 
-def fill(database: Database, rows: Iterable[Ended]) -> None:
-    """Put the rows into the rollups; each lost one is first counted otherwise, and corrected."""
+def fill(database: Database, rows: Iterable[EndedAttempt]) -> None:
+    """Add the rows to the rollups; each lost one is first counted otherwise and then corrected."""
     for row in rows:
         if row.state == "lost":
             other = row._replace(error_class="ProcessDied", cost_nano=row.cost_nano + 1)
@@ -114,16 +114,16 @@ def fill(database: Database, rows: Iterable[Ended]) -> None:
         rollups.add(database, row)
 
 
-def check(database: Database, rows: list[Ended], zone: str) -> None:
-    """Assert that every report of every grouping agrees with the rows, and the days with the whole."""
+def check(database: Database, rows: list[EndedAttempt], zone: str) -> None:
+    """Assert that the reports of every grouping agree with the rows, and the days with the total."""
     start = BEGIN.astimezone(ZoneInfo(zone))
     for per in ("day", "week", "month"):
-        for span in spans(per, start, start + timedelta(days=4)):
-            for by in BYS:
+        for span in periods_between(per, start, start + timedelta(days=4)):
+            for by in GROUPINGS:
                 agree(lines(database, span, by), expected(rows, span, by), by)
-    days = list(spans("day", start, start + timedelta(days=5)))
+    days = list(periods_between("day", start, start + timedelta(days=5)))
     every = Period(f"{days[0].name} to {days[-1].name}", days[0].start, days[-1].end)
-    groupings: tuple[By | None, ...] = (None, *BYS)
+    groupings: tuple[Grouping | None, ...] = (None, *GROUPINGS)
     for group in groupings:
         parts, whole = report(database, days, group)
         assert parts == [line for span in days for line in lines(database, span, group)]
@@ -134,8 +134,8 @@ def check(database: Database, rows: list[Ended], zone: str) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), zone=st.sampled_from(ZONES), size=st.integers(0, 25))
-def test_reports_say_what_the_rows_say(data: st.DataObject, zone: str, size: int) -> None:
-    """Whatever the attempts, each period and grouping adds up to the same numbers as its rows do."""
+def test_reports_agree_with_the_rows(data: st.DataObject, zone: str, size: int) -> None:
+    """Whatever the attempts are, each period and grouping has the sums of its rows."""
     rows = [ended(lambda choices: data.draw(st.sampled_from(choices))) for _ in range(size)]
     database = SqliteDatabase(":memory:")
     with database.bind_ctx(TABLES):
@@ -145,7 +145,7 @@ def test_reports_say_what_the_rows_say(data: st.DataObject, zone: str, size: int
 
 
 def test_reports_agree_on_both_engines(store: Store, seed: int) -> None:
-    """A random ledger of 200 attempts is reported alike, and rightly, by SQLite and PostgreSQL."""
+    """SQLite and PostgreSQL report a random ledger of 200 attempts correctly."""
     chance = random.Random(seed)
     rows = [ended(chance.choice) for _ in range(200)]
     store.write(lambda database: fill(database, rows)).result()
@@ -157,20 +157,20 @@ def day() -> Period:
 
 
 def test_an_empty_period_has_one_line_of_zeros(store: Store) -> None:
-    """Without a grouping a day without attempts is there, with no rates; with one there is nothing to say."""
+    """Without a grouping a day without attempts has a line without rates; with a grouping it has none."""
     (line,) = store.read(lambda database: lines(database, day()))
     assert (line.name, line.attempts, line.cost, line.errors) == ("", 0, 0, {})
     assert (line.success_rate, line.cost_per_attempt, line.answer_p50_ms) == (None, None, None)
     assert store.read(lambda database: lines(database, day(), "model")) == []
 
 
-def attempt(**given: Any) -> Ended:
+def attempt(**given: Any) -> EndedAttempt:
     ordinary = ended(lambda choices: choices[0])
     return ordinary._replace(latency_ms=None, first_token_ms=None, error_class=None, **given)
 
 
 def test_rates_of_a_line(store: Store) -> None:
-    """The success rate counts answers without an error, and an attempt's cost is rounded to the nano."""
+    """The success rate counts answers without an error; the cost per attempt is rounded to the nano-USD."""
     rows = [
         attempt(cost_nano=5),
         attempt(cost_nano=5),
@@ -183,8 +183,8 @@ def test_rates_of_a_line(store: Store) -> None:
     assert line.errors == {"RateLimited": 1}
 
 
-def test_answers_kept_from_before_are_no_success(store: Store) -> None:
-    """They count as attempts, and say nothing of whether who is asked answers; only such have no rate."""
+def test_cached_answers_do_not_count_as_success(store: Store) -> None:
+    """They count as attempts and not in the success rate; with cached answers alone there is no rate."""
     kept = attempt(cost_nano=0, cost_basis="cached")
     failed = attempt(state="released", cost_nano=0)._replace(error_class="RateLimited")
     store.write(lambda database: fill(database, [attempt(cost_nano=5), failed, kept, kept])).result()
@@ -195,8 +195,8 @@ def test_answers_kept_from_before_are_no_success(store: Store) -> None:
     assert (eve.name, eve.attempts, eve.success_rate) == ("eve", 1, None)
 
 
-def test_the_dearest_come_first_and_a_limit_keeps_them(store: Store) -> None:
-    """Of many users the dearest are kept; the same session number of two users stays two."""
+def test_a_limit_keeps_the_most_expensive(store: Store) -> None:
+    """The most expensive users come first; equal session ids of two users stay separate."""
     rows = [
         attempt(user_id=name, session_id="1", cost_nano=cost)
         for name, cost in (("ann", 3), ("bob", 5), ("eve", 4))
@@ -208,8 +208,8 @@ def test_the_dearest_come_first_and_a_limit_keeps_them(store: Store) -> None:
     assert [line.name for line in sessions] == ["bob/1", "eve/1", "ann/1"]
 
 
-def test_what_is_held_is_in_no_report(store: Store) -> None:
-    """A rollup row whose attempts were all taken out again leaves no line."""
+def test_open_holds_are_in_no_report(store: Store) -> None:
+    """A rollup row from which all attempts were subtracted again has no line."""
     row = attempt(state="lost", cost_nano=5)
 
     def undo(database: Database) -> None:
@@ -221,16 +221,20 @@ def test_what_is_held_is_in_no_report(store: Store) -> None:
 
 
 def test_days_follow_the_time_zone() -> None:
-    """A day has 24 hours, 25 or 23 where the clock is changed, and days follow each other without a gap."""
+    """A day has 24 hours, 25 or 23 when the clock changes, and days have no gaps."""
     zone = ZoneInfo("America/New_York")
-    autumn = list(spans("day", datetime(2026, 10, 31, tzinfo=zone), datetime(2026, 11, 3, tzinfo=zone)))
+    autumn = list(
+        periods_between("day", datetime(2026, 10, 31, tzinfo=zone), datetime(2026, 11, 3, tzinfo=zone))
+    )
     assert [(span.name, span.hours[1] - span.hours[0]) for span in autumn] == [
         ("2026-10-31", 24),
         ("2026-11-01", 25),
         ("2026-11-02", 24),
     ]
     assert [span.hours[0] for span in autumn[1:]] == [span.hours[1] for span in autumn[:-1]]
-    (spring,) = spans("day", datetime(2026, 3, 8, 12, tzinfo=zone), datetime(2026, 3, 8, 13, tzinfo=zone))
+    (spring,) = periods_between(
+        "day", datetime(2026, 3, 8, 12, tzinfo=zone), datetime(2026, 3, 8, 13, tzinfo=zone)
+    )
     assert spring.hours[1] - spring.hours[0] == 23
 
 
@@ -243,21 +247,21 @@ def test_days_follow_the_time_zone() -> None:
     ],
 )
 def test_periods_are_whole(per: Any, at: datetime, name: str, first: datetime, days: int) -> None:
-    """The 53rd week, a leap February and its last day begin and end where the calendar says."""
-    (span,) = spans(per, at, at + timedelta(minutes=1))
+    """Week 53, a February of a leap year and its last day begin and end as in the calendar."""
+    (span,) = periods_between(per, at, at + timedelta(minutes=1))
     assert span == Period(name, first, first + timedelta(days=days))
 
 
-def test_half_an_hour_counts_to_the_day_its_hour_began_in() -> None:
+def test_an_hour_counts_in_the_day_in_which_it_begins() -> None:
     """India's midnight is at 18:30 UTC: the hour from 18:00 belongs to the day before."""
     midnight = datetime(2026, 11, 2, tzinfo=ZoneInfo("Asia/Kolkata"))
-    (span,) = spans("day", midnight, midnight + timedelta(hours=1))
+    (span,) = periods_between("day", midnight, midnight + timedelta(hours=1))
     assert datetime.fromtimestamp(span.hours[0] * 3600, UTC) == datetime(2026, 11, 1, 19, tzinfo=UTC)
 
 
 def test_the_latest_days_include_today() -> None:
-    """One day is today, also at its first moment; thirty days touch two months."""
+    """One day is today, even at its first moment; thirty days touch two months."""
     midnight = datetime(2026, 11, 22, tzinfo=UTC)
-    assert [span.name for span in latest("day", 1, midnight)] == ["2026-11-22"]
-    assert [span.name for span in latest("day", 2, midnight)] == ["2026-11-21", "2026-11-22"]
-    assert [span.name for span in latest("month", 30, midnight)] == ["2026-10", "2026-11"]
+    assert [span.name for span in latest_periods("day", 1, midnight)] == ["2026-11-22"]
+    assert [span.name for span in latest_periods("day", 2, midnight)] == ["2026-11-21", "2026-11-22"]
+    assert [span.name for span in latest_periods("month", 30, midnight)] == ["2026-10", "2026-11"]

@@ -1,4 +1,4 @@
-"""Attempts and lines leave the ledger row by row, exact, and harmless to a spreadsheet."""
+"""Attempts and lines are exported row by row, exactly, and safely for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Spend = Callable[..., None]
 
 @pytest.fixture
 def spend(open_ledger: Callable[..., Ledger], take: Callable[..., Hold]) -> Spend:
-    """Place and settle an attempt of one nano-dollar."""
+    """Take and settle a hold at one nano-USD."""
     ledger = open_ledger()
 
     def run(**given: Any) -> None:
@@ -39,17 +39,17 @@ def spend(open_ledger: Callable[..., Ledger], take: Callable[..., Hold]) -> Spen
 
 
 def exported(store: Store, span: Period = HOUR, **given: int) -> list[export.Row]:
-    return store.read(lambda database: list(export.attempts(database, span, **given)))
+    return store.read(lambda database: list(export.attempt_rows(database, span, **given)))
 
 
 def text(columns: Any, rows: Any, form: export.Format) -> str:
     file = io.StringIO(newline="")
-    export.write(columns, rows, file, form)
+    export.write_rows(columns, rows, file, form)
     return file.getvalue()
 
 
-def test_every_attempt_leaves_once_in_order(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
-    """Read two at a time, and several sent in the same millisecond, none is left out or repeated."""
+def test_every_attempt_is_exported_once_in_order(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
+    """In pages of two, and with several attempts in the same millisecond, none is missing or repeated."""
     for name in "edcba":
         spend(id=name)
     clock.now += 1
@@ -58,20 +58,20 @@ def test_every_attempt_leaves_once_in_order(store: Store, spend: Spend, clock: S
 
 
 def test_a_period_ends_before_the_next_begins(store: Store, spend: Spend, clock: SimpleNamespace) -> None:
-    """An attempt at the first moment is in, one at the end is not."""
+    """An attempt at the first moment is in the period, one at the end is not."""
     spend(id="first")
     clock.now += 3600
     spend(id="next")
     assert [row["id"] for row in exported(store)] == ["first"]
 
 
-def test_rows_are_read_as_they_are_written(store: Store, spend: Spend) -> None:
-    """The first row is there before the second batch is read, so memory holds one batch."""
+def test_rows_are_read_page_by_page(store: Store, spend: Spend) -> None:
+    """The first row is returned before the second page is read, so that memory holds one page."""
     for name in "ab":
         spend(id=name)
 
     def read(database: Any) -> tuple[str, int]:
-        rows: Iterator[export.Row] = export.attempts(database, HOUR, size=1)
+        rows: Iterator[export.Row] = export.attempt_rows(database, HOUR, size=1)
         first = next(rows)["id"]
         database.execute_sql("UPDATE attempt SET id = 'changed meanwhile' WHERE id = 'b'")
         return first, len([row for row in rows if row["id"] == "changed meanwhile"])
@@ -80,7 +80,7 @@ def test_rows_are_read_as_they_are_written(store: Store, spend: Spend) -> None:
 
 
 def test_money_and_times_are_texts(store: Store, spend: Spend) -> None:
-    """A nano-dollar is written in full, times are ISO 8601 in UTC, and the inner window ids stay inside."""
+    """A nano-USD is written in full, times are ISO 8601 in UTC, and internal window ids are left out."""
     spend(id="one", user_id="ann")
     (row,) = exported(store)
     assert row["cost_usd"] == "0.000000001"
@@ -92,7 +92,7 @@ def test_money_and_times_are_texts(store: Store, spend: Spend) -> None:
 
 
 def test_json_round_trips(store: Store, spend: Spend) -> None:
-    """What is written as JSON reads back as the rows, whatever a user is called."""
+    """The written JSON reads back as the same rows, whatever a user is called."""
     spend(user_id='=cmd()"\n', session_id="ünï")
     spend()
     rows = exported(store)
@@ -103,8 +103,8 @@ def test_json_round_trips(store: Store, spend: Spend) -> None:
 @pytest.mark.parametrize(
     "before", ["", " ", "\u00a0", '"', "ann;", "ann; ", ";", *"\t\r\n\v\f", "ann\t", "ann\n ", ' \t"', ";;;"]
 )
-def test_csv_holds_no_formula(before: str, sign: str) -> None:
-    """Wherever a spreadsheet may split or trim a text, an apostrophe stands before what it would run."""
+def test_csv_has_no_formula(before: str, sign: str) -> None:
+    """Wherever a spreadsheet may split or trim a text, an apostrophe goes before a formula."""
     told = f"{before}{sign}SUM(A1)"
     rows = [{"user": told, "note": 'a "b",\nc; d - e', "tokens": -1}]
     (found,) = csv.DictReader(io.StringIO(text(("user", "note", "tokens"), rows, "csv"), newline=""))
@@ -115,17 +115,17 @@ def test_csv_holds_no_formula(before: str, sign: str) -> None:
         assert not part.lstrip(' \u00a0"').startswith(sign)
 
 
-def test_nothing_is_a_header_or_an_empty_list() -> None:
-    """Without rows the CSV has its header, and the JSON is an empty list."""
+def test_an_export_without_rows_is_valid() -> None:
+    """The CSV has its header, and the JSON is an empty list."""
     assert text(("a", "b"), [], "csv") == "a,b\r\n"
     assert json.loads(text(("a", "b"), [], "json")) == []
 
 
 def test_lines_are_written_with_their_rates(store: Store, spend: Spend) -> None:
-    """A line has its success rate and its money in USD; in CSV error classes are one cell."""
+    """A line has its success rate and its money in USD; in CSV the error classes are one cell."""
     spend()
     (line,) = store.read(lambda database: lines(database, HOUR))
-    row = dict(export.line(line))
+    row = dict(export.line_row(line))
     assert (row["success_rate"], row["cost_usd"]) == (1.0, "0.000000001")
     assert row["cost_per_attempt_usd"] == "0.000000001"
     row["errors"] = {"RateLimited": 2, "Other": 1}

@@ -1,4 +1,4 @@
-"""Report files are there whole or not at all, once, and for their owner alone."""
+"""Report files are written whole or not at all, once, and only their owner can read them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from peewee import Database
 
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.rollups import Ended
-from supernova_ai.reports.files import atomic, write_due
+from supernova_ai.ledger.rollups import EndedAttempt
+from supernova_ai.reports.files import atomic_file, write_due
 from supernova_ai.store import Store
 
 NOW = datetime(2026, 11, 3, 2, tzinfo=UTC).timestamp()  # a Tuesday
@@ -30,13 +30,13 @@ def store(new_database: Callable[[], str]) -> Iterator[Store]:
 
 @pytest.fixture
 def spend(store: Store) -> Callable[..., None]:
-    """Count a settled attempt of so many nano-dollars at a time, in UTC."""
+    """Count a settled attempt of this many nano-USD at a time, in UTC."""
 
     def run(cost: int, month: int, day: int, user: str = "ann") -> None:
         sent = int(datetime(2026, month, day, 12, tzinfo=UTC).timestamp() * 1000)
         who = ("openai", "gpt", "standard", "chat", None, user, None)
         columns: list[Any] = [sent, *who, "settled", cost, 3, 4, 0, 0, 0, 700, 90, None, "exact"]
-        row = Ended(*columns)
+        row = EndedAttempt(*columns)
 
         def add(database: Database) -> None:
             rollups.add(database, row)
@@ -46,16 +46,16 @@ def spend(store: Store) -> Callable[..., None]:
     return run
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
-    """Until the block ends the old file is there; when it fails, the old one stays and no other is left."""
+def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
+    """The old file stays until the block ends, and if the block fails; no other file is left."""
     path = tmp_path / "report.csv"
-    with atomic(path) as file:
+    with atomic_file(path) as file:
         file.write("old\r\n")
         assert not path.exists()
     assert path.read_bytes() == b"old\r\n"
 
     def fail() -> None:
-        with atomic(path) as file:
+        with atomic_file(path) as file:
             file.write("new")
             raise RuntimeError("the power went")
 
@@ -66,28 +66,28 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
-    """A file is made with mode 0600, also in place of one that all could read."""
+    """A file has mode 0600, also if it replaces one that all could read."""
     path = tmp_path / "report.csv"
     path.write_text("old")
     path.chmod(0o644)
-    with atomic(path) as file:
+    with atomic_file(path) as file:
         file.write("new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
-    """Through a link its target is replaced; what is no file is refused."""
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """The target of a link is replaced; a path that is no file is refused."""
     target, link = tmp_path / "target", tmp_path / "link"
     link.symlink_to(target)
-    with atomic(link) as file:
+    with atomic_file(link) as file:
         file.write("new")
     assert (link.is_symlink(), target.read_text()) == (True, "new")
-    with pytest.raises(OSError, match="is not a file"), atomic(tmp_path):
+    with pytest.raises(OSError, match="is not a file"), atomic_file(tmp_path):
         pass
 
 
-def test_what_is_due_is_written_once(store: Store, spend: Callable[..., None], tmp_path: Path) -> None:
-    """Complete days, weeks and months since the first attempt get their files; a second run writes none."""
+def test_due_files_are_written_once(store: Store, spend: Callable[..., None], tmp_path: Path) -> None:
+    """Complete days, weeks and months since the first attempt get files; a second run writes none."""
     spend(10**9, 10, 30)
     spend(1, 11, 2, user="=bob")
     folder = tmp_path / "reports"
@@ -103,7 +103,7 @@ def test_what_is_due_is_written_once(store: Store, spend: Callable[..., None], t
 
 
 def test_files_say_what_was_spent(store: Store, spend: Callable[..., None], tmp_path: Path) -> None:
-    """CSV and JSON have a line for everything and for each group, with exact amounts and no formula."""
+    """CSV and JSON have a line for the total and each group, with exact amounts and no formula."""
     spend(1, 11, 2, user="=bob")
     write_due(store, tmp_path, now=NOW)
     rows = json.loads((tmp_path / "costs-2026-11-02.json").read_text())
@@ -126,7 +126,7 @@ def test_files_say_what_was_spent(store: Store, spend: Callable[..., None], tmp_
 def test_a_period_is_due_an_hour_after_its_end(
     store: Store, spend: Callable[..., None], tmp_path: Path
 ) -> None:
-    """What was under way at midnight may end first; and the day is that of the time zone."""
+    """Attempts running at midnight may end first; the day is the time zone's."""
     spend(1, 11, 2)
     midnight = datetime(2026, 11, 3, tzinfo=ZoneInfo("Asia/Tokyo")).timestamp()
 
@@ -140,7 +140,7 @@ def test_a_period_is_due_an_hour_after_its_end(
 def test_an_empty_ledger_and_a_long_past_are_not_due(
     store: Store, spend: Callable[..., None], tmp_path: Path
 ) -> None:
-    """Before the first attempt nothing is due, nor what ended more than 35 days ago."""
+    """Nothing is due before the first attempt, or more than 35 days after a period's end."""
     assert write_due(store, tmp_path, now=NOW) == []
     spend(1, 1, 1)
     written = [path.stem for path in write_due(store, tmp_path, now=NOW) if path.suffix == ".csv"]

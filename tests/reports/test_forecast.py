@@ -1,4 +1,4 @@
-"""The forecast is exact where the past repeats itself, unsure where it varies, silent where it is short."""
+"""The forecast is exact for a repeating past, has an interval for a noisy one, and none for a short one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from peewee import Database
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import scope
+from supernova_ai.ledger.budgets import scope_key
 from supernova_ai.reports.forecast import Forecast, forecast
 from supernova_ai.reports.projection import Day, project
 from supernova_ai.store import Store
@@ -31,7 +31,7 @@ def weekly(at: datetime) -> int:
 
 
 def spend(store: Store, cost: Cost, *, days: int, now: datetime, user: str = "ann") -> None:
-    """Fill the rollups, hour by hour, from so many days before the day of ``now`` until then."""
+    """Fill the rollups, hour by hour, from this many days before the day of ``now`` until ``now``."""
     first = now.replace(hour=0, minute=0) - timedelta(days=days)
     usage, payer = [], []
     for hour in range(int(first.timestamp()) // 3600, int(now.timestamp()) // 3600):
@@ -59,7 +59,7 @@ def ask(store: Store, now: datetime, *budgets: Budget) -> list[Forecast]:
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
 @pytest.mark.parametrize(("day", "hour"), [(1, 0), (18, 15), (30, 23)])
 def test_a_perfectly_weekly_series_is_forecast_exactly(store: Store, zone: str, day: int, hour: int) -> None:
-    """Whenever it is asked, and over a change of the clock, the month ends at what the weeks add up to."""
+    """At any time, and over a change of the clock, the month ends at the sum of its weeks."""
     # India's hours of the rollups begin at half past.
     now = datetime(2026, 11, day, hour, 30 if zone == "Asia/Kolkata" else 0, tzinfo=ZoneInfo(zone))
     spend(store, weekly, days=60, now=now)
@@ -71,8 +71,8 @@ def test_a_perfectly_weekly_series_is_forecast_exactly(store: Store, zone: str, 
     assert month.ends_at == datetime(2026, 12, 1, tzinfo=ZoneInfo(zone))
 
 
-def test_what_is_left_of_an_hour_counts(store: Store) -> None:
-    """At half past three half of the hour's usual cost is still to come."""
+def test_the_rest_of_an_hour_counts(store: Store) -> None:
+    """At half past three, half of the hour's usual cost is still to come."""
     now = NOW + timedelta(minutes=30)
     spend(store, weekly, days=60, now=now)
     (month,) = ask(store, now)
@@ -81,8 +81,8 @@ def test_what_is_left_of_an_hour_counts(store: Store) -> None:
     assert month.expected == then.expected - 3 * USD // 2
 
 
-def test_a_short_history_is_said_to_be(store: Store) -> None:
-    """Twenty whole days are not enough, since the first may be part of one; the next day they are."""
+def test_a_short_history_gives_a_reason(store: Store) -> None:
+    """Twenty whole days are not enough, since the first may be incomplete; one day later they are."""
     spend(store, weekly, days=21, now=NOW)
     (month,) = ask(store, NOW)
     assert month.reason == ("not enough history: 20 whole days, 17 with costs; it takes 21 and 7")
@@ -93,20 +93,20 @@ def test_a_short_history_is_said_to_be(store: Store) -> None:
 
 
 def test_an_empty_ledger_has_no_history(store: Store) -> None:
-    """Before the first attempt nothing is forecast."""
+    """Nothing is forecast before the first attempt."""
     (month,) = ask(store, NOW)
     assert (month.spent, month.days, month.expected) == (0, 0, None)
 
 
 def test_few_days_with_costs_are_not_enough(store: Store) -> None:
-    """Six weeks that cost something on six days only say nothing about the next."""
+    """Six weeks with costs on six days only give no forecast."""
     spend(store, lambda at: USD * (at.weekday() == 0 and at.hour == 9), days=44, now=NOW)
     (month,) = ask(store, NOW)
     assert (month.reason or "").startswith("not enough history: 43 whole days, 6 with costs")
 
 
 def test_each_budget_has_its_own_past(store: Store) -> None:
-    """A budget of a provider, task or user is forecast from what that one spent, in its current window."""
+    """A budget of a provider, task or user is forecast from its own spending, in its current window."""
     spend(store, weekly, days=60, now=NOW)
     spent = 6 * 3 * USD
     day = 8 * 3 * USD
@@ -115,7 +115,7 @@ def test_each_budget_has_its_own_past(store: Store) -> None:
     each = Budget(name="each", limit=Decimal(30), per="day", user="*")
 
     def window(budget: Budget, subject: str = "") -> None:
-        key = {"budget": budget.name, "subject": subject, "period": "2026-11-18", "scope": scope(budget)}
+        key = {"budget": budget.name, "subject": subject, "period": "2026-11-18", "scope": scope_key(budget)}
         store.write(lambda database: WindowRow.insert(**key, settled=spent).execute(database)).result()
 
     window(openai)
@@ -136,7 +136,7 @@ def test_each_budget_has_its_own_past(store: Store) -> None:
         ("each", "bob", None, None),
         ("both", "", None, None),
     ]
-    assert found[-1].reason == "the rollups do not tell a user's costs by provider or task"
+    assert found[-1].reason == "the rollups do not have a user's costs by provider or task"
 
 
 def noisy(weeks: int) -> list[Day]:
@@ -149,7 +149,7 @@ def ahead(days: int) -> Sequence[Day]:
 
 
 def test_a_noisy_past_gives_an_interval() -> None:
-    """The interval holds the expectation, widens with the days ahead, and is the same when asked again."""
+    """The interval contains the expectation, widens with the days ahead, and is the same each time."""
     week, month = project(noisy(8), ahead(7)), project(noisy(8), ahead(28))
     for found, usual in ((week, 20), (month, 80)):
         assert found.quantile(0.1) < found.expected < found.quantile(0.9)
@@ -158,7 +158,7 @@ def test_a_noisy_past_gives_an_interval() -> None:
     assert project(noisy(8), ahead(7)) == week
 
 
-def test_no_future_costs_less_than_nothing() -> None:
+def test_no_future_is_below_zero() -> None:
     """Where most days cost nothing, the low end is not below zero."""
     past = [Day(day % 7, 100.0 * (day % 11 == 0)) for day in range(56)]
     found = project(past, ahead(3))
@@ -166,11 +166,11 @@ def test_no_future_costs_less_than_nothing() -> None:
 
 
 def test_the_latest_weeks_count_most() -> None:
-    """Four weeks after the costs doubled, the forecast is nearly the new week's."""
+    """Four weeks after the costs doubled, the forecast is close to the new costs."""
     past = [Day(day % 7, WEEK[day % 7] * (2.0 if day >= 28 else 1.0)) for day in range(56)]
     assert project(past, ahead(7)).expected == pytest.approx(40, rel=0.05)
 
 
 def test_nothing_ahead_costs_nothing() -> None:
-    """At the very end of a period what is to come is zero."""
+    """At the very end of a period the remaining cost is zero."""
     assert project(noisy(8), [Day(2, 0.0)]).expected == 0

@@ -1,4 +1,4 @@
-"""What the tests of upkeep share: a ledger with attempts of every kind over several hours and days."""
+"""Shared by the tests of upkeep: a ledger with attempts of every kind over several hours and days."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Entry, Ledger, holds, lost
+from supernova_ai.ledger import End, Entry, Ledger, holds, lost_end
 from supernova_ai.ledger.holds import Spent
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow, Table
@@ -33,7 +33,7 @@ DAY_MS = 86_400_000
 def fill(
     ledger: Ledger, clock: SimpleNamespace, make_entry: Callable[..., Entry], count: int, seed: int
 ) -> None:
-    """Put so many ended attempts into the ledger, one every quarter of an hour, as chance will have it."""
+    """Add this many ended attempts to the ledger at random, one every quarter of an hour."""
     chance = random.Random(seed)
 
     def operation(database: Database) -> None:  # one for all: it is durable once, and so quick
@@ -54,7 +54,7 @@ def _attempt(
         model=chance.choice(["gpt", "gpt-mini"]),
         prompt_name=chance.choice([None, "chat"]),
     )
-    hold = ledger.place(database, entry)
+    hold = ledger.hold(database, entry)
     now = ledger.now_ms()
     usage = Usage(prompt=chance.randrange(100), completion=chance.randrange(100), cached=3)
     settled = End(
@@ -68,31 +68,31 @@ def _attempt(
     )
     kind = chance.choice(["settled", "settled", "cut", "released", "lost", "late"])
     if kind == "released":
-        assert holds.end(database, hold, End("released", 0, None, Usage(), now, error="RateLimited"))
+        assert holds.end_hold(database, hold, End("released", 0, None, Usage(), now, error="RateLimited"))
     if kind in ("lost", "late"):
-        assert holds.end(database, hold, lost(hold, ended_ms=now, error="Timeout"))
+        assert holds.end_hold(database, hold, lost_end(hold, ended_ms=now, error="Timeout"))
     if kind == "settled":
-        assert holds.end(database, hold, settled)
+        assert holds.end_hold(database, hold, settled)
     if kind == "late":
-        assert holds.end(database, hold, settled, was="lost")
+        assert holds.end_hold(database, hold, settled, was="lost")
     if kind == "cut":
-        assert holds.end(database, hold, replace(settled, error="StreamInterrupted"))
+        assert holds.end_hold(database, hold, replace(settled, error="StreamInterrupted"))
 
 
 def rows(store: Store, table: type[Table] = AttemptRow) -> set[bulk.Row]:
-    """Read a table whole."""
+    """Read a whole table."""
     return {row for page in store.read(lambda database: list(bulk.pages(database, table))) for row in page}
 
 
 def report(store: Store, folder: Path | None = None, budgets: Iterable[Budget] = BUDGETS) -> VerifyReport:
     """Verify the ledger; without a folder there are no archives."""
-    return verify.verify(store, tuple(budgets), folder=folder or Path(os.devnull))
+    return verify.verify_ledger(store, tuple(budgets), folder=folder or Path(os.devnull))
 
 
 def run(store: Store, statement: str, *arguments: Any) -> None:
-    """Write behind the ledger's back."""
+    """Run SQL past the ledger."""
     store.write(lambda database: bulk.run(database, statement, *arguments)).result()
 
 
 def unseen(_database: Any, _windows: list[Spent]) -> None:
-    """Look at the windows as one who tells nobody."""
+    """A ``ThresholdCheck`` that records no alert."""

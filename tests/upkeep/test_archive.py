@@ -1,4 +1,4 @@
-"""Old attempts move into files and back; whatever breaks on the way, each is there once, and all adds up."""
+"""Old attempts move into files and back; after any fault each is in one place, and all sums are right."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from supernova_ai.errors import InvalidRequest, StoreError
-from supernova_ai.ledger import End, Entry, Hold, Ledger, archive_files, lost
-from supernova_ai.ledger.archive_files import Manifest
+from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import vacuum
 from supernova_ai.store.tables import (
@@ -29,7 +28,8 @@ from supernova_ai.store.tables import (
     WindowRow,
 )
 from supernova_ai.types import Usage as Tokens
-from supernova_ai.upkeep import archive
+from supernova_ai.upkeep import archive, archive_files
+from supernova_ai.upkeep.archive_files import Manifest
 from tests.forks import run_in_child
 from tests.upkeep.keeping import BUDGETS, fill, report, rows, run
 
@@ -53,10 +53,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def put_away(store: Store, folder: Path, ledger: Ledger) -> Callable[..., list[Manifest]]:
-    """Archive the attempts that ended before now, or so many milliseconds earlier."""
+    """Archive the attempts that ended before now, or this many milliseconds earlier."""
 
     def archive_(earlier: int = -1, rows: int = archive.ROWS) -> list[Manifest]:
-        return archive.archive(
+        return archive.archive_attempts(
             store, folder, before_ms=ledger.now_ms() - earlier, now_ms=ledger.now_ms(), rows=rows
         )
 
@@ -67,18 +67,18 @@ PutAway = Callable[..., list[Manifest]]
 
 
 def archived(store: Store, folder: Path) -> list[dict[str, Any]]:
-    """Read all rows that the journal says are in archives."""
-    known = store.read(archive.archives)
-    return [row for name in known for row in archive_files.read(folder / name)]
+    """Read all rows that are in archives by the journal."""
+    known = store.read(archive.current_archives)
+    return [row for name in known for row in archive_files.read_rows(folder / name)]
 
 
 def everything(store: Store, folder: Path) -> list[tuple[Any, ...]]:
-    """Read every attempt, in the table or in an archive, as often as it is there."""
+    """Read every attempt in the table and in the archives, repeated if it is in both."""
     return sorted([*rows(store), *(tuple(row.values()) for row in archived(store, folder))])
 
 
-def test_attempts_move_and_everything_still_adds_up(store: Store, folder: Path, put_away: PutAway) -> None:
-    """What ended before the cut-off is in files alone; windows and rollups stay and follow from both."""
+def test_attempts_move_and_sums_stay_right(store: Store, folder: Path, put_away: PutAway) -> None:
+    """What ended before the cut-off is in files only; windows and rollups stay and agree with both."""
     before = sorted(rows(store))
     sums = [rows(store, table) for table in (WindowRow, UsageRow, PayerRow, DailyRow, LatencyRow)]
     made = put_away(5 * 3_600_000, rows=8)
@@ -101,20 +101,20 @@ def test_only_what_ended_before_the_cut_off_moves(
     make_entry: Callable[..., Entry],
     clock: Any,
 ) -> None:
-    """An open hold stays however old it is, and so does what ended at the cut-off or later."""
+    """An open hold stays, however old it is, and so does an attempt that ended at the cut-off or later."""
     old = clock.now - 30 * 86_400
     entry = make_entry("0.1", started_ms=int(old * 1000))
-    hold = ledger.write(lambda database: ledger.place(database, entry)).result()
+    hold = ledger.write(lambda database: ledger.hold(database, entry)).result()
     put_away(0)
     left = {row[0] for row in rows(store)}
     assert left == {hold.attempt, "attempt-40"}
     assert report(store, folder).ok
 
 
-def test_a_manifest_says_what_the_file_holds(store: Store, folder: Path, put_away: PutAway) -> None:
-    """Number, times and sums are those of the lines, and the journal has the same manifest."""
+def test_a_manifest_describes_the_file(store: Store, folder: Path, put_away: PutAway) -> None:
+    """Number, times and sums agree with the lines, and the journal has the same manifest."""
     (manifest,) = put_away()
-    lines = list(archive_files.read(folder / manifest.file))
+    lines = list(archive_files.read_rows(folder / manifest.file))
     assert manifest.rows == len(lines) == 40
     assert (manifest.first_ms, manifest.last_ms) == (lines[0]["started_ms"], lines[-1]["started_ms"])
     assert sum(state["cost_nano"] for state in manifest.states.values()) == sum(
@@ -127,25 +127,25 @@ def test_a_manifest_says_what_the_file_holds(store: Store, folder: Path, put_awa
 
 
 def test_archives_are_private(folder: Path, put_away: PutAway) -> None:
-    """Only the owner can read them: they say who asked for what."""
+    """Only the owner can read them, because they show who asked for what."""
     put_away()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
 
 
 def test_restoring_puts_all_back_once(store: Store, folder: Path, put_away: PutAway) -> None:
-    """After a restoration the table is as it was, and a second one does nothing; it can be archived again."""
+    """The table is as before; a second restore does nothing; the rows can be archived again."""
     before = rows(store)
     (manifest,) = put_away()
     assert rows(store) == set()
-    assert archive.restore(store, folder / manifest.file, now_ms=NOW) == 40
+    assert archive.restore_attempts(store, folder / manifest.file, now_ms=NOW) == 40
     assert rows(store) == before
-    assert archive.restore(store, folder / manifest.file, now_ms=NOW) == 0
+    assert archive.restore_attempts(store, folder / manifest.file, now_ms=NOW) == 0
     assert rows(store) == before
     assert report(store, folder).problems == ()
     (again,) = put_away()
     assert again.file != manifest.file
-    assert archive.restore(store, folder / manifest.file, now_ms=NOW) == 0
+    assert archive.restore_attempts(store, folder / manifest.file, now_ms=NOW) == 0
     assert report(store, folder).problems == ()
 
 
@@ -154,7 +154,7 @@ def test_a_column_added_later_gets_its_default(folder: Path) -> None:
     file = folder / "old.jsonl.gz"
     folder.mkdir(parents=True)
     file.write_bytes(gzip.compress(b'{"id":"a"}\n'))
-    (row,) = archive_files.read(file)
+    (row,) = archive_files.read_rows(file)
     assert (row["id"], row["late"], row["response_id"]) == ("a", 0, None)
 
 
@@ -172,10 +172,10 @@ def forge_manifest(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [spoil, cut, Path.unlink, forge_manifest])
-def test_a_harmed_archive_is_found_and_not_restored(
+def test_a_damaged_archive_is_reported_and_not_restored(
     store: Store, folder: Path, put_away: PutAway, harm: Callable[[Path], None]
 ) -> None:
-    """Verification says which attempts cannot be checked; restoring refuses and changes nothing."""
+    """Verification reports the attempts that cannot be checked; restoring refuses and changes nothing."""
     (manifest,) = put_away()
     harm(folder / manifest.file)
     found = report(store, folder)
@@ -184,12 +184,12 @@ def test_a_harmed_archive_is_found_and_not_restored(
     assert problem.what == f"40 attempts in archive {manifest.file}"
     assert problem.found.startswith("cannot be checked: ")
     with pytest.raises(StoreError, match="cannot be restored"):
-        archive.restore(store, folder / manifest.file, now_ms=NOW)
+        archive.restore_attempts(store, folder / manifest.file, now_ms=NOW)
     assert rows(store) == set()
 
 
 def test_windows_are_checked_even_without_the_archive(store: Store, folder: Path, put_away: PutAway) -> None:
-    """The journal knows what each archive's rows settled and lost, so a changed window is still found."""
+    """The journal has the sums of each archive, so that a changed window is still found."""
     (manifest,) = put_away()
     (folder / manifest.file).unlink()
     run(store, "UPDATE budget_window SET settled_nano = settled_nano + 1 WHERE id = 1")
@@ -197,7 +197,7 @@ def test_windows_are_checked_even_without_the_archive(store: Store, folder: Path
 
 
 def test_a_row_in_both_places_is_found(store: Store, folder: Path, put_away: PutAway) -> None:
-    """A row put back by other means than restoring is told by its id."""
+    """A row in the table and in an archive is reported by its id."""
     kept = next(iter(sorted(rows(store))))
     put_away()
     store.write(lambda database: bulk.insert(database, AttemptRow, [kept])).result()
@@ -205,15 +205,15 @@ def test_a_row_in_both_places_is_found(store: Store, folder: Path, put_away: Put
 
 
 def test_another_ledgers_archive_is_refused(store: Store, folder: Path) -> None:
-    """What this ledger's journal does not name is not put into it."""
+    """An archive that this ledger's journal does not name is not restored."""
     with pytest.raises(InvalidRequest, match=r"made no archive 'theirs\.jsonl\.gz'"):
-        archive.restore(store, folder / "theirs.jsonl.gz", now_ms=NOW)
+        archive.restore_attempts(store, folder / "theirs.jsonl.gz", now_ms=NOW)
 
 
-def test_a_folder_that_cannot_be_written(
+def test_a_full_disk_changes_nothing(
     store: Store, folder: Path, put_away: PutAway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk leaves every row in the table and no file, and says what to do."""
+    """Every row stays in the table, no file is left, and the error says what to do."""
     before = rows(store)
 
     def full(_: int) -> None:
@@ -229,17 +229,17 @@ def test_a_folder_that_cannot_be_written(
 def test_an_attempt_that_changes_meanwhile_is_not_lost(
     store: Store, folder: Path, put_away: PutAway, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A late settlement between writing and deleting undoes the deletion; the next run takes it as it is."""
+    """A late settlement before the deletion rolls the deletion back; the next run archives the new row."""
     hold = _lost(ledger)
-    real = archive_files.write
+    real = archive_files.write_archive
 
     def late(*given: Any) -> Manifest:
         manifest = real(*given)
-        monkeypatch.setattr(archive_files, "write", real)
+        monkeypatch.setattr(archive_files, "write_archive", real)
         assert ledger.end(hold, End("settled", 7, "exact", Tokens(), ledger.now_ms())).result()
         return manifest
 
-    monkeypatch.setattr(archive_files, "write", late)
+    monkeypatch.setattr(archive_files, "write_archive", late)
     with pytest.raises(StoreError, match="some attempts changed meanwhile"):
         put_away()
     assert list(folder.iterdir()) == []
@@ -255,18 +255,18 @@ def _lost(ledger: Ledger) -> Hold:
         provider="openai", model="gpt", key_slot=None, held_nano=1000, started_ms=ledger.now_ms(),
         prompt_name=None, prompt_hash=None, config_version="c", price_version="p",
     )  # fmt: skip
-    hold = ledger.write(lambda database: ledger.place(database, entry)).result()
-    assert ledger.end(hold, lost(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    hold = ledger.write(lambda database: ledger.hold(database, entry)).result()
+    assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
     return hold
 
 
 class Fault(BaseException):
-    """Something that nobody expects, such as the end of the process."""
+    """An unexpected failure, such as the end of the process."""
 
 
 @contextmanager
 def fault_at(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Fail at the so-manieth step: each write and sync of a file, and each statement of the transaction."""
+    """Fail at this step: each write and sync of a file, and each statement of the transaction, is one."""
     steps: list[str] = []
 
     def step(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -282,14 +282,14 @@ def fault_at(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
         patched.setattr(os, "fsync", step("fsync", os.fsync))
         patched.setattr(os, "fdopen", step("write", os.fdopen))
         patched.setattr(bulk, "run", step("statement", bulk.run))
-        patched.setattr(archive, "_note", step("journal", archive._note))
+        patched.setattr(archive, "_write_journal", step("journal", archive._write_journal))
         yield steps
 
 
 def test_a_fault_at_any_step_loses_and_doubles_nothing(
     store: Store, folder: Path, put_away: PutAway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each, every row is there once and all adds up; left-over files are told."""
+    """Every row is in one place and all sums are right; left-over files are reported."""
     before = sorted(rows(store))
     number, seen = 0, set()
     while True:
@@ -315,7 +315,7 @@ def test_a_fault_at_any_step_loses_and_doubles_nothing(
 def test_a_fault_while_restoring_leaves_the_archive(
     store: Store, folder: Path, put_away: PutAway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows and the journal's note come back together or not at all."""
+    """The rows and the journal's entry are written together or not at all."""
     before = sorted(rows(store))
     (manifest,) = put_away()
     number = 0
@@ -323,7 +323,7 @@ def test_a_fault_while_restoring_leaves_the_archive(
         number += 1
         with fault_at(number, monkeypatch):
             try:
-                archive.restore(store, folder / manifest.file, now_ms=NOW)
+                archive.restore_attempts(store, folder / manifest.file, now_ms=NOW)
             except Fault:
                 pass
             else:
@@ -339,7 +339,7 @@ def test_a_fault_while_restoring_leaves_the_archive(
 def test_a_killed_process_loses_and_doubles_nothing(
     store: Store, where: str, folder: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed at any sync, or amid the transaction, of two archives in a row: every row is there once."""
+    """Killed at any sync or within the transaction of two archives: every row is in one place."""
     before = sorted(rows(store))
     codes = []
 
@@ -355,10 +355,10 @@ def test_a_killed_process_loses_and_doubles_nothing(
             return doing
 
         monkeypatch.setattr(os, "fsync", deadly(os.fsync))
-        monkeypatch.setattr(archive, "_note", deadly(archive._note))
+        monkeypatch.setattr(archive, "_write_journal", deadly(archive._write_journal))
         now = ledger.now_ms() + 1
         with Store(where) as there:
-            archive.archive(there, folder, before_ms=now, now_ms=now, rows=20)
+            archive.archive_attempts(there, folder, before_ms=now, now_ms=now, rows=20)
 
     for number in range(1, 20):
         codes.append(run_in_child(partial(put_away, number)))
@@ -371,7 +371,7 @@ def test_a_killed_process_loses_and_doubles_nothing(
 
 
 def test_vacuum_changes_no_row(store: Store, ledger: Ledger, put_away: PutAway, folder: Path) -> None:
-    """The database stays as it is, and in use."""
+    """The ledger can be used during and after a vacuum."""
     put_away(5 * 3_600_000)
     before = rows(store)
     store.read(vacuum)
@@ -393,9 +393,9 @@ def test_vacuum_gives_space_back(tmp_path: Path) -> None:
         assert Path(f"{path}-wal").stat().st_size == 0
 
 
-def test_a_line_without_end_is_not_read(tmp_path: Path) -> None:
-    """A file of a few KB that holds one line of many MiB is damaged, and never in the memory as a whole."""
+def test_an_overlong_line_is_not_read(tmp_path: Path) -> None:
+    """A small file with one line of many MiB is reported as damaged, and not read into memory as a whole."""
     file = tmp_path / "attempts.jsonl.gz"
     file.write_bytes(gzip.compress(b'{"id": "' + bytes(64 * 2**20)))
-    with pytest.raises(StoreError, match="a line of it is longer"):
-        list(archive_files.read(file))
+    with pytest.raises(StoreError, match="it has a line of more than"):
+        list(archive_files.read_rows(file))

@@ -11,8 +11,8 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.ledger import End, Hold, Ledger, lost
-from supernova_ai.ledger.thresholds import Watch
+from supernova_ai.ledger import End, Hold, Ledger, lost_end
+from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, AttemptRow, JournalRow
@@ -50,12 +50,14 @@ def exact(ledger: Ledger, hold: Hold, prompt: int = 10, completion: int = 20) ->
 
 
 def plan(store: Store, *bills: Bill) -> Plan:
-    return store.read(lambda database: reconcile.plan(database, bills, provider="openai", tolerance_s=60))
+    return store.read(
+        lambda database: reconcile.make_plan(database, bills, provider="openai", tolerance_s=60)
+    )
 
 
 def book(store: Store, found: Plan, ledger: Ledger, look: Any = unseen) -> int:
     now_ms = ledger.now_ms()
-    return booking.book(store, found, ALL, look, provider="openai", source="june.csv", now_ms=now_ms)
+    return booking.book_lines(store, found, ALL, look, provider="openai", source="june.csv", now_ms=now_ms)
 
 
 def attempts(store: Store) -> dict[str, AttemptRow]:
@@ -69,7 +71,7 @@ def line(number: int, at_ms: int, cost: int = CENT, prompt: int = 7, **given: An
 def test_a_line_of_no_attempt_is_counted_in_its_own_period(
     ledger: Ledger, store: Store, take: Take, windows: Windows
 ) -> None:
-    """It gets a row; every budget that bears on the provider counts it, full or not, when it was spent."""
+    """It gets a row; every budget that applies counts it at its own time, even above the limit."""
     release(ledger, take(ledger, "0.1", provider="openai"))
     old = ledger.now_ms() - 40 * DAY_MS  # October
     found = plan(store, line(2, old, cost=5 * CENT))
@@ -99,7 +101,7 @@ def test_a_line_of_no_attempt_is_counted_in_its_own_period(
 def test_a_released_attempt_is_settled_at_its_bill(
     ledger: Ledger, store: Store, take: Take, windows: Windows
 ) -> None:
-    """By its id, or by its time where nobody else can be meant; windows and rollups change."""
+    """By its id, or by its time where only one attempt is possible; windows and rollups change."""
     by_id = release(ledger, take(ledger, "0.1", provider="openai", model="another"))
     found = plan(store, Bill(2, CENT, id=by_id.attempt))
     assert [(each.attempt, each.billed) for each in found.released] == [(by_id.attempt, CENT)]
@@ -118,7 +120,7 @@ def test_a_released_attempt_is_settled_at_its_bill(
 
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_a_line_is_booked_once(ledger: Ledger, store: Store, take: Take, with_ids: bool) -> None:
-    """By the same plan, by a new one, in another order and in a longer export; alike lines are each one."""
+    """By the same plan, a new one, in another order and in a longer export; equal lines count separately."""
     release(ledger, take(ledger, "0.1", provider="openai", model="another"))
     now = ledger.now_ms()
 
@@ -139,10 +141,10 @@ def test_a_line_is_booked_once(ledger: Ledger, store: Store, take: Take, with_id
 
 
 @pytest.mark.parametrize("state", ["held", "exact", "two exact", "lost", "two lost"])
-def test_a_line_that_may_be_of_an_attempt_is_not_booked_beside_it(
+def test_a_line_of_a_counted_attempt_is_not_booked(
     ledger: Ledger, store: Store, take: Take, state: str
 ) -> None:
-    """Be the attempt under way, counted with other tokens, or one of two: its cost is counted already."""
+    """The attempt may be running, have other tokens, or be one of two: its cost is counted already."""
     end = {"exact": exact, "lost": lose}.get(state.rpartition(" ")[2], lambda _, hold: hold)
     for _ in range(2 if state.startswith("two") else 1):
         end(ledger, take(ledger, "0.1", provider="openai", model="gpt"))
@@ -151,12 +153,12 @@ def test_a_line_that_may_be_of_an_attempt_is_not_booked_beside_it(
 
 
 def lose(ledger: Ledger, hold: Hold) -> Hold:
-    assert ledger.end(hold, lost(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
     return hold
 
 
 def test_every_booking_is_in_the_journal(ledger: Ledger, store: Store, take: Take) -> None:
-    """With the export and the line."""
+    """The entry names the export and the line."""
     hold = release(ledger, take(ledger, "0.1", provider="openai"))
     found = plan(store, Bill(2, CENT, id=hold.attempt), line(3, ledger.now_ms() - DAY_MS))
     assert book(store, found, ledger) == 2
@@ -167,10 +169,10 @@ def test_every_booking_is_in_the_journal(ledger: Ledger, store: Store, take: Tak
     }
 
 
-def test_the_row_and_its_note_are_one(
+def test_the_row_and_its_journal_entry_are_one_transaction(
     ledger: Ledger, store: Store, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the journal cannot be written, nothing is booked."""
+    """If the journal cannot be written, nothing is booked."""
     release(ledger, take(ledger, "0.1", provider="openai"))
     found = plan(store, line(2, ledger.now_ms() - DAY_MS))
     before = rows(store)
@@ -185,19 +187,19 @@ def test_the_row_and_its_note_are_one(
 
 
 def test_a_booking_that_fills_a_budget_is_alerted(ledger: Ledger, store: Store, take: Take) -> None:
-    """What is booked passes thresholds like any other spending."""
+    """Booked costs reach thresholds like any other spending."""
     release(ledger, take(ledger, "0.1", provider="openai"))
-    watch = Watch({"openai": CENT}, [50])
+    watch = ThresholdWatch({"openai": CENT}, [50])
     found = plan(store, line(2, ledger.now_ms() - DAY_MS))
-    book(store, found, ledger, lambda database, seen: watch.look(database, seen, now_ms=ledger.now_ms()))
+    book(store, found, ledger, lambda database, seen: watch.check(database, seen, now_ms=ledger.now_ms()))
     alerts = store.read(lambda database: list(AlertRow.select().execute(database)))
     assert {(alert.budget, alert.threshold) for alert in alerts} == {("openai", 50), ("openai", 100)}
 
 
-def test_what_cannot_be_booked_rightly_is_refused(
+def test_a_line_that_cannot_be_booked_is_refused(
     ledger: Ledger, store: Store, take: Take, tmp_path: Path
 ) -> None:
-    """A line without a time or of the future, and one whose attempt may be archived; nothing is booked."""
+    """A line without a time, in the future, or of a possibly archived attempt: nothing is booked."""
     release(ledger, take(ledger, "0.1", provider="openai"))
     now, fine = ledger.now_ms(), line(2, ledger.now_ms() - 40 * DAY_MS)
     before = rows(store)
@@ -206,16 +208,16 @@ def test_what_cannot_be_booked_rightly_is_refused(
     with pytest.raises(InvalidRequest, match="line 3 is in the future"):
         book(store, plan(store, fine, line(3, now + DAY_MS)), ledger)
     assert rows(store) == before
-    (made,) = archive.archive(store, tmp_path, before_ms=now + 1, now_ms=now)
+    (made,) = archive.archive_attempts(store, tmp_path, before_ms=now + 1, now_ms=now)
     release(ledger, take(ledger, "0.1", provider="openai", model="another"))
     found = plan(store, line(3, now))
     with pytest.raises(InvalidRequest, match="line 3 may be the bill of an attempt in the archive"):
         book(store, found, ledger)
-    archive.restore(store, tmp_path / made.file, now_ms=now)
+    archive.restore_attempts(store, tmp_path / made.file, now_ms=now)
     assert plan(store, line(3, now)).uncounted == CENT  # and now it is known whose it is
 
 
 def test_a_line_that_costs_nothing_is_not_listed(ledger: Ledger, store: Store, take: Take) -> None:
-    """There is nothing to count."""
+    """A line with a cost of 0 changes nothing."""
     release(ledger, take(ledger, "0.1", provider="openai"))
     assert plan(store, line(2, ledger.now_ms() - DAY_MS, cost=0)).unclaimed == ()

@@ -18,7 +18,7 @@ from supernova_ai.ledger import Entry, Hold, Ledger
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import TABLES, AttemptRow, KeyRow, MetaRow, PayerRow, WindowRow
 from supernova_ai.upkeep import archive, reconcile
-from supernova_ai.upkeep.copy import COPIED, copy
+from supernova_ai.upkeep.copy import COPIED, copy_ledger
 from supernova_ai.upkeep.reconcile import Correction
 from tests.databases import schema
 from tests.forks import run_in_child
@@ -36,7 +36,7 @@ def open_store() -> Iterator[Open]:
 
 @pytest.fixture(params=["to SQLite", "to PostgreSQL"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty ledger on either engine, whichever the source is on."""
+    """An empty ledger on either engine, whichever engine the source uses."""
     place = nullcontext(tmp_path / "target.db") if request.param == "to SQLite" else schema()
     with place as where, Store(where) as target:
         yield target
@@ -51,13 +51,13 @@ def source(
     seed: int,
     tmp_path: Path,
 ) -> Store:
-    """A ledger with attempts of every kind, an archive, a correction, and nobody at work."""
+    """A ledger with attempts of every kind, an archive and a correction, which no process uses."""
     ledger = open_ledger(*BUDGETS)
     fill(ledger, clock, make_entry, 50, seed)
     ledger.close()
     correction = Correction("attempt-50", 5, "told so")
-    reconcile.settle(store, correction, unseen, now_ms=ledger.now_ms())
-    archive.archive(
+    reconcile.settle_attempt(store, correction, unseen, now_ms=ledger.now_ms())
+    archive.archive_attempts(
         store, tmp_path / "archive", before_ms=ledger.now_ms() - 36_000_000, now_ms=ledger.now_ms()
     )
     return store
@@ -68,8 +68,8 @@ def same(source: Store, target: Store) -> bool:
 
 
 def test_a_copy_has_every_row_and_verifies(source: Store, target: Store, tmp_path: Path) -> None:
-    """All tables are the same on the other side, archives still prove, and the copy says how many rows."""
-    copied = copy(source, target, size=7)
+    """All tables are equal, archives still verify, and the result has the numbers of rows."""
+    copied = copy_ledger(source, target, size=7)
     assert same(source, target)
     assert copied.rows == {table._meta.table_name: len(rows(source, table)) for table in COPIED}
     assert copied.rows["attempt"] > 0
@@ -78,39 +78,39 @@ def test_a_copy_has_every_row_and_verifies(source: Store, target: Store, tmp_pat
     assert found.checked["archives"] == 1
 
 
-def test_a_copy_goes_on_where_the_source_stopped(
+def test_a_copy_continues_where_the_source_stopped(
     source: Store, target: Store, make_entry: Callable[..., Entry], clock: Any
 ) -> None:
-    """New holds, windows and journal rows get ids of their own, and the windows remember what is spent."""
-    copy(source, target)
+    """New holds, windows and journal rows get new ids, and the windows have what is spent."""
+    copy_ledger(source, target)
     numbers = {row[0] for row in rows(target, WindowRow)}
     clock.now += 40 * 86_400  # new windows
     ledger = Ledger(target, BUDGETS, clock=lambda: clock.now)
-    hold = ledger.write(lambda database: ledger.place(database, make_entry("0.1"))).result()
+    hold = ledger.write(lambda database: ledger.hold(database, make_entry("0.1"))).result()
     ledger.close()
     assert numbers.isdisjoint(hold.windows)
-    reconcile.settle(target, Correction(hold.attempt, 5, "told so"), unseen, now_ms=1)
+    reconcile.settle_attempt(target, Correction(hold.attempt, 5, "told so"), unseen, now_ms=1)
 
 
-def test_keys_stay_behind(source: Store, target: Store) -> None:
-    """Keys are counted and not copied, and the copy keeps its own identity."""
+def test_keys_are_not_copied(source: Store, target: Store) -> None:
+    """Keys are counted and not copied, and the copy keeps its own store id."""
     key = KeyRow.insert(
         id="k", provider="openai", slot="primary", version=1, state="active", master_id="m", fingerprint="f",
         sealed=b"s", created_ms=1,
     )  # fmt: skip
     source.write(lambda database: key.execute(database)).result()
     identity = target.id
-    assert copy(source, target).keys_left == 1
+    assert copy_ledger(source, target).keys_left == 1
     assert rows(target, KeyRow) == set()
     assert {value for name, value in rows(target, MetaRow) if name == "store"} == {identity}
 
 
 class Fault(BaseException):
-    """The end of the process, seen from inside."""
+    """The end of the process."""
 
 
-def test_an_interrupted_copy_goes_on(source: Store, target: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted at each batch in turn, it copies each row once and ends like an undisturbed one."""
+def test_an_interrupted_copy_continues(source: Store, target: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted at each batch in turn, it copies each row once and ends like an uninterrupted one."""
     failed: list[tuple[str, Any]] = []
     real = bulk.insert
 
@@ -124,7 +124,7 @@ def test_an_interrupted_copy_goes_on(source: Store, target: Store, monkeypatch: 
     interruptions = 0
     while True:
         try:
-            copied = copy(source, target, size=9)
+            copied = copy_ledger(source, target, size=9)
             break
         except Fault:
             interruptions += 1
@@ -133,7 +133,7 @@ def test_an_interrupted_copy_goes_on(source: Store, target: Store, monkeypatch: 
     assert same(source, target)
 
 
-def test_a_killed_copy_goes_on(source: Store, where: str, target: Store) -> None:
+def test_a_killed_copy_continues(source: Store, where: str, target: Store) -> None:
     """Killed after one batch, then after three more, it completes when run again."""
 
     def die(batches: int) -> None:
@@ -144,12 +144,12 @@ def test_a_killed_copy_goes_on(source: Store, where: str, target: Store) -> None
                 os.kill(os.getpid(), signal.SIGKILL)
 
         with Store(where) as source_there, Store(target.where) as target_there:
-            copy(source_there, target_there, size=20, tell=tell)
+            copy_ledger(source_there, target_there, size=20, on_progress=tell)
 
     for batches in (1, 3):
         assert run_in_child(partial(die, batches)) == -signal.SIGKILL
     assert rows(target) != set()
-    copy(source, target)
+    copy_ledger(source, target)
     assert same(source, target)
 
 
@@ -157,15 +157,15 @@ def test_a_killed_copy_goes_on(source: Store, where: str, target: Store) -> None
 def test_a_ledger_in_use_is_not_copied(
     store: Store, target: Store, open_ledger: Callable[..., Ledger], take: Callable[..., Hold]
 ) -> None:
-    """While a process holds a lease on the source, or on the target, nothing is copied."""
+    """While a process has a lease on the source or the target, nothing is copied."""
     hold = take(open_ledger(*BUDGETS), "0.1")
     with pytest.raises(StoreError, match=r"the source is in use by process \d+ on .*end it first"):
-        copy(store, target)
+        copy_ledger(store, target)
     with pytest.raises(StoreError, match="the target is in use by process"):
-        copy(target, store)
+        copy_ledger(target, store)
     run(store, "DELETE FROM process")
     with pytest.raises(StoreError, match="the source has 1 open holds"):
-        copy(store, target)
+        copy_ledger(store, target)
     assert rows(target) == set()
     assert hold.attempt in {row[0] for row in rows(store)}
     run(store, "DELETE FROM attempt")
@@ -175,20 +175,20 @@ def test_a_ledger_in_use_is_not_copied(
 def test_a_target_with_other_rows_is_refused(
     source: Store, target: Store, open_store: Open, tmp_path: Path
 ) -> None:
-    """Rows of its own, a part of another ledger, a finished copy, or the source itself: none is touched."""
+    """Rows of its own, a part of another ledger, a finished copy, or the source itself: nothing changes."""
     with pytest.raises(InvalidRequest, match="the ledger itself"):
-        copy(source, source)
+        copy_ledger(source, source)
     other = open_store(str(tmp_path / "other.db"))
     run(target, "INSERT INTO meta (name, value) VALUES ('copy.begun', ?)", other.id)
-    with pytest.raises(InvalidRequest, match="a part of another ledger"):
-        copy(source, target)
+    with pytest.raises(InvalidRequest, match="has a part of another ledger"):
+        copy_ledger(source, target)
     run(target, "DELETE FROM meta WHERE name = 'copy.begun'")
-    copy(source, target)
+    copy_ledger(source, target)
     with pytest.raises(InvalidRequest, match="a finished copy already"):
-        copy(source, target)
+        copy_ledger(source, target)
     run(other, "INSERT INTO budget_window VALUES (1, 'daily', '', '2026-11-22', 1, 2, 3, '')")
     with pytest.raises(InvalidRequest, match="not empty: it has rows in budget_window"):
-        copy(source, other)
+        copy_ledger(source, other)
     assert len(rows(other, WindowRow)) == 1
 
 
@@ -211,40 +211,40 @@ def test_a_copy_that_differs_is_not_finished(source: Store, target: Store, side:
             begun.append(table)
             run({"source": source, "target": target}[side], change)
 
-    with pytest.raises(StoreError, match=r"the copy is not like the source: (attempt|payer_rollup) has"):
-        copy(source, target, tell=meddle)
-    with pytest.raises(StoreError, match="not like the source"):
-        copy(source, target)
+    with pytest.raises(StoreError, match=r"the copy differs from the source: (attempt|payer_rollup) has"):
+        copy_ledger(source, target, on_progress=meddle)
+    with pytest.raises(StoreError, match="differs from the source"):
+        copy_ledger(source, target)
     table = PayerRow if "payer" in change else AttemptRow
     assert rows(source, table) != rows(target, table)
 
 
 @pytest.mark.parametrize("target", ["to SQLite"], indirect=True)
-def test_a_process_that_begins_during_the_copy(source: Store, target: Store) -> None:
-    """Whoever starts to use the source meanwhile keeps the copy unfinished, even before spending anything."""
+def test_a_process_that_starts_during_the_copy_stops_it(source: Store, target: Store) -> None:
+    """The copy stays unfinished, even if that process has spent nothing yet."""
 
     def begin(table: str, _: int) -> None:
         if table == "journal":
             run(source, "INSERT INTO process (id, host, pid, lease_ms) VALUES ('p', 'h', 7, 0)")
 
     with pytest.raises(StoreError, match="the source is in use by process 7 on h"):
-        copy(source, target, tell=begin)
+        copy_ledger(source, target, on_progress=begin)
     run(source, "DELETE FROM process")
-    copy(source, target)
+    copy_ledger(source, target)
     assert same(source, target)
 
 
-def test_an_end_that_was_set_aside_goes_along(source: Store, target: Store) -> None:
-    """The hold of an end that the database refused stops no copy: both are in it."""
+def test_ends_that_were_set_aside_are_copied(source: Store, target: Store) -> None:
+    """The open hold of such an end does not stop the copy: both are copied."""
     run(source, "UPDATE attempt SET state = 'held', cost_nano = 0, ended_ms = NULL WHERE id = 'attempt-1'")
     run(source, "INSERT INTO stuck_end (attempt, at_ms, ending, reason) VALUES ('attempt-1', 1, '[]', 'why')")
     run(source, "DELETE FROM process")
-    copy(source, target)
+    copy_ledger(source, target)
     assert same(source, target)
 
 
-def test_what_is_in_a_copy_is_every_table_but_these() -> None:
-    """Whoever adds a table decides whether it is copied."""
+def test_every_table_is_copied_except_these() -> None:
+    """A new table must be added to one of the two lists."""
     left = {
         "MetaRow",
         "KeyRow",

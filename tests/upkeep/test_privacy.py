@@ -1,4 +1,4 @@
-"""One user's data is handed out whole, and who it is of can be forgotten while every sum and chain holds."""
+"""One user's data is exported completely, and made anonymous while every sum and hash chain verifies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from supernova_ai import InvalidRequest, ProviderUnavailable, Reply, StoreError, Supernova, UserErased
 from supernova_ai.advisor import records
 from supernova_ai.keys import Vault
-from supernova_ai.ledger import Entry, Ledger, archive_files
+from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.sessions import SessionKey, turns
 from supernova_ai.sessions.turns import Seal
 from supernova_ai.store import Store, bulk, erased
@@ -30,7 +30,7 @@ from supernova_ai.store.tables import (
     WindowRow,
 )
 from supernova_ai.testing import Failure, Received, StubProvider
-from supernova_ai.upkeep import archive, privacy
+from supernova_ai.upkeep import archive, archive_files, privacy
 from tests import books, desk
 from tests.entries import entry
 from tests.upkeep.keeping import BUDGETS, fill, report, rows, run
@@ -91,10 +91,10 @@ def total(store: Store) -> Any:
 
 
 def test_an_export_has_every_row_of_the_user(kept: Store, folder: Path, vault: Vault) -> None:
-    """By table, archived attempts too; advice with its news, conversations opened; and nobody else's."""
-    before = privacy.export(kept, "ann", folder=folder, vault=vault)
-    archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
-    found = privacy.export(kept, "ann", folder=folder, vault=vault)
+    """By table: archived attempts, advice with its news, decrypted conversations; no other user's rows."""
+    before = privacy.export_user(kept, "ann", folder=folder, vault=vault)
+    archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    found = privacy.export_user(kept, "ann", folder=folder, vault=vault)
     ids = {row[0] for row in rows(kept) if row[3] == "ann"}
     assert len(ids) < len(found["attempt"])
     assert {row["id"] for row in found["attempt"]} == {row["id"] for row in before["attempt"]}
@@ -107,14 +107,14 @@ def test_an_export_has_every_row_of_the_user(kept: Store, folder: Path, vault: V
     json.dumps(found)
 
 
-def test_erasing_leaves_no_trace_and_every_sum(kept: Store, folder: Path) -> None:
-    """The id is nowhere any more, bob is untouched, and ledger, books and chain are as right as before."""
-    before, bob = total(kept), privacy.export(kept, "bob", folder=folder)
-    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+def test_erasing_removes_the_id_and_keeps_every_sum(kept: Store, folder: Path) -> None:
+    """The id is in no row, bob's rows are unchanged, and ledger, sums and hash chain verify."""
+    before, bob = total(kept), privacy.export_user(kept, "bob", folder=folder)
+    done = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert "'ann'" not in everything(kept)
     assert kept.read(lambda database: records.find(database, "of-ann")).news is None
     assert total(kept) == before
-    assert privacy.export(kept, "bob", folder=folder) == bob
+    assert privacy.export_user(kept, "bob", folder=folder) == bob
     assert done.pseudonym.startswith("user-")
     assert done.rows["attempt"] == sum(row[3] == done.pseudonym for row in rows(kept)) > 0
     assert (done.rows["advice"], done.rows["session_turn"], done.rows["alert"]) == (1, 1, 1)
@@ -122,13 +122,13 @@ def test_erasing_leaves_no_trace_and_every_sum(kept: Store, folder: Path) -> Non
     kept.read(books.check)
     assert kept.read(records.verify).ok
     assert [row[0] for row in rows(kept, UserTokenRow)] == ["bob"]
-    with pytest.raises(InvalidRequest, match="nothing is known of user 'ann'"):
-        privacy.export(kept, "ann", folder=folder)
+    with pytest.raises(InvalidRequest, match="there is no data of user 'ann'"):
+        privacy.export_user(kept, "ann", folder=folder)
 
 
-def test_sessions_lose_their_names_alike(kept: Store, folder: Path) -> None:
-    """A session's attempts and sums keep belonging together, under a name by chance; bob's keep theirs."""
-    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+def test_sessions_get_random_names(kept: Store, folder: Path) -> None:
+    """A session's attempts and sums stay together under a random name; bob's sessions keep their names."""
+    done = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
 
     def names(column: str, table: str, user: str) -> set[str]:
         select = f"SELECT DISTINCT {column} FROM {table} WHERE user_id = ?"
@@ -141,126 +141,126 @@ def test_sessions_lose_their_names_alike(kept: Store, folder: Path) -> None:
 
 
 def test_archives_are_erased_too(kept: Store, folder: Path) -> None:
-    """Their attempts come back without the id, the files are gone, and they can be archived anew."""
-    archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS, rows=10)
+    """The attempts are restored without the id, the files are deleted, and the rows can be archived again."""
+    archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS, rows=10)
     files = {file.name for file in folder.glob("*.gz")}
     before = report(kept, folder).checked["attempts"] + report(kept, folder).checked["archived attempts"]
-    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    done = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert set(done.restored) <= files
     assert done.restored
     assert done.left == ()
     found = report(kept, folder)
     assert found.problems == ()
     assert found.checked["attempts"] + found.checked.get("archived attempts", 0) == before
-    archive.archive(kept, folder, before_ms=NOW_MS + 80_000_000, now_ms=NOW_MS)
+    archive.archive_attempts(kept, folder, before_ms=NOW_MS + 80_000_000, now_ms=NOW_MS)
     assert report(kept, folder).problems == ()
 
 
-def test_a_crash_amid_erasing_is_mended_by_the_next_run(
+def test_the_next_run_completes_an_interrupted_one(
     kept: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Restored and not yet deleted: the next run finds the file and deletes it."""
-    archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    """If a file was restored but not deleted, the next run deletes it."""
+    archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
 
     def crash(_: Path) -> None:
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive_files, "discard", crash)
+        patch.setattr(archive_files, "delete_archive", crash)
         with pytest.raises(RuntimeError):
-            privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
-    privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+            privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
+    privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert list(folder.glob("*.gz")) == []
     assert "'ann'" not in everything(kept)
     assert report(kept, folder).problems == ()
 
 
 def test_a_file_of_an_interrupted_archive_is_named(kept: Store, folder: Path) -> None:
-    """It is not touched, for an archive run may be under way; whoever erases is told."""
-    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+    """It is not changed, because an archive command may be running; the result names it."""
+    (manifest,) = archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
     left = folder / manifest.file.replace(".jsonl.gz", "x.jsonl.gz")
     left.write_bytes((folder / manifest.file).read_bytes())
-    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    done = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert done.left == (left.name,)
     assert left.exists()
 
 
-def test_an_archive_that_cannot_be_read_stops_it(kept: Store, folder: Path) -> None:
-    """Nothing is erased while nobody can say whether the user is in there."""
-    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+def test_an_unreadable_archive_stops_erasing(kept: Store, folder: Path) -> None:
+    """Nothing is erased while an archive may name the user."""
+    (manifest,) = archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
     (folder / manifest.file).unlink()
     before = everything(kept)
     with pytest.raises(StoreError, match="may name the user, and cannot be read"):
-        privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+        privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert everything(kept) == before
 
 
-def test_who_comes_back_is_somebody_new(kept: Store, folder: Path) -> None:
+def test_a_user_who_returns_is_a_new_user(kept: Store, folder: Path) -> None:
     """The same id gets another token afterwards: nothing links the two."""
-    first = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    first = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     kept.write(lambda database: records.token(database, "ann")).result()
     run(kept, "UPDATE attempt SET user_id = 'ann' WHERE id = 'attempt-0'")
-    second = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    second = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert first.pseudonym != second.pseudonym
 
 
 @pytest.mark.parametrize("user", ["", "carol"])
-def test_of_nobody_there_is_nothing(user: str, kept: Store, folder: Path) -> None:
-    """Rows that belong to nobody are nobody's; a mistyped id is said, and nothing is done."""
-    for act in (privacy.export, lambda *a, **k: privacy.erase(*a, **k, now_ms=NOW_MS)):
-        with pytest.raises(InvalidRequest, match="nothing is known of user"):
+def test_an_unknown_user_is_refused(user: str, kept: Store, folder: Path) -> None:
+    """Rows without a user are not exported; for a mistyped id nothing is done."""
+    for act in (privacy.export_user, lambda *a, **k: privacy.erase_user(*a, **k, now_ms=NOW_MS)):
+        with pytest.raises(InvalidRequest, match="there is no data of user"):
             act(kept, user, folder=folder)
 
 
 def test_every_column_that_can_name_a_user_is_known() -> None:
-    """Whoever adds one decides what an export and an erasure do with it."""
+    """A new column of this kind must be added to the export and the erasure."""
     found = {
         (table.__name__, field.column_name)
         for table in TABLES
         for field in table._meta.sorted_fields
         if field.column_name == "subject" or "user" in field.column_name
     }
-    replaced = {(table.__name__, column) for table, column in privacy.PLACES.items()}
+    replaced = {(table.__name__, column) for table, column in privacy.USER_COLUMNS.items()}
     deleted = {("SessionTurnRow", "user_id"), ("UserTokenRow", "user_id"), ("AnswerRow", "user_id")}
     no_user = {("AuditRow", "subject"), ("AdviceRow", "user_token"), ("ErasedRow", "subject")}
     assert found == replaced | deleted | no_user
-    assert {AttemptRow, WindowRow} < set(privacy.PLACES)
+    assert {AttemptRow, WindowRow} < set(privacy.USER_COLUMNS)
     assert SessionTurnRow in TABLES
 
 
-def test_an_export_without_an_archive_says_so(kept: Store, folder: Path) -> None:
-    """An archive that is gone may have rows of the user: an export without them would look whole."""
-    (manifest,) = archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
+def test_an_export_without_an_archive_fails(kept: Store, folder: Path) -> None:
+    """A missing archive may have rows of the user: an export without them would look complete."""
+    (manifest,) = archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS)
     (folder / manifest.file).unlink()
     with pytest.raises(StoreError, match="may name the user, and cannot be read"):
-        privacy.export(kept, "ann", folder=folder)
+        privacy.export_user(kept, "ann", folder=folder)
 
 
-def test_what_is_archived_while_erasing_is_erased_too(
+def test_attempts_archived_during_erasing_are_erased(
     kept: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows that move into an archive after the archives were looked through are found all the same."""
-    look = privacy._bring_back
+    """Rows that move into an archive after the archives were checked are found as well."""
+    look = privacy._restore_archives
     ran: list[object] = []
 
     def then_archive(*args: Any) -> Any:
         found = look(*args)
         if not ran:
-            ran.extend(archive.archive(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS))
+            ran.extend(archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS))
         return found
 
-    monkeypatch.setattr(privacy, "_bring_back", then_archive)
-    done = privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    monkeypatch.setattr(privacy, "_restore_archives", then_archive)
+    done = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert ran
     assert done.restored
     assert list(folder.glob("*.gz")) == []
     assert "'ann'" not in everything(kept)
 
 
-def test_advice_that_was_being_made_is_nobodys(kept: Store, folder: Path) -> None:
-    """Its record is kept as evidence, without the user and without the news; what comes later is theirs."""
+def test_advice_in_progress_loses_its_user(kept: Store, folder: Path) -> None:
+    """Its record is kept as evidence, without the user and the news; later advice has the user."""
     began_ms = kept.now_ms()
-    privacy.erase(kept, "ann", folder=folder, now_ms=NOW_MS)
+    privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     content = {"inputs": {"bars": "", "news": records.digest("Ann wrote this.")}}
 
     def add(name: str, began_ms: int | None) -> Any:
@@ -278,7 +278,7 @@ def test_advice_that_was_being_made_is_nobodys(kept: Store, folder: Path) -> Non
 
 
 class Desk:
-    """A client over a database, whose provider does what the test says before it answers."""
+    """A client over a database, whose provider runs ``meanwhile`` before it answers."""
 
     def __init__(self, where: str, providers: int = 1, **settings: Any) -> None:
         self.where = where
@@ -323,13 +323,13 @@ def count(store: Store, table: type[Table]) -> int:
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_a_call_that_runs_while_its_user_is_erased_keeps_nothing(
+async def test_a_call_during_its_users_erasure_stores_nothing(
     streaming: bool, where: str, folder: Path
 ) -> None:
-    """It is answered and not kept, and its attempt is the pseudonym's; a later call is of a new user."""
+    """It is answered but not stored, and its attempt has the pseudonym; a later call is of a new user."""
     async with Desk(where) as at:
         await at.say("Hello?")
-        at.meanwhile = lambda other: privacy.erase(other, "ann", folder=folder, now_ms=NOW_MS)
+        at.meanwhile = lambda other: privacy.erase_user(other, "ann", folder=folder, now_ms=NOW_MS)
         assert (await at.say("And now?", streaming=streaming)).content == "Good day."
         with Store(where) as store:
             assert "'ann'" not in everything(store)
@@ -347,16 +347,16 @@ async def test_a_call_that_runs_while_its_user_is_erased_keeps_nothing(
                 1,
                 2,
             )
-            found = privacy.export(store, "ann", folder=folder, vault=Vault(store, desk.MASTER))
+            found = privacy.export_user(store, "ann", folder=folder, vault=Vault(store, desk.MASTER))
             assert "Good day." in found["answer"][0]["text"]
 
 
-async def test_nothing_more_is_sent_for_a_user_who_was_erased(where: str, folder: Path) -> None:
-    """A call whose first attempt failed meanwhile asks nobody else: that would be in the ledger as theirs."""
+async def test_nothing_more_is_sent_for_an_erased_user(where: str, folder: Path) -> None:
+    """A call whose first attempt failed asks no other provider: the ledger would name the user again."""
     async with Desk(where, 2) as at:
         await at.say("Hello?")
         at.replies = [Failure(500)]
-        at.meanwhile = lambda other: privacy.erase(other, "ann", folder=folder, now_ms=NOW_MS)
+        at.meanwhile = lambda other: privacy.erase_user(other, "ann", folder=folder, now_ms=NOW_MS)
         with pytest.raises(UserErased, match="erased while this call was running"):
             await at.say("And now?")
         assert [len(stub.requests) for stub in at.stubs] == [2, 0]
@@ -364,8 +364,8 @@ async def test_nothing_more_is_sent_for_a_user_who_was_erased(where: str, folder
             assert "'ann'" not in everything(store)
 
 
-async def test_a_call_that_runs_while_its_session_is_forgotten_is_not_kept(where: str) -> None:
-    """The session stays empty; other sessions and later calls are as ever."""
+async def test_a_call_during_its_sessions_deletion_is_not_stored(where: str) -> None:
+    """The session stays empty; later calls are stored."""
     async with Desk(where) as at:
         await at.say("Hello?")
         loop = asyncio.get_running_loop()
@@ -380,7 +380,7 @@ async def test_a_call_that_runs_while_its_session_is_forgotten_is_not_kept(where
 
 
 async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> None:
-    """A call whose first attempt failed meanwhile finds the slot empty."""
+    """The second attempt of a call finds that the key slot is empty."""
     async with Desk(where, routing={"retries": 3}) as at:
         at.replies = [Failure(500)]
         at.meanwhile = lambda other: Vault(other, desk.MASTER).remove("openai", "primary")
@@ -389,8 +389,8 @@ async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> N
         assert len(at.stubs[0].requests) == 1
 
 
-def test_a_summary_does_not_bring_back_what_was_deleted(kept: Store, vault: Vault) -> None:
-    """If an exchange that it sums up was deleted since it was read, there is no summary."""
+def test_a_summary_does_not_restore_deleted_turns(kept: Store, vault: Vault) -> None:
+    """If an exchange was deleted after it was read, the summary of it is not stored."""
     seal = Seal(vault.session_cipher(), kept.id, lambda count: bytes(count))
     whose = SessionKey("bob", "s")
     old = kept.read(lambda database: turns.read(database, seal, whose, 0))
@@ -403,8 +403,8 @@ def is_erased(store: Store, began_ms: int | None) -> bool:
     return store.read(lambda database: erased.since(database, "ann", began_ms=began_ms))
 
 
-def test_a_tombstone_is_for_a_day(store: Store) -> None:
-    """It tells calls that began before, or in the same millisecond; a day later it is gone."""
+def test_a_tombstone_lasts_a_day(store: Store) -> None:
+    """It applies to calls that began before it or in the same millisecond; a day later it is deleted."""
     store.write(lambda database: erased.mark(database, "ann", now_ms=1000)).result()
     assert [is_erased(store, began_ms) for began_ms in (999, 1000, 1001, None)] == [True, True, False, False]
     store.write(lambda database: erased.expire(database, now_ms=1000 + erased.KEPT_MS)).result()
@@ -413,8 +413,8 @@ def test_a_tombstone_is_for_a_day(store: Store) -> None:
     assert not is_erased(store, 999)
 
 
-def test_a_call_that_begins_after_an_erasure_is_not_part_of_it(store: Store) -> None:
-    """Also where the database commits within a millisecond."""
+def test_a_call_that_begins_after_an_erasure_is_not_affected(store: Store) -> None:
+    """Even if the database commits within a millisecond."""
     for _ in range(300):
         store.write(lambda database: erased.mark(database, "ann", now_ms=store.now_ms())).result()
         assert not is_erased(store, store.now_ms())

@@ -1,4 +1,4 @@
-"""What an attempt really cost is learnt by hand or from an export, audited; nothing uncertain is guessed."""
+"""The real cost of an attempt is corrected by hand or from an export, with a journal and without guesses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.ledger import End, Hold, Ledger, lost
-from supernova_ai.ledger.thresholds import Watch
+from supernova_ai.ledger import End, Hold, Ledger, lost_end
+from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, AttemptRow, JournalRow
@@ -38,7 +38,7 @@ def ledger(open_ledger: Callable[..., Ledger]) -> Ledger:
 
 def lose(ledger: Ledger, hold: Hold) -> Hold:
     assert ledger.end(
-        hold, replace(lost(hold, ended_ms=ledger.now_ms(), error="Timeout"), latency_ms=900)
+        hold, replace(lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout"), latency_ms=900)
     ).result()
     return hold
 
@@ -51,7 +51,7 @@ def estimate(ledger: Ledger, hold: Hold, usd: str, basis: Any = "estimated", **g
 
 
 def settle(store: Store, hold: Hold, usd: str, reason: str = "the bill says so") -> None:
-    reconcile.settle(store, Correction(hold.attempt, to_nano(usd), reason), unseen, now_ms=NOW)
+    reconcile.settle_attempt(store, Correction(hold.attempt, to_nano(usd), reason), unseen, now_ms=NOW)
 
 
 def attempt(store: Store, hold: Hold) -> Any:
@@ -66,7 +66,7 @@ def journal(store: Store) -> list[Any]:
 
 
 def test_a_lost_attempt_is_settled(ledger: Ledger, store: Store, take: Take, windows: Windows) -> None:
-    """The whole hold leaves what is lost, the cost is settled exactly, and the row says that it came late."""
+    """The hold is not lost any more, the cost is settled exactly, and the row is marked as late."""
     hold = lose(ledger, take(ledger, "0.4", user_id="ann"))
     settle(store, hold, "0.1")
     row = attempt(store, hold)
@@ -81,7 +81,7 @@ def test_a_lost_attempt_is_settled(ledger: Ledger, store: Store, take: Take, win
 def test_an_estimate_is_corrected(
     ledger: Ledger, store: Store, take: Take, windows: Windows, usd: str
 ) -> None:
-    """Windows and rollups move by the difference, up, down, or not at all; tokens and times stay."""
+    """Windows and rollups change by the difference, up, down, or not at all; tokens and times stay."""
     hold = estimate(ledger, take(ledger, "0.4"), "0.1", error="StreamInterrupted")
     settle(store, hold, usd)
     row = attempt(store, hold)
@@ -105,7 +105,7 @@ def test_a_released_attempt_that_was_billed_can_be_settled(
 
 
 def test_every_correction_is_in_the_journal(ledger: Ledger, store: Store, take: Take) -> None:
-    """Each, the second of an attempt too, leaves what was, what is, when and why."""
+    """Each correction, also a second one, records the old and the new values, the time and the reason."""
     hold = lose(ledger, take(ledger, "0.4"))
     settle(store, hold, "0.1", "support said so")
     settle(store, hold, "0.2", "the bill came")
@@ -119,10 +119,10 @@ def test_every_correction_is_in_the_journal(ledger: Ledger, store: Store, take: 
     store.read(books.check)
 
 
-def test_the_journal_and_the_money_are_one(
+def test_the_journal_and_the_correction_are_one_transaction(
     ledger: Ledger, store: Store, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the journal cannot be written, nothing changes."""
+    """If the journal cannot be written, nothing changes."""
     hold = lose(ledger, take(ledger, "0.4"))
     before = rows(store)
 
@@ -137,24 +137,24 @@ def test_the_journal_and_the_money_are_one(
 
 
 def test_a_correction_that_fills_a_budget_is_alerted(ledger: Ledger, store: Store, take: Take) -> None:
-    """What is learnt late passes thresholds like any other spending."""
-    watch = Watch({"daily": to_nano(1)}, [50])
+    """Corrected costs reach thresholds like any other spending."""
+    watch = ThresholdWatch({"daily": to_nano(1)}, [50])
     hold = lose(ledger, take(ledger, "0.4"))
     correction = Correction(hold.attempt, to_nano(2), "it was dear")
-    reconcile.settle(
-        store, correction, lambda database, seen: watch.look(database, seen, now_ms=NOW), now_ms=NOW
+    reconcile.settle_attempt(
+        store, correction, lambda database, seen: watch.check(database, seen, now_ms=NOW), now_ms=NOW
     )
     alerts = store.read(lambda database: list(AlertRow.select().execute(database)))
     assert {(alert.budget, alert.threshold) for alert in alerts} == {("daily", 50), ("daily", 100)}
 
 
-def test_what_cannot_be_settled(ledger: Ledger, store: Store, take: Take) -> None:
-    """An unknown attempt, one under way, a missing reason and an impossible cost are refused."""
+def test_an_impossible_correction_is_refused(ledger: Ledger, store: Store, take: Take) -> None:
+    """An unknown or running attempt, a missing reason or an impossible cost changes nothing."""
     held, done = take(ledger, "0.1"), lose(ledger, take(ledger, "0.2"))
     before = rows(store)
     with pytest.raises(InvalidRequest, match=r"no attempt 'nobody'.*restore its archive"):
         settle(store, Hold("nobody", 1, ()), "0.1")
-    with pytest.raises(InvalidRequest, match="still under way"):
+    with pytest.raises(InvalidRequest, match="still running"):
         settle(store, held, "0.1")
     with pytest.raises(InvalidRequest, match="needs a reason"):
         settle(store, done, "0.1", "  ")
@@ -166,17 +166,15 @@ def test_what_cannot_be_settled(ledger: Ledger, store: Store, take: Take) -> Non
     assert journal(store) == []
 
 
-def test_an_engine_that_comes_late_changes_nothing_settled_by_hand(
-    ledger: Ledger, store: Store, take: Take
-) -> None:
-    """After a settlement by hand, the process that lost the attempt cannot settle it a second time."""
+def test_a_late_end_does_not_change_a_settlement_by_hand(ledger: Ledger, store: Store, take: Take) -> None:
+    """The process that lost the attempt cannot settle it a second time."""
     hold = lose(ledger, take(ledger, "0.4"))
     settle(store, hold, "0.1")
     assert not ledger.end(hold, End("settled", 5, "estimated", Usage(), ledger.now_ms())).result()
     assert attempt(store, hold).cost == to_nano("0.1")
 
 
-def test_what_is_uncertain(ledger: Ledger, store: Store, take: Take) -> None:
+def test_uncertain_attempts_are_listed(ledger: Ledger, store: Store, take: Take) -> None:
     """Lost attempts, estimates and unknown costs are listed; exact, released and open ones are not."""
     expected = [
         lose(ledger, take(ledger, "0.1")).attempt,
@@ -185,7 +183,9 @@ def test_what_is_uncertain(ledger: Ledger, store: Store, take: Take) -> None:
     ]
     estimate(ledger, take(ledger, "0.1"), "0.1", "exact")
     take(ledger, "0.1")
-    assert [row.id for row in store.read(lambda database: list(reconcile.uncertain(database)))] == expected
+    assert [
+        row.id for row in store.read(lambda database: list(reconcile.uncertain_attempts(database)))
+    ] == expected
 
 
 # From an export
@@ -193,19 +193,19 @@ def test_what_is_uncertain(ledger: Ledger, store: Store, take: Take) -> None:
 
 def plan(store: Store, *bills: Bill, tolerance_s: float = 60) -> Plan:
     return store.read(
-        lambda database: reconcile.plan(database, bills, provider="openai", tolerance_s=tolerance_s)
+        lambda database: reconcile.make_plan(database, bills, provider="openai", tolerance_s=tolerance_s)
     )
 
 
-def test_an_export_of_nobody_we_asked(ledger: Ledger, store: Store, take: Take) -> None:
-    """A provider that no attempt was ever sent to is a slip, and those that were asked are named."""
+def test_an_export_of_an_unused_provider_is_refused(ledger: Ledger, store: Store, take: Take) -> None:
+    """The error names the provider, and the providers that have attempts."""
     lose(ledger, take(ledger, "0.1"))
     with pytest.raises(InvalidRequest, match="no attempt of 'opnai'; it has attempts of: openai"):
-        store.read(lambda database: reconcile.plan(database, [], provider="opnai", tolerance_s=60))
+        store.read(lambda database: reconcile.make_plan(database, [], provider="opnai", tolerance_s=60))
 
 
 def test_an_export_settles_by_id_and_by_time(ledger: Ledger, store: Store, take: Take, clock: Any) -> None:
-    """By our id, by the provider's, and else by model and time; then the tokens are the export's."""
+    """By our id, by the provider's, else by model and time; the tokens are then the export's."""
     ours = lose(ledger, take(ledger, "0.4"))
     theirs = estimate(ledger, take(ledger, "0.4"), "0.1", response="resp-7")
     clock.now += 3600
@@ -225,7 +225,7 @@ def test_an_export_settles_by_id_and_by_time(ledger: Ledger, store: Store, take:
     assert (found.ambiguous, found.unmatched, found.differing) == ((), (), ())
     assert attempt(store, ours).state == "lost"  # a plan writes nothing
     assert journal(store) == []
-    assert reconcile.apply(store, found, unseen, source="june.csv", now_ms=NOW) == 3
+    assert reconcile.settle_matched(store, found, unseen, source="june.csv", now_ms=NOW) == 3
     assert [attempt(store, hold).cost for hold in (ours, theirs, near)] == [11, 12, 13]
     assert (attempt(store, theirs).prompt, attempt(store, theirs).completion) == (40, 50)
     assert {note.reason for note in journal(store)} == {f"june.csv, line {line}" for line in (2, 3, 4)}
@@ -234,16 +234,16 @@ def test_an_export_settles_by_id_and_by_time(ledger: Ledger, store: Store, take:
 
 
 def test_applying_twice_settles_once(ledger: Ledger, store: Store, take: Take) -> None:
-    """The second time there is nothing left to settle, by a new plan or by the old one."""
+    """The second time, with a new or the old plan, nothing is settled."""
     hold = lose(ledger, take(ledger, "0.4"))
     found = plan(store, Bill(2, 11, id=hold.attempt))
-    assert reconcile.apply(store, found, unseen, source="f", now_ms=NOW) == 1
-    assert reconcile.apply(store, found, unseen, source="f", now_ms=NOW) == 0
+    assert reconcile.settle_matched(store, found, unseen, source="f", now_ms=NOW) == 1
+    assert reconcile.settle_matched(store, found, unseen, source="f", now_ms=NOW) == 0
     assert plan(store, Bill(2, 11, id=hold.attempt)).matched == ()
     assert len(journal(store)) == 1
 
 
-def test_an_exact_cost_that_was_billed_otherwise_is_told(ledger: Ledger, store: Store, take: Take) -> None:
+def test_a_differing_bill_of_an_exact_cost_is_listed(ledger: Ledger, store: Store, take: Take) -> None:
     """It is listed for a person to look at, and not changed."""
     hold = estimate(ledger, take(ledger, "0.4"), "0.1", "exact", response="resp-7")
     found = plan(store, Bill(2, 11, id="resp-7"))
@@ -253,10 +253,10 @@ def test_an_exact_cost_that_was_billed_otherwise_is_told(ledger: Ledger, store: 
     ]
 
 
-def test_other_providers_and_other_times_are_left_alone(
+def test_other_providers_and_times_are_not_matched(
     ledger: Ledger, store: Store, take: Take, clock: Any
 ) -> None:
-    """An export of one provider says nothing of another, and none of the days it does not cover."""
+    """An export concerns one provider, and the time that it covers."""
     lose(ledger, take(ledger, "0.4", provider="anthropic"))
     lose(ledger, take(ledger, "0.4"))
     clock.now += 86_400
@@ -269,14 +269,14 @@ def test_other_providers_and_other_times_are_left_alone(
 
 def lost_one(name: str, seconds: float, **given: Any) -> Candidate:
     ordinary: dict[str, Any] = {
-        "open": True, "cost": 9, "model": "gpt", "prompt": 0, "completion": 0, "max_tokens": 100,
+        "uncertain": True, "cost": 9, "model": "gpt", "prompt": 0, "completion": 0, "max_tokens": 100,
         "response": None,
     }  # fmt: skip
     return Candidate(id=name, started_ms=round(seconds * 1000), **ordinary | given)
 
 
 def exact(name: str, seconds: float, prompt: int, completion: int) -> Candidate:
-    return lost_one(name, seconds, open=False, prompt=prompt, completion=completion)
+    return lost_one(name, seconds, uncertain=False, prompt=prompt, completion=completion)
 
 
 def bill(line: int, seconds: float, prompt: int = 1, completion: int | None = 1, **given: Any) -> Bill:
@@ -351,7 +351,7 @@ def matched(candidates: Iterable[Candidate], bills: Iterable[Bill]) -> tuple[set
 def test_matching(
     candidates: list[Candidate], bills: list[Bill], pairs: set[Any], ambiguous: set[Any]
 ) -> None:
-    """One to one, each clearly the other's best; what is not certain is left alone, in any order."""
+    """One to one, each clearly the best match of the other; uncertain matches are left out, in any order."""
     assert matched(candidates, bills) == (pairs, ambiguous)
     assert matched(reversed(candidates), reversed(bills))[0] == pairs
 
@@ -362,11 +362,11 @@ def test_matching(
 def read(tmp_path: Path, text: str | bytes, columns: str) -> list[Bill]:
     file = tmp_path / "export.csv"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return list(provider_bills.read(file, provider_bills.mapping(columns)))
+    return list(provider_bills.read_bills(file, provider_bills.parse_mapping(columns)))
 
 
 def test_an_export_is_read_by_its_columns(tmp_path: Path) -> None:
-    """Times are ISO 8601 or Unix, costs are exact to the nano-dollar, and the rest may be empty."""
+    """Times are ISO 8601 or Unix, costs are exact to the nano-USD, and other fields may be empty."""
     text = (
         "\ufeffwhen,what,in,out,usd,ref,other\r\n"
         '2026-11-22T12:00:00Z,gpt,1,2,$0.000000003,r1,"a, b"\r\n'
@@ -392,10 +392,10 @@ def test_an_export_is_read_by_its_columns(tmp_path: Path) -> None:
         ("cost=usd,id=a,id=b", "field=column once"),
     ],
 )
-def test_a_mapping_that_cannot_be(columns: str, reason: str) -> None:
-    """It says which field is wrong, or which is needed."""
+def test_an_invalid_mapping_is_refused(columns: str, reason: str) -> None:
+    """The error names the wrong field, or the missing ones."""
     with pytest.raises(InvalidRequest, match=reason):
-        provider_bills.mapping(columns)
+        provider_bills.parse_mapping(columns)
 
 
 @pytest.mark.parametrize(
@@ -407,20 +407,20 @@ def test_a_mapping_that_cannot_be(columns: str, reason: str) -> None:
         ("ref,usd\nr1\n", r"export\.csv:2: '' is not an amount"),
         ("ref,usd\nr1,-1\n", "below 0: settle credits by hand"),
         ("ref,usd\nr1,inf\n", "not a finite amount"),
-        ("ref,usd\nr1,1e20\n", "cannot be that of one call"),
+        ("ref,usd\nr1,1e20\n", "too high for one call"),
         (b"\xff\xfe\x00", "cannot be read as CSV"),
     ],
 )
-def test_an_export_that_cannot_be_read(tmp_path: Path, text: str | bytes, reason: str) -> None:
-    """It names the line and the value; nothing is guessed or left out."""
+def test_an_invalid_export_is_refused(tmp_path: Path, text: str | bytes, reason: str) -> None:
+    """The error names the line and the value; no line is skipped."""
     with pytest.raises(InvalidRequest, match=reason):
         read(tmp_path, text, "id=ref,cost=usd")
 
 
-def test_times_and_tokens_that_are_none(tmp_path: Path) -> None:
-    """A value that is no time or no number is an error with its line."""
+def test_invalid_times_and_tokens_are_refused(tmp_path: Path) -> None:
+    """The error names the line."""
     for row in ("yesterday,gpt,1", "2026-11-22,gpt,many", "2026-11-22,gpt,-1", "nan,gpt,1"):
         with pytest.raises(InvalidRequest, match=r"export\.csv:2"):
             read(tmp_path, f"t,m,p,c\n{row},0.1\n", "time=t,model=m,prompt=p,completion=p,cost=c")
     with pytest.raises(InvalidRequest, match="cannot be read"):
-        list(provider_bills.read(tmp_path / "absent.csv", {"cost": "c"}))
+        list(provider_bills.read_bills(tmp_path / "absent.csv", {"cost": "c"}))

@@ -1,4 +1,4 @@
-"""Verification finds whatever does not follow from the attempts, and nothing else."""
+"""Verification finds every sum that disagrees with the attempts, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost
+from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow
@@ -32,13 +32,13 @@ def ledger(open_ledger: OpenLedger, clock: Any, make_entry: Callable[..., Entry]
 
 
 def test_an_empty_ledger_is_right(store: Store) -> None:
-    """Where nothing happened there is nothing to find."""
+    """A ledger without attempts has no findings."""
     found = report(store)
     assert (found.ok, found.checked, found.flags) == (True, {}, ())
 
 
-def test_a_ledger_that_was_only_used_is_right(ledger: Ledger, store: Store, take: Take) -> None:
-    """All ends, late ones and open holds verify, as they do by an independent recount."""
+def test_a_used_ledger_is_right(ledger: Ledger, store: Store, take: Take) -> None:
+    """All ends, late ones and open holds verify, as an independent recount does."""
     take(ledger, "0.5")
     store.read(books.check)
     found = report(store)
@@ -53,7 +53,7 @@ def test_a_ledger_that_was_only_used_is_right(ledger: Ledger, store: Store, take
 def test_pages_lose_and_double_nothing(
     ledger: Ledger, store: Store, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However small the pages in which a table is read, each row is read once."""
+    """However small the pages of a table are, each row is read once."""
     whole = bulk.pages
 
     def small(*given: Any, **named: Any) -> Any:
@@ -95,10 +95,8 @@ def test_pages_lose_and_double_nothing(
         ("UPDATE attempt SET prompt_tokens = -1 WHERE id = 'attempt-1'", "attempt"),
     ],
 )
-def test_what_was_changed_behind_its_back_is_found(
-    ledger: Ledger, store: Store, statement: str, kind: str
-) -> None:
-    """A change to a window, a rollup or an attempt, by other means than the ledger's, is a problem."""
+def test_a_change_past_the_ledger_is_found(ledger: Ledger, store: Store, statement: str, kind: str) -> None:
+    """A window, rollup or attempt that was changed without the ledger is a problem."""
     assert report(store).ok
     run(store, statement)
     found = report(store)
@@ -106,8 +104,8 @@ def test_what_was_changed_behind_its_back_is_found(
     assert kind in {problem.kind for problem in found.problems}
 
 
-def test_a_finding_says_what_should_be_and_what_is(open_ledger: OpenLedger, store: Store, take: Take) -> None:
-    """A problem names its window, and the amounts that follow and those that stand."""
+def test_a_finding_has_expected_and_found_values(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """A problem names its window, and the expected and the stored amounts."""
     ledger = open_ledger(Budget(name="daily", limit=Decimal(1), per="day"))
     take(ledger, "0.4")
     run(store, "UPDATE budget_window SET held_nano = 1")
@@ -117,15 +115,13 @@ def test_a_finding_says_what_should_be_and_what_is(open_ledger: OpenLedger, stor
     assert problem.found == "settled $0.00, held $0.000000001, lost $0.00"
 
 
-def test_what_happened_and_should_be_known_is_flagged(
-    open_ledger: OpenLedger, store: Store, take: Take
-) -> None:
-    """Overruns, windows above their limit and late settlements are told, and are no problem."""
+def test_overruns_and_late_settlements_are_flagged(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """Overruns, windows above their limit and late settlements are flags, and no problems."""
     budget = Budget(name="daily", limit=Decimal(1), per="day")
     ledger = open_ledger(budget)
     over, late = take(ledger, "0.4"), take(ledger, "0.1")
     ledger.end(over, End("settled", to_nano(2), "exact", Usage(), ledger.now_ms())).result()
-    ledger.end(late, lost(late, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    ledger.end(late, lost_end(late, ended_ms=ledger.now_ms(), error="Timeout")).result()
     ledger.end(late, End("settled", 1, "exact", Usage(), ledger.now_ms())).result()
     found = report(store, budgets=[budget])
     assert found.ok
@@ -136,8 +132,8 @@ def test_what_happened_and_should_be_known_is_flagged(
     }
 
 
-def test_a_hold_nobody_will_end_is_flagged(open_ledger: OpenLedger, store: Store, take: Take) -> None:
-    """An open hold without its process in the table of leases is told."""
+def test_a_hold_without_a_process_is_flagged(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """An open hold whose process has no lease is a flag."""
     hold = take(open_ledger(*BUDGETS), "0.4")
     run(store, "DELETE FROM process")
     (flag,) = report(store).flags
@@ -145,8 +141,8 @@ def test_a_hold_nobody_will_end_is_flagged(open_ledger: OpenLedger, store: Store
     run(store, "DELETE FROM attempt")
 
 
-def test_a_report_names_the_first_hundred_and_counts_all(ledger: Ledger, store: Store) -> None:
-    """A ledger with thousands of findings makes no endless report."""
+def test_a_report_lists_the_first_hundred_and_counts_all(ledger: Ledger, store: Store) -> None:
+    """A ledger with thousands of findings has a short report."""
     template = next(iter(store.read(lambda database: next(bulk.pages(database, AttemptRow)))))
     names = bulk.columns(AttemptRow)
     bad = [
@@ -160,7 +156,7 @@ def test_a_report_names_the_first_hundred_and_counts_all(ledger: Ledger, store: 
 
 
 def test_memory_does_not_grow_with_the_attempts(store: Store) -> None:
-    """Six thousand attempts take no more memory at a time than a few pages of them."""
+    """Verifying six thousand attempts takes the memory of a few pages."""
     store.write(lambda database: bulk.insert(database, AttemptRow, _released(6_000))).result()
     tracemalloc.start()
     found = report(store)

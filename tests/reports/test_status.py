@@ -1,4 +1,4 @@
-"""What the ledger says of a small, known past."""
+"""The status of a small, known ledger."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Hold, Ledger, lost
-from supernova_ai.reports.standings import Standing, attempts, standings
+from supernova_ai.ledger import End, Hold, Ledger, lost_end
+from supernova_ai.reports.status import BudgetStatus, budget_statuses, latest_attempts
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
 
@@ -29,7 +29,7 @@ SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 def past(
     open_ledger: Callable[..., Ledger], take: Callable[..., Hold], store: Store, clock: SimpleNamespace
 ) -> Store:
-    """One request yesterday, and three today with an attempt each of every state."""
+    """One request yesterday, and three today with one attempt in each state."""
     ledger = open_ledger(*BUDGETS)
     ann = {"user_id": "ann", "request": "r2"}
 
@@ -45,34 +45,34 @@ def past(
     settle(take(ledger, "3", id="paid", **ann), 2, Usage(prompt=100, completion=50))
     clock.now += 1
     gone = take(ledger, "1", id="gone", provider="anthropic", model="claude", user_id="bob", request="r3")
-    ledger.end(gone, lost(gone, ended_ms=ledger.now_ms(), error="ProviderTimeout")).result()
+    ledger.end(gone, lost_end(gone, ended_ms=ledger.now_ms(), error="ProviderTimeout")).result()
     take(ledger, "2", id="open", user_id="bob", request="r4")
     return store
 
 
 def ids(store: Store, limit: int = 100, **which: object) -> list[str]:
-    rows = store.read(lambda database: attempts(database, limit=limit, **which))  # type: ignore[arg-type]
+    rows = store.read(lambda database: latest_attempts(database, limit=limit, **which))  # type: ignore[arg-type]
     return [row.id for row in rows]
 
 
 def test_attempts_are_the_latest_oldest_first(past: Store) -> None:
-    """A limit cuts off the oldest; the rest reads in the order it happened."""
+    """A limit cuts off the oldest; the rest is in the order it happened."""
     assert ids(past) == ["yesterday", "refused", "paid", "gone", "open"]
     assert ids(past, limit=2) == ["gone", "open"]
 
 
-def test_attempts_can_be_those_of_a_request_or_a_time(past: Store) -> None:
-    """A request's attempts are found by its id, and a time leaves out what came before."""
+def test_attempts_can_be_filtered(past: Store) -> None:
+    """They can be those of one request, or since a time."""
     assert ids(past, request="r2") == ["refused", "paid"]
     assert ids(past, request="none") == []
     assert ids(past, since_ms=int(SUNDAY.timestamp() * 1000)) == ["refused", "paid", "gone", "open"]
 
 
-def test_standings_show_every_budget_now(past: Store, clock: SimpleNamespace) -> None:
-    """Each budget has a row, or one for each user, the most used first; an unused budget stands at zero."""
+def test_every_budget_has_a_status(past: Store, clock: SimpleNamespace) -> None:
+    """Each budget has a row, or one per user, the most used first; an unused budget is at zero."""
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
-    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now)))
-    assert found[0] == Standing("daily", "", "2026-11-22", 10 * USD, 2 * USD, 2 * USD, USD, midnight)
+    found = past.read(lambda database: list(budget_statuses(database, BUDGETS, now=clock.now)))
+    assert found[0] == BudgetStatus("daily", "", "2026-11-22", 10 * USD, 2 * USD, 2 * USD, USD, midnight)
     assert found[0].left == 5 * USD
     assert found[1].resets_at.isoformat() == "2026-12-01T00:00:00+09:00"
     assert [(s.budget, s.subject, s.period, s.settled, s.held, s.lost) for s in found[1:]] == [
@@ -84,20 +84,20 @@ def test_standings_show_every_budget_now(past: Store, clock: SimpleNamespace) ->
     ]
 
 
-def test_standings_of_many_users_are_cut_and_counted(past: Store, clock: SimpleNamespace) -> None:
-    """At most so many users of a budget are listed, and each row says how many there are."""
-    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now, most=2)))
+def test_many_users_are_cut_and_counted(past: Store, clock: SimpleNamespace) -> None:
+    """A limit applies to the users of a budget, and each row has the number of users."""
+    found = past.read(lambda database: list(budget_statuses(database, BUDGETS, now=clock.now, most=2)))
     users = [(s.subject, s.subjects) for s in found if s.budget == "each-user"]
     assert users == [("bob", 3), ("ann", 3)]
 
 
 @pytest.mark.parametrize(("user", "used"), [("ann", 2 * USD), ("nobody", 0)])
-def test_standings_of_one_user(past: Store, clock: SimpleNamespace, user: str, used: int) -> None:
-    """A user's standings are the budgets that bound this user, with the user's own window, used or not."""
-    found = past.read(lambda database: list(standings(database, BUDGETS, now=clock.now, user=user)))
+def test_status_of_one_user(past: Store, clock: SimpleNamespace, user: str, used: int) -> None:
+    """It has the budgets that apply to the user, with the user's own window, used or not."""
+    found = past.read(lambda database: list(budget_statuses(database, BUDGETS, now=clock.now, user=user)))
     assert [(s.budget, s.subject, s.used) for s in found][2] == ("each-user", user, used)
 
 
 def test_nothing_is_left_of_an_overspent_window() -> None:
-    """What is left is never negative, also after a limit was lowered."""
-    assert Standing("b", "", "2026-11", 5, 4, 2, 0, SUNDAY).left == 0
+    """What is left is never negative, even after a limit was lowered."""
+    assert BudgetStatus("b", "", "2026-11", 5, 4, 2, 0, SUNDAY).left == 0

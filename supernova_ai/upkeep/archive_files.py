@@ -1,4 +1,4 @@
-"""The files of an archive: compressed JSON lines, each the row of an attempt, and a manifest beside them."""
+"""The files of an archive: compressed JSON lines, one per attempt, and a manifest beside them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from supernova_ai.errors import StoreError
-from supernova_ai.paths import private_folder
+from supernova_ai.paths import private_folder, sync_folder
 from supernova_ai.store import bulk
 from supernova_ai.store.tables import AttemptRow
 
@@ -32,10 +32,10 @@ _ID, _STARTED, _STATE, _COST, _WINDOWS = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one archive holds. Times are Unix milliseconds, amounts nano-USD, hashes SHA-256 in hex.
+    """What one archive contains. Times are Unix milliseconds, amounts nano-USD, hashes SHA-256 in hex.
 
-    ``first_ms`` and ``last_ms`` are when its first and last attempt started; ``states`` has rows and cost
-    by state; ``windows`` has what its rows settled and lost by window id.
+    ``first_ms`` and ``last_ms`` are when its first and last attempt started; ``states`` has the rows and the
+    cost by state; ``windows`` has the sums settled and lost by window id.
     """
 
     file: str
@@ -50,35 +50,35 @@ class Manifest:
 
     @classmethod
     def parse(cls, text: str) -> Manifest:
-        """Read what ``text`` wrote."""
+        """Read what ``text`` returned."""
         return cls(**json.loads(text))
 
     def text(self) -> str:
-        """Return it as JSON, always the same."""
+        """Return it as JSON; equal manifests give equal texts."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
-def of_store(folder: Path, store: str) -> Iterator[Path]:
-    """Yield the archives in the folder that are named after the store; others may share the folder."""
+def archives_of(folder: Path, store: str) -> Iterator[Path]:
+    """Yield the archives in the folder whose names contain the store's id; stores may share a folder."""
     return folder.glob(f"attempts-{store[:8]}-*{SUFFIX}")
 
 
-def new_file(folder: Path, store: str, rows: Iterable[bulk.Row]) -> Path:
-    """Name a file in the folder that nobody else will write, after the store and the days of its rows."""
+def new_path(folder: Path, store: str, rows: Iterable[bulk.Row]) -> Path:
+    """Return a unique path in the folder, named after the store and the days of its rows."""
     days = sorted(f"{datetime.fromtimestamp(row[_STARTED] / 1000, UTC):%Y%m%d}" for row in rows)
     return folder / f"attempts-{store[:8]}-{days[0]}-{days[-1]}-{uuid.uuid4().hex[:12]}{SUFFIX}"
 
 
-def write(file: Path, rows: Sequence[bulk.Row], before_ms: int) -> Manifest:
+def write_archive(file: Path, rows: Sequence[bulk.Row], before_ms: int) -> Manifest:
     """Write the rows and their manifest; both are on the disk when this returns.
 
     Raises:
         OSError: something could not be written.
     """
-    _make(file.parent)
-    content = lines(rows)
+    _make_durable(file.parent)
+    content = to_lines(rows)
     compressed = gzip.compress(content, mtime=0)
-    _sync(file, compressed)
+    _write_durably(file, compressed)
     manifest = Manifest(
         file=file.name,
         rows=len(rows),
@@ -89,33 +89,33 @@ def write(file: Path, rows: Sequence[bulk.Row], before_ms: int) -> Manifest:
         file_sha256=hashlib.sha256(compressed).hexdigest(),
         content_sha256=hashlib.sha256(content).hexdigest(),
     )
-    _sync(_beside(file), manifest.text().encode())
+    _write_durably(_manifest_path(file), manifest.text().encode())
     sync_folder(file.parent)
     return manifest
 
 
-def discard(file: Path) -> None:
-    """Remove what ``write`` wrote, wholly or in part."""
-    _beside(file).unlink(missing_ok=True)
+def delete_archive(file: Path) -> None:
+    """Delete the files that ``write_archive`` wrote, even if it wrote only a part."""
+    _manifest_path(file).unlink(missing_ok=True)
     file.unlink(missing_ok=True)
 
 
-def read(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows by column, in the order they started; a column younger than the file has its default.
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows by column, in the order they started; columns newer than the file get their defaults.
 
     Raises:
         StoreError: a line is longer than any row can be.
     """
-    young = {field.column_name: field.default for field in AttemptRow._meta.sorted_fields}
-    with gzip.open(file) as written:
-        while line := written.readline(_LONGEST_LINE + 1):
+    defaults = {field.column_name: field.default for field in AttemptRow._meta.sorted_fields}
+    with gzip.open(file) as lines:
+        while line := lines.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:
-                raise StoreError(f"{file} is damaged: a line of it is longer than {_LONGEST_LINE} bytes")
-            yield young | json.loads(line)
+                raise StoreError(f"{file} is damaged: it has a line of more than {_LONGEST_LINE} bytes")
+            yield defaults | json.loads(line)
 
 
-def damage(manifest: Manifest, folder: Path) -> str | None:
-    """Say what is wrong with the archive's files, None if nothing is."""
+def find_damage(manifest: Manifest, folder: Path) -> str | None:
+    """Return what is wrong with the archive's files, or None."""
     file = folder / manifest.file
     if not file.is_file():
         return f"there is no {file}"
@@ -123,21 +123,21 @@ def damage(manifest: Manifest, folder: Path) -> str | None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != manifest.file_sha256:
         return f"its SHA-256 is {found}, and the journal says {manifest.file_sha256}"
-    with gzip.open(file) as written:
-        content = hashlib.file_digest(written, "sha256").hexdigest()
+    with gzip.open(file) as lines:
+        content = hashlib.file_digest(lines, "sha256").hexdigest()
     if content != manifest.content_sha256:
         return f"its content's SHA-256 is {content}, and the journal says {manifest.content_sha256}"
-    beside = _beside(file)
-    if not beside.is_file() or beside.read_bytes() != manifest.text().encode():
-        return f"its manifest {beside.name} is missing, or is not the one in the journal"
+    path = _manifest_path(file)
+    if not path.is_file() or path.read_bytes() != manifest.text().encode():
+        return f"its manifest {path.name} is missing, or differs from the one in the journal"
     return None
 
 
-def lines(rows: Iterable[bulk.Row]) -> bytes:
-    """Return the rows as JSON lines, in an order that no database's collation decides."""
+def to_lines(rows: Iterable[bulk.Row]) -> bytes:
+    """Return the rows as JSON lines, ordered here because databases may collate ids differently."""
     ordered = sorted(rows, key=lambda row: (row[_STARTED], row[_ID]))
-    written = (json.dumps(dict(zip(_COLUMNS, row, strict=True)), separators=(",", ":")) for row in ordered)
-    return "".join(f"{line}\n" for line in written).encode()
+    lines = (json.dumps(dict(zip(_COLUMNS, row, strict=True)), separators=(",", ":")) for row in ordered)
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _sums(rows: Iterable[bulk.Row]) -> dict[str, Any]:
@@ -153,29 +153,19 @@ def _sums(rows: Iterable[bulk.Row]) -> dict[str, Any]:
     return {"states": dict(states), "windows": dict(windows)}
 
 
-def _beside(file: Path) -> Path:
+def _manifest_path(file: Path) -> Path:
     return file.with_name(file.name.removesuffix(SUFFIX) + ".json")
 
 
-def _make(folder: Path) -> None:
+def _make_durable(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     private_folder(folder)
     for each in missing:
         sync_folder(each.parent)
 
 
-def _sync(file: Path, content: bytes) -> None:
+def _write_durably(file: Path, content: bytes) -> None:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # it has no such thing
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

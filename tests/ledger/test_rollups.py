@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from supernova_ai.ledger import End, Hold, Ledger, lost
+from supernova_ai.ledger import End, Hold, Ledger, lost_end
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, PatternRow
 from supernova_ai.types import FailurePattern, Usage
@@ -31,10 +31,8 @@ def fingerprint(store: Store, hold: Hold) -> str | None:
     return found
 
 
-def test_a_pattern_is_one_row_however_often_it_is_seen(
-    open_ledger: OpenLedger, store: Store, take: Take
-) -> None:
-    """Its row counts, and spans the times, even where ends come out of order; the model is the latest."""
+def test_a_pattern_is_one_row(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """The row has the count, the latest model, the first and the last time, in whatever order ends come."""
     ledger = open_ledger()
     for ended, model in ((20, "gpt"), (10, "gpt"), (30, "gpt-mini")):
         hold = take(ledger, "0.1", model=model)
@@ -58,7 +56,7 @@ def test_a_pattern_is_one_row_however_often_it_is_seen(
 def test_an_end_without_a_failure_leaves_no_pattern(
     open_ledger: OpenLedger, store: Store, take: Take
 ) -> None:
-    """Where nobody said why, there is nothing to count."""
+    """Without a failure no pattern is counted."""
     ledger = open_ledger()
     hold = take(ledger, "0.1")
     ledger.end(hold, released(10, None)).result()
@@ -66,7 +64,7 @@ def test_an_end_without_a_failure_leaves_no_pattern(
 
 
 def test_a_second_end_is_not_counted(open_ledger: OpenLedger, store: Store, take: Take) -> None:
-    """An attempt fails once."""
+    """An attempt counts as one failure."""
     ledger = open_ledger()
     hold = take(ledger, "0.1")
     assert ledger.end(hold, released(10)).result()
@@ -74,13 +72,11 @@ def test_a_second_end_is_not_counted(open_ledger: OpenLedger, store: Store, take
     assert [row["seen"] for row in patterns(store)] == [1]
 
 
-def test_a_late_settlement_keeps_why_it_was_given_up(
-    open_ledger: OpenLedger, store: Store, take: Take
-) -> None:
-    """That the cost was learnt later does not undo that it failed."""
+def test_a_late_settlement_keeps_the_failure(open_ledger: OpenLedger, store: Store, take: Take) -> None:
+    """A cost that is learnt later does not undo the failure."""
     ledger = open_ledger()
     hold = take(ledger, "0.1")
-    end = lost(hold, ended_ms=10, error="ProviderTimeout")
+    end = lost_end(hold, ended_ms=10, error="ProviderTimeout")
     assert ledger.end(hold, replace(end, failure=FAILURE)).result()
     assert ledger.end(hold, End("settled", 1, "exact", Usage(), 20)).result()
     assert fingerprint(store, hold) == FAILURE.fingerprint
