@@ -1,6 +1,7 @@
 """Every test gets a home of its own, and none can reach beyond this machine.
 
-Whole folders are tested on all cores, unless ``-n`` says otherwise; files that are named, in this process.
+Folders are tested on all cores and without the proofs, unless ``-n`` or ``-m`` says otherwise; files that are
+named are tested whole, in this process.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ SEED = os.environ["SUPERNOVA_TEST_SEED"] = os.environ.get("SUPERNOVA_TEST_SEED")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Share the tests of a folder among all cores: each worker has its own databases and ports."""
-    plugins = config.pluginmanager
-    # Coverage has begun by now, for one process: with it the command line says -n, as .ci/run does.
-    if not plugins.hasplugin("xdist") or plugins.hasplugin("_cov") or hasattr(config, "workerinput"):
+    """Run folders on all cores and without their proofs; run named files whole, in this process."""
+    plugins, option = config.pluginmanager, config.option
+    if hasattr(config, "workerinput"):  # it does as the process that started it was told
         return
-    if config.option.numprocesses is None and any(Path(name).is_dir() for name in config.args):
+    if not any(Path(name).is_dir() for name in config.args):
+        if not any(word.startswith("-m") for word in config.invocation_params.args):
+            option.markexpr = ""  # the one in pyproject.toml is for folders
+    # Coverage has begun by now, for one process: with it the command line says -n, as .ci/run does.
+    elif option.numprocesses is None and plugins.hasplugin("xdist") and not plugins.hasplugin("_cov"):
         # Neighbours stay together, for what they share is made once; who is done early takes over the rest.
-        config.option.numprocesses, config.option.dist = "auto", "worksteal"
+        option.numprocesses, option.dist = "auto", "worksteal"
 
 
 _LONGEST = ["test_chaos", "test_kills", "test_cli_demo", "test_examples", "test_canary"]

@@ -70,6 +70,7 @@ def test_readme_opens_with_the_two_commands() -> None:
     assert "    uv run pytest" in lines
 
 
+@pytest.mark.proof
 def test_readme_example_runs_as_written(tmp_path: Path) -> None:
     """The example with the local model runs as it is, and prints an answer, its tokens and cost."""
     (example,) = (block for block in _blocks("README.md", "python") if "LocalModel" in block)

@@ -16,6 +16,8 @@ from supernova_ai.testing import StubProvider
 from supernova_ai.testing.stub import closed_port
 from tests.advisor.sample import CSV
 
+pytestmark = pytest.mark.proof
+
 ROOT = Path(__file__).parents[1]
 _OURS = ("HOME", "PROXY", "BASE", "TZ", "LC_", "LANG", "XDG_", "SSL", "LITELLM", "SUPERNOVA", "_API_KEY")
 

@@ -348,6 +348,7 @@ async def test_slots_mode(open_nova: Open, stub_provider: Stub) -> None:
     assert "double braces" in json.dumps(stub.chats[0].json["messages"])
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("mode", ["verify", "slots"])
 async def test_a_real_weak_model_is_caught(
     mode: str, open_nova: Open, local_model: LocalModel, offline: Supernova

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.conftest import Supernova
 
 
+@pytest.mark.proof
 def test_demo(script: str, tmp_path: Path, supernova_home: Path) -> None:
     """It shows answers after a failover, a refusal and the ledger, and leaves nothing behind."""
     temporary = tmp_path / "temporary"
@@ -45,6 +46,7 @@ def test_demo_without_the_extra_says_how_to_get_it(
     assert "uv sync --extra local" in result.err
 
 
+@pytest.mark.proof
 def test_demo_of_an_outage(script: str, tmp_path: Path, supernova_home: Path) -> None:
     """A provider goes down in mid-answer: the text goes on, the breaker opens, and closes when it is back."""
     run = subprocess.run([script, "demo", "--outage"], capture_output=True, text=True)

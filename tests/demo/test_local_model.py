@@ -28,6 +28,7 @@ def _litellm_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(litellm.utils, "_get_max_position_embeddings", lambda model_name: None)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize(("model", "base"), DIALECTS.values(), ids=DIALECTS)
 async def test_answers(local_model: LocalModel, model: str, base: str, streamed: bool) -> None:
@@ -49,6 +50,7 @@ async def test_answers(local_model: LocalModel, model: str, base: str, streamed:
     assert reply.usage.prompt_tokens > 10
 
 
+@pytest.mark.proof
 def test_name_is_the_served_model(local_model: LocalModel) -> None:
     """The model is served on loopback under its name."""
     listed = httpx.get(f"{local_model.url}/v1/models").json()
@@ -56,6 +58,7 @@ def test_name_is_the_served_model(local_model: LocalModel) -> None:
     assert local_model.url.startswith("http://127.0.0.1:")
 
 
+@pytest.mark.proof
 def test_wrong_key_is_refused_and_closing_ends_it() -> None:
     """Given keys, it answers those and refuses others with 401; once closed, it serves no one."""
     body = {"model": "smollm2", "messages": MESSAGES, "max_tokens": 1}
@@ -71,6 +74,7 @@ def test_wrong_key_is_refused_and_closing_ends_it() -> None:
     model.close()
 
 
+@pytest.mark.proof
 def test_prints_nothing() -> None:
     """A program that uses it sees nothing of it on its output or error stream."""
     program = (

@@ -262,6 +262,7 @@ def test_every_answer_has_its_place() -> None:
     assert not CHECKS.keys() & LATER
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script(script: str) -> None:
     """The program finds nothing wrong."""

@@ -11,6 +11,8 @@ from supernova_ai import AuthenticationFailed, ContextTooLong, Supernova
 from supernova_ai.demo.local_model import LocalModel, LocalProcess
 from supernova_ai.store.tables import AttemptRow
 
+pytestmark = pytest.mark.proof
+
 Open = Callable[..., Supernova]
 Rows = Callable[[], list[AttemptRow]]
 

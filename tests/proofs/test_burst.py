@@ -10,6 +10,7 @@ from multiprocessing.synchronize import Event
 from random import Random
 from typing import Any
 
+import pytest
 from peewee import Database
 
 from supernova_ai.config import Budget
@@ -21,6 +22,8 @@ from supernova_ai.store.tables import WindowRow
 from supernova_ai.types import Usage
 from tests.forks import FORK
 from tests.proofs.calls import attempts, check, placing, settled
+
+pytestmark = pytest.mark.proof
 
 PROCESSES, TASKS = 4, 50
 BUDGETS = (

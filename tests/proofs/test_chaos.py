@@ -11,6 +11,8 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from supernova_ai import Config, Supernova, SupernovaError
 from supernova_ai.store import Store
 from supernova_ai.testing import TOXINS, Answer, Received, Step, StubProvider
@@ -19,6 +21,8 @@ from tests.leaks import leaving_nothing, resident_bytes
 from tests.proofs.calls import attempts, check
 from tests.telling import rest_of, said_before, telling
 from tests.waiting import until
+
+pytestmark = pytest.mark.proof
 
 # Read here: the test itself does not see the environment's SUPERNOVA_*.
 SECONDS = float(os.environ.get("SUPERNOVA_CHAOS_SECONDS") or (120 if os.environ.get("CI") else 15))

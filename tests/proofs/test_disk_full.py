@@ -19,6 +19,8 @@ from supernova_ai.store import Store
 from tests.forks import run_in_child
 from tests.proofs.calls import attempts, check, placing, settled
 
+pytestmark = pytest.mark.proof
+
 BUDGETS = (Budget(name="all", limit=Decimal(1000), per="day"),)
 ROOM = 2**20
 

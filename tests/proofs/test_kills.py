@@ -20,6 +20,8 @@ from supernova_ai.store import Store
 from tests.forks import FORK
 from tests.proofs.calls import attempts, check, placing, settled
 
+pytestmark = pytest.mark.proof
+
 WRITERS = 4
 BUDGETS = (
     Budget(name="all", limit=Decimal(1000), per="day"),

@@ -19,6 +19,8 @@ from supernova_ai.store import database as store_database
 from tests.proofs.calls import attempts, check, placing, settled
 from tests.proofs.disk import Disk, File, restore
 
+pytestmark = pytest.mark.proof
+
 BUDGETS = (Budget(name="all", limit=Decimal(1000), per="day"),)
 ROUNDS = 15
 

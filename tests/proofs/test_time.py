@@ -19,6 +19,8 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
 from tests.proofs.calls import check, placing, settled
 
+pytestmark = pytest.mark.proof
+
 ZONES = (
     "UTC",
     "Etc/GMT-14",  # fourteen hours before UTC: the earliest day there is
