@@ -21,7 +21,7 @@ from supernova_ai import Supernova
 from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
 from tests import desk
-from tests.databases import schema
+from tests.databases import drop_unused_schemas, new_file, new_schema
 from tests.waiting import until
 
 # LiteLLM reads these when it is imported: no .env is loaded, no price map is fetched.
@@ -68,6 +68,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("no_cover")
 
 
+def pytest_sessionfinish() -> None:
+    drop_unused_schemas()
+
+
 def pytest_report_header() -> str:
     return f"random tests: repeat with SUPERNOVA_TEST_SEED={SEED}"
 
@@ -105,18 +109,18 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Make an empty database on either engine, and give its path or URL; all are gone after the test."""
+    """Make the database of a new store on either engine, and give its path or URL, for this test alone."""
     with ExitStack() as made:
         if request.param == "sqlite":
             number = count(1)
-            yield lambda: str(tmp_path / f"{next(number)}.db")
+            yield lambda: str(new_file(tmp_path / f"{next(number)}.db"))
         else:
-            yield lambda: made.enter_context(schema())
+            yield lambda: made.enter_context(new_schema())
 
 
 @pytest.fixture
 def where(new_database: Callable[[], str]) -> str:
-    """The path or URL of an empty database: every test that uses it runs on both engines."""
+    """The path or URL of a new store's database: every test that uses it runs on both engines."""
     return new_database()
 
 

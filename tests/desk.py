@@ -14,6 +14,7 @@ from supernova_ai.reports import status
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, WindowRow
+from tests.databases import new_file
 
 MASTER = MasterKey.of(bytes(32))
 
@@ -82,6 +83,8 @@ def configure(
             **settings,
         }
     )
+    if isinstance(path, Path) and path.parent.exists() and not path.exists():
+        new_file(path)
     with Store(path) as store:
         vault = Vault(store, MASTER)
         for name, provider in config.providers.items():

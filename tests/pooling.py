@@ -16,7 +16,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.databases import SERVER, schema
+from tests.databases import SERVER, empty_schema
 
 
 class Pool(NamedTuple):
@@ -36,7 +36,7 @@ def pooled(**settings: str) -> Iterator[Pool]:
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("no PgBouncer: install the package pgbouncer")
-    with schema() as direct, tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+    with empty_schema() as direct, tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()

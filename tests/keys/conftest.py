@@ -12,6 +12,7 @@ from keyring.backend import KeyringBackend
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.keys import master as master_module
 from supernova_ai.store import Store
+from tests.databases import new_file
 
 
 class FakeKeyring(KeyringBackend):
@@ -51,7 +52,7 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
-    with Store(path) as opened:
+    with Store(new_file(path)) as opened:
         yield opened
 
 

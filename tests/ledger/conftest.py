@@ -64,7 +64,7 @@ def windows(store: Store) -> Callable[[], dict[tuple[str, str, str], tuple[Decim
     """Read every window by budget, subject and period: USD settled, held and lost."""
 
     def read() -> dict[tuple[str, str, str], tuple[Decimal, ...]]:
-        rows = store.read(lambda database: list(WindowRow.select().execute(database)))
+        rows = store.read(lambda database: list(WindowRow.select().order_by(WindowRow.id).execute(database)))
         return {
             (row.budget, row.subject, row.period): tuple(map(to_usd, (row.settled, row.held, row.lost)))
             for row in rows

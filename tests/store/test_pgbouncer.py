@@ -13,7 +13,7 @@ from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
-from tests.databases import schema
+from tests.databases import new_schema
 from tests.pooling import pooled
 from tests.proofs.calls import attempts, check, placing, settled
 from tests.upkeep.keeping import report
@@ -107,7 +107,10 @@ def test_settlements_cut_off_by_the_pooler_are_written_by_the_next_process() -> 
 
 def test_a_statement_timeout_names_its_remedy() -> None:
     """If the server cancels a statement, the error names the setting; the next statement works."""
-    with schema() as url, Store(url.replace("options=", "options=-cstatement_timeout%3D100%20")) as store:
+    with (
+        new_schema() as url,
+        Store(url.replace("options=", "options=-cstatement_timeout%3D500%20")) as store,
+    ):
         with pytest.raises(StoreError, match=r"statement timeout\. Raise statement_timeout for this user"):
             store.write(lambda database: database.execute_sql("SELECT pg_sleep(10)")).result()
         with pytest.raises(StoreError, match="Raise statement_timeout"):

@@ -16,7 +16,7 @@ from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, postgres
 from supernova_ai.store import database as opening
 from supernova_ai.store.tables import MetaRow
-from tests.databases import schema
+from tests.databases import empty_schema
 
 on_postgres = pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
 
@@ -125,7 +125,7 @@ def test_opening_waits_for_a_server_that_restarts(
         self.connect_params["port"] = 1 if len(pauses) < 3 else there  # no server listens on port 1
         return connect(self)
 
-    with schema() as url:
+    with empty_schema() as url:
         with psycopg.connect(url) as server:
             there = server.info.port
         monkeypatch.setattr(postgres.Postgres, "_connect", restarting)
@@ -150,7 +150,7 @@ def test_only_transient_errors_are_retried(words: str) -> None:
 
 def test_a_wrong_database_is_not_retried(pauses: list[float]) -> None:
     """A permanent error is raised without a retry."""
-    with schema() as url, pytest.raises(StoreError, match="does not exist"):
+    with empty_schema() as url, pytest.raises(StoreError, match="does not exist"):
         Store(url.replace("/test?", "/nowhere_at_all?"))
     assert pauses == []
 

@@ -20,7 +20,7 @@ from supernova_ai.store.tables import TABLES, AttemptRow, KeyRow, MetaRow, Payer
 from supernova_ai.upkeep import archive, reconcile
 from supernova_ai.upkeep.copy import COPIED, copy_ledger
 from supernova_ai.upkeep.reconcile import Correction
-from tests.databases import schema
+from tests.databases import new_file, new_schema
 from tests.forks import run_in_child
 from tests.upkeep.keeping import BUDGETS, fill, report, rows, run, unseen
 
@@ -37,7 +37,7 @@ def open_store() -> Iterator[Open]:
 @pytest.fixture(params=["to SQLite", "to PostgreSQL"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty ledger on either engine, whichever engine the source uses."""
-    place = nullcontext(tmp_path / "target.db") if request.param == "to SQLite" else schema()
+    place = nullcontext(new_file(tmp_path / "target.db")) if request.param == "to SQLite" else new_schema()
     with place as where, Store(where) as target:
         yield target
 
@@ -63,6 +63,12 @@ def source(
     return store
 
 
+each_engine_once = pytest.mark.parametrize(
+    ("new_database", "target"), [("sqlite", "to PostgreSQL"), ("postgresql", "to SQLite")], indirect=True
+)
+"""Each engine is read from, and written to."""
+
+
 def same(source: Store, target: Store) -> bool:
     return all(rows(source, table) == rows(target, table) for table in COPIED)
 
@@ -78,6 +84,7 @@ def test_a_copy_has_every_row_and_verifies(source: Store, target: Store, tmp_pat
     assert found.checked["archives"] == 1
 
 
+@each_engine_once
 def test_a_copy_continues_where_the_source_stopped(
     source: Store, target: Store, make_entry: Callable[..., Entry], clock: Any
 ) -> None:
@@ -92,6 +99,7 @@ def test_a_copy_continues_where_the_source_stopped(
     reconcile.settle_attempt(target, Correction(hold.attempt, 5, "told so"), unseen, now_ms=1)
 
 
+@each_engine_once
 def test_keys_are_not_copied(source: Store, target: Store) -> None:
     """Keys are counted and not copied, and the copy keeps its own store id."""
     key = KeyRow.insert(
@@ -109,6 +117,7 @@ class Fault(BaseException):
     """The end of the process."""
 
 
+@each_engine_once
 def test_an_interrupted_copy_continues(source: Store, target: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted at each batch in turn, it copies each row once and ends like an uninterrupted one."""
     failed: list[tuple[str, Any]] = []
@@ -133,6 +142,7 @@ def test_an_interrupted_copy_continues(source: Store, target: Store, monkeypatch
     assert same(source, target)
 
 
+@each_engine_once
 def test_a_killed_copy_continues(source: Store, where: str, target: Store) -> None:
     """Killed after one batch, then after three more, it completes when run again."""
 
@@ -194,14 +204,17 @@ def test_a_target_with_other_rows_is_refused(
 
 @pytest.mark.parametrize("target", ["to SQLite"], indirect=True)
 @pytest.mark.parametrize(
-    "change",
+    ("new_database", "side", "change"),
     [
-        "UPDATE attempt SET cost_nano = cost_nano + 1 WHERE id = 'attempt-50'",
-        "DELETE FROM attempt WHERE id = 'attempt-50'",
-        "UPDATE payer_rollup SET cost_nano = cost_nano + 1",
+        ("sqlite", "source", "UPDATE attempt SET cost_nano = cost_nano + 1 WHERE id = 'attempt-50'"),
+        ("sqlite", "target", "UPDATE attempt SET cost_nano = cost_nano + 1 WHERE id = 'attempt-50'"),
+        ("sqlite", "target", "DELETE FROM attempt WHERE id = 'attempt-50'"),
+        ("sqlite", "target", "UPDATE payer_rollup SET cost_nano = cost_nano + 1"),
+        ("postgresql", "source", "DELETE FROM attempt WHERE id = 'attempt-50'"),
+        ("postgresql", "source", "UPDATE payer_rollup SET cost_nano = cost_nano + 1"),
     ],
+    indirect=["new_database"],
 )
-@pytest.mark.parametrize("side", ["source", "target"])
 def test_a_copy_that_differs_is_not_finished(source: Store, target: Store, side: str, change: str) -> None:
     """A write to either side during the copy is found at its end, and the copy stays unfinished."""
     begun: list[str] = []
@@ -234,6 +247,7 @@ def test_a_process_that_starts_during_the_copy_stops_it(source: Store, target: S
     assert same(source, target)
 
 
+@each_engine_once
 def test_ends_that_were_set_aside_are_copied(source: Store, target: Store) -> None:
     """The open hold of such an end does not stop the copy: both are copied."""
     run(source, "UPDATE attempt SET state = 'held', cost_nano = 0, ended_ms = NULL WHERE id = 'attempt-1'")
