@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, ProcessRow
 from supernova_ai.types import Usage
 from tests.entries import entry
+from tests.forks import FORK
 
 Open = Callable[..., Ledger]
 Take = Callable[..., Hold]
@@ -188,10 +188,9 @@ def _spend_beside_others(where: str, number: int, together: Barrier) -> None:
 
 def test_four_processes_record_one_alert(where: str, store: Store) -> None:
     """There is one alert per budget, window and threshold, however many processes reach it together."""
-    spawn = multiprocessing.get_context("spawn")
-    together = spawn.Barrier(4)
+    together = FORK.Barrier(4)
     processes = [
-        spawn.Process(target=_spend_beside_others, args=(where, number, together)) for number in range(4)
+        FORK.Process(target=_spend_beside_others, args=(where, number, together)) for number in range(4)
     ]
     for process in processes:
         process.start()

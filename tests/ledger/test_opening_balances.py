@@ -22,7 +22,8 @@ from supernova_ai.ledger.budgets import window_of
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_nano
 from supernova_ai.reports import status
-from supernova_ai.store import Store
+from supernova_ai.store import Store, tables
+from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, reconcile
 from supernova_ai.upkeep.verify import verify_ledger
@@ -194,7 +195,7 @@ _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
     task=st.sampled_from([None, "chat"]),
 )
 def test_an_opening_is_the_sum_of_the_rows(
-    new_database: Callable[[], str],
+    store: Store,
     attempts: list[tuple[int, int, str, str | None, str]],
     zone: str,
     per: str,
@@ -206,30 +207,29 @@ def test_an_opening_is_the_sum_of_the_rows(
     scope = {"per": per, "provider": provider, "user": user, "task": task, "time_zone": zone}
     budget = monthly("b", "9", **scope)
     now = _START + 36 * _HOUR
-    with Store(new_database()) as store:
-        clock = SimpleNamespace(now=_START)
-        ledger = Ledger(store, (), clock=lambda: clock.now)
+    clock = SimpleNamespace(now=_START)
+    ledger = Ledger(store, (), clock=lambda: clock.now)
 
-        def fill(database: Any) -> None:
-            for number, (quarter, cost, by, whom, what) in enumerate(attempts):
-                clock.now = _START + quarter * 900
-                wanted: Entry = entry(
-                    str(number), cost, ledger.now_ms(), provider=by, user_id=whom, task=what
-                )
-                end = End("settled", cost, "exact", Usage(), ledger.now_ms())
-                holds.end_hold(database, ledger.hold(database, wanted), end)
+    def fill(database: Any) -> None:
+        for table in (AttemptRow, tables.UsageRow, tables.PayerRow, tables.DailyRow, tables.LatencyRow):
+            table.delete().execute(database)  # of the example before
+        for number, (quarter, cost, by, whom, what) in enumerate(attempts):
+            clock.now = _START + quarter * 900
+            wanted: Entry = entry(str(number), cost, ledger.now_ms(), provider=by, user_id=whom, task=what)
+            end = End("settled", cost, "exact", Usage(), ledger.now_ms())
+            holds.end_hold(database, ledger.hold(database, wanted), end)
 
-        store.write(fill).result()
-        for whom in ("ann", None) if user == "*" else (None,):
-            of = window_of(budget, now=now, user=whom)
-            meant = sum(
-                cost
-                for quarter, cost, by, who, what in attempts
-                if window_of(budget, now=_START + quarter * 900).period == of.period
-                and provider in (None, by)
-                and task in (None, what)
-                and (user is None or who == (whom if user == "*" else user))
-            )
-            found = store.read(partial(Spending.of, scope=WindowScope.of(of)))
-            assert (found.settled, found.held, found.lost) == (meant, 0, 0)
-        ledger.close()
+    store.write(fill).result()
+    for whom in ("ann", None) if user == "*" else (None,):
+        of = window_of(budget, now=now, user=whom)
+        meant = sum(
+            cost
+            for quarter, cost, by, who, what in attempts
+            if window_of(budget, now=_START + quarter * 900).period == of.period
+            and provider in (None, by)
+            and task in (None, what)
+            and (user is None or who == (whom if user == "*" else user))
+        )
+        found = store.read(partial(Spending.of, scope=WindowScope.of(of)))
+        assert (found.settled, found.held, found.lost) == (meant, 0, 0)
+    ledger.close()

@@ -283,7 +283,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("new_database", "examples"), [("sqlite", 30), ("postgresql", 8)], indirect=["new_database"]
+    ("new_database", "examples"),
+    [
+        ("sqlite", 10),
+        ("postgresql", 2),
+        pytest.param("sqlite", 60, marks=pytest.mark.proof),
+        pytest.param("postgresql", 15, marks=pytest.mark.proof),
+    ],
+    indirect=["new_database"],
 )
 def test_the_ledger_agrees_with_the_model(
     new_database: Callable[[], str], examples: int, monkeypatch: pytest.MonkeyPatch

@@ -56,11 +56,20 @@ def ask(store: Store, now: datetime, *budgets: Budget) -> list[Forecast]:
     return store.read(lambda database: list(forecast(database, budgets, now=now.timestamp(), time_zone=zone)))
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
-@pytest.mark.parametrize(("day", "hour"), [(1, 0), (18, 15), (30, 23)])
+@pytest.mark.parametrize(
+    ("new_database", "zone", "day", "hour"),
+    [
+        ("sqlite", "UTC", 1, 0),  # the first hour of the month, and the last
+        ("sqlite", "UTC", 30, 23),
+        ("sqlite", "America/New_York", 1, 0),  # the clocks change on this day, or did before
+        ("sqlite", "America/New_York", 18, 15),
+        ("sqlite", "Asia/Kolkata", 18, 15),  # its hours begin at half past the rollups'
+        ("postgresql", "Asia/Kolkata", 18, 15),
+    ],
+    indirect=["new_database"],
+)
 def test_a_perfectly_weekly_series_is_forecast_exactly(store: Store, zone: str, day: int, hour: int) -> None:
     """At any time, and over a change of the clock, the month ends at the sum of its weeks."""
-    # India's hours of the rollups begin at half past.
     now = datetime(2026, 11, day, hour, 30 if zone == "Asia/Kolkata" else 0, tzinfo=ZoneInfo(zone))
     spend(store, weekly, days=60, now=now)
     (month,) = ask(store, now)

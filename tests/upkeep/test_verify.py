@@ -64,36 +64,41 @@ def test_pages_lose_and_double_nothing(
     assert (found.ok, found.checked["attempts"]) == (True, 60)
 
 
+CHANGES = [
+    ("UPDATE budget_window SET settled_nano = settled_nano + 1 WHERE id = 1", "window"),
+    ("UPDATE budget_window SET held_nano = held_nano - 1 WHERE id = 1", "window"),
+    ("UPDATE budget_window SET lost_nano = lost_nano + 1 WHERE id = 1", "window"),
+    ("DELETE FROM budget_window WHERE id = 1", "window"),
+    ("UPDATE usage_rollup SET cost_nano = cost_nano + 1", "rollup"),
+    ("UPDATE usage_rollup SET reasoning_tokens = reasoning_tokens + 1", "rollup"),
+    ("UPDATE payer_rollup SET user_id = 'eve' WHERE user_id = 'ann'", "rollup"),
+    ("UPDATE payer_rollup SET hour = hour + 1000", "rollup"),
+    ("UPDATE daily_rollup SET cost_nano = cost_nano - 1", "rollup"),
+    ("UPDATE daily_rollup SET day = day + 1000", "rollup"),
+    ("UPDATE latency_rollup SET attempts = attempts + 1", "rollup"),
+    ("DELETE FROM latency_rollup", "rollup"),
+    ("UPDATE attempt SET cost_nano = cost_nano + 1 WHERE state = 'settled'", "window"),
+    ("UPDATE attempt SET windows = '[1]' WHERE state = 'settled'", "window"),
+    ("DELETE FROM attempt WHERE state = 'settled'", "window"),
+    ("UPDATE attempt SET model = 'another'", "rollup"),
+    ("UPDATE attempt SET started_ms = started_ms + 3600000", "rollup"),
+    ("UPDATE attempt SET windows = 'none'", "attempt"),
+    ("UPDATE attempt SET windows = '[1, 1]'", "attempt"),
+    ("UPDATE attempt SET state = 'gone' WHERE id = 'attempt-1'", "attempt"),
+    ("UPDATE attempt SET cost_basis = NULL WHERE state = 'settled'", "attempt"),
+    ("UPDATE attempt SET ended_ms = NULL WHERE id = 'attempt-1'", "attempt"),
+    ("UPDATE attempt SET held_nano = held_nano + 1 WHERE state = 'lost'", "attempt"),
+    ("UPDATE attempt SET cost_nano = 5 WHERE state = 'released'", "attempt"),
+    ("UPDATE attempt SET late = 1 WHERE state = 'lost'", "attempt"),
+    ("UPDATE attempt SET prompt_tokens = -1 WHERE id = 'attempt-1'", "attempt"),
+]
+OF_EACH_KIND = [CHANGES[number] for number in (0, 4, 12, 16, 18)]
+
+
 @pytest.mark.parametrize(
-    ("statement", "kind"),
-    [
-        ("UPDATE budget_window SET settled_nano = settled_nano + 1 WHERE id = 1", "window"),
-        ("UPDATE budget_window SET held_nano = held_nano - 1 WHERE id = 1", "window"),
-        ("UPDATE budget_window SET lost_nano = lost_nano + 1 WHERE id = 1", "window"),
-        ("DELETE FROM budget_window WHERE id = 1", "window"),
-        ("UPDATE usage_rollup SET cost_nano = cost_nano + 1", "rollup"),
-        ("UPDATE usage_rollup SET reasoning_tokens = reasoning_tokens + 1", "rollup"),
-        ("UPDATE payer_rollup SET user_id = 'eve' WHERE user_id = 'ann'", "rollup"),
-        ("UPDATE payer_rollup SET hour = hour + 1000", "rollup"),
-        ("UPDATE daily_rollup SET cost_nano = cost_nano - 1", "rollup"),
-        ("UPDATE daily_rollup SET day = day + 1000", "rollup"),
-        ("UPDATE latency_rollup SET attempts = attempts + 1", "rollup"),
-        ("DELETE FROM latency_rollup", "rollup"),
-        ("UPDATE attempt SET cost_nano = cost_nano + 1 WHERE state = 'settled'", "window"),
-        ("UPDATE attempt SET windows = '[1]' WHERE state = 'settled'", "window"),
-        ("DELETE FROM attempt WHERE state = 'settled'", "window"),
-        ("UPDATE attempt SET model = 'another'", "rollup"),
-        ("UPDATE attempt SET started_ms = started_ms + 3600000", "rollup"),
-        ("UPDATE attempt SET windows = 'none'", "attempt"),
-        ("UPDATE attempt SET windows = '[1, 1]'", "attempt"),
-        ("UPDATE attempt SET state = 'gone' WHERE id = 'attempt-1'", "attempt"),
-        ("UPDATE attempt SET cost_basis = NULL WHERE state = 'settled'", "attempt"),
-        ("UPDATE attempt SET ended_ms = NULL WHERE id = 'attempt-1'", "attempt"),
-        ("UPDATE attempt SET held_nano = held_nano + 1 WHERE state = 'lost'", "attempt"),
-        ("UPDATE attempt SET cost_nano = 5 WHERE state = 'released'", "attempt"),
-        ("UPDATE attempt SET late = 1 WHERE state = 'lost'", "attempt"),
-        ("UPDATE attempt SET prompt_tokens = -1 WHERE id = 'attempt-1'", "attempt"),
-    ],
+    ("new_database", "statement", "kind"),
+    [*(("sqlite", *change) for change in CHANGES), *(("postgresql", *change) for change in OF_EACH_KIND)],
+    indirect=["new_database"],
 )
 def test_a_change_past_the_ledger_is_found(ledger: Ledger, store: Store, statement: str, kind: str) -> None:
     """A window, rollup or attempt that was changed without the ledger is a problem."""
