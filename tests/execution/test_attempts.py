@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -36,10 +37,15 @@ REFUSALS: dict[int, type[ProviderError]] = {
     529: ProviderUnavailable,
 }
 
-pytestmark = [
-    pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"]),
-    pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"]),
-]
+PROVIDERS = ["openai", "anthropic", "ollama", "huggingface"]
+
+each_provider = pytest.mark.parametrize(
+    ("provider", "streaming"),
+    [
+        pytest.param(provider, streaming, id=f"{provider}-{'streamed' if streaming else 'plain'}")
+        for provider, streaming in product(PROVIDERS, (False, True))
+    ],
+)
 
 Ask = Callable[..., Awaitable[Reply]]
 Stub = Callable[..., StubProvider]
@@ -57,6 +63,7 @@ def ask(provider: str, streaming: bool, open_nova: Callable[..., Supernova]) -> 
     return ask
 
 
+@each_provider
 async def test_answer_is_settled(
     provider: str, ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
@@ -73,7 +80,11 @@ async def test_answer_is_settled(
     assert len(stub.requests) == 1
 
 
-@pytest.mark.parametrize("status", REFUSALS)
+@pytest.mark.parametrize(
+    ("provider", "streaming", "status"),
+    # Streamed or not, a status is told in the same way: a few are enough.
+    [*product(PROVIDERS, [False], REFUSALS), *product(PROVIDERS, [True], [401, 429, 503])],
+)
 async def test_refusal_is_released(
     status: int, ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
@@ -91,6 +102,7 @@ async def test_refusal_is_released(
     assert len(stub.requests) == 1
 
 
+@each_provider
 async def test_reset_before_the_answer_is_lost(
     ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
@@ -105,6 +117,7 @@ async def test_reset_before_the_answer_is_lost(
     assert len(stub.requests) == 1
 
 
+@each_provider
 async def test_silence_is_lost(ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance) -> None:
     """A provider that never answers is given up after its timeout, and its hold stays counted."""
     stub = stub_provider(Hang())
@@ -117,6 +130,7 @@ async def test_silence_is_lost(ask: Ask, stub_provider: Stub, attempts: Rows, ba
     assert len(stub.requests) == 1
 
 
+@each_provider
 async def test_closed_port_is_released(ask: Ask, attempts: Rows, balance: Balance) -> None:
     """A provider that cannot be reached was sent nothing: the money is free at once."""
     with closed_port() as port, pytest.raises(ProviderUnavailable):
