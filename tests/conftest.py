@@ -49,7 +49,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.numprocesses, option.dist = "auto", "worksteal"
 
 
-_LONGEST = ["test_chaos", "test_kills", "test_cli_demo", "test_examples", "test_canary"]
+_FIRST_CASE_TRACED = {"execution", "routing", "litellm_adapter", "ledger", "alerts", "reports", "upkeep"}
+
+_LONGEST = ["test_chaos", "test_kills", "test_demo", "test_examples", "test_canary"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     seen = set()
     for item in items:
         test, folder = item.nodeid.partition("[")[0], item.path.parent.name
-        again = folder == "proofs" or (test in seen and folder in ("engine", "ledger"))
+        again = folder == "proofs" or (test in seen and folder in _FIRST_CASE_TRACED)
         seen.add(test)
         if again or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")
