@@ -77,7 +77,7 @@ async def test_a_cheaper_tier_that_can_read_it_answers(open_nova: Open, stub: St
     models = {"premium": "gpt-3.5-turbo", "standard": "gpt-4o-mini"}
     nova = open_nova({"openai": {"url": stub.url, "models": models}})
     reply = await nova.chat("What is this?", tier="premium", attachments=[SECRET])
-    why = "asked for; no premium model can read what is attached, degraded to standard"
+    why = "asked for; no premium model can read the attachments, degraded to standard"
     assert (reply.tier, reply.tier_reason) == ("standard", why)
     quote = await nova.quote("What is this?", tier="premium", attachments=[SECRET])
     assert (quote.tier, *quote.worst_case) == ("standard", "openai/gpt-4o-mini")

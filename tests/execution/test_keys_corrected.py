@@ -133,5 +133,5 @@ async def test_no_look_at_the_vault_where_all_is_well(
     async def never(*_: object) -> dict[str, str]:
         raise AssertionError("looked")
 
-    monkeypatch.setattr(nova._runtime.engine._reservations, "ids", never)
+    monkeypatch.setattr(nova._runtime.engine._reservations, "key_ids", never)
     assert (await nova.chat("What now?")).content == "Diversify."

@@ -204,7 +204,7 @@ async def test_hanging_probe_ends(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provider that never answers a probe is given up."""
-    monkeypatch.setattr("supernova_ai.execution.probes._PATIENCE_S", 0.2)
+    monkeypatch.setattr("supernova_ai.execution.probes._TIMEOUT_S", 0.2)
     stub = stub_provider()
     stub.probe = Hang()
     nova = open_nova({"openai": stub.url})
