@@ -18,7 +18,7 @@ from supernova_ai.litellm_adapter import answer_errors, error_mapping
 from supernova_ai.litellm_adapter.answer_errors import AnsweredAttempt
 from supernova_ai.litellm_adapter.answer_json import record_into
 from supernova_ai.litellm_adapter.http import Pool, stand_in
-from supernova_ai.litellm_adapter.setup import OpenAIClient, keep_quiet, litellm
+from supernova_ai.litellm_adapter.setup import CooldownCache, OpenAIClient, keep_quiet, litellm
 from supernova_ai.log import get_logger
 from supernova_ai.secret import Secret
 from supernova_ai.types import Attachment, Request, Tier
@@ -90,6 +90,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self.discard()  # from LiteLLM's global lists: it counts there for its own strategies and cooldowns
         self._calls: dict[str, RoutedRequest] = {}
         self._pools: dict[str, Pool] = {}
+        self.cooldown_cache = _OthersCooldowns(self.cache, self.cooldown_time)
         self._sharing: set[asyncio.Future[None]] = set()  # kept, lest they be collected before they are done
 
     def apply(
@@ -106,6 +107,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             price_entries: entries to add to LiteLLM's price map.
         """
         self._selector = selector
+        self.cooldown_cache.known_here = selector.is_resting
         self._verify_tls = config.verify_tls
         self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
         litellm.register_model(price_entries)
@@ -152,14 +154,6 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self._sharing.add(sharing)
         sharing.add_done_callback(self._sharing.discard)
 
-    def _filter_cooldown_deployments(
-        self, healthy_deployments: list[dict[str, Any]], cooldown_deployments: list[str]
-    ) -> list[dict[str, Any]]:
-        """Leave out what other machines found to rest; our own breaker decides on what it knows of."""
-        theirs = [name for name in cooldown_deployments if not self._selector.is_resting(name)]
-        offered: list[dict[str, Any]] = super()._filter_cooldown_deployments(healthy_deployments, theirs)
-        return offered
-
     async def async_get_available_deployment(
         self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
@@ -172,29 +166,19 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         last = model == [call.request.tier, *call.below][-1]
         chosen = await self._selector.choose(call, offered, last=last)
         params, key = chosen["litellm_params"], call.attempts[-1].key
-        if key is not None and _kind(params["model"]) in _TAKES_OURS:
-            params["api_key"] = stand_in(key)
+        if _kind(params["model"]) in _TAKES_OURS:
+            if key is not None:
+                params["api_key"] = stand_in(key)
+            request_kwargs["client"] = self._client(chosen["model_info"]["provider"], params)
         return chosen
 
-    async def _async_get_healthy_deployments(
-        self, *args: Any, **kwargs: Any
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return those that a retry could go to, and all of the group: what LiteLLM decides retries by."""
-        healthy, every = await super()._async_get_healthy_deployments(*args, **kwargs)
-        return [d for d in healthy if self._selector.healthy(d["model_info"]["id"])], every
-
-    def _get_async_openai_model_client(self, deployment: dict[str, Any], **_: Any) -> Any:
-        """Return the client LiteLLM is to use for the attempt; None lets it use its own."""
-        params = deployment["litellm_params"]
-        kind = _kind(params["model"])
-        if kind not in _TAKES_OURS:
-            return None
-        # A pool for each provider: what hangs at one takes no connection from another.
-        provider = deployment["model_info"]["provider"]
+    def _client(self, provider: str, params: Mapping[str, Any]) -> Any:
+        """Return the HTTP client that LiteLLM uses for the attempt."""
+        # A pool for each provider: requests that hang at one take no connection from another.
         if provider not in self._pools:
             self._pools[provider] = Pool(lambda: self._connect[provider])
         pool = self._pools[provider]
-        if kind != "openai":
+        if _kind(params["model"]) != "openai":
             return pool
         # LiteLLM would make one of these and keep it, key and all, for an hour.
         return OpenAIClient(
@@ -205,7 +189,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         )
 
     async def increment_deployment_usage_for_response(self, *_: Any, **__: Any) -> None:
-        """Do nothing: LiteLLM would count requests and tokens a minute for strategies of its own."""
+        """Do nothing: LiteLLM would take 0.16 ms to find that no deployment has a limit that it counts."""
 
     async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
         """Hand a stream over once its first text is there: a break before is retried like any failure."""
@@ -248,17 +232,29 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             raise failure  # noqa: B904 - its causes stay on it
 
     def should_retry_this_error(
-        self, error: Exception, healthy_deployments: list[Any] | None = None, *_: Any, **__: Any
+        self, error: Exception, healthy_deployments: list[dict[str, Any]] | None = None, **_: Any
     ) -> bool:
         """Retry where somebody may do better; never a refusal of ours, or of the request itself.
 
         LiteLLM would go by the error's status, and makes one up where there was none.
         """
-        if isinstance(error, SupernovaError) or not healthy_deployments:
+        healthy = (self._selector.healthy(one["model_info"]["id"]) for one in healthy_deployments or ())
+        if isinstance(error, SupernovaError) or not any(healthy):
             raise error
         if error_mapping.is_callers(error) or error_mapping.out_of_files(error):
             raise error
         return True
+
+
+class _OthersCooldowns(CooldownCache):  # type: ignore[misc]  # untyped base
+    """LiteLLM's cooldowns in Redis, without the deployments on which our own circuit breaker decides."""
+
+    known_here: Callable[[str], bool]
+
+    async def async_get_active_cooldowns(self, *args: Any, **kwargs: Any) -> list[tuple[str, Any]]:
+        """Return the cooldowns that only other machines know of, by deployment."""
+        found = await super().async_get_active_cooldowns(*args, **kwargs)
+        return [(deployment, cooldown) for deployment, cooldown in found if not self.known_here(deployment)]
 
 
 def _kind(model: str) -> str:

@@ -84,6 +84,7 @@ with _environment(_FOR_IMPORT):
     from litellm.llms.custom_httpx.http_handler import get_ssl_configuration as tls_context
     from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponseIterator as OllamaStream
     from litellm.llms.openai.common_utils import BaseOpenAILLM
+    from litellm.router_utils.cooldown_cache import CooldownCache
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
     from openai import AsyncOpenAI
     from openai._streaming import ServerSentEvent, SSEDecoder
@@ -243,6 +244,7 @@ __all__ = [
     "LISTENERS",
     "AsyncHTTPHandler",
     "BaseOpenAILLM",
+    "CooldownCache",
     "HTTPHandler",
     "InMemoryCache",
     "MidStreamFallbackError",

@@ -39,14 +39,12 @@ ADAPTER = [tree for file, tree in TREES.items() if file.parent.name == "litellm_
 OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     router.Router: {
         "_acompletion_streaming_iterator": ("model_response", "initial_kwargs", "deployment_slot"),
-        "_async_get_healthy_deployments": (),
-        "_filter_cooldown_deployments": ("healthy_deployments", "cooldown_deployments"),
-        "_get_async_openai_model_client": ("deployment",),
         "async_get_available_deployment": ("model", "request_kwargs"),
         "increment_deployment_usage_for_response": (),
         "make_call": ("original_function",),
         "should_retry_this_error": ("error", "healthy_deployments"),
     },
+    router._OthersCooldowns: {"async_get_active_cooldowns": ("model_ids",)},
     http.Pool: {"create_client": (), "single_connection_post_request": (), "__del__": ()},
     setup.OpenAIClient: {"_make_sse_decoder": ()},
 }
@@ -54,9 +52,10 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
 
 INHERITED = {
     router.Router: {
-        *("acompletion", "async_get_healthy_deployments", "cache", "cooldown_cache", "discard"),
+        *("acompletion", "async_get_healthy_deployments", "cache", "cooldown_time", "discard"),
         *("set_model_list",),
     },
+    router._OthersCooldowns: set(),
     http.Pool: set(),
     setup.OpenAIClient: set(),
 }
@@ -118,8 +117,6 @@ READ = (
 
 PRIVATE: dict[str, Callable[[], object]] = {
     "_acompletion_streaming_iterator": lambda: litellm.Router,
-    "_async_get_healthy_deployments": lambda: litellm.Router,
-    "_filter_cooldown_deployments": lambda: litellm.Router,
     "_FINISH_REASON_MAP": lambda: core_helpers,
     "_get_async_http_client": lambda: BaseOpenAILLM,
     "_get_max_position_embeddings": lambda: litellm.utils,
@@ -157,7 +154,8 @@ def used_of_self(kind: type) -> set[str]:
     (body,) = (node for node in nodes(ast.ClassDef, trees=ADAPTER) if node.name == kind.__name__)
     attributes = [node for node in ast.walk(body) if isinstance(node, ast.Attribute)]
     mine = [node for node in attributes if ast.unparse(node.value) in ("self", "super()")]
-    own = {node.attr for node in mine if isinstance(node.ctx, ast.Store)} | set(vars(kind))
+    own = {node.attr for node in mine if isinstance(node.ctx, ast.Store)}
+    own |= vars(kind).keys() | inspect.get_annotations(kind).keys()
     return {node.attr for node in mine} - own
 
 
