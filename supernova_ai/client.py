@@ -53,9 +53,9 @@ class Supernova:
     Its methods may be called from any event loop and any thread. Nothing is opened before the first call.
 
     Args:
-        config: a ``Config``, or the path of a YAML file; None finds one as the documentation says.
-        master: the master key of the vault; None finds it as the documentation says.
-        alert_sinks: called, on a thread of their own, with each alert that this process delivers.
+        config: a ``Config``, or the path of a YAML file; None finds one (see docs/configuration.md).
+        master: the master key of the vault; None finds it (see docs/keys.md).
+        alert_sinks: called on a separate thread with each alert that this process delivers.
 
     Raises:
         ConfigError: the configuration is wrong; the message lists every problem.

@@ -24,7 +24,7 @@ class Runtime:
 
     Args:
         store: stays open when the runtime closes.
-        master: the master key; None finds it as the documentation says.
+        master: the master key; None finds it (see docs/keys.md).
         alert_sinks: called with each alert that this process delivers.
     """
 

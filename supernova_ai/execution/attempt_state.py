@@ -20,8 +20,8 @@ from supernova_ai.secret import Secret
 from supernova_ai.types import Attempt, Request, Usage
 
 _CREDIBLE, _LEEWAY = 10, 10_000
-"""Usage is believed up to so many times the bound, and so many tokens more. Some models ignore
-``max_tokens``; some providers put a long prompt of their own before the caller's."""
+"""A usage report is plausible up to this many times the bound, plus this many tokens. Some models ignore
+``max_tokens``; some providers add a long system prompt."""
 
 _BYTES_PER_TOKEN = 12
 """More than a tokenizer makes of prose in any language: 4 to 7. An answer that is longer is counted."""
@@ -161,8 +161,10 @@ class AttemptState:
 
     @property
     def _calls_tools(self) -> bool:
-        said = (getattr(choice, "message", None) or choice.delta for choice in self._choices())
-        return any(getattr(one, "tool_calls", None) or getattr(one, "function_call", None) for one in said)
+        messages = (getattr(choice, "message", None) or choice.delta for choice in self._choices())
+        return any(
+            getattr(one, "tool_calls", None) or getattr(one, "function_call", None) for one in messages
+        )
 
     def _choices(self) -> Iterator[Any]:
         return (choice for answer in self._answers for choice in answer.choices)

@@ -183,7 +183,7 @@ class AnswerCache:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 return await getattr(self._store, f"async_{operation}")(*args, **kwargs)
-        except Exception as error:  # each store has errors of its own, and none may reach the call
+        except Exception as error:  # stores raise different errors, and none may reach the call
             self.failed(error)
             return None
 
@@ -212,7 +212,7 @@ class AnswerCache:
 
 
 class _Watched(ServiceLogging):  # type: ignore[misc]  # untyped base
-    """LiteLLM's Redis store takes a failure for "not there", and tells it only here."""
+    """LiteLLM's Redis store treats a failure as a missing key, and reports it only here."""
 
     failed: Callable[[str | Exception], None]
 

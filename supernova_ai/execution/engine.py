@@ -43,7 +43,7 @@ log = get_logger(__name__)
 
 
 class Engine:
-    """Answers requests. All of LiteLLM runs on one loop of its own; ``run`` reaches it from anywhere.
+    """Answers requests. LiteLLM runs on one event loop; ``run`` reaches it from any loop and thread.
 
     Args:
         config_version: cached on every attempt's row.

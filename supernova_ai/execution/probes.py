@@ -158,12 +158,12 @@ class Prober:
                 failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)
                 if answer.status_code == 403 or re.search("scope|permission", answer.text, re.IGNORECASE):
                     failure = ProviderUnavailable(
-                        f"{provider}'s key may not list models, which says nothing of what else it may",
+                        f"{provider}'s key has no permission to list models, so the probe cannot check it",
                         provider=provider,
                     )
             elif not answer.is_success:
-                said = redirection(answer) or f"it answered HTTP {answer.status_code}"
-                failure = ProviderUnavailable(f"{provider} is not well: {said}", provider=provider)
+                reason = redirection(answer) or f"it answered HTTP {answer.status_code}"
+                failure = ProviderUnavailable(f"{provider} failed a probe: {reason}", provider=provider)
         except httpx.TimeoutException:
             failure = ProviderTimeout(f"{provider} did not answer a probe", provider=provider)
         except httpx.HTTPError:

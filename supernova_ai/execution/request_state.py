@@ -33,7 +33,7 @@ class RequestState:
     """The state of one request. It lives on the engine's loop and is used by one task at a time.
 
     Args:
-        observer: told of every attempt.
+        observer: notified of every attempt.
         timer: seconds, monotonic.
         versions: written to the ledger with each attempt.
         below: the cheaper tiers that may answer, in order.
@@ -151,7 +151,7 @@ class RequestState:
         """End the attempt of a stream that came to its end; return its finish reason and what was held back.
 
         Raises:
-            litellm.ServiceUnavailableError: it just stopped, or says that it failed.
+            litellm.ServiceUnavailableError: it stopped without an end, or reports an error.
             ProviderError: there was no answer in it.
         """
         attempt = self.attempts[-1]
@@ -165,7 +165,7 @@ class RequestState:
         return reason, rest
 
     def failed(self, error: BaseException) -> None:
-        """End the current attempt, if any: by what it received, or by what the error says of its money."""
+        """End the current attempt, if any: by what it received, or by what the error implies for its cost."""
         attempt = self.current
         if attempt is None:
             return
@@ -177,9 +177,9 @@ class RequestState:
             self.error = cause or self.error
             self.errors += [cause] if cause else []
         if type(cause) is NoAnswer:
-            cause = None  # a model that says nothing is no provider in trouble
+            cause = None  # an empty answer does not mean that the provider is down
         if isinstance(error, TimeoutError) and attempt_or(False, lambda: self._is_early(attempt)):
-            cause = None  # the caller's own deadline, too short to say anything of the provider
+            cause = None  # the caller's deadline was too short to blame the provider
         self._settlement.failed(attempt, error, name, cause)
 
     def spent(self) -> int:
@@ -246,7 +246,7 @@ class RequestState:
         self._check_answer(attempt)
 
     def _check_answer(self, attempt: AttemptState) -> None:
-        """Refuse an answer that says that it failed, and one with nothing in it."""
+        """Refuse an answer that reports an error, and an empty one."""
         if attempt.failure is not None:
             raise answer_errors.reported(attempt.failure, attempt.deployment)
         # A probe asks for one token, and any sign of life will do.

@@ -119,7 +119,7 @@ class Reservations:
         try:
             taken = await asyncio.shield(waiting)
         except (asyncio.CancelledError, StoreError):
-            # The hold may be taken all the same: a server can commit and be gone before it says so.
+            # The hold may exist all the same: a server can commit and fail before it confirms.
             waiting.add_done_callback(lambda _: self._release_unused(taken_holds))
             raise
         call.begin_attempt(taken.deployment, taken.hold, taken.max_tokens)

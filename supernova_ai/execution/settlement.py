@@ -48,7 +48,7 @@ class Settlement:
 
     Args:
         request: its id, for the log.
-        observer: told of every attempt that ended.
+        observer: notified of every attempt that ended.
         timer: seconds, monotonic.
     """
 
@@ -67,11 +67,11 @@ class Settlement:
     def failed(
         self, attempt: AttemptState, error: BaseException, name: str, cause: SupernovaError | None
     ) -> None:
-        """End the hold by what was received, or by what the error says of its money.
+        """End the hold by what was received, or by what the error implies for its cost.
 
         Args:
             name: what the ledger calls the error.
-            cause: the error as one of ours, where it says something about the provider.
+            cause: the error as one of ours, if it counts against the provider.
         """
         self._end(attempt, lambda: self._failed(attempt, error, name), error=name, cause=cause)
 
@@ -120,11 +120,11 @@ class Settlement:
         self.attempt_or(None, lambda: self._report(attempt, cause))
 
     def _failed(self, attempt: AttemptState, error: BaseException, name: str) -> End:
-        if attempt.is_whole:  # its answer was empty, or told of an error: it is charged all the same
+        if attempt.is_whole:  # its answer was empty or reported an error, and is charged all the same
             return self._settled(attempt, attempt.usage, error=name)
         if attempt.text:
             return self._settled(attempt, None, error=name)
-        # What had begun to answer was accepted: no later error says that it was free.
+        # A request whose answer had begun was accepted: no later error makes it free.
         accepted = attempt.chunks or isinstance(error, NoAnswer)
         if not accepted and isinstance(error, Exception) and error_mapping.spent_nothing(error):
             return End("released", 0, None, Usage(), self._ledger.now_ms(), error=name)

@@ -1,6 +1,6 @@
 """The circuit breaker: which deployments are in cooldown after failures, and how they return.
 
-    closed ──failures in a row, or one that says enough──▶ open ──its time is over──▶ half-open
+    closed ──failures in a row, or one permanent error──▶ open ──its time is over──▶ half-open
       ▲                                                     ▲                            │
       └──────────────────── one request is answered ────────┼────────────────────────────┤
                                                             └──── it fails as well ──────┘
@@ -65,7 +65,7 @@ class CircuitBreaker:
 
     Args:
         settings: failures in a row that open a circuit, and seconds it stays open.
-        changed: told of every circuit that opened, half-opened or closed.
+        changed: called for every circuit that opened, half-opened or closed.
         clock: seconds, monotonic.
     """
 
@@ -121,7 +121,7 @@ class CircuitBreaker:
     def failed(
         self, deployment: str, request: str, error: SupernovaError | None, key: str | None = None
     ) -> None:
-        """Count a failure if it says something about the provider; None is a caller who left.
+        """Count a failure if it counts against the provider; None means that the caller left.
 
         Args:
             key: the id of the key that was sent.

@@ -76,9 +76,9 @@ class Deployment:
         pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
         return pinned and self.takes >= {one.kind for one in request.attachments}
 
-    def price_of(self, usage: Usage, said: Circumstances, *, held: int) -> tuple[int, CostBasis]:
+    def price_of(self, usage: Usage, terms: Circumstances, *, held: int) -> tuple[int, CostBasis]:
         """Return the cost of an answer in nano-USD, by its usage and price terms, and how exact that is."""
-        return charge(self.provider, self.model, self.price, usage, said, held=held)
+        return charge(self.provider, self.model, self.price, usage, terms, held=held)
 
 
 def check_providers(config: Config) -> None:

@@ -17,7 +17,7 @@ ENOUGH = 30
 """Attempts that must be known before timeouts adapt."""
 
 _SLACK = 3.0
-"""An adaptive_timeout timeout is so many times the 99th percentile."""
+"""An adaptive timeout is this many times the 99th percentile."""
 
 _RECENT = 20
 """Attempts whose median is the current latency."""
