@@ -1,10 +1,19 @@
-"""Attempts as the ledger is told of them, without a provider."""
+"""Holds without a provider: entries of attempts, and the ways in which their holds end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from supernova_ai.ledger import Entry
+from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
+from supernova_ai.money import to_nano
+from supernova_ai.types import CostBasis, Usage
+
+OpenLedger = Callable[..., Ledger]
+Take = Callable[..., Hold]
+Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
+"""The fixtures ``open_ledger``, ``take`` and ``windows``."""
 
 _USUAL: dict[str, Any] = {
     "request": "request",
@@ -24,6 +33,38 @@ _USUAL: dict[str, Any] = {
 
 
 def entry(name: str, amount: int, now_ms: int, **given: Any) -> Entry:
-    """An attempt that may cost so many nano-USD; the rest is usual unless given."""
+    """Return an entry of this many nano-USD, with defaults for the other columns."""
     own: dict[str, Any] = {"id": name, "held_nano": amount, "started_ms": now_ms}
     return Entry(**_USUAL | own | given)
+
+
+def money(*usd: str) -> tuple[Decimal, ...]:
+    """Return the amounts as numbers."""
+    return tuple(map(Decimal, usd))
+
+
+def settle(
+    ledger: Ledger,
+    hold: Hold,
+    usd: str,
+    basis: CostBasis = "exact",
+    usage: Usage = Usage(),  # noqa: B008 - frozen
+    **given: Any,
+) -> Hold:
+    """Settle the hold at this many USD."""
+    end = End("settled", to_nano(usd), basis, usage, ledger.now_ms(), **given)
+    assert ledger.end(hold, end).result()
+    return hold
+
+
+def release(ledger: Ledger, hold: Hold) -> Hold:
+    """Release the hold of an attempt that the provider refused."""
+    end = End("released", 0, None, Usage(), ledger.now_ms(), error="RateLimited")
+    assert ledger.end(hold, end).result()
+    return hold
+
+
+def lose(ledger: Ledger, hold: Hold, error: str = "Timeout") -> Hold:
+    """Mark the hold as lost."""
+    assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error=error)).result()
+    return hold

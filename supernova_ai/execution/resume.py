@@ -30,8 +30,8 @@ def continuation(messages: tuple[Mapping[str, str], ...], shown: str) -> tuple[M
 class ResumeJoiner:
     """Joins the rest of an answer to the text shown, however it is cut into pieces.
 
-    Text that the rest repeats is dropped: the end of the text shown, or all of it from the start. Text is held
-    back while it may be such a repetition. A space separates two words that would run into one.
+    Text that the rest repeats is dropped: the end of the text shown, or all of it from the start. Text is
+    held back while it may be such a repetition. A space separates two words that would run into one.
     """
 
     def __init__(self, shown: str) -> None:

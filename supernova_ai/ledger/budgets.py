@@ -36,6 +36,11 @@ class BudgetWindow:
     user: str | None
     task: str | None
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What identifies the window's row: budget, subject, period and scope."""
+        return self.budget, self.subject, self.period, self.scope
+
 
 def windows_for(
     budgets: Iterable[Budget], *, now: float, provider: str | None, user: str | None, task: str | None

@@ -125,7 +125,7 @@ def _reserve(database: Database, window: BudgetWindow, amount: int, now_ms: int)
         "WHERE budget = ? AND subject = ? AND period = ? AND scope = ? "
         "AND settled_nano + held_nano + lost_nano + ? <= ? RETURNING id"
     )
-    arguments = (amount, *_key(window), amount, window.limit)
+    arguments = (amount, *window.key, amount, window.limit)
     found = run(database, reserve, *arguments).fetchone()
     if found is None:
         opening_balances.open_window(database, window, now_ms=now_ms)
@@ -143,10 +143,6 @@ def _reserve(database: Database, window: BudgetWindow, amount: int, now_ms: int)
     return int(found[0])
 
 
-def _key(window: BudgetWindow) -> tuple[str, str, str, str]:
-    return window.budget, window.subject, window.period, window.scope
-
-
 def remaining(database: Database, window: BudgetWindow) -> int:
     """Return the part of the window's limit that is not used, in nano-USD; below 0 after an overrun."""
     return window.limit - sum(window_amounts(database, window))
@@ -158,7 +154,7 @@ def window_amounts(database: Database, window: BudgetWindow) -> tuple[int, int, 
         database,
         "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
         "WHERE budget = ? AND subject = ? AND period = ? AND scope = ?",
-        *_key(window),
+        *window.key,
     ).fetchone()
     if found:
         return tuple(found)

@@ -80,7 +80,6 @@ class Spending:
 
 def open_window(database: Database, window: BudgetWindow, *, now_ms: int) -> None:
     """Insert the window, unless it exists, with what its scope has cost."""
-    key = (window.budget, window.subject, window.period, window.scope)
     # NOT EXISTS instead of ON CONFLICT: PostgreSQL would use up an id at each refusal.
     made = run(
         database,
@@ -88,8 +87,8 @@ def open_window(database: Database, window: BudgetWindow, *, now_ms: int) -> Non
         "SELECT ?, ?, ?, ?, 0, 0, 0 WHERE NOT EXISTS "
         "(SELECT 1 FROM budget_window WHERE budget = ? AND subject = ? AND period = ? AND scope = ?) "
         "RETURNING id",
-        *key,
-        *key,
+        *window.key,
+        *window.key,
     ).fetchone()
     if made is None:
         return

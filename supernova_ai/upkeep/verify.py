@@ -85,8 +85,8 @@ class _Findings:
     named: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, found: Iterable[Finding]) -> None:
-        for finding in found:
+    def add(self, *findings: Finding) -> None:
+        for finding in findings:
             self.counts[finding.kind] += 1
             if self.counts[finding.kind] <= SHOWN:
                 self.named.append(finding)
@@ -135,16 +135,14 @@ class _Verification:
                 continue
             unreadable.append(manifest)
             what = f"{manifest.rows} attempts in archive {manifest.file}"
-            self._problems.add(
-                [Finding("archive", what, "an undamaged file", f"cannot be checked: {reason}")]
-            )
+            self._problems.add(Finding("archive", what, "an undamaged file", f"cannot be checked: {reason}"))
             for window, (settled, lost) in manifest.windows.items():  # the journal has these sums
                 sums = self._windows[int(window)]
                 sums[0] += settled
                 sums[2] += lost
         for file in archive.left_over(self._database, self._folder, self._store):
             what = "not in the journal: an interrupted run left it; its rows are in the ledger"
-            self._flags.add([Finding("left over", str(file), "in the journal", what)])
+            self._flags.add(Finding("left over", str(file), "in the journal", what))
         return readable, unreadable
 
     def _check_attempts(self, readable: list[Manifest], unreadable: list[Manifest]) -> None:
@@ -188,10 +186,10 @@ class _Verification:
         for row in rows:
             if row["id"] in seen:
                 where = "both in the ledger and in an archive, or in two archives"
-                self._problems.add([Finding("attempt", f"attempt {row['id']}", "in one place", where)])
+                self._problems.add(Finding("attempt", f"attempt {row['id']}", "in one place", where))
             seen.add(row["id"])
-            self._problems.add(row_checks.problems(row))
-            self._flags.add(row_checks.flags(row, self._processes))
+            self._problems.add(*row_checks.problems(row))
+            self._flags.add(*row_checks.flags(row, self._processes))
             if row["state"] in _STATES:
                 amount = row["held_nano"] if row["state"] == "held" else row["cost_nano"]
                 for window in _ids(row["windows"]):
@@ -233,13 +231,13 @@ class _Verification:
             if right != stored:
                 name, key = rollup
                 what = f"{name} {'/'.join(map(str, key))}"
-                self._problems.add([Finding("rollup", what, _list_amounts(right), _list_amounts(stored))])
+                self._problems.add(Finding("rollup", what, _list_amounts(right), _list_amounts(stored)))
 
     def _report_set_aside(self) -> None:
         """Report the ends that the database refused: the cost of these attempts is not in the ledger."""
         for row in StuckEndRow.select().order_by(StuckEndRow.attempt).execute(self._database):
             what = f"attempt {row.attempt}"
-            self._problems.add([Finding("set aside", what, "its end written", f"refused: {row.reason}")])
+            self._problems.add(Finding("set aside", what, "its end written", f"refused: {row.reason}"))
 
     def _compare_windows(self) -> None:
         for page in bulk.pages(self._database, WindowRow):
@@ -248,18 +246,16 @@ class _Verification:
                 what = f"window {id_}: {' '.join(filter(None, (budget, subject, period)))}"
                 expected = self._windows.pop(id_, [0, 0, 0])
                 if found != expected:
-                    self._problems.add([Finding("window", what, _show_sums(expected), _show_sums(found))])
+                    self._problems.add(Finding("window", what, _show_sums(expected), _show_sums(found)))
                 opened = self._opened.get(id_, 0)
                 if opened > self._uncounted[id_]:
                     most = f"at most {show(self._uncounted[id_])}, the attempts that it does not count"
-                    self._flags.add([Finding("opening", what, most, f"opened with {show(opened)}")])
+                    self._flags.add(Finding("opening", what, most, f"opened with {show(opened)}"))
                 limit = self._limits.get(budget)
                 if limit is not None and sum(found) > limit:
-                    self._flags.add(
-                        [Finding("above limit", what, f"at most {show(limit)}", show(sum(found)))]
-                    )
+                    self._flags.add(Finding("above limit", what, f"at most {show(limit)}", show(sum(found))))
         for id_, sums in self._windows.items():
-            self._problems.add([Finding("window", f"window {id_}", _show_sums(sums), "no such window")])
+            self._problems.add(Finding("window", f"window {id_}", _show_sums(sums), "no such window"))
 
 
 @lru_cache(maxsize=1024)

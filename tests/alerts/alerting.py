@@ -76,7 +76,7 @@ def spend(store: Store, hour: int, usd: str) -> None:
     store.write(lambda database: rollups.add(database, row)).result()
 
 
-def delivery(row: AlertRow) -> dict[str, str]:
+def results_by_channel(row: AlertRow) -> dict[str, str]:
     """Return the outbox's result for each channel."""
-    said: dict[str, str] = json.loads(row.detail or "{}")
-    return said
+    results: dict[str, str] = json.loads(row.detail or "{}")
+    return results

@@ -12,20 +12,19 @@ from typing import Any
 
 import pytest
 
-from supernova_ai.alerts import delivery as courier
-from supernova_ai.alerts.delivery import AlertDelivery
+from supernova_ai.alerts.delivery import STALE_S, TRIES, AlertDelivery
 from supernova_ai.alerts.outbox import AlertEvent, acknowledge, list_alerts
 from supernova_ai.config import Alerts, Budget, Spike
 from supernova_ai.errors import KeyNotFound
-from supernova_ai.ledger import End, Hold, Ledger
+from supernova_ai.ledger import Ledger
 from supernova_ai.ledger.rollups import HOUR_MS
 from supernova_ai.ledger.thresholds import record_alert
 from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow
-from supernova_ai.types import Usage
-from tests.alerts.alerting import WAIT_S, Service, delivery, spend
+from tests.alerts.alerting import WAIT_S, Service, results_by_channel, spend
+from tests.entries import Take, settle
 from tests.servers import Server
 
 CANARY = "cAnArY0123456789"
@@ -93,8 +92,8 @@ def test_a_message_arrives_once(
 ) -> None:
     """Apprise delivers title and text to the URL; the alert is then sent, and is not sent again."""
     alert(80)
-    courier = open_delivery(service.url)
-    assert [courier.deliver_due(), courier.deliver_due()] == [1, 0]
+    delivery = open_delivery(service.url)
+    assert [delivery.deliver_due(), delivery.deliver_due()] == [1, 0]
     (got,) = service.got
     assert got["title"] == "Budget daily: 80 % spent"
     assert got["message"] == (
@@ -103,7 +102,7 @@ def test_a_message_arrives_once(
     )
     assert got["type"] == "warning"
     (row,) = rows(store)
-    assert (row.state, row.tries, delivery(row)["notify[0] json"]) == ("sent", 1, "sent")
+    assert (row.state, row.tries, results_by_channel(row)["notify[0] json"]) == ("sent", 1, "sent")
 
 
 @pytest.mark.parametrize("wanted", ["", "?redirect=yes"])
@@ -117,7 +116,7 @@ def test_an_alert_follows_no_redirect(
         open_delivery(first.url.replace("http://", "json://") + f"/{wanted}").deliver_due()
     assert (len(first.sent), service.got) == (1, [])
     (row,) = rows(store)
-    assert delivery(row)["notify[0] json"] == "it answered HTTP 307"
+    assert results_by_channel(row)["notify[0] json"] == "it answered HTTP 307"
 
 
 def test_a_url_cannot_disable_certificate_checks(
@@ -130,7 +129,7 @@ def test_a_url_cannot_disable_certificate_checks(
         open_delivery(url).deliver_due()
         assert server.sent == []
         (row,) = rows(store)
-        assert "verify_tls" in delivery(row)["notify[0] json"]
+        assert "verify_tls" in results_by_channel(row)["notify[0] json"]
         store.write(lambda database: AlertRow.update(next_ms=0).execute(database)).result()
         open_delivery(url, verify_tls=False).deliver_due()
         assert len(server.sent) == 1
@@ -147,15 +146,15 @@ def test_only_the_service_that_failed_is_retried(
     good, bad = services(), services()
     bad.statuses = [503]
     alert()
-    courier = open_delivery(good.url, bad.url)
-    assert courier.deliver_due() == 1
+    delivery = open_delivery(good.url, bad.url)
+    assert delivery.deliver_due() == 1
     (row,) = rows(store)
     assert (row.state, row.tries) == ("new", 1)
-    assert delivery(row)["notify[1] json"] == "it answered HTTP 503"
+    assert results_by_channel(row)["notify[1] json"] == "it answered HTTP 503"
     clock.now += 59
-    assert courier.deliver_due() == 0
+    assert delivery.deliver_due() == 0
     clock.now += 1
-    assert courier.deliver_due() == 1
+    assert delivery.deliver_due() == 1
     assert [len(good.got), len(bad.got)] == [1, 2]
     (row,) = rows(store)
     assert (row.state, row.tries) == ("sent", 2)
@@ -167,18 +166,18 @@ def test_an_alert_fails_after_the_last_try(
     """The delay doubles with each try, up to an hour; after the last try the alert has failed."""
     service.close()
     alert()
-    courier_ = open_delivery(service.url)
+    delivery = open_delivery(service.url)
     waits = []
-    for _ in range(courier.TRIES):
-        assert courier_.deliver_due() == 1
+    for _ in range(TRIES):
+        assert delivery.deliver_due() == 1
         (row,) = rows(store)
         waits.append(row.next_ms / 1000 - clock.now)
         clock.now = row.next_ms / 1000
     assert waits[:-1] == [60, 120, 240, 480, 960, 1920, 3600]
-    assert (row.state, row.tries) == ("failed", courier.TRIES)
-    assert "could not be reached" in delivery(row)["notify[0] json"]
+    assert (row.state, row.tries) == ("failed", TRIES)
+    assert "could not be reached" in results_by_channel(row)["notify[0] json"]
     clock.now += 7200
-    assert courier_.deliver_due() == 0
+    assert delivery.deliver_due() == 0
 
 
 def test_a_last_try_whose_process_died_is_repeated(
@@ -186,14 +185,14 @@ def test_a_last_try_whose_process_died_is_repeated(
 ) -> None:
     """An alert whose process died during the last try gets one more try, and is sent or fails."""
     alert()
-    courier_ = open_delivery(service.url)
-    for _ in range(courier.TRIES):
-        claimed = store.write(courier_._claim).result()  # and nothing after: it died
+    delivery = open_delivery(service.url)
+    for _ in range(TRIES):
+        claimed = store.write(delivery._claim).result()  # then the process died
         assert claimed is not None
         clock.now = claimed.next_ms / 1000
-    assert courier_.deliver_due() == 1
+    assert delivery.deliver_due() == 1
     (row,) = rows(store)
-    assert (row.state, row.tries) == ("sent", courier.TRIES + 1)
+    assert (row.state, row.tries) == ("sent", TRIES + 1)
 
 
 def test_several_processes_send_each_alert_once(
@@ -206,7 +205,7 @@ def test_several_processes_send_each_alert_once(
 
     def run() -> None:
         with Store(where) as own:
-            courier = AlertDelivery(
+            delivery = AlertDelivery(
                 own,
                 [DAILY],
                 Alerts(notify=(service.url,), spike=QUIET),
@@ -214,7 +213,7 @@ def test_several_processes_send_each_alert_once(
                 clock=lambda: clock.now,
             )
             together.wait()
-            courier.deliver_due()
+            delivery.deliver_due()
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -262,7 +261,7 @@ def test_a_delivery_that_lost_its_lease_changes_nothing(
     open_delivery("json://127.0.0.1:1/", sinks=[be_slow]).deliver_due()
     (row,) = rows(store)
     assert (row.state, row.tries, row.next_ms / 1000 - clock.now) == ("new", 2, 120)
-    assert "HTTP 503" in delivery(row)["notify[0] json"]
+    assert "HTTP 503" in results_by_channel(row)["notify[0] json"]
 
 
 def test_acknowledged_and_old_alerts_are_not_sent(
@@ -272,7 +271,7 @@ def test_acknowledged_and_old_alerts_are_not_sent(
     alert(50)
     store.write(acknowledge).result()
     alert(80)
-    clock.now += courier.STALE_S
+    clock.now += STALE_S
     alert(100)
     assert open_delivery(service.url).deliver_due() == 1
     assert [got["title"] for got in service.got] == ["Budget daily: 100 % spent"]
@@ -308,10 +307,10 @@ def test_sinks_are_not_called_again_when_a_service_failed(
     service.statuses = [500]
     events: list[AlertEvent] = []
     alert()
-    courier = open_delivery(service.url, sinks=[events.append])
-    courier.deliver_due()
+    delivery = open_delivery(service.url, sinks=[events.append])
+    delivery.deliver_due()
     clock.now += 60
-    courier.deliver_due()
+    delivery.deliver_due()
     assert [len(service.got), len(events)] == [2, 1]
 
 
@@ -323,13 +322,13 @@ def test_a_spike_is_found_and_sent(
 
     for day in range(1, 10):
         spend(store, hour - 24 * day, "1")
-    courier = open_delivery(service.url, spike=Spike())
-    assert courier.deliver_due() == 0
+    delivery = open_delivery(service.url, spike=Spike())
+    assert delivery.deliver_due() == 0
     spend(store, hour, "20")
     clock.now += 299
-    assert courier.deliver_due() == 0
+    assert delivery.deliver_due() == 0
     clock.now += 1
-    assert courier.deliver_due() == 1
+    assert delivery.deliver_due() == 1
     (got,) = service.got
     assert got["title"] == "$20.00 spent today, usual is $1.00"
     assert got["type"] == "failure"
@@ -341,11 +340,11 @@ def test_without_urls_and_sinks_there_is_no_thread(
     """Nothing is started, and the alert waits in the outbox."""
     alert()
     before = threading.active_count()
-    courier = open_delivery(spike=Spike())
-    courier.start()
+    delivery = open_delivery(spike=Spike())
+    delivery.start()
     assert threading.active_count() == before
-    courier.wake()
-    courier.close()
+    delivery.wake()
+    delivery.close()
     assert rows(store)[0].state == "new"
 
 
@@ -353,23 +352,23 @@ def test_a_slow_service_delays_no_call(
     service: Service,
     open_delivery: Open,
     store: Store,
-    take: Callable[..., Hold],
+    take: Take,
     clock: SimpleNamespace,
 ) -> None:
     """While a service does not answer, holds are taken and settled as usual; the alerts are sent later."""
     service.proceed.clear()
-    courier = open_delivery(f"{service.url}/?rto={WAIT_S}")
-    ledger = Ledger(store, [DAILY], thresholds=(50,), on_alert=courier.wake, clock=lambda: clock.now)
-    courier.start()
+    delivery = open_delivery(f"{service.url}/?rto={WAIT_S}")
+    ledger = Ledger(store, [DAILY], thresholds=(50,), on_alert=delivery.wake, clock=lambda: clock.now)
+    delivery.start()
     for _ in range(2):
         hold = take(ledger, "0.5")
-        assert ledger.end(hold, End("settled", hold.amount, "exact", Usage(), 0)).result()
+        settle(ledger, hold, "0.5")
         assert service.entered.wait(WAIT_S)
     assert service.got == []
     assert [row.state for row in rows(store)] == ["new", "new"]
     service.proceed.set()
     ledger.close()
-    courier.close()
+    delivery.close()
     assert [got["title"] for got in service.got] == ["Budget daily: 50 % spent", "Budget daily: 100 % spent"]
     assert {row.state for row in rows(store)} == {"sent"}
 
@@ -378,11 +377,11 @@ def test_closing_sends_recorded_alerts(
     service: Service, open_delivery: Open, alert: Callable[..., None], store: Store
 ) -> None:
     """A short program sends its alerts before it ends; closing again does nothing."""
-    courier = open_delivery(service.url)
-    courier.start()
+    delivery = open_delivery(service.url)
+    delivery.start()
     alert()
-    courier.close()
-    courier.close()
+    delivery.close()
+    delivery.close()
     assert rows(store)[0].state == "sent"
 
 
@@ -394,7 +393,7 @@ def test_the_thread_survives_a_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """When a round fails, that is logged, and the next round works."""
-    failed, told = threading.Event(), threading.Event()
+    failed, delivered = threading.Event(), threading.Event()
 
     def clock() -> float:
         if failed.is_set():
@@ -402,14 +401,14 @@ def test_the_thread_survives_a_failure(
         failed.set()
         raise OSError("the clock is broken")
 
-    courier = open_delivery(service.url, sinks=[lambda _: told.set()], clock=clock)
-    courier.start()
+    delivery = open_delivery(service.url, sinks=[lambda _: delivered.set()], clock=clock)
+    delivery.start()
     assert failed.wait(WAIT_S)
     now_ms = int(store.now() * 1000)
     key = ("daily", "", "2026-11-22", 50)
     store.write(lambda database: record_alert(database, key, spent=1, limit=1, now_ms=now_ms)).result()
-    courier.wake()
-    assert told.wait(WAIT_S)
+    delivery.wake()
+    assert delivered.wait(WAIT_S)
     assert "alerts.courier.failed" in caplog.text
 
 
@@ -425,12 +424,12 @@ def test_a_url_may_be_kept_in_the_vault(
         return vault[name] if vault else _no_vault(name)
 
     alert()
-    courier = open_delivery("vault:ops-json", resolve=resolve)
-    courier.deliver_due()
-    assert delivery(rows(store)[0])["notify[0] vault:ops-json"].startswith("the vault holds no")
+    delivery = open_delivery("vault:ops-json", resolve=resolve)
+    delivery.deliver_due()
+    assert results_by_channel(rows(store)[0])["notify[0] vault:ops-json"].startswith("the vault holds no")
     vault["ops-json"] = Secret(service.url)
     clock.now += 60
-    courier.deliver_due()
+    delivery.deliver_due()
     assert asked == ["ops-json"] * 2
     assert len(service.got) == 1
 
@@ -462,14 +461,14 @@ def test_a_urls_secrets_are_shown_nowhere(
     whole = url.format(user="ann", canary=CANARY, host=service.url.removeprefix("json://"))
     alert()
     with caplog.at_level(logging.NOTSET):
-        courier = open_delivery("vault:place" if vault else whole, resolve=lambda _: Secret(whole))
-        assert courier.deliver_due() == 1
+        delivery = open_delivery("vault:name" if vault else whole, resolve=lambda _: Secret(whole))
+        assert delivery.deliver_due() == 1
         logging.getLogger("apprise").warning("others still hear Apprise")
     assert "others still hear Apprise" in caplog.text
     (row,) = rows(store)
-    said = delivery(row)
-    del said["sinks"]
-    assert list(said.values()) == [reason or "sent"]
-    seen = caplog.text + str(row.detail) + repr(courier._channels) + "".join(capfd.readouterr())
+    results = results_by_channel(row)
+    del results["sinks"]
+    assert list(results.values()) == [reason or "sent"]
+    seen = caplog.text + str(row.detail) + repr(delivery._channels) + "".join(capfd.readouterr())
     assert CANARY not in seen
     assert CANARY.lower() not in seen.lower()

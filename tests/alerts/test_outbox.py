@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,26 +18,23 @@ from peewee import Database, OperationalError
 from supernova_ai.alerts.outbox import AlertEvent, acknowledge, list_alerts
 from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
-from supernova_ai.ledger import End, Hold, Ledger
+from supernova_ai.ledger import End, Ledger
 from supernova_ai.ledger.holds import Spent
 from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, ProcessRow
 from supernova_ai.types import Usage
-from tests.entries import entry
+from tests.entries import OpenLedger, Take, entry, release, settle
 from tests.forks import FORK
-
-Open = Callable[..., Ledger]
-Take = Callable[..., Hold]
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 EACH = Budget(name="each-user", limit=Decimal(1), per="month", user="*", time_zone="Asia/Tokyo")
 
 
 @pytest.fixture
-def open_watched(store: Store, clock: SimpleNamespace) -> Iterator[Open]:
-    """Open a ledger with these budgets and thresholds at 50 and 80 percent."""
+def open_watched(store: Store, clock: SimpleNamespace) -> Iterator[OpenLedger]:
+    """OpenLedger a ledger with these budgets and thresholds at 50 and 80 percent."""
     with ExitStack() as opened:
 
         def open_(*budgets: Budget, **given: Any) -> Ledger:
@@ -48,21 +45,17 @@ def open_watched(store: Store, clock: SimpleNamespace) -> Iterator[Open]:
         yield open_
 
 
-def settle(ledger: Ledger, hold: Hold, usd: str) -> None:
-    assert ledger.end(hold, _settled(usd)).result()
-
-
 def _settled(usd: str) -> End:
     return End("settled", to_nano(usd), "exact", Usage(), 0)
 
 
-def told(store: Store) -> list[tuple[str, str, str, int]]:
+def recorded(store: Store) -> list[tuple[str, str, str, int]]:
     rows = store.read(list_alerts)
     return [(row.budget, row.subject, row.period, row.threshold) for row in rows]
 
 
 def test_each_threshold_is_recorded_once_when_it_is_reached(
-    open_watched: Open, take: Take, store: Store, clock: SimpleNamespace
+    open_watched: OpenLedger, take: Take, store: Store, clock: SimpleNamespace
 ) -> None:
     """Below a threshold there is no alert, at it there is one with the amount spent; 100 is always one."""
     ledger = open_watched(DAILY)
@@ -73,7 +66,7 @@ def test_each_threshold_is_recorded_once_when_it_is_reached(
         ("0.1", [50, 80, 100]),
     ):
         settle(ledger, take(ledger, usd), usd)
-        assert [row[3] for row in told(store)] == expected
+        assert [row[3] for row in recorded(store)] == expected
     first, second, _ = store.read(list_alerts)
     assert (first.budget, first.period, first.spent, first.limit) == (
         "daily",
@@ -87,7 +80,7 @@ def test_each_threshold_is_recorded_once_when_it_is_reached(
 
 
 def test_every_window_has_its_own_alerts(
-    open_watched: Open, take: Take, store: Store, clock: SimpleNamespace
+    open_watched: OpenLedger, take: Take, store: Store, clock: SimpleNamespace
 ) -> None:
     """Each user's window, and each period, has alerts of its own."""
     ledger = open_watched(EACH)
@@ -95,40 +88,40 @@ def test_every_window_has_its_own_alerts(
         settle(ledger, take(ledger, "0.5", user_id=user), "0.5")
     clock.now += 31 * 86_400
     settle(ledger, take(ledger, "0.5", user_id="ann"), "0.5")
-    assert told(store) == [
+    assert recorded(store) == [
         ("each-user", "ann", "2026-11", 50),
         ("each-user", "bob", "2026-11", 50),
         ("each-user", "ann", "2026-12", 50),
     ]
 
 
-def test_open_holds_cause_no_alert(open_watched: Open, take: Take, store: Store) -> None:
+def test_open_holds_cause_no_alert(open_watched: OpenLedger, take: Take, store: Store) -> None:
     """Held money may be released unspent, so it reaches no threshold."""
     ledger = open_watched(DAILY)
     hold = take(ledger, "1")
-    assert ledger.end(hold, End("released", 0, None, Usage(), 0)).result()
-    assert told(store) == []
+    release(ledger, hold)
+    assert recorded(store) == []
 
 
-def test_holds_of_a_dead_process_count(open_watched: Open, take: Take, store: Store) -> None:
+def test_holds_of_a_dead_process_count(open_watched: OpenLedger, take: Take, store: Store) -> None:
     """Holds that a sweep marks as lost count towards thresholds: in a full window nothing may follow."""
     ledger = open_watched(DAILY)
     take(ledger, "0.9")
     store.write(lambda database: ProcessRow.update(lease_ms=0).execute(database)).result()
     assert ledger.sweep() == 1
-    assert [row[3] for row in told(store)] == [50, 80]
+    assert [row[3] for row in recorded(store)] == [50, 80]
 
 
-def test_holds_lost_at_closing_count(open_watched: Open, take: Take, store: Store) -> None:
+def test_holds_lost_at_closing_count(open_watched: OpenLedger, take: Take, store: Store) -> None:
     """A ledger that is closed with an open hold records the alerts of the lost amount."""
     ledger = open_watched(DAILY)
     take(ledger, "1")
     ledger.close()
-    assert [row[3] for row in told(store)] == [50, 80, 100]
+    assert [row[3] for row in recorded(store)] == [50, 80, 100]
 
 
 def test_an_alert_that_was_rolled_back_is_recorded_again(
-    open_watched: Open, take: Take, store: Store
+    open_watched: OpenLedger, take: Take, store: Store
 ) -> None:
     """When the commit with an alert fails, the next settlement records the alert."""
     ledger = open_watched(DAILY)
@@ -140,7 +133,7 @@ def test_an_alert_that_was_rolled_back_is_recorded_again(
         proceed.wait()
 
     def fail(database: Database) -> None:
-        database.execute_sql("ROLLBACK")  # the transaction is gone, and with it what the others wrote
+        database.execute_sql("ROLLBACK")  # ends the transaction, with all that the other operations wrote
         raise OperationalError("the connection is gone")
 
     blocked = store.write(block)
@@ -150,12 +143,12 @@ def test_an_alert_that_was_rolled_back_is_recorded_again(
     blocked.result()
     for future in batch:
         assert isinstance(future.exception(), StoreError)  # type: ignore[attr-defined]
-    assert told(store) == []
+    assert recorded(store) == []
     settle(ledger, first, "0.5")
-    assert [row[3] for row in told(store)] == [50]
+    assert [row[3] for row in recorded(store)] == [50]
 
 
-def test_on_alert_is_called_once_per_alert(open_watched: Open, take: Take) -> None:
+def test_on_alert_is_called_once_per_alert(open_watched: OpenLedger, take: Take) -> None:
     """It is called when an alert is recorded, and not when the alert exists already."""
     calls: list[None] = []
     ledger = open_watched(DAILY, on_alert=lambda: calls.append(None))
@@ -198,7 +191,7 @@ def test_four_processes_record_one_alert(where: str, store: Store) -> None:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
     # 96 cents in all, 48 of each user.
-    counts = Counter((row[0], row[1], row[3]) for row in told(store))
+    counts = Counter((row[0], row[1], row[3]) for row in recorded(store))
     assert counts == {("daily", "", 50): 1, ("daily", "", 80): 1}
 
 
@@ -269,7 +262,7 @@ def _row(**given: Any) -> AlertRow:
     return AlertRow(**ordinary | given)
 
 
-def test_acknowledged_alerts_are_not_listed(open_watched: Open, take: Take, store: Store) -> None:
+def test_acknowledged_alerts_are_not_listed(open_watched: OpenLedger, take: Take, store: Store) -> None:
     """Some or all can be acknowledged, once; they are listed only if asked for."""
     ledger = open_watched(DAILY)
     settle(ledger, take(ledger, "1"), "1")
@@ -282,15 +275,15 @@ def test_acknowledged_alerts_are_not_listed(open_watched: Open, take: Take, stor
     assert [row.id for row in everything] == [first, *others]
 
 
-def test_a_raised_limit_is_alerted_again(open_watched: Open, take: Take, store: Store) -> None:
+def test_a_raised_limit_is_alerted_again(open_watched: OpenLedger, take: Take, store: Store) -> None:
     """A threshold is alerted again when it is reached under a higher limit, but not under a lower one."""
     first = open_watched(DAILY)
     settle(first, take(first, "0.9"), "0.9")
-    assert [row[3] for row in told(store)] == [50, 80]
+    assert [row[3] for row in recorded(store)] == [50, 80]
     assert store.write(acknowledge).result() == 2
     raised = open_watched(DAILY.model_copy(update={"limit": Decimal(2)}))
     settle(raised, take(raised, "0.05"), "0.05")
-    assert told(store) == []
+    assert recorded(store) == []
     settle(raised, take(raised, "0.1"), "0.1")
     assert [(row.threshold, row.limit, row.state) for row in store.read(list_alerts)] == [
         (50, to_nano("2"), "new")

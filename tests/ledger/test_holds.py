@@ -12,15 +12,14 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Hold, Ledger, lost_end
+from supernova_ai.ledger import End, Hold, lost_end
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Outcome, Usage
+from tests.entries import OpenLedger, Take, money
 
 Amounts = tuple[Decimal, ...]
-OpenLedger = Callable[..., Ledger]
-Take = Callable[..., Hold]
 Read = Callable[[], Amounts]
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
@@ -51,10 +50,6 @@ def lose(hold: Hold) -> End:
 
 def attempt(store: Store, hold: Hold) -> Any:
     return store.read(lambda database: AttemptRow.select().where(AttemptRow.id == hold.attempt).get(database))
-
-
-def money(*usd: str) -> tuple[Decimal, ...]:
-    return tuple(map(Decimal, usd))
 
 
 def test_a_hold_is_durable_with_its_whole_row(

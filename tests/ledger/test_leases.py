@@ -15,19 +15,17 @@ from typing import Any
 import pytest
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, leases
+from supernova_ai.ledger import Entry, Ledger, holds, leases
 from supernova_ai.ledger.budgets import describe
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
-from supernova_ai.types import Usage
+from tests.entries import OpenLedger, Take, settle
 from tests.forks import FORK, run_in_child
 from tests.upkeep.keeping import run, unseen
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 
-OpenLedger = Callable[..., Ledger]
-Take = Callable[..., Hold]
 HoldOf = Callable[[str, int, float], None]
 
 
@@ -102,7 +100,7 @@ def test_a_valid_lease_on_another_machine_is_kept(
     assert states(store) == {"mine": HELD, "theirs": HELD}
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only /proc tells that a process is ended_pid")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only /proc shows that a process has ended")
 def test_a_process_that_ended_is_swept_at_once(
     store: Store, ledger: Ledger, hold_of: HoldOf, here: str, ended_pid: int
 ) -> None:
@@ -155,7 +153,7 @@ def test_a_process_swept_too_soon_can_still_settle(
     hold = take(sleeper, "0.4")
     clock.now += leases.TERM_S + 1
     assert other.sweep() == 1
-    assert sleeper.end(hold, End("settled", to_nano("0.3"), "exact", Usage(), sleeper.now_ms())).result()
+    settle(sleeper, hold, "0.3")
     (window,) = store.read(lambda database: list(WindowRow.select().execute(database)))
     assert (window.settled, window.held, window.lost) == (to_nano("0.3"), 0, 0)
 
@@ -226,7 +224,7 @@ def test_renewal_continues_after_a_failure_and_ends_with_the_store(
     store: Store, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A failed renewal is logged and repeated; once the store is closed, renewing ends silently."""
-    meanwhile = iter(
+    steps = iter(
         [
             lambda: run(store, "ALTER TABLE process RENAME TO elsewhere"),
             lambda: run(store, "ALTER TABLE elsewhere RENAME TO process"),
@@ -235,12 +233,12 @@ def test_renewal_continues_after_a_failure_and_ends_with_the_store(
     )
 
     def wait(stop: threading.Event, seconds: float) -> bool:
-        next(meanwhile)()
+        next(steps)()
         return stop.is_set()
 
     leases.Lease(store, lambda: clock.now, unseen, wait)._renew_until(threading.Event())
-    (told,) = (record for record in caplog.records if record.name == leases.__name__)
-    assert told.getMessage().startswith("ledger.lease.not_renewed reason=the database could not be used")
+    (record,) = (each for each in caplog.records if each.name == leases.__name__)
+    assert record.getMessage().startswith("ledger.lease.not_renewed reason=the database could not be used")
     assert len(processes(store)) == 1
 
 
@@ -300,7 +298,7 @@ def test_processes_with_other_budgets_are_logged(
     other = open_ledger(budget.model_copy(update={"limit": Decimal(2)}))
     take(other, "0.1")
     warned = [record.getMessage() for record in caplog.records if "budgets.differ" in record.getMessage()]
-    assert len(warned) == 2  # of either of the two before it
+    assert len(warned) == 2  # one for each of the two other processes
     assert "daily" in warned[0]
     assert str(os.getpid()) in warned[0]
     (found, *_) = store.read(

@@ -13,29 +13,17 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
+from supernova_ai.ledger import Entry, Hold
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow
-from supernova_ai.types import Usage
+from tests.entries import OpenLedger, Take, Windows, lose, money, settle
 
-OpenLedger = Callable[..., Ledger]
-Take = Callable[..., Hold]
-Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
 Per = Literal["day", "week", "month"]
 
 
 def budget(name: str, limit: str, per: Per = "day", **scope: Any) -> Budget:
     return Budget(name=name, limit=Decimal(limit), per=per, **scope)
-
-
-def settle(ledger: Ledger, hold: Hold, usd: str) -> None:
-    end = End("settled", to_nano(usd), "exact", Usage(), ledger.now_ms())
-    assert ledger.end(hold, end).result()
-
-
-def money(*usd: str) -> tuple[Decimal, ...]:
-    return tuple(map(Decimal, usd))
 
 
 SCOPES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str] | None]] = {
@@ -82,7 +70,7 @@ def test_a_refusal_has_the_windows_numbers(open_ledger: OpenLedger, take: Take) 
     ledger = open_ledger(budget("wide", "100"), budget("daily", "10", time_zone="Asia/Tokyo"))
     first, second, _ = take(ledger, "1"), take(ledger, "2"), take(ledger, "4")
     settle(ledger, first, "0.5")
-    ledger.end(second, lost_end(second, ended_ms=ledger.now_ms(), error="Timeout")).result()
+    lose(ledger, second)
     with pytest.raises(BudgetExceeded) as caught:
         take(ledger, "3.6")
     refusal = caught.value
@@ -99,11 +87,11 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
     ledger = open_ledger(budget("a", "5"), budget("b", "3", user="*"), budget("c", "1", "month"))
     take(ledger, "0.75", user_id="ann")
     before = windows()
-    dear, cheap = make_entry("0.5", user_id="bob"), make_entry("0.25", user_id="ann")
+    expensive, cheap = make_entry("0.5", user_id="bob"), make_entry("0.25", user_id="ann")
 
     def dear_else_cheap(database: Any) -> Hold:
         with pytest.raises(BudgetExceeded):
-            ledger.hold(database, dear)
+            ledger.hold(database, expensive)
         return ledger.hold(database, cheap)
 
     hold = ledger.write(dear_else_cheap).result()
@@ -111,7 +99,7 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
     assert reserved == {key: money("0", "1", "0") for key in before}
     assert len(hold.windows) == 3
     rows = store.read(lambda database: list(AttemptRow.select().execute(database)))
-    assert dear.id not in {row.id for row in rows}
+    assert expensive.id not in {row.id for row in rows}
 
 
 @pytest.mark.parametrize("refusing", range(4))
@@ -123,13 +111,13 @@ def test_a_refusal_by_any_budget_changes_nothing(
     ledger = open_ledger(
         *(budget(f"b{n}", "0.5" if n == refusing else "5", **scope) for n, scope in enumerate(wide))
     )
-    fits, dear = make_entry("0.25", user_id="ann"), make_entry("0.3", user_id="ann")
+    fits, expensive = make_entry("0.25", user_id="ann"), make_entry("0.3", user_id="ann")
 
     def operation(database: Any) -> None:
         ledger.hold(database, fits)
         for _ in range(2):
             with pytest.raises(BudgetExceeded, match=f"b{refusing}"):
-                ledger.hold(database, dear)
+                ledger.hold(database, expensive)
 
     ledger.write(operation).result()
     assert set(windows().values()) == {money("0", "0.25", "0")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Hold, Ledger, holds, lost_end
+from supernova_ai.ledger import End, Entry, Ledger, holds
 from supernova_ai.ledger.budgets import window_of
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_nano
@@ -28,23 +27,11 @@ from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, reconcile
 from supernova_ai.upkeep.verify import verify_ledger
 from tests import books
-from tests.entries import entry
-
-Take = Callable[..., Hold]
-Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
-Open = Callable[..., Ledger]
+from tests.entries import OpenLedger, Take, Windows, entry, lose, money, settle
 
 
 def monthly(name: str = "monthly", limit: str = "1", **scope: Any) -> Budget:
     return Budget(name=name, limit=Decimal(limit), **{"per": "month"} | scope)
-
-
-def settle(ledger: Ledger, hold: Hold, usd: str) -> None:
-    assert ledger.end(hold, End("settled", to_nano(usd), "exact", Usage(), ledger.now_ms())).result()
-
-
-def amounts(*usd: str) -> tuple[Decimal, ...]:
-    return tuple(map(Decimal, usd))
 
 
 @pytest.mark.parametrize(
@@ -63,36 +50,35 @@ def amounts(*usd: str) -> tuple[Decimal, ...]:
     ids=["added", "renamed", "period", "wider", "zone", "provider", "user", "each", "each-task"],
 )
 def test_an_edited_budget_counts_what_was_spent(
-    before: list[Budget], after: Budget, open_ledger: Open, take: Take, windows: Windows, store: Store
+    before: list[Budget], after: Budget, open_ledger: OpenLedger, take: Take, windows: Windows, store: Store
 ) -> None:
     """Settled, held and lost amounts all count; what exceeds the rest is refused."""
     old = open_ledger(*before)
     who = {"user_id": "ann"}
     settle(old, take(old, "0.5", **who), "0.4")
-    old_lost = take(old, "0.2", **who)
-    old.end(old_lost, lost_end(old_lost, ended_ms=old.now_ms(), error=None)).result()
+    old_lost = lose(old, take(old, "0.2", **who))
     held = take(old, "0.1", **who)
     new = open_ledger(after)
-    (standing, *_) = store.read(lambda d: list(status.budget_statuses(d, [after], now=old.now_ms() / 1000)))
+    (current, *_) = store.read(lambda d: list(status.budget_statuses(d, [after], now=old.now_ms() / 1000)))
     if after.user != "*":
-        assert (standing.settled, standing.held, standing.lost) == tuple(map(to_nano, ("0.4", "0.1", "0.2")))
+        assert (current.settled, current.held, current.lost) == tuple(map(to_nano, ("0.4", "0.1", "0.2")))
     with pytest.raises(BudgetExceeded) as refused:
         take(new, "0.31", **who)
-    assert (refused.value.spent, refused.value.held) == amounts("0.6", "0.1")
+    assert (refused.value.spent, refused.value.held) == money("0.6", "0.1")
     first = take(new, "0.3", **who)
     key = (after.name, "ann" if after.user == "*" else "", "2026-11")
-    assert windows()[key] == amounts("0.4", "0.4", "0.2")
+    assert windows()[key] == money("0.4", "0.4", "0.2")
     settle(new, first, "0.05")
     settle(old, held, "0.07")
     settle(old, old_lost, "0.01")
-    assert windows()[key] == amounts("0.53", "0", "0")
+    assert windows()[key] == money("0.53", "0", "0")
     store.read(books.check)
     report = verify_ledger(store, [after], folder=Path("nowhere"))
     assert report.ok, report.problems
     assert "opening" not in report.counts
 
 
-def test_a_new_window_counts_its_scope_only(open_ledger: Open, take: Take, store: Store) -> None:
+def test_a_new_window_counts_its_scope_only(open_ledger: OpenLedger, take: Take, store: Store) -> None:
     """Another provider, user, task or period does not count in a new window."""
     old = open_ledger()
     for other in ({"provider": "ollama"}, {"user_id": "bob"}, {"task": "summary"}, {"user_id": None}):
@@ -100,15 +86,15 @@ def test_a_new_window_counts_its_scope_only(open_ledger: Open, take: Take, store
     settle(old, take(old, "0.5", user_id="ann"), "0.25")
     budget = monthly(provider="openai", user="ann", task="chat")
     take(open_ledger(budget), "0.75", user_id="ann")
-    nobody = monthly("nobody", user="*", task="chat")
-    take(open_ledger(nobody), "0.5", user_id=None)
+    no_user = monthly("no-user", user="*", task="chat")
+    take(open_ledger(no_user), "0.5", user_id=None)
     with pytest.raises(BudgetExceeded):
-        take(open_ledger(nobody), "0.01", user_id=None)
+        take(open_ledger(no_user), "0.01", user_id=None)
     store.read(books.check)
 
 
 def test_a_correction_moves_a_window_that_opened_later(
-    open_ledger: Open, take: Take, windows: Windows, store: Store
+    open_ledger: OpenLedger, take: Take, windows: Windows, store: Store
 ) -> None:
     """A correction, up or down and repeated, counts in the window as if the window had always existed."""
     old = open_ledger()
@@ -119,12 +105,12 @@ def test_a_correction_moves_a_window_that_opened_later(
     for usd in ("0.2", "0.6"):
         correction = reconcile.Correction(hold.attempt, to_nano(usd), "the bill")
         reconcile.settle_attempt(store, correction, lambda *_: None, now_ms=old.now_ms())
-        assert windows()["monthly", "", "2026-11"] == amounts(usd, "0.1", "0")
+        assert windows()["monthly", "", "2026-11"] == money(usd, "0.1", "0")
     store.read(books.check)
     assert verify_ledger(store, [budget], folder=Path("nowhere")).ok
 
 
-def test_a_failed_hold_leaves_no_window(open_ledger: Open, take: Take, windows: Windows) -> None:
+def test_a_failed_hold_leaves_no_window(open_ledger: OpenLedger, take: Take, windows: Windows) -> None:
     """A refusal rolls back the window and the attempts that were added to it."""
     old = open_ledger()
     held = take(old, "0.9")
@@ -134,22 +120,22 @@ def test_a_failed_hold_leaves_no_window(open_ledger: Open, take: Take, windows: 
     assert windows() == {}
     settle(old, held, "0.1")
     take(new, "0.9")
-    assert windows() == {("monthly", "", "2026-11"): amounts("0.1", "0.9", "0")}
+    assert windows() == {("monthly", "", "2026-11"): money("0.1", "0.9", "0")}
 
 
 def test_a_new_period_opens_at_zero(
-    open_ledger: Open, take: Take, windows: Windows, clock: SimpleNamespace
+    open_ledger: OpenLedger, take: Take, windows: Windows, clock: SimpleNamespace
 ) -> None:
     """What was spent before midnight of the budget's time zone counts in the day before."""
     ledger = open_ledger(monthly(per="day", time_zone="Asia/Kolkata"))
     settle(ledger, take(ledger, "0.5"), "0.5")
     clock.now = datetime(2026, 11, 23, tzinfo=ZoneInfo("Asia/Kolkata")).timestamp()
     take(ledger, "0.2")
-    assert windows()["monthly", "", "2026-11-23"] == amounts("0", "0.2", "0")
+    assert windows()["monthly", "", "2026-11-23"] == money("0", "0.2", "0")
 
 
 def test_archived_attempts_count_at_least_in_full(
-    open_ledger: Open, take: Take, clock: SimpleNamespace, store: Store, tmp_path: Path
+    open_ledger: OpenLedger, take: Take, clock: SimpleNamespace, store: Store, tmp_path: Path
 ) -> None:
     """Where the rollups do not have the scope, the opening may be too high and is never too low."""
     old = open_ledger()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from supernova_ai.ledger import End, Hold, Ledger, lost_end
+from supernova_ai.ledger import End, Hold, lost_end
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, PatternRow
 from supernova_ai.types import FailurePattern, Usage
-
-OpenLedger = Callable[..., Ledger]
-Take = Callable[..., Hold]
+from tests.entries import OpenLedger, Take
 
 FAILURE = FailurePattern("0123456789ab", "RateLimited", 429, "Limit <number> reached")
 

@@ -69,7 +69,7 @@ class Taken:
     task: str
     at: float
     state: Outcome = "held"
-    cost: int = 0  # as far as it is settled or lost
+    cost: int = 0  # settled or lost
 
 
 _PERIODS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
@@ -124,10 +124,10 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def take(self, cents: int, provider: str, user: str | None, task: str) -> Any:
         amount = to_nano(Decimal(cents) / 100)
-        bearing = list(keys(self.budgets.values(), provider, user, task, self.now)) if amount else []
-        new = {key: self.opening(key) for key in bearing if key not in self.model}
-        columns = self.model | {key: self.sum(carried) for key, carried in new.items()}
-        full = [key for key in bearing if columns[key].used + amount > to_nano(self.budgets[key[0]].limit)]
+        applying = list(keys(self.budgets.values(), provider, user, task, self.now)) if amount else []
+        new = {key: self.opening(key) for key in applying if key not in self.model}
+        columns = self.model | {key: self.sum(counted) for key, counted in new.items()}
+        full = [key for key in applying if columns[key].used + amount > to_nano(self.budgets[key[0]].limit)]
         wanted = entry(
             f"attempt-{len(self.all)}-{self.now}-{cents}",
             amount,
@@ -136,24 +136,24 @@ class LedgerMachine(RuleBasedStateMachine):
             user_id=user,
             task=task,
         )
-        placing = self.ledger.write(lambda database: self.ledger.hold(database, wanted))
+        taking = self.ledger.write(lambda database: self.ledger.hold(database, wanted))
         if full:
             first = columns[full[0]]
             with pytest.raises(BudgetExceeded) as caught:
-                placing.result()
+                taking.result()
             refusal = caught.value
             assert (refusal.budget, refusal.needed) == (full[0][0], to_usd(amount))
             assert refusal.spent == to_usd(first.settled + first.lost)
             assert refusal.held == to_usd(first.held)
             return multiple()
-        hold = placing.result()
+        hold = taking.result()
         self.model.update({key: columns[key] for key in new})
-        for key, carried in new.items():
-            for each in carried:
+        for key, counted in new.items():
+            for each in counted:
                 each.keys.append(key)
-        for key in bearing:
+        for key in applying:
             self.model[key].held += amount
-        taken = Taken(hold, bearing, provider, user, task, self.now)
+        taken = Taken(hold, applying, provider, user, task, self.now)
         self.all.append(taken)
         return taken
 
@@ -166,9 +166,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if taken.hold.amount and key in keys(budgets, taken.provider, taken.user, taken.task, taken.at)
         ]
 
-    def sum(self, carried: Iterable[Taken]) -> Column:
+    def sum(self, counted: Iterable[Taken]) -> Column:
         column = Column()
-        for taken in carried:
+        for taken in counted:
             column.settled += taken.cost if taken.state == "settled" else 0
             column.held += taken.hold.amount if taken.state == "held" else 0
             column.lost += taken.cost if taken.state == "lost" else 0
@@ -296,7 +296,7 @@ def test_the_ledger_agrees_with_the_model(
     new_database: Callable[[], str], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Holds, ends, late costs, sweeps, clock changes and edited budgets, in any order, on either engine."""
-    monkeypatch.setattr(leases, "TERM_S", 2 * 3600)  # no renewal meanwhile: leases end by the clock alone
+    monkeypatch.setattr(leases, "TERM_S", 2 * 3600)  # no renewal: leases end by the test clock
     run_state_machine_as_test(
         lambda: LedgerMachine(new_database()),  # type: ignore[arg-type] # it may be any factory
         settings=settings(

@@ -24,14 +24,13 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import StuckEndRow
 from supernova_ai.types import FailurePattern, Usage
+from tests.entries import OpenLedger, Take
 from tests.forks import FORK
 from tests.proofs.calls import attempts, check
 from tests.upkeep.keeping import report, run
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day", user="*")
 
-OpenLedger = Callable[..., Ledger]
-Take = Callable[..., Hold]
 
 END = End("settled", to_nano("0.1"), "exact", Usage(10, 20), 1_795_350_000_000, latency_ms=900)
 ODD = End(
@@ -112,10 +111,10 @@ def test_invalid_lines_are_logged_and_skipped(path: Path, caplog: pytest.LogCapt
 
 def test_pending_ends_stay_until_they_are_discarded(path: Path) -> None:
     """Every reader finds them until then; an end in two files is read once."""
-    owed_ends = PendingEnds(path)
-    owed_ends.add([(HOLD, END)])
-    first, _ = owed_ends.take()
-    owed_ends.add([(HOLD, END)])
+    pending_ends = PendingEnds(path)
+    pending_ends.add([(HOLD, END)])
+    first, _ = pending_ends.take()
+    pending_ends.add([(HOLD, END)])
     second, files = PendingEnds(path).take()
     assert first == second == [(HOLD, END)]
     assert len(files) == 2
@@ -146,11 +145,11 @@ def test_without_a_file_pending_ends_stay_in_memory(
         monkeypatch.setattr(unwritten_ends, "MOST_BYTES", 10)
     else:
         path.parent.write_text("a file where the folder should be")
-    owed_ends = PendingEnds(path)
-    owed_ends.add([(HOLD, END)])
+    pending_ends = PendingEnds(path)
+    pending_ends.add([(HOLD, END)])
     assert "ledger.owed.not_saved" in caplog.text
-    assert owed_ends.take()[0] == [(HOLD, END)]
-    assert owed_ends.take()[0] == []
+    assert pending_ends.take()[0] == [(HOLD, END)]
+    assert pending_ends.take()[0] == []
 
 
 def test_the_next_process_writes_the_pending_ends(
@@ -186,7 +185,7 @@ def test_pending_ends_survive_a_kill(
     store: Store, where: str, take: Take, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After SIGKILL the next process settles the pending end at its price; nothing is lost."""
-    owing, never = FORK.Event(), FORK.Event()
+    pending, never = FORK.Event(), FORK.Event()
 
     def victim() -> None:
         with Store(where) as mine:
@@ -198,13 +197,13 @@ def test_pending_ends_survive_a_kill(
 
             mine._database.commit = fail  # type: ignore[method-assign]
             ledger.end(hold, END).exception()
-            mine._writer._stop()  # the callback, which owes the end, has run
-            owing.set()
+            mine._writer._stop()  # now the callback has saved the pending end
+            pending.set()
             never.wait()
 
     child = FORK.Process(target=victim)
     child.start()
-    assert owing.wait(60)
+    assert pending.wait(60)
     assert child.pid is not None
     os.kill(child.pid, signal.SIGKILL)
     child.join()

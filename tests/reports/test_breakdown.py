@@ -53,14 +53,14 @@ def ended(draw: Any) -> EndedAttempt:
     return found._replace(cost_nano=0, cost_basis="cached") if kept else found
 
 
-def expected(rows: Iterable[EndedAttempt], span: Period, by: Grouping | None) -> dict[str, dict[str, Any]]:
+def expected(rows: Iterable[EndedAttempt], period: Period, by: Grouping | None) -> dict[str, dict[str, Any]]:
     """Add up the rows one by one."""
     named = {"prompt": "prompt_name", "error": "error_class", "user": "user_id"}
     joined = {"model": ("provider", "model"), "session": ("user_id", "session_id"), None: ()}
     groups: defaultdict[str, list[EndedAttempt]] = defaultdict(list)
     for row in rows:
         hour = datetime.fromtimestamp(row.started_ms // HOUR_MS * 3600, UTC)
-        if span.start <= hour < span.end:
+        if period.start <= hour < period.end:
             columns = joined.get(by, (named.get(by or "", by),))
             groups["/".join(str(getattr(row, str(column)) or "") for column in columns)].append(row)
     return {name: _sums(group, by) for name, group in groups.items()}
@@ -95,13 +95,13 @@ def agree(found: list[ReportLine], wanted: dict[str, dict[str, Any]], by: Groupi
         }
         for what in ("answer", "first"):
             for percent in (50, 95):
-                told, taken = getattr(line, f"{what}_p{percent}_ms"), sums[what]
-                if by not in (None, "provider", "model") or not taken:
-                    assert told is None
+                reported, durations = getattr(line, f"{what}_p{percent}_ms"), sums[what]
+                if by not in (None, "provider", "model") or not durations:
+                    assert reported is None
                     continue
-                true = max(1, taken[math.ceil(len(taken) * percent / 100) - 1])
-                assert true <= told
-                assert told < true * math.sqrt(2)
+                true = max(1, durations[math.ceil(len(durations) * percent / 100) - 1])
+                assert true <= reported
+                assert reported < true * math.sqrt(2)
 
 
 def fill(database: Database, rows: Iterable[EndedAttempt]) -> None:
@@ -118,15 +118,15 @@ def check(database: Database, rows: list[EndedAttempt], zone: str) -> None:
     """Assert that the reports of every grouping agree with the rows, and the days with the total."""
     start = BEGIN.astimezone(ZoneInfo(zone))
     for per in ("day", "week", "month"):
-        for span in periods_between(per, start, start + timedelta(days=4)):
+        for period in periods_between(per, start, start + timedelta(days=4)):
             for by in GROUPINGS:
-                agree(lines(database, span, by), expected(rows, span, by), by)
+                agree(lines(database, period, by), expected(rows, period, by), by)
     days = list(periods_between("day", start, start + timedelta(days=5)))
     every = Period(f"{days[0].name} to {days[-1].name}", days[0].start, days[-1].end)
     groupings: tuple[Grouping | None, ...] = (None, *GROUPINGS)
     for group in groupings:
         parts, whole = report(database, days, group)
-        assert parts == [line for span in days for line in lines(database, span, group)]
+        assert parts == [line for period in days for line in lines(database, period, group)]
         if rows or group:
             agree(whole, expected(rows, every, group), group)
         assert whole == lines(database, every, group)
@@ -226,12 +226,12 @@ def test_days_follow_the_time_zone() -> None:
     autumn = list(
         periods_between("day", datetime(2026, 10, 31, tzinfo=zone), datetime(2026, 11, 3, tzinfo=zone))
     )
-    assert [(span.name, span.hours[1] - span.hours[0]) for span in autumn] == [
+    assert [(period.name, period.hours[1] - period.hours[0]) for period in autumn] == [
         ("2026-10-31", 24),
         ("2026-11-01", 25),
         ("2026-11-02", 24),
     ]
-    assert [span.hours[0] for span in autumn[1:]] == [span.hours[1] for span in autumn[:-1]]
+    assert [period.hours[0] for period in autumn[1:]] == [period.hours[1] for period in autumn[:-1]]
     (spring,) = periods_between(
         "day", datetime(2026, 3, 8, 12, tzinfo=zone), datetime(2026, 3, 8, 13, tzinfo=zone)
     )
@@ -248,20 +248,20 @@ def test_days_follow_the_time_zone() -> None:
 )
 def test_periods_are_whole(per: Any, at: datetime, name: str, first: datetime, days: int) -> None:
     """Week 53, a February of a leap year and its last day begin and end as in the calendar."""
-    (span,) = periods_between(per, at, at + timedelta(minutes=1))
-    assert span == Period(name, first, first + timedelta(days=days))
+    (period,) = periods_between(per, at, at + timedelta(minutes=1))
+    assert period == Period(name, first, first + timedelta(days=days))
 
 
 def test_an_hour_counts_in_the_day_in_which_it_begins() -> None:
     """India's midnight is at 18:30 UTC: the hour from 18:00 belongs to the day before."""
     midnight = datetime(2026, 11, 2, tzinfo=ZoneInfo("Asia/Kolkata"))
-    (span,) = periods_between("day", midnight, midnight + timedelta(hours=1))
-    assert datetime.fromtimestamp(span.hours[0] * 3600, UTC) == datetime(2026, 11, 1, 19, tzinfo=UTC)
+    (period,) = periods_between("day", midnight, midnight + timedelta(hours=1))
+    assert datetime.fromtimestamp(period.hours[0] * 3600, UTC) == datetime(2026, 11, 1, 19, tzinfo=UTC)
 
 
 def test_the_latest_days_include_today() -> None:
     """One day is today, even at its first moment; thirty days touch two months."""
     midnight = datetime(2026, 11, 22, tzinfo=UTC)
-    assert [span.name for span in latest_periods("day", 1, midnight)] == ["2026-11-22"]
-    assert [span.name for span in latest_periods("day", 2, midnight)] == ["2026-11-21", "2026-11-22"]
-    assert [span.name for span in latest_periods("month", 30, midnight)] == ["2026-10", "2026-11"]
+    assert [period.name for period in latest_periods("day", 1, midnight)] == ["2026-11-22"]
+    assert [period.name for period in latest_periods("day", 2, midnight)] == ["2026-11-21", "2026-11-22"]
+    assert [period.name for period in latest_periods("month", 30, midnight)] == ["2026-10", "2026-11"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from supernova_ai.ledger import End, Hold, Ledger
 from supernova_ai.reports import export
 from supernova_ai.reports.breakdown import lines
 from supernova_ai.reports.periods import Period
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
+from tests.entries import OpenLedger, Take, settle
 
 SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = Period("an hour", SUNDAY, SUNDAY + timedelta(hours=1))
@@ -27,19 +27,19 @@ Spend = Callable[..., None]
 
 
 @pytest.fixture
-def spend(open_ledger: Callable[..., Ledger], take: Callable[..., Hold]) -> Spend:
+def spend(open_ledger: OpenLedger, take: Take) -> Spend:
     """Take and settle a hold at one nano-USD."""
     ledger = open_ledger()
 
     def run(**given: Any) -> None:
         hold = take(ledger, "0.5", **given)
-        ledger.end(hold, End("settled", 1, "exact", Usage(3, 4), ledger.now_ms(), latency_ms=7)).result()
+        settle(ledger, hold, "0.000000001", usage=Usage(3, 4), latency_ms=7)
 
     return run
 
 
-def exported(store: Store, span: Period = HOUR, **given: int) -> list[export.Row]:
-    return store.read(lambda database: list(export.attempt_rows(database, span, **given)))
+def exported(store: Store, period: Period = HOUR, **given: int) -> list[export.Row]:
+    return store.read(lambda database: list(export.attempt_rows(database, period, **given)))
 
 
 def text(columns: Any, rows: Any, form: export.Format) -> str:

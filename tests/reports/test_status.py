@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -10,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Hold, Ledger, lost_end
 from supernova_ai.reports.status import BudgetStatus, budget_statuses, latest_attempts
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
+from tests.entries import OpenLedger, Take, lose, release, settle
 
 USD = 10**9
 BUDGETS = (
@@ -26,26 +25,19 @@ SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def past(
-    open_ledger: Callable[..., Ledger], take: Callable[..., Hold], store: Store, clock: SimpleNamespace
-) -> Store:
+def past(open_ledger: OpenLedger, take: Take, store: Store, clock: SimpleNamespace) -> Store:
     """One request yesterday, and three today with one attempt in each state."""
     ledger = open_ledger(*BUDGETS)
     ann = {"user_id": "ann", "request": "r2"}
-
-    def settle(hold: Hold, usd: int, usage: Usage) -> None:
-        ledger.end(hold, End("settled", usd * USD, "exact", usage, ledger.now_ms())).result()
-
     clock.now -= 86_400
-    settle(take(ledger, "2", id="yesterday", request="r1"), 1, Usage(prompt=7))
+    settle(ledger, take(ledger, "2", id="yesterday", request="r1"), "1", usage=Usage(prompt=7))
     clock.now += 86_400
-    refused = take(ledger, "1", id="refused", **ann)
-    ledger.end(refused, End("released", 0, None, Usage(), ledger.now_ms(), error="RateLimited")).result()
+    release(ledger, take(ledger, "1", id="refused", **ann))
     clock.now += 1
-    settle(take(ledger, "3", id="paid", **ann), 2, Usage(prompt=100, completion=50))
+    settle(ledger, take(ledger, "3", id="paid", **ann), "2", usage=Usage(prompt=100, completion=50))
     clock.now += 1
-    gone = take(ledger, "1", id="gone", provider="anthropic", model="claude", user_id="bob", request="r3")
-    ledger.end(gone, lost_end(gone, ended_ms=ledger.now_ms(), error="ProviderTimeout")).result()
+    other = {"provider": "anthropic", "model": "claude", "user_id": "bob", "request": "r3"}
+    lose(ledger, take(ledger, "1", id="lost", **other), "ProviderTimeout")
     take(ledger, "2", id="open", user_id="bob", request="r4")
     return store
 
@@ -57,15 +49,15 @@ def ids(store: Store, limit: int = 100, **which: object) -> list[str]:
 
 def test_attempts_are_the_latest_oldest_first(past: Store) -> None:
     """A limit cuts off the oldest; the rest is in the order it happened."""
-    assert ids(past) == ["yesterday", "refused", "paid", "gone", "open"]
-    assert ids(past, limit=2) == ["gone", "open"]
+    assert ids(past) == ["yesterday", "refused", "paid", "lost", "open"]
+    assert ids(past, limit=2) == ["lost", "open"]
 
 
 def test_attempts_can_be_filtered(past: Store) -> None:
     """They can be those of one request, or since a time."""
     assert ids(past, request="r2") == ["refused", "paid"]
     assert ids(past, request="none") == []
-    assert ids(past, since_ms=int(SUNDAY.timestamp() * 1000)) == ["refused", "paid", "gone", "open"]
+    assert ids(past, since_ms=int(SUNDAY.timestamp() * 1000)) == ["refused", "paid", "lost", "open"]
 
 
 def test_every_budget_has_a_status(past: Store, clock: SimpleNamespace) -> None:

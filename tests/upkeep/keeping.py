@@ -36,7 +36,7 @@ def fill(
     """Add this many ended attempts to the ledger at random, one every quarter of an hour."""
     chance = random.Random(seed)
 
-    def operation(database: Database) -> None:  # one for all: it is durable once, and so quick
+    def operation(database: Database) -> None:  # one transaction for all, which is fast
         for _ in range(count):
             clock.now += 900
             _attempt(database, ledger, make_entry, chance)

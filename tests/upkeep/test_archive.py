@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from supernova_ai.errors import InvalidRequest, StoreError
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
+from supernova_ai.ledger import Entry, Hold, Ledger
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import vacuum
 from supernova_ai.store.tables import (
@@ -27,9 +27,9 @@ from supernova_ai.store.tables import (
     UsageRow,
     WindowRow,
 )
-from supernova_ai.types import Usage as Tokens
 from supernova_ai.upkeep import archive, archive_files
 from supernova_ai.upkeep.archive_files import Manifest
+from tests.entries import entry, lose, settle
 from tests.forks import run_in_child
 from tests.upkeep.keeping import BUDGETS, fill, report, rows, run
 
@@ -179,7 +179,7 @@ def test_a_damaged_archive_is_reported_and_not_restored(
     (manifest,) = put_away()
     harm(folder / manifest.file)
     found = report(store, folder)
-    (problem,) = found.problems  # windows still balance, by the sums in the journal
+    (problem,) = found.problems  # windows are right, by the sums in the journal
     assert problem.kind == "archive"
     assert problem.what == f"40 attempts in archive {manifest.file}"
     assert problem.found.startswith("cannot be checked: ")
@@ -236,7 +236,7 @@ def test_an_attempt_that_changes_meanwhile_is_not_lost(
     def late(*given: Any) -> Manifest:
         manifest = real(*given)
         monkeypatch.setattr(archive_files, "write_archive", real)
-        assert ledger.end(hold, End("settled", 7, "exact", Tokens(), ledger.now_ms())).result()
+        settle(ledger, hold, "0.000000007")
         return manifest
 
     monkeypatch.setattr(archive_files, "write_archive", late)
@@ -250,14 +250,8 @@ def test_an_attempt_that_changes_meanwhile_is_not_lost(
 
 
 def _lost(ledger: Ledger) -> Hold:
-    entry = Entry(
-        id="lost-one", request="r", process="", user_id=None, session_id=None, task="chat", tier="standard",
-        provider="openai", model="gpt", key_slot=None, held_nano=1000, started_ms=ledger.now_ms(),
-        prompt_name=None, prompt_hash=None, config_version="c", price_version="p",
-    )  # fmt: skip
-    hold = ledger.write(lambda database: ledger.hold(database, entry)).result()
-    assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
-    return hold
+    wanted = entry("lost-one", 1000, ledger.now_ms())
+    return lose(ledger, ledger.write(lambda database: ledger.hold(database, wanted)).result())
 
 
 class Fault(BaseException):

@@ -11,7 +11,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.ledger import End, Hold, Ledger, lost_end
+from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
@@ -21,10 +21,8 @@ from supernova_ai.upkeep import archive, booking, reconcile
 from supernova_ai.upkeep.provider_bills import Bill
 from supernova_ai.upkeep.reconcile import Plan
 from tests import books
+from tests.entries import Take, Windows, lose, release, settle
 from tests.upkeep.keeping import BUDGETS, DAY_MS, report, rows, unseen
-
-Take = Callable[..., Hold]
-Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
 
 OPENAI = Budget(name="openai", limit=Decimal("0.01"), per="month", provider="openai")
 OTHER = Budget(name="other", limit=Decimal(1), per="day", provider="anthropic")
@@ -37,16 +35,8 @@ def ledger(open_ledger: Callable[..., Ledger]) -> Ledger:
     return open_ledger(*BUDGETS)
 
 
-def release(ledger: Ledger, hold: Hold, **given: Any) -> Hold:
-    end = End("released", 0, None, Usage(), ledger.now_ms(), error="RateLimited", **given)
-    assert ledger.end(hold, end).result()
-    return hold
-
-
-def exact(ledger: Ledger, hold: Hold, prompt: int = 10, completion: int = 20) -> Hold:
-    end = End("settled", CENT, "exact", Usage(prompt, completion), ledger.now_ms())
-    assert ledger.end(hold, end).result()
-    return hold
+def exact(ledger: Ledger, hold: Hold) -> Hold:
+    return settle(ledger, hold, "0.01", usage=Usage(10, 20))
 
 
 def plan(store: Store, *bills: Bill) -> Plan:
@@ -55,9 +45,9 @@ def plan(store: Store, *bills: Bill) -> Plan:
     )
 
 
-def book(store: Store, found: Plan, ledger: Ledger, look: Any = unseen) -> int:
+def book(store: Store, found: Plan, ledger: Ledger, check: Any = unseen) -> int:
     now_ms = ledger.now_ms()
-    return booking.book_lines(store, found, ALL, look, provider="openai", source="june.csv", now_ms=now_ms)
+    return booking.book_lines(store, found, ALL, check, provider="openai", source="june.csv", now_ms=now_ms)
 
 
 def attempts(store: Store) -> dict[str, AttemptRow]:
@@ -152,11 +142,6 @@ def test_a_line_of_a_counted_attempt_is_not_booked(
     assert (found.released, found.unclaimed) == ((), ())
 
 
-def lose(ledger: Ledger, hold: Hold) -> Hold:
-    assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
-    return hold
-
-
 def test_every_booking_is_in_the_journal(ledger: Ledger, store: Store, take: Take) -> None:
     """The entry names the export and the line."""
     hold = release(ledger, take(ledger, "0.1", provider="openai"))
@@ -214,7 +199,7 @@ def test_a_line_that_cannot_be_booked_is_refused(
     with pytest.raises(InvalidRequest, match="line 3 may be the bill of an attempt in the archive"):
         book(store, found, ledger)
     archive.restore_attempts(store, tmp_path / made.file, now_ms=now)
-    assert plan(store, line(3, now)).uncounted == CENT  # and now it is known whose it is
+    assert plan(store, line(3, now)).uncounted == CENT  # now it is the bill of the released attempt
 
 
 def test_a_line_that_costs_nothing_is_not_listed(ledger: Ledger, store: Store, take: Take) -> None:

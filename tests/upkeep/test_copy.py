@@ -37,8 +37,8 @@ def open_store() -> Iterator[Open]:
 @pytest.fixture(params=["to SQLite", "to PostgreSQL"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty ledger on either engine, whichever engine the source uses."""
-    place = nullcontext(new_file(tmp_path / "target.db")) if request.param == "to SQLite" else new_schema()
-    with place as where, Store(where) as target:
+    database = nullcontext(new_file(tmp_path / "target.db")) if request.param == "to SQLite" else new_schema()
+    with database as where, Store(where) as target:
         yield target
 
 
@@ -55,7 +55,7 @@ def source(
     ledger = open_ledger(*BUDGETS)
     fill(ledger, clock, make_entry, 50, seed)
     ledger.close()
-    correction = Correction("attempt-50", 5, "told so")
+    correction = Correction("attempt-50", 5, "the bill says so")
     reconcile.settle_attempt(store, correction, unseen, now_ms=ledger.now_ms())
     archive.archive_attempts(
         store, tmp_path / "archive", before_ms=ledger.now_ms() - 36_000_000, now_ms=ledger.now_ms()
@@ -96,7 +96,7 @@ def test_a_copy_continues_where_the_source_stopped(
     hold = ledger.write(lambda database: ledger.hold(database, make_entry("0.1"))).result()
     ledger.close()
     assert numbers.isdisjoint(hold.windows)
-    reconcile.settle_attempt(target, Correction(hold.attempt, 5, "told so"), unseen, now_ms=1)
+    reconcile.settle_attempt(target, Correction(hold.attempt, 5, "the bill says so"), unseen, now_ms=1)
 
 
 @each_engine_once

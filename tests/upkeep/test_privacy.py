@@ -240,11 +240,11 @@ def test_attempts_archived_during_erasing_are_erased(
     kept: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that move into an archive after the archives were checked are found as well."""
-    look = privacy._restore_archives
+    restore = privacy._restore_archives
     ran: list[object] = []
 
     def then_archive(*args: Any) -> Any:
-        found = look(*args)
+        found = restore(*args)
         if not ran:
             ran.extend(archive.archive_attempts(kept, folder, before_ms=NOW_MS + 40_000_000, now_ms=NOW_MS))
         return found
@@ -278,7 +278,7 @@ def test_advice_in_progress_loses_its_user(kept: Store, folder: Path) -> None:
 
 
 class Desk:
-    """A client over a database, whose provider runs ``meanwhile`` before it answers."""
+    """A client over a database, key provider runs ``meanwhile`` before it answers."""
 
     def __init__(self, where: str, providers: int = 1, **settings: Any) -> None:
         self.where = where
@@ -352,7 +352,7 @@ async def test_a_call_during_its_users_erasure_stores_nothing(
 
 
 async def test_nothing_more_is_sent_for_an_erased_user(where: str, folder: Path) -> None:
-    """A call whose first attempt failed asks no other provider: the ledger would name the user again."""
+    """A call key first attempt failed asks no other provider: the ledger would name the user again."""
     async with Desk(where, 2) as at:
         await at.say("Hello?")
         at.replies = [Failure(500)]
@@ -392,11 +392,11 @@ async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> N
 def test_a_summary_does_not_restore_deleted_turns(kept: Store, vault: Vault) -> None:
     """If an exchange was deleted after it was read, the summary of it is not stored."""
     seal = Seal(vault.session_cipher(), kept.id, lambda count: bytes(count))
-    whose = SessionKey("bob", "s")
-    old = kept.read(lambda database: turns.read(database, seal, whose, 0))
+    key = SessionKey("bob", "s")
+    old = kept.read(lambda database: turns.read(database, seal, key, 0))
     kept.write(lambda database: turns.prune(database, before_ms=2)).result()
-    kept.write(lambda database: turns.replace(database, seal, whose, old, "In short.")).result()
-    assert kept.read(lambda database: turns.read(database, seal, whose, 0)) == []
+    kept.write(lambda database: turns.replace(database, seal, key, old, "In short.")).result()
+    assert kept.read(lambda database: turns.read(database, seal, key, 0)) == []
 
 
 def is_erased(store: Store, began_ms: int | None) -> bool:

@@ -22,11 +22,9 @@ from supernova_ai.upkeep import provider_bills, reconcile
 from supernova_ai.upkeep.bill_matching import Candidate, match
 from supernova_ai.upkeep.provider_bills import Bill
 from supernova_ai.upkeep.reconcile import Correction, Plan
-from tests import books
+from tests import books, entries
+from tests.entries import Take, Windows, release
 from tests.upkeep.keeping import BUDGETS, report, rows, unseen
-
-Take = Callable[..., Hold]
-Windows = Callable[[], dict[tuple[str, str, str], tuple[Decimal, ...]]]
 
 NOW = 1_800_000_000_000
 
@@ -45,9 +43,7 @@ def lose(ledger: Ledger, hold: Hold) -> Hold:
 
 def estimate(ledger: Ledger, hold: Hold, usd: str, basis: Any = "estimated", **given: Any) -> Hold:
     usage = Usage(prompt=10, completion=20, cached=3, reasoning=2)
-    end = End("settled", to_nano(usd), basis, usage, ledger.now_ms(), 900, **given)
-    assert ledger.end(hold, end).result()
-    return hold
+    return entries.settle(ledger, hold, usd, basis, usage, latency_ms=900, **given)
 
 
 def settle(store: Store, hold: Hold, usd: str, reason: str = "the bill says so") -> None:
@@ -97,7 +93,7 @@ def test_a_released_attempt_that_was_billed_can_be_settled(
 ) -> None:
     """A provider may charge for what it refused."""
     hold = take(ledger, "0.4")
-    ledger.end(hold, End("released", 0, None, Usage(), ledger.now_ms(), error="RateLimited")).result()
+    release(ledger, hold)
     settle(store, hold, "0.2")
     assert set(windows().values()) == {(Decimal("0.2"), Decimal(0), Decimal(0))}
     store.read(books.check)
@@ -140,7 +136,7 @@ def test_a_correction_that_fills_a_budget_is_alerted(ledger: Ledger, store: Stor
     """Corrected costs reach thresholds like any other spending."""
     watch = ThresholdWatch({"daily": to_nano(1)}, [50])
     hold = lose(ledger, take(ledger, "0.4"))
-    correction = Correction(hold.attempt, to_nano(2), "it was dear")
+    correction = Correction(hold.attempt, to_nano(2), "it cost more")
     reconcile.settle_attempt(
         store, correction, lambda database, seen: watch.check(database, seen, now_ms=NOW), now_ms=NOW
     )
@@ -152,8 +148,8 @@ def test_an_impossible_correction_is_refused(ledger: Ledger, store: Store, take:
     """An unknown or running attempt, a missing reason or an impossible cost changes nothing."""
     held, done = take(ledger, "0.1"), lose(ledger, take(ledger, "0.2"))
     before = rows(store)
-    with pytest.raises(InvalidRequest, match=r"no attempt 'nobody'.*restore its archive"):
-        settle(store, Hold("nobody", 1, ()), "0.1")
+    with pytest.raises(InvalidRequest, match=r"no attempt 'unknown'.*restore its archive"):
+        settle(store, Hold("unknown", 1, ()), "0.1")
     with pytest.raises(InvalidRequest, match="still running"):
         settle(store, held, "0.1")
     with pytest.raises(InvalidRequest, match="needs a reason"):
@@ -280,8 +276,8 @@ def exact(name: str, seconds: float, prompt: int, completion: int) -> Candidate:
 
 
 def bill(line: int, seconds: float, prompt: int = 1, completion: int | None = 1, **given: Any) -> Bill:
-    said: dict[str, Any] = {"at_ms": round(seconds * 1000), "model": "gpt"}
-    return Bill(line, 5, prompt=prompt, completion=completion, **said | given)
+    values: dict[str, Any] = {"at_ms": round(seconds * 1000), "model": "gpt"}
+    return Bill(line, 5, prompt=prompt, completion=completion, **values | given)
 
 
 def matched(candidates: Iterable[Candidate], bills: Iterable[Bill]) -> tuple[set[Any], set[Any]]:

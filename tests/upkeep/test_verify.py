@@ -10,17 +10,13 @@ from typing import Any
 import pytest
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
-from supernova_ai.money import to_nano
+from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow
-from supernova_ai.types import Usage
 from supernova_ai.upkeep import verify
 from tests import books
+from tests.entries import OpenLedger, Take, lose, settle
 from tests.upkeep.keeping import BUDGETS, fill, report, run
-
-OpenLedger = Callable[..., Ledger]
-Take = Callable[..., Hold]
 
 
 @pytest.fixture
@@ -125,9 +121,8 @@ def test_overruns_and_late_settlements_are_flagged(open_ledger: OpenLedger, stor
     budget = Budget(name="daily", limit=Decimal(1), per="day")
     ledger = open_ledger(budget)
     over, late = take(ledger, "0.4"), take(ledger, "0.1")
-    ledger.end(over, End("settled", to_nano(2), "exact", Usage(), ledger.now_ms())).result()
-    ledger.end(late, lost_end(late, ended_ms=ledger.now_ms(), error="Timeout")).result()
-    ledger.end(late, End("settled", 1, "exact", Usage(), ledger.now_ms())).result()
+    settle(ledger, over, "2")
+    settle(ledger, lose(ledger, late), "0.000000001")
     found = report(store, budgets=[budget])
     assert found.ok
     assert found.counts == {"overrun": 1, "late": 1, "above limit": 1}
