@@ -90,7 +90,7 @@ class Runtime:
     def _new_delivery(self, config: Config) -> AlertDelivery:
         return AlertDelivery(
             self._store,
-            config.active_budgets,
+            config.all_budgets,
             config.alerts,
             verify_tls=config.verify_tls,
             resolve=lambda name: self._vault.reveal(name, "primary"),
@@ -99,7 +99,7 @@ class Runtime:
 
     def _set_budgets(self, config: Config) -> None:
         self.ledger.apply(
-            config.active_budgets, thresholds=config.alerts.thresholds, on_alert=self._delivery.wake
+            config.all_budgets, thresholds=config.alerts.thresholds, on_alert=self._delivery.wake
         )
 
     def _restore_health(self) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from supernova_ai.alerts.outbox import Message
-from supernova_ai.config.fields import VAULT, notify_name
+from supernova_ai.config.fields import VAULT_PREFIX, notify_name
 from supernova_ai.errors import SupernovaError
 from supernova_ai.secret import Secret, redact
 
@@ -47,7 +47,7 @@ class Channel:
 
         This takes up to the service's timeouts: some seconds, unless the URL sets others.
         """
-        name = self.url.removeprefix(VAULT)
+        name = self.url.removeprefix(VAULT_PREFIX)
         try:
             url = Secret(self.url) if name == self.url else self.resolve(name)
         except SupernovaError as error:

@@ -35,8 +35,7 @@ def list_(
         spikes.record_spike(store, loaded.config.alerts.spike, now_ms=store.now_ms())
         rows = store.read(lambda database: outbox.list_alerts(database, acknowledged=all_))
     events = [
-        (row, AlertEvent.of(row, loaded.config.active_budgets), text.loads(row.detail or "{}"))
-        for row in rows
+        (row, AlertEvent.of(row, loaded.config.all_budgets), text.loads(row.detail or "{}")) for row in rows
     ]
     if json:
         print_json(

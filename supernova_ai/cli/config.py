@@ -13,7 +13,7 @@ from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
 from supernova_ai.config import Loaded
 from supernova_ai.config.fields import mask
-from supernova_ai.config.problems import refuse
+from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError
 from supernova_ai.store import permission_warning
 
@@ -69,7 +69,7 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if found.problems:
-        raise refuse(list(found.problems))
+        raise config_error(list(found.problems))
     console.print_labelled(
         "valid", "green", f": version {loaded.version}, environment {loaded.config.environment}"
     )
@@ -77,7 +77,7 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
 
 def _warnings(loaded: Loaded) -> list[str]:
     """Return what this machine makes of the configuration: certificates unchecked, a database open to all."""
-    unverified = configuration.unverified()
+    unverified = configuration.tls_unverified_by()
     if unverified:
         refused = "calls are refused" if loaded.config.verify_tls else "any server could take the keys"
         unverified = f"TLS certificates are not checked, because {unverified}: {refused}"

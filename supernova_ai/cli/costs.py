@@ -97,7 +97,7 @@ def costs(
         def read(
             database: Database,
         ) -> tuple[list[Any], list[ReportLine], list[AttemptRow], list[Any], list[Any]]:
-            limits = loaded.config.active_budgets
+            limits = loaded.config.all_budgets
             standings = reports.budget_statuses(
                 database, limits, now=now.timestamp(), user=user, most=None if json else users
             )
@@ -209,9 +209,7 @@ def top(
 def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = False) -> None:
     """Forecast what the month, and each budget's current window, will have cost at its end."""
     with _ledger(config) as (loaded, store):
-        ask = partial(
-            forecast, budgets=loaded.config.active_budgets, now=store.now(), time_zone=time_zone.key
-        )
+        ask = partial(forecast, budgets=loaded.config.all_budgets, now=store.now(), time_zone=time_zone.key)
         found = store.read(lambda database: list(ask(database)))
     if json:
         print_json([_plain(asdict(row), {"limit", "spent", "expected", "low", "high"}) for row in found])

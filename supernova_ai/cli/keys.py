@@ -13,7 +13,7 @@ import typer
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import AsJson, ConfigPath, console, flag, print_json, providers, read_text
 from supernova_ai.config import Loaded
-from supernova_ai.config.fields import VAULT
+from supernova_ai.config.fields import VAULT_PREFIX
 from supernova_ai.config.fields import Slot as SlotName
 from supernova_ai.errors import KeyNotFound
 from supernova_ai.keys import Vault, import_environment, resolve
@@ -45,7 +45,9 @@ def add(
     """Seal a key in a provider's slot, in place of the one there was."""
     loaded = configuration.load(config)
     providers = loaded.config.providers
-    notified = [url.removeprefix(VAULT) for url in loaded.config.alerts.notify if url.startswith(VAULT)]
+    notified = [
+        url.removeprefix(VAULT_PREFIX) for url in loaded.config.alerts.notify if url.startswith(VAULT_PREFIX)
+    ]
     known = (*providers, *notified)
     if provider not in known:
         raise typer.BadParameter(

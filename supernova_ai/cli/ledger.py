@@ -40,7 +40,7 @@ def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson
     """Recompute windows and rollups from attempts, and check the archives. Exits with 1 if not right."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        report = verifying.verify_ledger(store, loaded.config.active_budgets, folder=archives(folder))
+        report = verifying.verify_ledger(store, loaded.config.all_budgets, folder=archives(folder))
     if json:
         print_json({"ok": report.ok, **asdict(report)})
     else:
@@ -132,7 +132,7 @@ def reconcile_(
             booked = booking.book_lines(
                 store,
                 plan,
-                loaded.config.active_budgets,
+                loaded.config.all_budgets,
                 ledger.check_thresholds,
                 provider=provider,
                 source=file.name,

@@ -1,9 +1,9 @@
-"""The configuration: what the YAML may say, where it is found, and which source has the last word."""
+"""The configuration: the settings of the YAML, where the files are found, and which source wins."""
 
 from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.environment import read_environ
 from supernova_ai.config.load import Loaded, data_folder, load
-from supernova_ai.config.network import check_tls, unverified
+from supernova_ai.config.network import check_tls, tls_unverified_by
 from supernova_ai.config.schema import (
     Alerts,
     Attachments,
@@ -46,5 +46,5 @@ __all__ = [
     "data_folder",
     "load",
     "read_environ",
-    "unverified",
+    "tls_unverified_by",
 ]

@@ -1,4 +1,4 @@
-"""What the ``advice`` section of the YAML may say: how signals are weighed and when they become an action."""
+"""The ``advice`` section of the YAML: the weights of signals and the thresholds of actions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 AssetClass = Literal["stock", "crypto", "fx", "futures", "option"]
-"""What kind of thing the bars are the prices of."""
+"""The kind of asset that the bars price."""
 
 Regime = Literal["trending", "ranging", "volatile"]
-"""What the market is doing: it decides which strategies are listened to."""
+"""The state of the market, which sets the weights of the strategies."""
 
 Strategy = Literal["ma_cross", "rsi_reversion", "macd", "bollinger", "breakout", "momentum", "volume"]
 """The name of a strategy."""
@@ -25,12 +25,13 @@ _Below = Annotated[float, Field(strict=True, ge=-1, lt=0)]
 
 
 class AdviceRules(BaseModel):
-    """How signals become an action. A pair is the value for risk score 0 and that for 100; between, a line.
+    """How signals become an action. A pair holds the values for risk scores 0 and 100, interpolated linearly.
 
-    ``mode`` is how a model's words are kept to the facts: "verify" checks its figures, in "slots" it writes
-    none. Without ``keep_bars`` a record keeps the hash of the bars, and cannot be replayed.
-    ``volatile`` is the annualised volatility (0.45: 45 %) from which an asset class counts as volatile, and
-    ``avoid`` how many times that a client bears. ``rsi`` is where oversold ends and overbought begins.
+    ``mode`` binds a model's text to the facts: "verify" checks its figures, "slots" lets it write none.
+    Without ``keep_bars`` a record holds only the hash of the bars and cannot be replayed. ``volatile`` is the
+    annualised volatility (0.45: 45 %) from which an asset class counts as volatile; at ``avoid`` times that
+    the action is to avoid the asset. ``rsi`` holds the RSI below which an asset is oversold, and above which
+    it is overbought.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -99,7 +100,7 @@ class AdviceRules(BaseModel):
         tables += [(f"weights.{regime}", weights, strategies) for regime, weights in self.weights.items()]
         for name, table, known in tables:
             if missing := [word for word in known if word not in table]:
-                raise ValueError(f"'{name}' must also name {', '.join(missing)}")
+                raise ValueError(f"'{name}' must also contain {', '.join(missing)}")
         if any(sell >= reduce for sell, reduce in zip(self.sell, self.reduce, strict=True)):
             raise ValueError("each value of 'sell' must be below that of 'reduce'")
         for name, pair, rises in (
@@ -111,7 +112,7 @@ class AdviceRules(BaseModel):
             if (pair[0] > pair[1]) if rises else (pair[0] < pair[1]):
                 raise ValueError(f"the first value of '{name}' must be the more cautious: swap {list(pair)}")
         if silent := [regime for regime, weights in self.weights.items() if not any(weights.values())]:
-            raise ValueError(f"'weights.{silent[0]}' must give some strategy more than 0")
+            raise ValueError(f"'weights.{silent[0]}' must give at least one strategy a weight above 0")
         if any(low >= high for low, high in self.rsi.values()):
             raise ValueError("in 'rsi' each first value must be below the second, such as [30, 70]")
         return self

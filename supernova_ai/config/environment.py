@@ -1,4 +1,4 @@
-"""The environment variables and ``.env``: which setting each variable sets, and which are left to others."""
+"""The environment variables and ``.env``: the setting of each variable, and warnings for misspelt names."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ Apply = Callable[[Node, Loc, Node], Node]
 
 
 def read_environ(folder: Path = Path()) -> dict[str, str]:
-    """Return ``os.environ``, which is left as it is, laid over the ``.env`` of the folder.
+    """Return the variables of ``os.environ`` and of the folder's ``.env``; ``os.environ`` wins.
 
     Raises:
         ConfigError: ``.env`` cannot be read.
     """
     file = folder / ".env"
     try:
-        written = dotenv_values(file, interpolate=False)  # a `$` in a key or password is only a `$`
+        from_file = dotenv_values(file, interpolate=False)  # a `$` in a key or password is literal
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}. It must be a readable UTF-8 file.") from error
-    return present(written) | present(os.environ)
+    return non_empty(from_file) | non_empty(os.environ)
 
 
-def present(environ: Mapping[str, str | None]) -> dict[str, str]:
+def non_empty(environ: Mapping[str, str | None]) -> dict[str, str]:
     """Return the variables that are set; an empty one counts as unset."""
     return {name: value.strip() for name, value in environ.items() if value and value.strip()}
 
 
-def _put(tree: Node, at: Loc, given: Node) -> Node:
+def _set(tree: Node, at: Loc, given: Node) -> Node:
     for step in reversed(at):
-        given = Node({step: given}, given.place)
+        given = Node({step: given}, given.origin)
     return merge(tree, given)
 
 
-def _put_list(tree: Node, at: Loc, given: Node) -> Node:
-    items = [Node(item.strip(), given.place) for item in given.value.split(",") if item.strip()]
-    return _put(tree, at, Node(items, given.place))
+def _set_list(tree: Node, at: Loc, given: Node) -> Node:
+    items = [Node(item.strip(), given.origin) for item in given.value.split(",") if item.strip()]
+    return _set(tree, at, Node(items, given.origin))
 
 
-def _put_first(tree: Node, at: Loc, given: Node) -> Node:
+def _set_first(tree: Node, at: Loc, given: Node) -> Node:
     rest = [item for item in _list(tree, at) if item.value != given.value]
-    return _put(tree, at, Node([given, *rest], given.place))
+    return _set(tree, at, Node([given, *rest], given.origin))
 
 
-def _put_limit(name: str, per: str) -> Apply:
+def _set_limit(name: str, per: str) -> Apply:
     def apply(tree: Node, at: Loc, given: Node) -> Node:
         budgets = list(_list(tree, at))
-        limit = Node({"limit": given}, given.place)
+        limit = Node({"limit": given}, given.origin)
         for i, budget in enumerate(budgets):
             if (found := find(budget, ("name",))) and found.value == name:
                 budgets[i] = merge(budget, limit)
                 break
         else:
             budgets.append(
-                merge(Node({"name": Node(name, given.place), "per": Node(per, given.place)}, ""), limit)
+                merge(Node({"name": Node(name, given.origin), "per": Node(per, given.origin)}, ""), limit)
             )
-        return _put(tree, at, Node(budgets, given.place))
+        return _set(tree, at, Node(budgets, given.origin))
 
     return apply
 
@@ -88,11 +88,11 @@ def _list(tree: Node, at: Loc) -> list[Node]:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentVariable:
-    """An environment variable, the setting it sets, and how."""
+    """An environment variable, the setting it sets, and the function that sets it."""
 
     name: str
     sets: Loc
-    apply: Apply = _put
+    apply: Apply = _set
 
 
 VARIABLES: tuple[EnvironmentVariable, ...] = (
@@ -100,12 +100,11 @@ VARIABLES: tuple[EnvironmentVariable, ...] = (
     EnvironmentVariable("LLM_ENABLED", ("enabled",)),
     EnvironmentVariable("LLM_STREAMING", ("streaming",)),
     EnvironmentVariable("LLM_FALLBACK_ENABLED", ("routing", "fallback")),
-    EnvironmentVariable("LLM_PROVIDER_PRIORITY", ("routing", "priority"), _put_list),
-    EnvironmentVariable(
-        "LLM_PROVIDER", ("routing", "priority"), _put_first
-    ),  # after the list, which it reorders
-    EnvironmentVariable("LLM_DAILY_COST_LIMIT", ("budgets",), _put_limit("daily", "day")),
-    EnvironmentVariable("LLM_MONTHLY_COST_LIMIT", ("budgets",), _put_limit("monthly", "month")),
+    EnvironmentVariable("LLM_PROVIDER_PRIORITY", ("routing", "priority"), _set_list),
+    # After LLM_PROVIDER_PRIORITY, whose list it reorders.
+    EnvironmentVariable("LLM_PROVIDER", ("routing", "priority"), _set_first),
+    EnvironmentVariable("LLM_DAILY_COST_LIMIT", ("budgets",), _set_limit("daily", "day")),
+    EnvironmentVariable("LLM_MONTHLY_COST_LIMIT", ("budgets",), _set_limit("monthly", "month")),
     EnvironmentVariable(
         "LLM_COST_TRACKING", (), _must_be_true("no budget can be kept without the ledger, so it is always on")
     ),
@@ -118,9 +117,9 @@ VARIABLES: tuple[EnvironmentVariable, ...] = (
         for use, tier in (("CHAT", "standard"), ("ANALYSIS", "premium"), ("SUMMARY", "economy"))
     ),
 )
-"""Every variable that sets something, in the order they are applied."""
+"""Every variable that sets a setting, in the order they are applied."""
 
-OTHERS: frozenset[str] = frozenset(
+NOT_SETTINGS: frozenset[str] = frozenset(
     {
         "SUPERNOVA_CONFIG",
         "SUPERNOVA_HOME",
@@ -133,25 +132,25 @@ OTHERS: frozenset[str] = frozenset(
         ),
     }
 )
-"""Variables that are no settings: places, and secrets, which are left to the key floor."""
+"""Variables for paths and secrets, which other modules read."""
 
 
 def apply(tree: Node, variables: Mapping[str, Node]) -> tuple[Node, list[str]]:
-    """Lay the variables over ``tree``; return the result and what is wrong with them."""
+    """Apply the variables to ``tree``; return the result and their problems."""
     problems: list[str] = []
     for variable in VARIABLES:
         if given := variables.get(variable.name):
             try:
                 tree = variable.apply(tree, variable.sets, given)
             except ValueError as error:
-                problems.append(problem(given.place, variable.name, given.value, str(error)))
+                problems.append(problem(given.origin, variable.name, given.value, str(error)))
     return tree, problems
 
 
 _OURS = ("SUPERNOVA", "LLM", "API", "SECURE", "OPENAI", "ANTHROPIC", "HUGGINGFACE", "OLLAMA")
 """The first words of our variables."""
 
-_OF_OTHERS = frozenset(
+_OTHER_TOOLS = frozenset(
     {
         "ANTHROPIC_AUTH_TOKEN",
         "ANTHROPIC_BASE_URL",
@@ -166,26 +165,24 @@ _OF_OTHERS = frozenset(
         "OPENAI_PROJECT_ID",
     }
 )
-"""Variables of the providers' own tools, which look like ours."""
+"""Variables of the providers' tools that look like ours."""
 
 
 def misspelt(names: Iterable[str]) -> dict[str, str]:
-    """Return each name that is nearly one of our variables, with that one."""
-    known = sorted({variable.name for variable in VARIABLES} | OTHERS)
-    found = {}
-    for name in names:
-        if (
-            name in known
-            or name in _OF_OTHERS
-            or not get_close_matches(name.partition("_")[0], _OURS, 1, 0.8)
-        ):
-            continue
-        if near := get_close_matches(name, known, 1, 0.75):
-            found[name] = near[0]
-    return found
+    """Return each name that is similar to one of our variables, with that variable."""
+    known = sorted({variable.name for variable in VARIABLES} | NOT_SETTINGS)
+    candidates = [
+        name
+        for name in names
+        if name not in known
+        and name not in _OTHER_TOOLS
+        and get_close_matches(name.partition("_")[0], _OURS, 1, 0.8)
+    ]
+    matches = {name: get_close_matches(name, known, 1, 0.75) for name in candidates}
+    return {name: near[0] for name, near in matches.items() if near}
 
 
 def warn_of_misspelt(names: Iterable[str]) -> None:
-    """Log a warning for each name that is nearly one of ours."""
+    """Log a warning for each misspelt variable."""
     for name, near in misspelt(names).items():
         log.warning("config.variable.unknown", variable=name, nearest=near)

@@ -1,4 +1,4 @@
-"""What one field may hold: the types of fields, and how a value with a secret in it is shown."""
+"""The types of settings, with their checks, and the masking of secrets in their values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from supernova_ai.identifiers import MOST, identifier
 from supernova_ai.paths import database_fault
 from supernova_ai.secret import HIDDEN
 
-_USERINFO = re.compile(r"(?<=://)(?!USER(?::PASSWORD)?@HOST)\S*@")  # the placeholders of our own hints stay
+_USERINFO = re.compile(r"(?<=://)(?!USER(?::PASSWORD)?@HOST)\S*@")  # not the placeholders of our own messages
 _SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|key|token|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
 def mask(text: str) -> str:
-    """Return the text with the user, the password and secret parameters of every URL in it hidden.
+    """Return the text with the user, password and secret parameters of every URL hidden.
 
     >>> mask("postgresql://ann:pw@db/nova?sslmode=require")
     'postgresql://[redacted]@db/nova?sslmode=require'
@@ -31,20 +31,20 @@ def mask(text: str) -> str:
 
 
 def nearest(word: object, known: list[str]) -> str:
-    """Return " Did you mean …?" with the known word nearest to this one, or nothing."""
-    small = {name.lower(): name for name in known}
-    found = get_close_matches(str(word).lower()[:100], list(small), n=1)
-    return f" Did you mean {small[found[0]]!r}?" if found else ""
+    """Return " Did you mean …?" with the most similar known word, or an empty text."""
+    lower = {name.lower(): name for name in known}
+    found = get_close_matches(str(word).lower()[:100], list(lower), n=1)
+    return f" Did you mean {lower[found[0]]!r}?" if found else ""
 
 
-def private(url: str) -> bool:
-    """Whether nobody between can read what is sent there: it is TLS, or this machine itself."""
+def is_private_url(url: str) -> bool:
+    """Return whether nobody else can read the traffic: it uses TLS, or stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_this_machine(parts.hostname or "")
 
 
 def is_this_machine(host: str) -> bool:
-    """Say whether the host, by name or address, is this machine."""
+    """Return whether the host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -58,7 +58,7 @@ def _usd(value: Any) -> Decimal:
         amount = money.decimal(value)
     except ValueError as error:
         raise ValueError(f"{error}: write it as 5.00") from None
-    # 50, 50.0 and "50.00" are one amount: written one way, so that they make one config version.
+    # 50, 50.0 and "50.00" must give the same configuration version.
     return amount.normalize() + 0
 
 
@@ -70,7 +70,7 @@ def _http_url(value: str) -> str:
         raise ValueError(
             "must be a plain URL, without user or parameters; keys belong in `supernova keys add`"
         )
-    _ = url.port  # raises ValueError when it is no port
+    _ = url.port  # raises ValueError if it is not a port
     return value.rstrip("/")
 
 
@@ -86,17 +86,17 @@ def _database(value: str) -> str:
     return value
 
 
-VAULT = "vault:"
-"""What a notification URL that is kept in the vault begins with; its name there follows."""
+VAULT_PREFIX = "vault:"
+"""The prefix of a notification URL that is stored in the vault under the name that follows."""
 
 
 def notify_name(url: str) -> str:
-    """Return what may be shown of a notification URL: its kind, or its name in the vault.
+    """Return the part of a notification URL that is not secret: its scheme, or its name in the vault.
 
     >>> notify_name("slack://token/of/mine"), notify_name("vault:slack")
     ('slack', 'vault:slack')
     """
-    return url if url.startswith(VAULT) else url.partition("://")[0]
+    return url if url.startswith(VAULT_PREFIX) else url.partition("://")[0]
 
 
 def _notify_url(value: str) -> str:
@@ -114,7 +114,7 @@ def _time_zone(value: str) -> str:
     return value
 
 
-# Strict: YAML reads `yes` as true, and true must not count as 1.
+# Strict, because YAML reads `yes` as true, and true must not count as 1.
 Count = Annotated[int, Field(strict=True, ge=1)]
 Days = Annotated[int, Field(strict=True, ge=1, le=36_500)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]

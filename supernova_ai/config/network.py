@@ -1,4 +1,4 @@
-"""What the environment says of the network: the proxy of an address, and the file TLS logs its keys to."""
+"""Network settings of the environment: proxies, TLS certificate checks and the TLS key log file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from supernova_ai.errors import ConfigError
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy for an address, as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say; None for none.
+    """Return the proxy for an address from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if none.
 
-    This machine's own addresses have none, whatever the variables say: a proxy cannot reach them, and would
-    be sent the keys and prompts that may go there unencrypted.
+    Addresses of this machine never use a proxy: it could not reach them, and it would receive keys and
+    prompts that may go there unencrypted.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -35,27 +35,27 @@ def check_proxy(url: str) -> None:
     """Refuse a proxy that the HTTP clients cannot use for an address.
 
     Raises:
-        ConfigError: it is a SOCKS proxy, or no URL.
+        ConfigError: it is a SOCKS proxy, or not a URL.
     """
     proxy = proxy_for(url)
     if proxy is None:
         return
-    with suppress(ValueError):  # of urlsplit
+    with suppress(ValueError):  # from urlsplit
         parts = urlsplit(proxy)
         if parts.scheme in ("http", "https") and parts.hostname:
             return
     asked = urlsplit(url)
     raise ConfigError(
         f"the environment's proxy for {asked.hostname} is {mask(proxy)}, and only HTTP proxies are "
-        f"supported: set {asked.scheme.upper()}_PROXY to an http:// proxy, or name it in NO_PROXY"
+        f"supported: set {asked.scheme.upper()}_PROXY to an http:// proxy, or add the host to NO_PROXY"
     )
 
 
 def check_key_log() -> None:
-    """Refuse an SSLKEYLOGFILE that cannot be written: every TLS connection would fail, and LiteLLM's import.
+    """Refuse an SSLKEYLOGFILE that cannot be written: TLS connections and LiteLLM's import would fail.
 
     Raises:
-        ConfigError: it names the file and the reason.
+        ConfigError: the message names the file and the reason.
     """
     file = os.environ.get("SSLKEYLOGFILE")
     if not file:
@@ -65,12 +65,12 @@ def check_key_log() -> None:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"SSLKEYLOGFILE={file} cannot be written ({error}), so no TLS connection can be made: "
-            f"unset it, or name a writable file"
+            f"unset it, or set it to a writable file"
         ) from None
 
 
 def _is_exempt(host: str, no_proxy: str) -> bool:
-    """Say whether NO_PROXY lists the host: by its name or address, or by a network such as fd00::/8."""
+    """Return whether NO_PROXY lists the host by name, by address, or by a network such as fd00::/8."""
     if proxy_bypass(host):
         return True
     with suppress(ValueError):
@@ -82,26 +82,26 @@ def _is_exempt(host: str, no_proxy: str) -> bool:
     return False
 
 
-def unverified() -> str | None:
-    """Name what switches the check of TLS certificates off in this process, None if nothing does."""
+def tls_unverified_by() -> str | None:
+    """Return what disables the check of TLS certificates in this process, None if nothing does."""
     name: str = "SSL_VERIFY in the environment"
     value: object = os.environ.get("SSL_VERIFY")
-    if value is None:  # of the two LiteLLM obeys the variable
+    if value is None:  # LiteLLM prefers the variable
         name, value = "litellm.ssl_verify", getattr(sys.modules.get("litellm"), "ssl_verify", True)
     return f"{name} is {value}" if str(value).strip().lower() == "false" else None
 
 
 def check_tls(*, verify: bool) -> None:
-    """Refuse to send anything while certificates are not checked.
+    """Refuse to send anything if certificates must be checked and the check is disabled.
 
     Args:
         verify: the setting ``verify_tls``.
 
     Raises:
-        ConfigError: they must be checked, and something switches that off.
+        ConfigError: the check is disabled.
     """
-    if verify and (reason := unverified()):
+    if verify and (reason := tls_unverified_by()):
         raise ConfigError(
             f"{reason}, so certificates are not checked and any server could take the keys: remove that, or "
-            f"point SSL_CERT_FILE to the certificates you trust. If it must be so, set 'verify_tls: false'"
+            f"set SSL_CERT_FILE to the certificates you trust. To accept this, set 'verify_tls: false'"
         )

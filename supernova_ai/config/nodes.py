@@ -1,4 +1,4 @@
-"""Values that know where they were written, so that an error can name the line."""
+"""Values with their origin, so that an error can name the file and line."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Loc = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A mapping or list of nodes, or a plain value; ``place`` is where a person would change it."""
+    """A mapping or list of nodes, or a plain value; ``origin`` is the file and line, variable or argument."""
 
     value: Any
-    place: str
+    origin: str
 
 
-def from_plain(value: Any, place: str) -> Node:
-    """Wrap plain mappings, lists and values that all come from one place."""
+def from_plain(value: Any, origin: str) -> Node:
+    """Wrap plain mappings, lists and values that have one origin."""
     if isinstance(value, Mapping):
-        return Node({str(key): from_plain(item, place) for key, item in value.items()}, place)
+        return Node({str(key): from_plain(item, origin) for key, item in value.items()}, origin)
     if isinstance(value, list | tuple):
-        return Node([from_plain(item, place) for item in value], place)
-    return Node(value, place)
+        return Node([from_plain(item, origin) for item in value], origin)
+    return Node(value, origin)
 
 
 def to_plain(node: Node) -> Any:
-    """Unwrap a node and everything in it."""
+    """Unwrap a node and all nodes in it."""
     if isinstance(node.value, dict):
         return {key: to_plain(item) for key, item in node.value.items()}
     if isinstance(node.value, list):
@@ -43,28 +43,28 @@ def to_plain(node: Node) -> Any:
 
 
 def merge(low: Node, high: Node) -> Node:
-    """Lay ``high`` over ``low``: mappings merge deep, everything else is replaced."""
+    """Merge ``high`` over ``low``: mappings recursively, other values are replaced."""
     if not isinstance(low.value, dict):
         return high
-    if high.value is None:  # a section whose lines are all commented out changes nothing
+    if high.value is None:  # a section whose settings are all commented out changes nothing
         return low
     if not isinstance(high.value, dict):
         return high
     over = {
         key: merge(low.value[key], item) if key in low.value else item for key, item in high.value.items()
     }
-    return Node(low.value | over, high.place)
+    return Node(low.value | over, high.origin)
 
 
 def find(node: Node, loc: Loc) -> Node | None:
-    """Return the node at ``loc``, or None where there is none."""
+    """Return the node at ``loc``, None if there is none."""
     found = list(_walk(node, loc))
     return found[-1] if len(found) == len(loc) + 1 else None
 
 
-def place_of(node: Node, loc: Loc) -> str:
-    """Return the place of the deepest node on the way to ``loc``."""
-    return list(_walk(node, loc))[-1].place
+def origin_of(node: Node, loc: Loc) -> str:
+    """Return the origin of the deepest existing node on the path ``loc``."""
+    return list(_walk(node, loc))[-1].origin
 
 
 def _walk(node: Node, loc: Loc) -> Iterator[Node]:
@@ -77,17 +77,17 @@ def _walk(node: Node, loc: Loc) -> Iterator[Node]:
         yield node
 
 
-def places(node: Node, at: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each setting's dotted name with its place. A list is one setting."""
+def origins(node: Node, at: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each setting's dotted name and origin; a list is one setting."""
     if isinstance(node.value, dict) and node.value:
         for key, item in node.value.items():
-            yield from places(item, f"{at}.{key}" if at else key)
+            yield from origins(item, f"{at}.{key}" if at else key)
     else:
-        yield at, node.place
+        yield at, node.origin
 
 
 def read_yaml(path: Path) -> tuple[Node, list[str]]:
-    """Read a YAML file into nodes placed by line, and what is wrong with single lines of it.
+    """Return a YAML file as nodes with their lines, and the problems of single lines.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, or is not a mapping.
@@ -103,7 +103,7 @@ def read_yaml(path: Path) -> tuple[Node, list[str]]:
 
 
 def parse(text: str, path: Path) -> tuple[Node, list[str]]:
-    """Read YAML of a file into nodes; otherwise as ``read_yaml``.
+    """Parse the YAML text of a file; otherwise as ``read_yaml``.
 
     Raises:
         ConfigError: it is not YAML.
@@ -116,7 +116,7 @@ def parse(text: str, path: Path) -> tuple[Node, list[str]]:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(_syntax(path, error)) from None
     except RecursionError:
-        raise ConfigError(f"{path} is nested far deeper than any setting: write it flat") from None
+        raise ConfigError(f"{path} is nested deeper than any setting: remove nesting") from None
     return (Node({}, str(path)) if node.value is None else node), problems
 
 
@@ -124,7 +124,7 @@ _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _DECIMAL = re.compile(
     r"[-+]?(?:0|[1-9][\d_]*)|[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|nan)", re.IGNORECASE
 )
-"""A number as people write it: YAML reads 0100 as 64, 1:30 as 90 and 0x10 as 16."""
+"""A plain decimal number; YAML reads 0100 as 64, 1:30 as 90 and 0x10 as 16."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -135,35 +135,35 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _convert(loader: _Loader, node: yaml.Node, path: Path, place: str, problems: list[str]) -> Node:
+def _convert(loader: _Loader, node: yaml.Node, path: Path, origin: str, problems: list[str]) -> Node:
     if isinstance(node, yaml.MappingNode):
         items: dict[str, Node] = {}
         for key, value in node.value:
             here = f"{path}:{key.start_mark.line + 1}"
-            # The text as written: YAML would read a key such as `on` as true.
+            # The literal text: YAML would read a key such as `on` as true.
             name = str(key.value)
             if name in items:
                 problems.append(
-                    f"{here}: {name!r} is here twice in one mapping, first at {items[name].place}: keep one"
+                    f"{here}: {name!r} appears twice in one mapping, first at {items[name].origin}: keep one"
                 )
             else:
                 items[name] = _convert(loader, value, path, here, problems)
-        return Node(items, place)
+        return Node(items, origin)
     if isinstance(node, yaml.SequenceNode):
         lines = [f"{path}:{item.start_mark.line + 1}" for item in node.value]
         return Node(
             [_convert(loader, i, path, line, problems) for i, line in zip(node.value, lines, strict=True)],
-            place,
+            origin,
         )
-    if node.tag == "tag:yaml.org,2002:timestamp":  # no setting is a date, but a model may be called like one
-        return Node(node.value, place)
+    if node.tag == "tag:yaml.org,2002:timestamp":  # no setting is a date, but a model name may look like one
+        return Node(node.value, origin)
     if node.tag in _NUMBERS and not _DECIMAL.fullmatch(node.value):
         problems.append(
-            f"{place}: {node.value[:40]} is no plain decimal number, and YAML would read another: "
-            f"write decimal digits without leading zeros, or put a text into quotes"
+            f"{origin}: {node.value[:40]} is not a plain decimal number, and YAML would read it differently: "
+            f"write decimal digits without leading zeros, or put text into quotes"
         )
-        return Node(None, place)
-    return Node(loader.construct_object(node), place)
+        return Node(None, origin)
+    return Node(loader.construct_object(node), origin)
 
 
 def _syntax(path: Path, error: yaml.YAMLError | ValueError) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong, for a person: the place, the setting, the value given, and what would be right."""
+"""Messages about configuration problems: the origin, the setting, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from supernova_ai.config.fields import mask, nearest
-from supernova_ai.config.nodes import Loc, Node, place_of
+from supernova_ai.config.nodes import Loc, Node, origin_of
 from supernova_ai.config.schema import Config
 from supernova_ai.errors import ConfigError
 from supernova_ai.secret import redact
@@ -20,48 +20,47 @@ _REMEDIES = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping, such as {name: value}",
     "model_type": "must be a mapping of settings, such as {name: value}",
-    "string_pattern_mismatch": "must be a name of small letters, digits, '-' and '_'",
-    "string_type": "must be a text; put quotes around it",
+    "string_pattern_mismatch": "must be a name of lowercase letters, digits, '-' and '_'",
+    "string_type": "must be text; put quotes around it",
     "tuple_type": "must be a list; write [] for none",
 }
 _SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
+_MAX_PROBLEMS = 20
+_MAX_LINE = 1_000
 
 
-_TOLD = 20
-_LONGEST = 1_000
-
-
-def refuse(problems: list[str], what: str = "the configuration") -> ConfigError:
-    """Return one error that lists the problems, a line each; of very many the first."""
+def config_error(problems: list[str], what: str = "the configuration") -> ConfigError:
+    """Return an error that lists the first problems, one line each."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    told = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in map(_safe, problems[:_TOLD])]
-    more = [f"… and {len(problems) - _TOLD:,} more"] if len(problems) > _TOLD else []
-    return ConfigError("\n  ".join([f"{what} cannot be used, {count}:", *told, *more]))
+    lines = [_safe(problem) for problem in problems[:_MAX_PROBLEMS]]
+    shown = [line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…" for line in lines]
+    more = [f"… and {len(problems) - _MAX_PROBLEMS:,} more"] if len(problems) > _MAX_PROBLEMS else []
+    return ConfigError("\n  ".join([f"{what} cannot be used, {count}:", *shown, *more]))
 
 
 def explain(error: ValidationError, tree: Node, model: type[BaseModel] = Config) -> list[str]:
-    """Say each of pydantic's errors with the place of its value in ``tree``; ``model`` is what that is of."""
+    """Return a line for each of pydantic's errors in the ``model``, with the value's origin in ``tree``."""
     return [_explain(detail, tree, model) for detail in error.errors(include_url=False)]
 
 
-def problem(place: str, field: str, value: object, remedy: str) -> str:
-    """Say one problem in one line."""
-    said = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
-    return f"{place}: {field} is {_safe(said)[:100]}: {remedy}"
+def problem(origin: str, field: str, value: object, remedy: str) -> str:
+    """Return one problem as one line."""
+    shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return f"{origin}: {field} is {_safe(shown)[:100]}: {remedy}"
 
 
 def _explain(detail: ErrorDetails, tree: Node, model: type[BaseModel]) -> str:
     loc: Loc = tuple(step for step in detail["loc"] if step != "[key]")
-    place, field, value = place_of(tree, loc), _dotted(loc), detail["input"]
-    if detail["type"] == "extra_forbidden":  # the value may be anything, so it is not shown
-        return f"{place}: {field}: {_unknown(loc, model)}"
+    origin, field, value = origin_of(tree, loc), _dotted(loc), detail["input"]
+    if detail["type"] == "extra_forbidden":  # the value may be a secret, so it is not shown
+        return f"{origin}: {field}: {_unknown(loc, model)}"
     if detail["type"] == "missing":
-        return f"{place}: {field} is missing"
+        return f"{origin}: {field} is missing"
     if isinstance(value, dict | list | tuple):
-        return f"{place}: {field}: {_remedy(detail)}"
+        return f"{origin}: {field}: {_remedy(detail)}"
     if [step for step in loc if isinstance(step, str)][-1:] in (["keys"], ["notify"]):  # may be a secret
-        return f"{place}: {field} is not usable (not shown here): {_remedy(detail)}"
-    return problem(place, field, value, _remedy(detail))
+        return f"{origin}: {field} is not usable (not shown here): {_remedy(detail)}"
+    return problem(origin, field, value, _remedy(detail))
 
 
 def _remedy(detail: ErrorDetails) -> str:
@@ -80,13 +79,13 @@ def _remedy(detail: ErrorDetails) -> str:
 def _unknown(loc: Loc, model: type[BaseModel]) -> str:
     key = str(loc[-1])
     if _SECRET_NAME.search(key):
-        return "API keys are never written here; store one with `supernova keys add`"
+        return "API keys do not belong here; store one with `supernova keys add`"
     known = _settings_at(loc[:-1], model)
-    return f"there is no such setting.{nearest(key, known) or ' It can be ' + ', '.join(known) + '.'}"
+    return f"there is no such setting.{nearest(key, known) or ' Use one of ' + ', '.join(known) + '.'}"
 
 
 def _settings_at(loc: Loc, model: type[BaseModel]) -> list[str]:
-    """Return the names the section at ``loc`` may have, by walking the models."""
+    """Return the names of the settings in the section at ``loc``."""
     kind: Any = model
     for step in loc:
         if isinstance(kind, type) and issubclass(kind, BaseModel):

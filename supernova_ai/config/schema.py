@@ -1,4 +1,4 @@
-"""What the YAML may say: one frozen model per section, with the defaults ``supernova.yaml`` repeats."""
+"""The settings of the YAML: one frozen model per section, with the defaults of ``supernova.yaml``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.fields import (
-    VAULT,
+    VAULT_PREFIX,
     Count,
     DatabaseName,
     Days,
@@ -27,10 +27,10 @@ from supernova_ai.config.fields import (
     TimeZone,
     Usd,
     UsdPerMillion,
+    is_private_url,
     mask,
     nearest,
     notify_name,
-    private,
     unquoted_off,
 )
 from supernova_ai.secret import HIDDEN
@@ -42,9 +42,9 @@ class _Section(BaseModel):
 
 
 class Timeout(_Section):
-    """Seconds one attempt may take: to connect, to a stream's first token, between two, for a plain call.
+    """Timeouts of one attempt in seconds; ``total`` is for a call that does not stream.
 
-    ``adaptive`` lowers ``first_token`` and ``total`` to what is usual there, but not below ``least``.
+    ``adaptive`` lowers ``first_token`` and ``total`` to the usual latency, but not below ``least``.
     """
 
     connect: Seconds = 5
@@ -56,7 +56,7 @@ class Timeout(_Section):
 
 
 class Limits(_Section):
-    """Requests and tokens per minute, and requests at once. None: no limit of ours."""
+    """Requests and tokens per minute, and parallel requests. None: no limit."""
 
     rpm: Count | None = None
     tpm: Count | None = None
@@ -64,7 +64,7 @@ class Limits(_Section):
 
 
 class Price(_Section):
-    """USD per million tokens. Cached input costs as much as input where it is not given."""
+    """USD per million tokens. The default price of cached input is that of input."""
 
     input: UsdPerMillion
     output: UsdPerMillion
@@ -72,7 +72,7 @@ class Price(_Section):
 
 
 class Provider(_Section):
-    """One provider; its name under ``providers`` is LiteLLM's. A model of null removes that tier."""
+    """One provider, under LiteLLM's name. A model of null removes the tier."""
 
     enabled: bool = True
     api_base: HttpUrl | None = None
@@ -91,14 +91,14 @@ class Provider(_Section):
 
 
 class Breaker(_Section):
-    """After ``failures`` in a row a deployment rests for ``cooldown`` seconds, then one request tries it."""
+    """After ``failures`` in a row a circuit opens for ``cooldown`` seconds, then one request tests it."""
 
     failures: Count = 3
     cooldown: Seconds = 30
 
 
 class Routing(_Section):
-    """Who is asked, in which order, and what follows a failure; only who is in ``priority`` is asked."""
+    """Which providers are used, in which order, and what follows a failure; only those in ``priority``."""
 
     priority: tuple[str, ...] = ("openai", "anthropic", "ollama", "huggingface")
     strategy: Literal["priority", "round_robin", "cost", "latency"] = "priority"
@@ -115,10 +115,10 @@ class Routing(_Section):
 
 
 class Health(_Section):
-    """Probes of deployments that rest or were idle for ``idle`` seconds, one in ``every`` seconds at most.
+    """Probes of deployments in cooldown or idle for ``idle`` seconds, at most one per ``every`` seconds.
 
-    ``paid`` probes ask for one token where a free one would tell nothing. These, and those that a person
-    asks for, may cost ``paid_limit`` USD a day.
+    With ``paid``, a probe requests one token where no free endpoint exists. Paid probes, including those of
+    the command line, may cost ``paid_limit`` USD a day.
     """
 
     probes: Annotated[Literal["off", "free", "paid"], unquoted_off] = "free"
@@ -128,7 +128,7 @@ class Health(_Section):
 
 
 class Cache(_Section):
-    """Where answers are kept, for how many seconds, and whether one user is given another's."""
+    """Where answers are cached, for how many seconds, and whether users share them."""
 
     type: Annotated[Literal["off", "memory", "disk", "redis"], unquoted_off] = "off"
     ttl: Annotated[int, Field(strict=True, ge=1, le=31_536_000)] = 3600
@@ -136,7 +136,7 @@ class Cache(_Section):
 
 
 class Budget(_Section):
-    """A limit in USD per period, over everything or one provider, user (``"*"``: each user) or task."""
+    """A limit in USD per period, over all calls or one provider, user (``"*"``: each user) or task."""
 
     name: Name
     limit: Usd
@@ -148,24 +148,24 @@ class Budget(_Section):
 
 
 class Spike(_Section):
-    """Today's spending is told when it is ``factor`` times the usual and ``least`` USD. None: never."""
+    """Alert if today's cost is ``factor`` times the usual and at least ``least`` USD. None: never."""
 
     factor: Factor | None = Decimal(4)
     least: Usd = Decimal(1)
 
 
 class Alerts(_Section):
-    """Percentages of a budget at which to tell, what is a spike, and the Apprise URLs to tell it to."""
+    """Alert thresholds in percent of a budget, the spike rule, and the Apprise URLs to notify."""
 
     thresholds: tuple[Annotated[int, Field(strict=True, ge=1, le=100)], ...] = (50, 80, 95)
     spike: Spike = Spike()
-    # Hidden in repr: an Apprise URL carries its tokens.
+    # Hidden in repr: an Apprise URL contains tokens.
     notify: tuple[NotifyUrl, ...] = Field(default=(), repr=False)
 
 
 class Retention(_Section):
     """Days after which ``supernova ledger archive`` moves attempts into files and ``supernova advice prune``
-    deletes records of advice. None: they are kept.
+    deletes records of advice. None: never.
     """
 
     attempts: Days | None = None
@@ -173,7 +173,7 @@ class Retention(_Section):
 
 
 class Sessions(_Section):
-    """Whether what was said in a session goes along with the next call; how many tokens, how many days."""
+    """Whether calls in a session include its history, of how many tokens and days."""
 
     history: bool = False
     tokens: Annotated[int, Field(strict=True, ge=1000, le=1_000_000)] = 4000
@@ -181,14 +181,14 @@ class Sessions(_Section):
 
 
 class Attachments(_Section):
-    """Whether a file may be named by its address, and the megabytes that the files of one call may have."""
+    """Whether attachments may be URLs, and the size limit of one call's attachments in megabytes."""
 
     urls: bool = False
     max_mb: Annotated[int, Field(strict=True, ge=1, le=30)] = 10
 
 
 class Keys(_Section):
-    """Whether API keys in environment variables are used. None: everywhere but in production."""
+    """Whether API keys in environment variables are used. None: except in production."""
 
     allow_environment: bool | None = None
 
@@ -210,7 +210,7 @@ def _default_providers() -> dict[Name, Provider]:
             "price": "free",
             "keys": (),
         },
-        # HuggingFace's router charges its partner's price, so the partner is part of the model's name.
+        # The model's name contains HuggingFace's partner, because the price is the partner's.
         "huggingface": {
             "models": {**oss, "premium": oss["standard"]},
             "prices": {
@@ -230,14 +230,14 @@ def _default_budgets() -> tuple[Budget, ...]:
 
 
 class Config(_Section):
-    """The whole configuration, checked."""
+    """The whole configuration, validated."""
 
     environment: Name = "development"
     enabled: bool = True
     streaming: bool = False
     require_tls: bool = True
     verify_tls: bool = True
-    # Hidden in repr: a URL may carry a password.
+    # Hidden in repr: a URL may contain a password.
     database: DatabaseName | None = Field(default=None, repr=False)
     redis: RedisUrl | None = Field(default=None, repr=False)
     providers: dict[Name, Provider] = Field(default_factory=_default_providers)
@@ -254,24 +254,24 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        wrong = [
+        errors = [
             InitErrorDetails(
                 type=PydanticCustomError("disagreement", "{remedy}", {"remedy": remedy}), loc=loc, input=value
             )
             for loc, value, remedy in _disagreements(self)
         ]
-        if wrong:  # raised this way, each keeps the place it is about
-            raise ValidationError.from_exception_data("Config", wrong)
+        if errors:  # raised this way, each keeps its ``loc``
+            raise ValidationError.from_exception_data("Config", errors)
         return self
 
     @property
-    def active_budgets(self) -> tuple[Budget, ...]:
-        """Every budget in force: those of ``budgets``, and that of the probes that are paid for."""
+    def all_budgets(self) -> tuple[Budget, ...]:
+        """Every budget in force: ``budgets`` and the budget of paid probes."""
         return (*self.budgets, Budget(name=PROBE, limit=self.health.paid_limit, per="day", task=PROBE))
 
     @property
-    def asked(self) -> tuple[str, ...]:
-        """The providers that may be asked, in order: those in ``routing.priority`` that are enabled."""
+    def active_providers(self) -> tuple[str, ...]:
+        """The enabled providers of ``routing.priority``, in order."""
         return tuple(name for name in self.routing.priority if self.providers[name].enabled)
 
     @property
@@ -286,12 +286,13 @@ class Config(_Section):
         return self.environment != "production" if allowed is None else allowed
 
     def shown(self) -> dict[str, Any]:
-        """Return everything as JSON types, with passwords and tokens hidden: for people and for hashing."""
+        """Return the settings as JSON types, with passwords and tokens hidden."""
         plain = self.model_dump(mode="json")
         for name in ("database", "redis"):
             plain[name] = plain[name] and mask(plain[name])
         plain["alerts"]["notify"] = [
-            url if url.startswith(VAULT) else f"{notify_name(url)}://{HIDDEN}" for url in self.alerts.notify
+            url if url.startswith(VAULT_PREFIX) else f"{notify_name(url)}://{HIDDEN}"
+            for url in self.alerts.notify
         ]
         return plain
 
@@ -300,14 +301,14 @@ Disagreement = tuple[tuple[str | int, ...], object, str]
 
 
 def _disagreements(config: Config) -> Iterator[Disagreement]:
-    """Yield what is wrong only in the light of another field: where, the value, and what would be right."""
+    """Yield the problems between settings: the setting's path, its value and the remedy."""
     providers, routing = config.providers, config.routing
     yield from _repeats(("routing", "priority"), routing.priority)
     yield from _repeats(("routing", "degrade"), routing.degrade)
     yield from _repeats(("budgets",), tuple(budget.name for budget in config.budgets), "name")
     for i, name in enumerate(routing.priority):
         if name not in providers:
-            hint = nearest(name, list(providers)) or f" There are: {', '.join(providers)}."
+            hint = nearest(name, list(providers)) or f" Use one of {', '.join(providers)}."
             yield ("routing", "priority", i), name, f"must be one of 'providers'.{hint}"
     for name, provider in providers.items():
         at = ("providers", name)
@@ -316,15 +317,20 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
         for tier, model in provider.models.items():
             if model.startswith(f"{name}/"):
                 yield (*at, "models", tier), model, f"must be the model's name without '{name}/'"
-        if provider.enabled and provider.api_base and config.require_tls and not private(provider.api_base):
-            remedy = "must be https, or on this machine; on a network you trust, set 'require_tls: false'"
+        if (
+            provider.enabled
+            and provider.api_base
+            and config.require_tls
+            and not is_private_url(provider.api_base)
+        ):
+            remedy = "must be https or on this machine; on a trusted network, set 'require_tls: false'"
             yield (*at, "api_base"), provider.api_base, remedy
     for i, budget in enumerate(config.budgets):
         if budget.name == PROBE:
             yield (
                 ("budgets", i, "name"),
                 budget.name,
-                "is taken: 'health.paid_limit' is the budget of that name",
+                "is reserved: 'health.paid_limit' is the budget of that name",
             )
         for scope, known in (("provider", list(providers)), ("task", list(routing.tasks))):
             value = getattr(budget, scope)
@@ -334,7 +340,7 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
         yield ("cache", "type"), "redis", "needs the address of the server: set 'redis' to redis://…"
     steps = config.alerts.thresholds
     if list(steps) != sorted(set(steps)):
-        yield ("alerts", "thresholds"), steps, "must ascend, each once, such as [50, 80, 95]"
+        yield ("alerts", "thresholds"), steps, "must be ascending without duplicates, such as [50, 80, 95]"
 
 
 def _repeats(
@@ -343,5 +349,5 @@ def _repeats(
     seen = set()
     for i, value in enumerate(values):
         if value in seen:
-            yield (*at, i, *([field] if field else [])), value, "must not be there twice"
+            yield (*at, i, *([field] if field else [])), value, "must not appear twice"
         seen.add(value)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from importlib.util import find_spec
 
-from supernova_ai.config import Config, check_tls, unverified
+from supernova_ai.config import Config, check_tls, tls_unverified_by
 from supernova_ai.errors import (
     ExtraMissing,
     NoProvider,
@@ -81,7 +81,7 @@ class Engine:
         """Apply this configuration to new calls, on the engine's loop; running calls keep their own."""
         fleet.check_providers(config)
         check_tls(verify=config.verify_tls)
-        if reason := unverified():
+        if reason := tls_unverified_by():
             log.warning("engine.tls.unverified", reason=reason, then="any server could take the keys")
         self._applied = (config, version)
         self._versions = Versions(version, prices.version())
@@ -92,7 +92,7 @@ class Engine:
             log.warning("engine.price.unknown", model=model, then="not asked where a budget applies")
         self._cache.apply(config.cache, self._deployments.values())
         self.monitor.apply(config, self._deployments)
-        never_asked = config.providers.keys() - set(config.asked)
+        never_asked = config.providers.keys() - set(config.active_providers)
         self._reservations = Reservations(self._ledger, self._keys, config.routing, never_asked)
         self._selector = Selector(
             config,

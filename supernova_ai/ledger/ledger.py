@@ -227,6 +227,6 @@ def _pending_file(store: Store) -> Path:
 
 def swept_ledger(store: Store, config: Config) -> Ledger:
     """Return the configured ledger, after the holds of dead processes were marked as lost."""
-    ledger = Ledger(store, config.active_budgets, thresholds=config.alerts.thresholds)
+    ledger = Ledger(store, config.all_budgets, thresholds=config.alerts.thresholds)
     ledger.sweep()
     return ledger

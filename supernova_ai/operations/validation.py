@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from supernova_ai.alerts import channels
 from supernova_ai.config import Loaded
 from supernova_ai.config.environment import misspelt
-from supernova_ai.config.fields import VAULT, notify_name
+from supernova_ai.config.fields import VAULT_PREFIX, notify_name
 from supernova_ai.prompts import Library, faults
 
 
@@ -37,7 +37,7 @@ def validate(loaded: Loaded, variables: Iterable[str]) -> Findings:
     unpriced = [] if unknown else deployments.models_without_price(config)
     problems += unknown
     for i, url in enumerate(config.alerts.notify):
-        if not url.startswith(VAULT) and not channels.is_valid(url):
+        if not url.startswith(VAULT_PREFIX) and not channels.is_valid(url):
             at = f"alerts.notify[{i}] ({notify_name(url)})"
             problems.append(f"{at}: Apprise knows no such URL, or a part of it is missing")
     warnings = [f"{name} is not read: did you mean {near}?" for name, near in misspelt(variables).items()]

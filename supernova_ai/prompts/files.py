@@ -24,9 +24,9 @@ class Part:
     first: tuple[Path, int]
     texts: tuple[str, ...]
 
-    def place(self, *loc: str) -> str:
-        """Return the place of a field, or of what it would be in."""
-        return nodes.place_of(self.header, loc)
+    def origin(self, *loc: str) -> str:
+        """Return the origin of a field, or of the mapping it would be in."""
+        return nodes.origin_of(self.header, loc)
 
 
 def read(path: Path) -> Part:
@@ -62,7 +62,7 @@ def merge(base: Part, part: Part) -> Part:
     for name in own.keys() & base.header.value.keys() & {"variables", "example"}:
         own[name] = nodes.merge(base.header.value[name], own[name])
     text = part if part.body else base
-    header = Node(base.header.value | own, part.header.place)
+    header = Node(base.header.value | own, part.header.origin)
     return Part(part.path, header, text.body, text.first, (*part.texts, *base.texts))
 
 
@@ -72,7 +72,7 @@ def _spelt_out(header: Node) -> Node:
     if variables is None or not isinstance(variables.value, dict):
         return header
     spelt = {
-        name: Node({"type": given}, given.place) if isinstance(given.value, str) else given
+        name: Node({"type": given}, given.origin) if isinstance(given.value, str) else given
         for name, given in variables.value.items()
     }
-    return Node(header.value | {"variables": Node(spelt, variables.place)}, header.place)
+    return Node(header.value | {"variables": Node(spelt, variables.origin)}, header.origin)

@@ -28,7 +28,7 @@ from supernova_ai.types import Tier
 
 def _identifier(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError("must be a name of small letters, digits and '_'")
+        raise ValueError("must be a name of lowercase letters, digits and '_'")
     return name
 
 
@@ -103,7 +103,7 @@ def build(name: str, part: Part, *, source: str, problems: list[str]) -> Templat
         hash=sha256("\0".join(part.texts).encode()).hexdigest()[:16],
         source=source,
     )
-    found = [f"{place}: {what}" for place, what in _disagreements(name, template, part)]
+    found = [f"{origin}: {what}" for origin, what in _disagreements(name, template, part)]
     problems += found
     return None if found else template
 
@@ -122,17 +122,17 @@ def _contract(output: _Output) -> Contract:
 
 def _disagreements(name: str, template: Template, part: Part) -> Iterator[tuple[str, str]]:
     if template.name != name:
-        yield part.place("name"), f"name is {template.name!r}: must be {name!r}, as the file is called"
+        yield part.origin("name"), f"name is {template.name!r}: must be {name!r}, as the file is called"
     variables = {variable.name: variable for variable in template.variables}
     for variable in template.variables:
         fault = None if variable.default is None else variable.fault(variable.default)
         if fault:
             yield (
-                part.place("variables", variable.name, "default"),
+                part.origin("variables", variable.name, "default"),
                 f"the default of {variable.name} {fault}",
             )
     for key, value in template.example.items():
-        at = part.place("example", key)
+        at = part.origin("example", key)
         if key not in variables:
             yield at, f"example.{key} is none of the variables"
         elif value is not None and (fault := variables[key].fault(value)):
@@ -144,7 +144,7 @@ def _disagreements(name: str, template: Template, part: Part) -> Iterator[tuple[
         yield f"{path}:{line + at_line}", what
     safe = {name: variable for name, variable in variables.items() if not variable.untrusted}
     for _, what in _in_text(template.system or "", safe):
-        yield part.place("system"), f"system: {what}"
+        yield part.origin("system"), f"system: {what}"
 
 
 def _in_text(text: str, variables: Mapping[str, Variable]) -> Iterator[tuple[int, str]]:

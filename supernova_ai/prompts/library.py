@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from supernova_ai.config.problems import refuse
+from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import header
 from supernova_ai.prompts.files import Part, merge, read
@@ -44,7 +44,7 @@ class Library:
         found = self._found[name]
         if isinstance(found, Template):
             return found
-        raise refuse(list(found), f"the prompt {name!r}")
+        raise config_error(list(found), f"the prompt {name!r}")
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all templates, in order; those of wrong files too."""
@@ -66,7 +66,7 @@ class Library:
             ConfigError: files are wrong; the message lists the problems.
         """
         if problems := self.problems():
-            raise refuse(problems, "the prompts")
+            raise config_error(problems, "the prompts")
 
 
 @cache
@@ -112,10 +112,10 @@ def _whole(
     extends = part.header.value.get("extends")
     if extends is None:
         return part
-    base, place = extends.value, extends.place
+    base, origin = extends.value, extends.origin
     below = rank + 1 if base == name else 0
     if not isinstance(base, str) or below >= len(files.get(base, ())):
-        raise ConfigError(f"{place}: extends is {base!r}: there is no such template to extend")
+        raise ConfigError(f"{origin}: extends is {base!r}: there is no such template to extend")
     if part in under:
-        raise ConfigError(f"{place}: extends is {base!r}, which extends this in turn")
+        raise ConfigError(f"{origin}: extends is {base!r}, which extends this in turn")
     return merge(_whole(base, files, below, (*under, part)), part)

@@ -89,7 +89,7 @@ def check_providers(config: Config) -> None:
     """
     if wrong := unknown_providers(config):
         raise ConfigError("\n".join(wrong))
-    for provider in config.asked:
+    for provider in config.active_providers:
         address = api_base(config, provider)
         if address is None and (variable := _address_variable(provider)):
             if provider not in _API_BASE:
@@ -114,7 +114,7 @@ def unknown_providers(config: Config) -> list[str]:
     """Return a line for each enabled provider that LiteLLM does not know."""
     return [
         f"providers.{provider}: LiteLLM knows no provider of this name.{nearest(provider, sorted(_KNOWN))}"
-        for provider in config.asked
+        for provider in config.active_providers
         if provider not in _KNOWN
     ]
 
@@ -139,7 +139,7 @@ def build(config: Config) -> dict[str, Deployment]:
 
 
 def _each(config: Config) -> Iterator[Deployment]:
-    asked = config.asked if config.routing.fallback else config.asked[:1]
+    asked = config.active_providers if config.routing.fallback else config.active_providers[:1]
     for rank, provider in enumerate(asked):
         settings = config.providers[provider]
         for tier in TIERS:

@@ -47,7 +47,7 @@ def spend(folder: Path) -> Spend:
         }
         loaded = configuration.load()
         with Store(loaded.database) as store:
-            ledger = Ledger(store, loaded.config.active_budgets)
+            ledger = Ledger(store, loaded.config.all_budgets)
             entry = Entry(**ordinary | given)
             hold = ledger.write(lambda database: ledger.hold(database, entry)).result()
             assert ledger.end(hold, end).result()

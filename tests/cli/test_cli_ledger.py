@@ -105,7 +105,7 @@ def test_a_dead_process_is_told_of(supernova: Supernova, folder: Path, command: 
     (folder / "config" / "supernova.yaml").write_text("budgets: [{name: daily, limit: 10, per: day}]\n")
     loaded = configuration.load()
     with Store(loaded.database) as store:
-        ledger = Ledger(store, loaded.config.active_budgets)
+        ledger = Ledger(store, loaded.config.all_budgets)
         held = entry("a", 8_500_000_000, ledger.now_ms())
         ledger.write(lambda database: ledger.hold(database, held)).result()
     execute("DELETE FROM process")  # it holds money, and no lease

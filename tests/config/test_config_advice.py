@@ -1,4 +1,4 @@
-"""The rules of advice are checked like the rest of the YAML."""
+"""The ``advice`` section is validated like the rest of the YAML."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"buy": (0.1, 0.3)}, r"the first value of 'buy' must be the more cautious: swap \[0.1, 0.3\]"),
     ({"avoid": (3, 1)}, r"the first value of 'avoid' must be the more cautious: swap \[3.0, 1.0\]"),
     ({"rsi": {**AdviceRules().rsi, "fx": (70, 30)}}, r"in 'rsi' each first value must be below the second"),
-    ({"rsi": {"fx": (30, 70)}}, "'rsi' must also name stock, crypto, futures, option"),
-    ({"volatile": {}}, "'volatile' must also name stock"),
-    ({"weights": {"trending": {}}}, "'weights' must also name ranging, volatile"),
+    ({"rsi": {"fx": (30, 70)}}, "'rsi' must also contain stock, crypto, futures, option"),
+    ({"volatile": {}}, "'volatile' must also contain stock"),
+    ({"weights": {"trending": {}}}, "'weights' must also contain ranging, volatile"),
     (
         {"weights": {**AdviceRules().weights, "ranging": {"macd": 1}}},
-        "'weights.ranging' must also name ma_cross, rsi_reversion",
+        "'weights.ranging' must also contain ma_cross, rsi_reversion",
     ),
     (
         {"weights": {**AdviceRules().weights, "ranging": dict.fromkeys(AdviceRules().weights["ranging"], 0)}},
-        "'weights.ranging' must give some strategy more than 0",
+        "'weights.ranging' must give at least one strategy a weight above 0",
     ),
     ({"min_bars": 5}, "greater than or equal to 30"),
     ({"sentiment": 2}, "less than or equal to 1"),
@@ -35,14 +35,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("rules", "message"), WRONG)
-def test_rules_that_make_no_sense_are_refused(rules: dict[str, Any], message: str) -> None:
-    """The message says what would be right."""
+def test_contradictory_rules_are_refused(rules: dict[str, Any], message: str) -> None:
+    """The message says how to correct them."""
     with pytest.raises(ValidationError, match=message):
         AdviceRules(**rules)
 
 
 def test_one_value_of_a_table_can_be_changed_alone(write: Write) -> None:
-    """The YAML of one asset class, or of one strategy in one regime, keeps all the others."""
+    """Setting one asset class, or one strategy in one regime, keeps the defaults of the others."""
     write("supernova.yaml", "advice: {rsi: {stock: [25, 75]}, weights: {ranging: {macd: 1}}}")
     rules, default = load("supernova.yaml", environ={}).config.advice, AdviceRules()
     assert rules.rsi == {**default.rsi, "stock": (25, 75)}

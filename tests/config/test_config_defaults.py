@@ -1,4 +1,4 @@
-"""The defaults: valid and priced today, and the same in the code, the YAML and the docs."""
+"""The defaults are valid and priced, and equal in the code, the YAML and the docs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 import supernova_ai.config
 from supernova_ai.config import Config, load
-from supernova_ai.config.environment import OTHERS, VARIABLES
+from supernova_ai.config.environment import NOT_SETTINGS, VARIABLES
 from supernova_ai.config.nodes import read_yaml, to_plain
 from supernova_ai.errors import ConfigError
 
@@ -24,7 +24,7 @@ YAML = ROOT / "config" / "supernova.yaml"
 
 @pytest.fixture(scope="module")
 def price_map() -> dict[str, Any]:
-    """LiteLLM's bundled price map, read as a file: importing LiteLLM would take seconds."""
+    """LiteLLM's bundled price map, read as a file, because importing LiteLLM takes seconds."""
     package = importlib.util.find_spec("litellm")
     assert package
     assert package.submodule_search_locations
@@ -36,7 +36,7 @@ def price_map() -> dict[str, Any]:
 @pytest.mark.parametrize("tier", ["economy", "standard", "premium"])
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_default_models_are_current_and_priced(price_map: dict[str, Any], provider: str, tier: str) -> None:
-    """Each default model of OpenAI and Anthropic is a chat model with a price, and not withdrawn."""
+    """Each default model of OpenAI and Anthropic is a chat model with a price, and not deprecated."""
     entry = price_map[Config().providers[provider].models[tier]]  # type: ignore[index]
     assert entry["mode"] == "chat"
     assert entry["litellm_provider"] == provider
@@ -48,7 +48,7 @@ def test_default_models_are_current_and_priced(price_map: dict[str, Any], provid
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "huggingface"])
 def test_a_dearer_tier_has_no_cheaper_model(price_map: dict[str, Any], provider: str) -> None:
-    """Going down the tiers saves money, so degrading helps a budget."""
+    """A cheaper tier costs less, so that degrading helps a budget."""
     section = Config().providers[provider]
 
     def price(model: str) -> Decimal:
@@ -61,7 +61,7 @@ def test_a_dearer_tier_has_no_cheaper_model(price_map: dict[str, Any], provider:
 
 
 def test_default_huggingface_models_have_a_price_in_the_configuration() -> None:
-    """LiteLLM knows no price of the router's models, so each default one is priced here."""
+    """LiteLLM has no prices for the router's models, so the configuration prices each default one."""
     section = Config().providers["huggingface"]
     assert set(section.models.values()) == set(section.prices)
 
@@ -72,44 +72,44 @@ def test_default_ollama_is_free_local_and_needs_no_key() -> None:
     assert (section.price, section.keys, section.api_base) == ("free", (), "http://localhost:11434")
 
 
-def test_the_yaml_says_exactly_the_defaults() -> None:
+def test_the_yaml_equals_the_defaults() -> None:
     """Loading config/supernova.yaml, with or without defaults under it, gives the built-in defaults."""
     assert load(YAML, environ={}).config == Config()
     assert Config.model_validate(to_plain(read_yaml(YAML)[0])) == Config()
 
 
 def test_the_yaml_names_every_setting() -> None:
-    """A person editing config/supernova.yaml sees every setting there is."""
+    """config/supernova.yaml contains every setting."""
     text = YAML.read_text(encoding="utf-8")
     assert [name for name, _ in _settings(Config) if f"{name.split('.')[-1]}:" not in text] == []
 
 
 @pytest.mark.parametrize("name", ["development", "production"])
 def test_the_overlays_load(name: str) -> None:
-    """The overlays that come with the project are valid; production's keeps keys to the vault."""
+    """The project's overlays are valid; production refuses environment keys."""
     loaded = load(YAML, environ={"SUPERNOVA_ENV": name})
     assert f"{name}.yaml" in loaded.sources[1]
     assert loaded.config.environment_keys_allowed is (name != "production")
 
 
 def test_the_docs_list_every_setting_with_its_default() -> None:
-    """docs/configuration.md has a row for each setting of the schema, with its default, and no other."""
+    """docs/configuration.md has exactly one row for each setting, with its default."""
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = re.findall(r"(?m)^\| `([a-z][^`]*)` \| `([^`]*)` \|", text)
     assert sorted(rows) == sorted(_settings(Config))
 
 
 def test_the_docs_list_every_variable() -> None:
-    """docs/configuration.md has a row that names each environment variable, and the setting it sets."""
+    """docs/configuration.md has a row for each environment variable with its setting."""
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"(?m)^\| `([A-Z_]+)` \| (.*?) \|", text))
-    assert set(rows) == {variable.name for variable in VARIABLES} | OTHERS
+    assert set(rows) == {variable.name for variable in VARIABLES} | NOT_SETTINGS
     for variable in VARIABLES:
         assert not variable.sets or f"`{'.'.join(map(str, variable.sets))}`" in rows[variable.name]
 
 
 def test_the_error_in_the_docs_is_the_real_one(folder: Path) -> None:
-    """The YAML example of an error in the docs gives exactly the message shown under it."""
+    """The wrong YAML in the docs gives exactly the message shown below it."""
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     yaml, message = re.findall(
         r"```yaml\n(# config/supernova.yaml\n.*?)```.*?```text\n(.*?)```", text, re.DOTALL
@@ -122,7 +122,7 @@ def test_the_error_in_the_docs_is_the_real_one(folder: Path) -> None:
 
 
 def _settings(model: type[Any], at: str = "") -> list[tuple[str, str]]:
-    """Return each setting's dotted name with its default as YAML would say it."""
+    """Return each setting's dotted name with its default as YAML."""
     found: list[tuple[str, str]] = []
     for name, field in model.model_fields.items():
         kind, path = str(field.annotation), f"{at}{name}"

@@ -1,4 +1,4 @@
-"""What each environment variable does."""
+"""The effect of each environment variable."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 import pytest
 
 from supernova_ai.config import Config, load
-from supernova_ai.config.environment import OTHERS, VARIABLES, misspelt
+from supernova_ai.config.environment import NOT_SETTINGS, VARIABLES, misspelt
 
 ROOT = Path(__file__).parents[2]
-NAMES = {variable.name for variable in VARIABLES} | OTHERS
+NAMES = {variable.name for variable in VARIABLES} | NOT_SETTINGS
 
 
 def test_switches_set_their_settings() -> None:
-    """LLM_ENABLED, LLM_STREAMING and LLM_FALLBACK_ENABLED switch what they name, in the usual spellings."""
+    """LLM_ENABLED, LLM_STREAMING and LLM_FALLBACK_ENABLED take the usual spellings of booleans."""
     config = load(environ={"LLM_ENABLED": "off", "LLM_STREAMING": "YES", "LLM_FALLBACK_ENABLED": "0"}).config
     assert (config.enabled, config.streaming, config.routing.fallback) == (False, True, False)
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
 def test_model_variables_set_the_tiers(provider: str) -> None:
-    """CHAT is the standard model, ANALYSIS the premium one, SUMMARY the economy one."""
+    """CHAT sets the standard model, ANALYSIS the premium one, SUMMARY the economy one."""
     environ = {f"{provider.upper()}_{use}_MODEL": use.lower() for use in ("CHAT", "ANALYSIS", "SUMMARY")}
     models = load(environ=environ).config.providers[provider].models
     assert models == {"standard": "chat", "premium": "analysis", "economy": "summary"}
 
 
 def test_llm_provider_moves_to_the_front() -> None:
-    """LLM_PROVIDER reorders the priority, also the one given by LLM_PROVIDER_PRIORITY."""
+    """LLM_PROVIDER moves its provider to the front, also of the list in LLM_PROVIDER_PRIORITY."""
     assert load(environ={"LLM_PROVIDER": "ollama"}).config.routing.priority == (
         "ollama",
         "openai",
@@ -43,7 +43,7 @@ def test_llm_provider_moves_to_the_front() -> None:
 
 
 def test_cost_limits_change_the_budget_of_that_name_or_add_it() -> None:
-    """The limits go to the budgets named daily and monthly; the others and their other fields stay."""
+    """The variables change only the limits of the budgets named daily and monthly, or add them."""
     budgets = [
         {"name": "daily", "limit": 1, "per": "day", "user": "*"},
         {"name": "weekly", "limit": 2, "per": "week"},
@@ -59,13 +59,13 @@ def test_cost_limits_change_the_budget_of_that_name_or_add_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["LLM_COST_TRACKING", "API_KEY_ENCRYPTION_ENABLED"])
-def test_what_is_always_on_may_be_said_to_be_on(name: str) -> None:
-    """The two variables that can only be true change nothing when they are."""
+def test_variables_that_must_be_true_may_be_true(name: str) -> None:
+    """The two variables that must be true change nothing."""
     assert load(environ={name: "True"}).config == Config()
 
 
-def test_a_misspelt_variable_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """A name that is nearly one of ours is told with the right one; other names are left alone."""
+def test_a_misspelt_variable_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The warning names the misspelt variable and the nearest one; other names cause none."""
     with caplog.at_level(logging.WARNING, "supernova_ai"):
         load(environ={"LLM_STREAMNG": "true", "LLM_ZZZ": "1", "LLM_ENABLED": "true"})
     assert caplog.messages == ["config.variable.unknown variable=LLM_STREAMNG nearest=LLM_STREAMING"]
@@ -88,12 +88,12 @@ def test_a_misspelt_variable_is_warned_of(caplog: pytest.LogCaptureFixture) -> N
     ],
 )
 def test_misspelt_names_have_a_nearest(name: str, nearest: str | None) -> None:
-    """A name that is nearly ours is told with the right one; those of others are left alone."""
+    """A misspelt name of ours has a nearest variable; the names of other tools have none."""
     assert misspelt([name]).get(name) == nearest
 
 
 def test_the_template_has_every_name_with_a_comment() -> None:
-    """.env.template names every variable once, each under a comment of one line."""
+    """.env.template contains every variable once, each below a comment of one line."""
     lines = (ROOT / ".env.template").read_text(encoding="utf-8").splitlines()
     assignment = re.compile(r"(?:# )?([A-Z_]+)=")
     found = {match[1]: lines[i - 1] for i, line in enumerate(lines) if (match := assignment.match(line))}
@@ -102,7 +102,7 @@ def test_the_template_has_every_name_with_a_comment() -> None:
 
 
 def test_the_template_copied_unchanged_changes_nothing(folder: Path) -> None:
-    """Copying .env.template to .env loads, and gives the built-in defaults."""
+    """A copy of .env.template as .env gives the built-in defaults."""
     text = (ROOT / ".env.template").read_text(encoding="utf-8")
     (folder / ".env").write_text(text)
     assert load().config == Config()

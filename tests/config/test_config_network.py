@@ -1,4 +1,4 @@
-"""The environment's network: which proxy an address goes through, and what is refused."""
+"""Network settings of the environment: proxies and the TLS key log file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_remote_address_goes_through_the_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scheme's variable names it, or the one for all schemes, in either case."""
+    """The proxy comes from the scheme's variable or ALL_PROXY, in upper or lower case."""
     monkeypatch.setenv(name, PROXY)
     assert proxy_for(REMOTE) == PROXY
 
 
 def test_a_proxy_without_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many write only the host and the port."""
+    """A proxy given as host and port is an http:// proxy."""
     monkeypatch.setenv("HTTPS_PROXY", "proxy.test:3128")
     assert proxy_for(REMOTE) == PROXY
 
@@ -36,7 +36,7 @@ def test_a_proxy_without_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("host", ["localhost", "nova.localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
 def test_this_machine_has_no_proxy(host: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys may go to this machine in clear because nobody is between; so nobody is put there."""
+    """Addresses of this machine never use a proxy, because keys go there unencrypted."""
     monkeypatch.setenv(name, PROXY)
     assert proxy_for(f"http://{host}:11434/api/chat") is None
 
@@ -57,7 +57,7 @@ def test_this_machine_has_no_proxy(host: str, name: str, monkeypatch: pytest.Mon
 def test_no_proxy_takes_names_addresses_and_networks(
     listed: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that people write in NO_PROXY is understood, IPv6 too; the rest keeps its proxy."""
+    """NO_PROXY accepts host names, addresses and networks, including IPv6; other hosts keep the proxy."""
     monkeypatch.setenv("ALL_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", listed)
     assert proxy_for(url) is None
@@ -68,7 +68,7 @@ def test_no_proxy_takes_names_addresses_and_networks(
 
 @pytest.mark.parametrize("proxy", ["socks5://user:pa55@proxy.test:1080", "ftp://proxy.test", "http://[proxy"])
 def test_a_proxy_that_cannot_be_used_is_refused(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the address and the remedy, and shows no password; this machine needs no proxy."""
+    """The error names the address and the remedy without the password; this machine needs no proxy."""
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(
         ConfigError, match=r"proxy for api\.openai\.com .* set HTTPS_PROXY to an http://"
@@ -79,7 +79,7 @@ def test_a_proxy_that_cannot_be_used_is_refused(proxy: str, monkeypatch: pytest.
 
 
 def test_a_key_log_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every TLS connection would fail with an error of the file system."""
+    """An SSLKEYLOGFILE that cannot be written is refused, because every TLS connection would fail."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
     check_key_log()
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "nowhere" / "keys.log"))

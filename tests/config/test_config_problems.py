@@ -1,4 +1,4 @@
-"""What a person reads when the configuration is wrong."""
+"""The error messages for a wrong configuration."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Write = Callable[[str, str], Path]
 BASE = "config/supernova.yaml"
 
 
-def complaint(**sources: Any) -> str:
-    """Return the message of the error that loading must raise."""
+def error_message(**sources: Any) -> str:
+    """Return the message of the ConfigError that loading must raise."""
     with pytest.raises(ConfigError) as caught:
         load(**{"environ": {}, **sources})
     return str(caught.value)
@@ -47,15 +47,15 @@ def complaint(**sources: Any) -> str:
             "routing:\n  priority: [openai, opnai]",
             ":2: routing.priority[1] is 'opnai': must be one of 'providers'.",
         ),
-        ("routing: {priority: [ollama, ollama]}", "routing.priority[1] is 'ollama': must not be there twice"),
-        ("budgets: [{name: probe, limit: 1, per: day}]", "budgets[0].name is 'probe': is taken"),
+        ("routing: {priority: [ollama, ollama]}", "routing.priority[1] is 'ollama': must not appear twice"),
+        ("budgets: [{name: probe, limit: 1, per: day}]", "budgets[0].name is 'probe': is reserved"),
         (
             "routing: {degrade: [premium, chep]}",
             "routing.degrade[1] is 'chep': must be 'economy', 'standard' or",
         ),
         ("routing: {tasks: {chat: cheap}}", "routing.tasks.chat is 'cheap': must be 'economy'"),
-        ("environment: 5", ":1: environment is 5: must be a text; put quotes around it"),
-        ("database: [a]", ":1: database: must be a text"),
+        ("environment: 5", ":1: environment is 5: must be text; put quotes around it"),
+        ("database: [a]", ":1: database: must be text"),
         ("redis: localhost", ":1: redis is 'localhost': must be a redis://, rediss:// or unix:// URL"),
         ("budgets:", ":1: budgets is null: must be a list; write [] for none"),
         ("routing: fast", ":1: routing is 'fast': must be a mapping of settings"),
@@ -77,7 +77,7 @@ def complaint(**sources: Any) -> str:
         ),
         (
             "budgets:\n- {name: a, limit: 1, per: day}\n- {name: a, limit: 2, per: week}",
-            ":3: budgets[1].name is 'a': must not be there twice",
+            ":3: budgets[1].name is 'a': must not appear twice",
         ),
         (
             "budgets:\n- {name: a, limit: 1, per: day, provider: openia}",
@@ -91,7 +91,7 @@ def complaint(**sources: Any) -> str:
             "budgets:\n- {name: a, limit: 1, per: day, time_zone: Europe/Pariss}",
             "must be an IANA time zone such as 'UTC' or 'Europe/Paris'. Did you mean 'Europe/Paris'?",
         ),
-        ("alerts: {thresholds: [80, 50]}", ":1: alerts.thresholds: must ascend"),
+        ("alerts: {thresholds: [80, 50]}", ":1: alerts.thresholds: must be ascending"),
         ("alerts: {thresholds: [101]}", "alerts.thresholds[0] is 101: must be less than or equal to 100"),
         ("alerts: {spike: {factor: 1}}", "alerts.spike.factor is 1: must be greater than 1"),
         (
@@ -113,7 +113,7 @@ def complaint(**sources: Any) -> str:
             "economy is 'a b': must be a name without spaces",
         ),
         ("providers: {openai: {models: {economy: openai/x}}}", "must be the model's name without 'openai/'"),
-        ("providers:\n  OpenAI: {}", ":2: providers.OpenAI is 'OpenAI': must be a name of small letters"),
+        ("providers:\n  OpenAI: {}", ":2: providers.OpenAI is 'OpenAI': must be a name of lowercase letters"),
         ("providers: {ollama: {price: cheap}}", "providers.ollama.price is 'cheap': must be 'free'"),
         ("providers: {x: {prices: {m: {input: 1}}}}", "providers.x.prices.m.output is missing"),
         (
@@ -123,11 +123,11 @@ def complaint(**sources: Any) -> str:
         ("providers: {new: {}}\nrouting: {priority: [new]}", "providers.new.models: must name a model"),
         ("providers: {ollama: {api_base: localhost}}", "must be a URL such as https://host"),
         ("providers: {ollama: {api_base: 'http://localhost:99999'}}", "providers.ollama.api_base is"),
-        ("providers: {ollama: {api_base: 'http://10.0.0.2:11434'}}", "must be https, or on this machine"),
+        ("providers: {ollama: {api_base: 'http://10.0.0.2:11434'}}", "must be https or on this machine"),
         ("- a\n- b", ":1: the file must be a mapping of settings"),
         (
             "streaming: true\nstreaming: false",
-            ":2: 'streaming' is here twice in one mapping, first at config/",
+            ":2: 'streaming' appears twice in one mapping, first at config/",
         ),
         ("a: &x 1\nb: *x", ":2:4: not valid YAML: aliases (*name) are not supported"),
         ("routing:\n  retries: 1\n strategy: cost", ":3:2: not valid YAML"),
@@ -137,12 +137,12 @@ def complaint(**sources: Any) -> str:
         ("a: !!python/object:os.system x", ":1:4: not valid YAML: could not determine a constructor"),
     ],
 )
-def test_an_error_names_the_place_the_setting_the_value_and_the_remedy(
+def test_an_error_names_the_line_the_setting_the_value_and_the_remedy(
     write: Write, yaml: str, line: str
 ) -> None:
-    """Each mistake is told with file and line, the setting's full name, what was given and what is right."""
+    """Each problem is reported with file and line, the setting's full name, its value and the remedy."""
     write(BASE, yaml)
-    message = complaint()
+    message = error_message()
     assert line in message
     assert "config/supernova.yaml:" in message
 
@@ -160,53 +160,53 @@ def test_an_error_names_the_place_the_setting_the_value_and_the_remedy(
         "0x" + "f" * 10**6,
     ],
 )
-def test_a_number_that_yaml_reads_otherwise_is_refused(write: Write, number: str) -> None:
-    """A number is decimal as people mean it: what YAML would read in another base is told, with its line."""
+def test_a_number_that_yaml_reads_differently_is_refused(write: Write, number: str) -> None:
+    """A number that YAML would read in another base is refused with its line."""
     path = write(BASE, f"streaming: true\nrouting: {{retries: {number}}}")
-    message = complaint(path=path)
-    assert f"{path}:2: {number[:40]} is no plain decimal number" in message
+    message = error_message(path=path)
+    assert f"{path}:2: {number[:40]} is not a plain decimal number" in message
     assert len(message) < 1_000
 
 
 @pytest.mark.parametrize("number", ["0", "7", "+7", "0.5", "1_0"])
 def test_plain_numbers_are_read(write: Write, number: str) -> None:
-    """Decimal numbers with a sign, a point or underscores are what they look like; quotes make a text."""
+    """Decimal numbers with a sign, a point or underscores are read as such; quotes make text."""
     path = write(BASE, f"routing: {{wait: {number}}}\nproviders: {{openai: {{models: {{economy: '0100'}}}}}}")
     config = load(path, environ={}).config
     assert config.routing.wait == float(number)
     assert config.providers["openai"].models["economy"] == "0100"
 
 
-def test_commas_in_a_number_are_told(write: Write) -> None:
-    """1,000 is a text to YAML: it is refused where a number belongs."""
+def test_commas_in_a_number_are_refused(write: Write) -> None:
+    """YAML reads 1,000 as text, so it is refused as a number."""
     path = write(BASE, "routing: {max_tokens: '1,000'}\nbudgets: [{name: a, limit: '1,000', per: day}]")
-    message = complaint(path=path)
+    message = error_message(path=path)
     assert "routing.max_tokens is '1,000': must be a valid integer" in message
     assert "budgets[0].limit is '1,000'" in message
 
 
-def test_of_a_flood_of_problems_the_first_are_told(write: Write) -> None:
-    """Megabytes of wrong budgets make one page: twenty problems, and how many more there are."""
+def test_only_the_first_of_many_problems_are_listed(write: Write) -> None:
+    """Of thousands of problems the message lists twenty and counts the rest."""
     path = write(BASE, "budgets:\n" + "- {name: a, limit: 0, per: dya, odd: 1}\n" * 3_000)
-    lines = complaint(path=path).splitlines()
+    lines = error_message(path=path).splitlines()
     assert "9000 problems" in lines[0]
     assert (len(lines), lines[-1]) == (22, "  … and 8,980 more")
     path = write(BASE, f"{'x' * 10**6}: 1")
-    assert len(complaint(path=path)) < 2_000
+    assert len(error_message(path=path)) < 2_000
 
 
-def test_a_file_nested_without_end_is_refused_by_name(write: Write) -> None:
-    """What is nested deeper than it can be read is an error as any other."""
+def test_a_deeply_nested_file_is_refused(write: Write) -> None:
+    """Nesting beyond the recursion limit is a ConfigError."""
     write(BASE, "a: " + 3000 * "[")
-    assert complaint() == "config/supernova.yaml is nested far deeper than any setting: write it flat"
+    assert error_message() == "config/supernova.yaml is nested deeper than any setting: remove nesting"
 
 
-def test_the_example_of_the_documentation_is_true(write: Write) -> None:
-    """What docs/configuration.md says of its wrong file is what is said of it."""
+def test_the_example_in_the_docs_gives_its_message(write: Write) -> None:
+    """The wrong file in docs/configuration.md gives exactly the message shown there."""
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     yaml, text = re.findall(r"```\w+\n(.*?)```", page.partition("## When something")[2], re.DOTALL)[:2]
     write(BASE, yaml)
-    assert complaint() == text.strip()
+    assert error_message() == text.strip()
 
 
 def test_every_problem_is_listed_at_once(write: Write) -> None:
@@ -214,7 +214,7 @@ def test_every_problem_is_listed_at_once(write: Write) -> None:
     write(BASE, "routing:\n  retries: -1\n  retries: 2\nstreamin: true")
     write("config/environments/production.yaml", "enabled: maybe")
     environ = {"SUPERNOVA_ENV": "production", "LLM_COST_TRACKING": "false", "LLM_DAILY_COST_LIMIT": "lots"}
-    header, *lines = complaint(environ=environ).splitlines()
+    header, *lines = error_message(environ=environ).splitlines()
     assert header == "the configuration cannot be used, 6 problems:"
     assert [line.strip().split(": ")[0] for line in lines] == [
         "config/supernova.yaml:3",
@@ -239,7 +239,7 @@ def test_every_problem_is_listed_at_once(write: Write) -> None:
         (
             "LLM_PROVIDER",
             "acme",
-            "must be one of 'providers'. There are: openai, anthropic, ollama, huggingface.",
+            "must be one of 'providers'. Use one of openai, anthropic, ollama, huggingface.",
         ),
         ("LLM_PROVIDER_PRIORITY", "ollama,opnai", "LLM_PROVIDER_PRIORITY: routing.priority[1] is 'opnai'"),
         (
@@ -261,20 +261,20 @@ def test_every_problem_is_listed_at_once(write: Write) -> None:
         ("API_KEY_ENCRYPTION_ENABLED", "0", "must be true, or unset: keys are never stored in clear"),
     ],
 )
-def test_a_wrong_variable_is_named_as_the_place(name: str, value: str, expected: str) -> None:
-    """For a value from the environment the place is the variable's name."""
-    assert expected in complaint(environ={name: value})
+def test_a_wrong_variable_is_named_as_the_origin(name: str, value: str, expected: str) -> None:
+    """The origin of a value from the environment is the variable's name."""
+    assert expected in error_message(environ={name: value})
 
 
 def test_a_wrong_line_of_dotenv_is_named_with_the_variable(write: Write) -> None:
-    """For a value from .env the place is .env and the variable's name."""
+    """The origin of a value from .env is .env and the variable's name."""
     write(".env", "LLM_STREAMING=perhaps")
-    assert ".env: LLM_STREAMING: streaming is 'perhaps'" in complaint(environ=None)
+    assert ".env: LLM_STREAMING: streaming is 'perhaps'" in error_message(environ=None)
 
 
 def test_a_wrong_argument_is_named_as_such() -> None:
-    """For a value given in code the place says so."""
-    assert "argument: routing.retries is 'x'" in complaint(overrides={"routing": {"retries": "x"}})
+    """The origin of a value given in code is "argument"."""
+    assert "argument: routing.retries is 'x'" in error_message(overrides={"routing": {"retries": "x"}})
 
 
 @pytest.mark.parametrize(
@@ -293,8 +293,8 @@ def test_a_wrong_argument_is_named_as_such() -> None:
         "OPENAI_API_KEY: canary",
     ],
 )
-def test_a_secret_in_the_wrong_place_is_not_echoed(write: Write, yaml: str) -> None:
-    """A key or password that was put where it does not belong is not shown, nor kept in the traceback."""
+def test_a_secret_in_the_wrong_place_is_not_shown(write: Write, yaml: str) -> None:
+    """A key or password in the wrong setting is neither in the message nor in the traceback."""
     write(BASE, yaml)
     with pytest.raises(ConfigError) as caught:
         load(environ={})
@@ -303,25 +303,25 @@ def test_a_secret_in_the_wrong_place_is_not_echoed(write: Write, yaml: str) -> N
     assert caught.value.__context__ is None
 
 
-def test_a_key_in_the_yaml_is_told_where_keys_go(write: Write) -> None:
-    """Who writes an API key into the YAML learns the command that stores it."""
+def test_a_key_in_the_yaml_gets_the_command_for_keys(write: Write) -> None:
+    """The error for an API key in the YAML names the command that stores it."""
     write(BASE, "providers: {openai: {api_key: x}}")
-    assert "API keys are never written here; store one with `supernova keys add`" in complaint()
+    assert "API keys do not belong here; store one with `supernova keys add`" in error_message()
 
 
 def test_a_file_that_is_not_text_is_refused_by_name(folder: Path) -> None:
-    """A binary file is refused with its name, not with a decoder's traceback; .env too."""
+    """A binary YAML file or .env is a ConfigError that names the file."""
     for name in ("binary.yaml", ".env"):
         (folder / name).write_bytes(b"\xff\xfe\x00\x81")
-    assert complaint(path="binary.yaml").startswith("binary.yaml cannot be read")
-    assert complaint(environ=None).startswith(".env cannot be read")
+    assert error_message(path="binary.yaml").startswith("binary.yaml cannot be read")
+    assert error_message(environ=None).startswith(".env cannot be read")
 
 
 def test_plain_http_is_for_this_machine_unless_allowed() -> None:
-    """Loopback needs no TLS, other hosts do, and SECURE_HEADERS_ENABLED=false lifts that."""
+    """Loopback needs no TLS; other hosts do, unless SECURE_HEADERS_ENABLED=false."""
     for host in ("localhost:1", "127.0.0.2", "[::1]:11434", "ollama.localhost"):
         assert load(environ={"OLLAMA_BASE_URL": f"http://{host}/"}).config.providers["ollama"].api_base
     lan = {"OLLAMA_BASE_URL": "http://10.0.0.2:11434"}
-    assert "must be https" in complaint(environ=lan)
+    assert "must be https" in error_message(environ=lan)
     loaded = load(environ={**lan, "SECURE_HEADERS_ENABLED": "false"})
     assert loaded.config.providers["ollama"].api_base == "http://10.0.0.2:11434"

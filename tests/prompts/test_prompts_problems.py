@@ -21,7 +21,7 @@ WRONG = {
     "a name that is none": (
         "variables: {A-b: text}\n",
         "x",
-        ":5: variables.A-b is 'A-b': must be a name of small letters",
+        ":5: variables.A-b is 'A-b': must be a name of lowercase letters",
     ),
     "a wrong default": (
         "variables:\n  a: {type: number, default: no}\n",
@@ -73,7 +73,7 @@ WRONG = {
     "written twice": (
         "tier: economy\ntier: premium\n",
         "x",
-        ":6: 'tier' is here twice .* first at .*:5: keep",
+        ":6: 'tier' appears twice .* first at .*:5: keep",
     ),
     "a field almost right": ("extend: chat\n", "x", ":5: extend: .*Did you mean 'extends'"),
     "not YAML": ("a: [\n", "x", r":5:5: not valid YAML"),
