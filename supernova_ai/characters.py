@@ -11,15 +11,15 @@ JOINERS = r"\u061c\u200c-\u200f"
 CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
 """C0 without tab and newline, DEL and C1, as a class of ``re``."""
 
-UNSEEN = (
+INVISIBLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     r"\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff"
 )
 """Format characters, line separators, blanks without width and half characters, as a class of ``re``."""
 
-_LINE = re.compile(f"[{CONTROLS}{UNSEEN}\t\n]")
-_PROSE = re.compile(rf"(?![{JOINERS}]|\r\n)[{CONTROLS}{UNSEEN}]")
+_LINE = re.compile(f"[{CONTROLS}{INVISIBLE}\t\n]")
+_PROSE = re.compile(rf"(?![{JOINERS}]|\r\n)[{CONTROLS}{INVISIBLE}]")
 
 
 def visible(text: str, *, prose: bool = False) -> str:
@@ -43,7 +43,7 @@ def escaped(notation: str) -> str:
     >>> escaped('{"name": "\x9b2J"}')
     '{"name": "\\u009b2J"}'
     """
-    return re.sub(f"[{CONTROLS}{UNSEEN}]", lambda found: json.dumps(found[0])[1:-1], notation)
+    return re.sub(f"[{CONTROLS}{INVISIBLE}]", lambda found: json.dumps(found[0])[1:-1], notation)
 
 
 def _prose_sign(found: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ from supernova_ai.advisor.grounding import LONGEST, GroundingReport, check
 from supernova_ai.advisor.grounding.clauses import clause, unwrapped
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.analysis.quality import Quality, assess
-from supernova_ai.characters import CONTROLS, UNSEEN
+from supernova_ai.characters import CONTROLS, INVISIBLE
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
 from supernova_ai.types import Reply
@@ -51,7 +51,7 @@ _DENIED = re.compile(
 
 _FORBIDDEN = {
     r"\w://|\bwww\.|</?[a-z]|\]\(|!\[": "a link or markup has no place in it",
-    f"[{CONTROLS}{UNSEEN}]": "a control character has no place in it",
+    f"[{CONTROLS}{INVISIBLE}]": "a control character has no place in it",
 }
 
 

@@ -1,4 +1,4 @@
-"""Template files as they are written: a header in YAML between lines of ``---``, then the text."""
+"""Template files: a YAML header between lines of ``---``, then the text."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from supernova_ai.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A file, or several merged into one.
+class TemplateFile:
+    """A template file, or several merged by ``extends``.
 
-    ``header`` is a mapping; ``first`` is the file and the line before the body's first. ``texts`` are the
-    whole files that it is made of, its own first.
+    ``header`` is a mapping; ``body_start`` is the file and line before the body's first line. ``texts`` are
+    the full texts of the merged files, its own first.
     """
 
     path: Path
     header: Node
     body: str
-    first: tuple[Path, int]
+    body_start: tuple[Path, int]
     texts: tuple[str, ...]
 
     def origin(self, *loc: str) -> str:
@@ -29,7 +29,7 @@ class Part:
         return nodes.origin_of(self.header, loc)
 
 
-def read(path: Path) -> Part:
+def read(path: Path) -> TemplateFile:
     """Read one file.
 
     Raises:
@@ -43,36 +43,36 @@ def read(path: Path) -> Part:
     ends = [number for number, line in enumerate(lines) if line.rstrip() == "---"]
     if len(ends) < 2 or ends[0] != 0:
         raise ConfigError(f"{path}:1: a template begins with a header between two lines of '---'")
-    header, twice = nodes.parse("\n".join(["", *lines[1 : ends[1]]]), path)  # each in its line of the file
-    if twice:
-        raise ConfigError(twice[0])
+    header, problems = nodes.parse("\n".join(["", *lines[1 : ends[1]]]), path)  # with the file's line numbers
+    if problems:
+        raise ConfigError(problems[0])
     if not isinstance(header.value, dict):
         raise ConfigError(f"{path}:2: the header must be a mapping, such as 'name: {path.stem}'")
     body, after = "\n".join(lines[ends[1] + 1 :]), ends[1] + 1
     blank = len(body) - len(body.lstrip("\n"))
-    return Part(path, _spelt_out(header), body.strip(), (path, after + blank), (text,))
+    return TemplateFile(path, _expand_types(header), body.strip(), (path, after + blank), (text,))
 
 
-def merge(base: Part, part: Part) -> Part:
-    """Lay a file over the one it extends.
+def merge(base: TemplateFile, file: TemplateFile) -> TemplateFile:
+    """Merge a file over the one it extends.
 
-    A field replaces the base's, but variables and examples are merged; a file without a text has the base's.
+    A field replaces the base's, but variables and examples are merged; an empty body keeps the base's.
     """
-    own = {name: value for name, value in part.header.value.items() if name != "extends"}
+    own = {name: value for name, value in file.header.value.items() if name != "extends"}
     for name in own.keys() & base.header.value.keys() & {"variables", "example"}:
         own[name] = nodes.merge(base.header.value[name], own[name])
-    text = part if part.body else base
-    header = Node(base.header.value | own, part.header.origin)
-    return Part(part.path, header, text.body, text.first, (*part.texts, *base.texts))
+    body = file if file.body else base
+    header = Node(base.header.value | own, file.header.origin)
+    return TemplateFile(file.path, header, body.body, body.body_start, (*file.texts, *base.texts))
 
 
-def _spelt_out(header: Node) -> Node:
-    """Write ``message: text`` as ``message: {type: text}``."""
+def _expand_types(header: Node) -> Node:
+    """Expand ``message: text`` to ``message: {type: text}``."""
     variables = header.value.get("variables")
     if variables is None or not isinstance(variables.value, dict):
         return header
-    spelt = {
+    expanded = {
         name: Node({"type": given}, given.origin) if isinstance(given.value, str) else given
         for name, given in variables.value.items()
     }
-    return Node(header.value | {"variables": Node(spelt, variables.origin)}, header.origin)
+    return Node(header.value | {"variables": Node(expanded, variables.origin)}, header.origin)

@@ -1,4 +1,4 @@
-"""What the header of a template may say, and what is wrong with one, by file and line."""
+"""The header of a template: its fields, and its problems with file and line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pydantic import (
 
 from supernova_ai.config.nodes import to_plain
 from supernova_ai.config.problems import explain
-from supernova_ai.prompts.files import Part
+from supernova_ai.prompts.files import TemplateFile
 from supernova_ai.prompts.template import Contract, Kind, Template, Variable, environment
 from supernova_ai.types import Tier
 
@@ -49,9 +49,9 @@ class _Variable(_Section):
     @model_validator(mode="after")
     def _agree(self) -> _Variable:
         if self.untrusted and self.type in ("number", "date"):
-            raise ValueError(f"a {self.type} is checked, and needs no fence: remove 'untrusted'")
+            raise ValueError(f"a {self.type} is validated and needs no fence: remove 'untrusted'")
         if self.choices and self.type != "text":
-            raise ValueError("only a text has choices")
+            raise ValueError("only a variable of type text has choices")
         return self
 
 
@@ -70,7 +70,7 @@ class _Header(_Section):
     disclaimer: _Words | None = None
     example: dict[str, Any] = {}
     system: str | None = None
-    extends: str | None = None  # merged in by now, and here only to be proposed
+    extends: str | None = None  # already merged; here so that messages can suggest it
 
     @field_validator("output", mode="before")
     @classmethod
@@ -82,12 +82,12 @@ class _Header(_Section):
         raise ValueError("must be plain, {sections: [names]} or {schema: {…}}")
 
 
-def build(name: str, part: Part, *, source: str, problems: list[str]) -> Template | None:
-    """Return the template of a file, or None with what is wrong added to the problems, a line each."""
+def build(name: str, file: TemplateFile, *, source: str, problems: list[str]) -> Template | None:
+    """Return the template of a file, or None after adding its problems, one line each."""
     try:
-        header = _Header.model_validate(to_plain(part.header))
+        header = _Header.model_validate(to_plain(file.header))
     except ValidationError as error:
-        problems += explain(error, part.header, _Header)
+        problems += explain(error, file.header, _Header)
         return None
     template = Template(
         name=header.name,
@@ -96,14 +96,14 @@ def build(name: str, part: Part, *, source: str, problems: list[str]) -> Templat
         tier=header.tier,
         variables=tuple(_variable(key, given) for key, given in header.variables.items()),
         system=header.system and header.system.strip(),
-        body=part.body,
+        body=file.body,
         contract=_contract(header.output),
         disclaimer=header.disclaimer and header.disclaimer.strip(),
         example=MappingProxyType(header.example),
-        hash=sha256("\0".join(part.texts).encode()).hexdigest()[:16],
+        hash=sha256("\0".join(file.texts).encode()).hexdigest()[:16],
         source=source,
     )
-    found = [f"{origin}: {what}" for origin, what in _disagreements(name, template, part)]
+    found = [f"{origin}: {what}" for origin, what in _disagreements(name, template, file)]
     problems += found
     return None if found else template
 
@@ -120,47 +120,47 @@ def _contract(output: _Output) -> Contract:
     return Contract() if output.json_schema is None else Contract("json", schema=output.json_schema)
 
 
-def _disagreements(name: str, template: Template, part: Part) -> Iterator[tuple[str, str]]:
+def _disagreements(name: str, template: Template, file: TemplateFile) -> Iterator[tuple[str, str]]:
     if template.name != name:
-        yield part.origin("name"), f"name is {template.name!r}: must be {name!r}, as the file is called"
+        yield file.origin("name"), f"name is {template.name!r}: must be {name!r}, the file's name"
     variables = {variable.name: variable for variable in template.variables}
     for variable in template.variables:
         fault = None if variable.default is None else variable.fault(variable.default)
         if fault:
             yield (
-                part.origin("variables", variable.name, "default"),
+                file.origin("variables", variable.name, "default"),
                 f"the default of {variable.name} {fault}",
             )
     for key, value in template.example.items():
-        at = part.origin("example", key)
+        at = file.origin("example", key)
         if key not in variables:
-            yield at, f"example.{key} is none of the variables"
+            yield at, f"example.{key} is not a variable"
         elif value is not None and (fault := variables[key].fault(value)):
             yield at, f"example.{key} {fault}"
     if not template.body:
-        yield f"{part.path}:1", "there is no text after the header"
-    path, line = part.first
-    for at_line, what in _in_text(template.body, variables):
+        yield f"{file.path}:1", "there is no text after the header"
+    path, line = file.body_start
+    for at_line, what in _text_problems(template.body, variables):
         yield f"{path}:{line + at_line}", what
-    safe = {name: variable for name, variable in variables.items() if not variable.untrusted}
-    for _, what in _in_text(template.system or "", safe):
-        yield part.origin("system"), f"system: {what}"
+    trusted = {name: variable for name, variable in variables.items() if not variable.untrusted}
+    for _, what in _text_problems(template.system or "", trusted):
+        yield file.origin("system"), f"system: {what}"
 
 
-def _in_text(text: str, variables: Mapping[str, Variable]) -> Iterator[tuple[int, str]]:
-    """Yield the line and what is wrong there, where a text is not Jinja or uses other names than these."""
+def _text_problems(text: str, variables: Mapping[str, Variable]) -> Iterator[tuple[int, str]]:
+    """Yield the line and problem where a text is not valid Jinja or uses other variables than these."""
     from jinja2 import TemplateSyntaxError, meta, nodes
 
     try:
         tree = environment().parse(text)
-        environment().compile(tree, raw=True)  # knows its filters
+        environment().compile(tree, raw=True)  # refuses unknown filters
     except TemplateSyntaxError as error:
         yield error.lineno, f"not valid Jinja: {error.message}"
         return
     for node in tree.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
-        yield node.lineno, "a text has no other files: use 'extends' in the header"
+        yield node.lineno, "a text cannot include other files: use 'extends' in the header"
     for word in sorted(meta.find_undeclared_variables(tree) - set(variables)):
         near = get_close_matches(word, variables, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == word)
-        yield line, f"{word} is used, and is not declared as a variable that may stand here.{hint}"
+        yield line, f"{word} is used and is not declared as a variable that is allowed here.{hint}"

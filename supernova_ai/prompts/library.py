@@ -1,4 +1,4 @@
-"""The library: the built-in templates, and the user's own over them."""
+"""The library: the built-in templates, and the user's templates that replace or extend them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from types import MappingProxyType
 from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import header
-from supernova_ai.prompts.files import Part, merge, read
+from supernova_ai.prompts.files import TemplateFile, merge, read
 from supernova_ai.prompts.template import Template
 
 _BUILT_IN = Path(__file__).with_name("templates")
 
 
 class Library:
-    """The templates by name. It never changes; make a new one to read the files again.
+    """The templates by name. A library is immutable; create a new one to read the files again.
 
-    A wrong file stops only what uses it: ``get`` of its name fails, and ``check`` lists the problems of all.
+    A wrong file affects only its users: ``get`` of its name fails, and ``check`` lists the problems of all.
 
     Args:
-        folders: where the user's own are, the strongest first; one that does not exist is empty. A file there
-            stands in for a built-in one of the same name, wherever that is used. An empty file is none.
+        folders: the folders of the user's templates, strongest first; they may not exist. A file there
+            replaces the built-in one of the same name. Empty files are ignored.
     """
 
     __slots__ = ("_found",)
@@ -36,7 +36,7 @@ class Library:
         """Return the template of that name.
 
         Raises:
-            InvalidRequest: there is none; the message lists those there are.
+            InvalidRequest: there is none; the message lists all names.
             ConfigError: its file is wrong; the message lists the problems with file and line.
         """
         if name not in self._found:
@@ -47,15 +47,15 @@ class Library:
         raise config_error(list(found), f"the prompt {name!r}")
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all templates, in order; those of wrong files too."""
+        """Return the sorted names of all templates, including those of wrong files."""
         return tuple(self._found)
 
     def usable(self) -> list[Template]:
-        """Return the templates whose files are right, in order."""
+        """Return the templates whose files are valid, sorted by name."""
         return [found for found in self._found.values() if isinstance(found, Template)]
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the files, with file and line; each problem once."""
+        """Return the problems of all files, with file and line, without duplicates."""
         wrong = [found for found in self._found.values() if not isinstance(found, Template)]
         return list(dict.fromkeys(problem for found in wrong for problem in found))
 
@@ -75,47 +75,49 @@ def _built_in() -> Mapping[str, Template | tuple[str, ...]]:
 
 
 def _load(folders: Sequence[Path]) -> Mapping[str, Template | tuple[str, ...]]:
-    """Return each name's template, or what is wrong with its file or one that it extends."""
-    files: dict[str, list[Part | str]] = {}  # of each name, the strongest first
+    """Return each name's template, or the problems of its file and of the files it extends."""
+    files: dict[str, list[TemplateFile | str]] = {}  # by name, the strongest first
     for folder in folders:
         for path in sorted(folder.glob("*.md")):
             try:
-                if (
-                    path.stat().st_size
-                ):  # a shell empties the file of `prompts show X > X.md` before X is read
+                # Not if empty: the shell empties X.md for `prompts show X > X.md` before X is read.
+                if path.stat().st_size:
                     files.setdefault(path.stem, []).append(read(path))
             except (ConfigError, OSError) as error:
                 files.setdefault(path.stem, []).append(str(error))
     found: dict[str, Template | tuple[str, ...]] = {}
     for name in sorted(files):
         if name.startswith("_"):
-            continue  # only there to be extended
+            continue  # a shared part, to be extended
         problems: list[str] = []
         template = None
         try:
-            part = _whole(name, files)
-            source = "built-in" if part.path.parent == _BUILT_IN else str(part.path)
-            template = header.build(name, part, source=source, problems=problems)
+            file = _merged(name, files)
+            source = "built-in" if file.path.parent == _BUILT_IN else str(file.path)
+            template = header.build(name, file, source=source, problems=problems)
         except ConfigError as error:
             problems.append(str(error))
         found[name] = template or tuple(problems)
     return MappingProxyType(found)
 
 
-def _whole(
-    name: str, files: Mapping[str, Sequence[Part | str]], rank: int = 0, under: tuple[Part, ...] = ()
-) -> Part:
-    """Return the file of that name, laid over what it extends; its own name means the next weaker one."""
-    part = files[name][rank]
-    if isinstance(part, str):
-        raise ConfigError(part)
-    extends = part.header.value.get("extends")
+def _merged(
+    name: str,
+    files: Mapping[str, Sequence[TemplateFile | str]],
+    rank: int = 0,
+    extended_by: tuple[TemplateFile, ...] = (),
+) -> TemplateFile:
+    """Return the file of that name merged over the one it extends; its own name means the next weaker one."""
+    file = files[name][rank]
+    if isinstance(file, str):
+        raise ConfigError(file)
+    extends = file.header.value.get("extends")
     if extends is None:
-        return part
+        return file
     base, origin = extends.value, extends.origin
     below = rank + 1 if base == name else 0
     if not isinstance(base, str) or below >= len(files.get(base, ())):
         raise ConfigError(f"{origin}: extends is {base!r}: there is no such template to extend")
-    if part in under:
-        raise ConfigError(f"{origin}: extends is {base!r}, which extends this in turn")
-    return merge(_whole(base, files, below, (*under, part)), part)
+    if file in extended_by:
+        raise ConfigError(f"{origin}: extends is {base!r}, which extends this file in turn")
+    return merge(_merged(base, files, below, (*extended_by, file)), file)

@@ -1,4 +1,4 @@
-"""Jinja for templates that people edit: in a sandbox, and bounded, so that no mistake runs without end."""
+"""A Jinja sandbox for user-edited templates, with limits on loops, texts and numbers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from jinja2.visitor import NodeTransformer
 
 T = TypeVar("T", bound=Sized)
 
-MOST_STEPS = 10_000
-"""Turns of all loops of one rendering together."""
+MAX_STEPS = 10_000
+"""Iterations of all loops in one rendering."""
 
-MOST_CHARACTERS = 4_000_000
-"""Characters of one rendered text, and of a text that an expression may make."""
+MAX_CHARACTERS = 4_000_000
+"""Characters of a rendered text, and of a text from one expression."""
+
+_SEQUENCES = (str, list, tuple)
 
 _steps: ContextVar[Iterator[int]] = ContextVar("steps")
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """An environment whose loops, texts and numbers are bounded."""
+    """A sandboxed environment that limits loops, texts and numbers."""
 
     intercepted_binops = frozenset(["+", "*", "**", "%"])
 
@@ -41,7 +43,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Return the template's text with these values.
 
         Raises:
-            SecurityError: it goes beyond a bound.
+            SecurityError: it exceeds a limit.
         """
         reset = _steps.set(count(1))
         try:
@@ -54,17 +56,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _steps.reset(reset)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Work out the operation, unless its result could be enormous."""
+        """Evaluate the operation, unless its result could be huge."""
         if operator == "**":
             _small("**", right)
-        elif operator == "*" and (
-            isinstance(left, str | list | tuple) or isinstance(right, str | list | tuple)
-        ):
+        elif operator == "*" and any(isinstance(operand, _SEQUENCES) for operand in (left, right)):
             _small("*", left, right)
         elif operator == "%" and isinstance(left, str):
             _small("%", *_digits(left))
         result = super().call_binop(context, operator, left, right)
-        return _short(result) if isinstance(result, str | list | tuple) else result
+        return _short(result) if isinstance(result, _SEQUENCES) else result
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = _Bounds().visit(super()._parse(source, name, filename))
@@ -73,7 +73,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 class _Bounds(NodeTransformer):
-    """Passes what loops go over, and what ``~`` joins, through a filter of ours."""
+    """Passes the items of loops and the results of ``~`` through our filters."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja's name
         self.generic_visit(node)
@@ -86,21 +86,21 @@ class _Bounds(NodeTransformer):
 
 
 def _counted(items: Iterable[Any]) -> Iterator[Any]:
-    """Yield the items of a loop, and count its turns."""
+    """Yield the items of a loop and count its iterations."""
     for item in items:
-        if next(_steps.get()) > MOST_STEPS:
-            raise SecurityError(f"its loops take more than {MOST_STEPS:,} turns")
+        if next(_steps.get()) > MAX_STEPS:
+            raise SecurityError(f"its loops have more than {MAX_STEPS:,} iterations")
         yield item
 
 
 def _short(made: T) -> T:
-    if len(made) > MOST_CHARACTERS:
-        raise SecurityError(f"it makes more than {MOST_CHARACTERS:,} characters")
+    if len(made) > MAX_CHARACTERS:
+        raise SecurityError(f"it has more than {MAX_CHARACTERS:,} characters")
     return made
 
 
 def _with_small_numbers(name: str, filtered: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(filtered)  # jinja's marks too, such as what a filter is given first
+    @wraps(filtered)  # it also copies jinja's attributes, such as pass_environment
     def bounded(*given: Any, **named: Any) -> Any:
         texts = [one for one in given if isinstance(one, str)] if name == "format" else []
         _small(name, *given, *named.values(), *(number for text in texts for number in _digits(text)))
@@ -116,4 +116,4 @@ def _digits(text: str) -> list[int]:
 
 def _small(name: str, *numbers: Any) -> None:
     if any(isinstance(number, int | float) and abs(number) > 1_000 for number in numbers):
-        raise SecurityError(f"{name!r} takes no number above 1,000 here")
+        raise SecurityError(f"{name!r} takes no number above 1,000")

@@ -1,4 +1,4 @@
-"""A prompt template: what it needs, what it says, and what the answer must be."""
+"""A prompt template: its variables, its text, and the contract of the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from supernova_ai.prompts.sandbox import Sandbox
 
 Kind = Literal["text", "number", "date", "facts", "list"]
-"""What a variable holds: ``facts`` is a numbered table, ``list`` a list of texts."""
+"""The type of a variable: ``facts`` is a numbered table, ``list`` a list of texts."""
 
 _NEEDS: Mapping[Kind, str] = {
     "text": "a text",
@@ -36,7 +36,7 @@ _FACT = re.compile(r"^\d+\. \S", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What a template must, or may, be given. An untrusted one is fenced wherever it is put."""
+    """A variable of a template. An untrusted one is fenced wherever it appears."""
 
     name: str
     type: Kind = "text"
@@ -46,17 +46,17 @@ class Variable:
     default: Any = None
 
     def fault(self, value: object) -> str | None:
-        """Return what the value should have been, None if it is right."""
+        """Return what the value must be, None if it is valid."""
         if self.choices and value not in self.choices:
             return f"must be one of {', '.join(self.choices)}, not {value!r:.60}"
-        if not _is(self.type, value):
+        if not _has_type(self.type, value):
             return f"must be {_NEEDS[self.type]}, not {value!r:.60}"
         return None
 
-    def written(self, value: Any) -> Any:
-        """Return the value as the template gets it."""
+    def format(self, value: Any) -> Any:
+        """Return the value as the template receives it."""
         if value is None or value in ("", [], ()):
-            return value  # so that {% if … %} sees that there is nothing
+            return value  # unfenced, so that {% if … %} is false
         if isinstance(value, date):
             value = value.isoformat()[:10]
         if not self.untrusted:
@@ -66,7 +66,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What an answer must be: plain text, text with these sections, or JSON of this schema."""
+    """The form of an answer: plain text, text with sections, or JSON of a schema."""
 
     kind: Literal["plain", "sections", "json"] = "plain"
     sections: tuple[str, ...] = ()
@@ -77,8 +77,8 @@ class Contract:
 class Template:
     """A template and its header.
 
-    ``hash`` is of all the files it is made of, so a ledger row says which text was used. ``source`` is the
-    file, or "built-in". ``disclaimer`` is shown after an answer, and never given to a model.
+    ``hash`` covers all files it is merged from, so that the ledger records the text used. ``source`` is the
+    file, or "built-in". ``disclaimer`` is shown after an answer and never sent to a model.
     """
 
     name: str
@@ -101,14 +101,14 @@ class Template:
             InvalidRequest: values are missing, wrong or unknown; the message lists all of them.
             ConfigError: the template itself fails.
         """
-        if faults := list(self._faults(values)):
+        if faults := list(self._value_faults(values)):
             raise InvalidRequest(f"prompt {self.name!r} cannot be rendered: {'; '.join(faults)}")
         given = {name: value for name, value in values.items() if value is not None}
-        written = {v.name: v.written(given.get(v.name, v.default)) for v in self.variables}
-        system = ({"role": "system", "content": self._text(self.system, written)},) if self.system else ()
-        return (*system, {"role": "user", "content": self._text(self.body, written)})
+        formatted = {v.name: v.format(given.get(v.name, v.default)) for v in self.variables}
+        system = ({"role": "system", "content": self._text(self.system, formatted)},) if self.system else ()
+        return (*system, {"role": "user", "content": self._text(self.body, formatted)})
 
-    def _faults(self, values: Mapping[str, Any]) -> Iterator[str]:
+    def _value_faults(self, values: Mapping[str, Any]) -> Iterator[str]:
         for variable in self.variables:
             value = values.get(variable.name)
             if value is None:
@@ -121,16 +121,16 @@ class Template:
             if name not in known:
                 near = get_close_matches(str(name), known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
-                yield f"{name} is none of its variables: {hint}"
+                yield f"{name} is not one of its variables: {hint}"
 
-    def _text(self, text: str, written: Mapping[str, Any]) -> str:
+    def _text(self, text: str, values: Mapping[str, Any]) -> str:
         try:
-            return environment().fill(_compiled(text), written)
-        except Exception as error:  # an expression in it can fail in any way
+            return environment().fill(_compiled(text), values)
+        except Exception as error:  # an expression in the text may raise anything
             raise ConfigError(f"prompt {self.name!r} ({self.source}) fails when rendered: {error}") from error
 
 
-def _is(kind: Kind, value: object) -> bool:
+def _has_type(kind: Kind, value: object) -> bool:
     match kind:
         case "text":
             return isinstance(value, str)
@@ -160,8 +160,8 @@ def _compiled(text: str) -> Compiled:
 
 @cache
 def environment() -> Sandbox:
-    """Return what templates are read and rendered with: strict, bounded, and without files."""
-    from jinja2 import StrictUndefined  # here: most commands render nothing
+    """Return the Jinja environment of all templates: strict, limited, and without file access."""
+    from jinja2 import StrictUndefined  # here, because most commands render nothing
 
     from supernova_ai.prompts.sandbox import Sandbox
 

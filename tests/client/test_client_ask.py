@@ -23,7 +23,7 @@ async def test_a_prompt_is_asked_by_name(nova: Supernova, stub: StubProvider, pa
     assert (row.prompt_name, row.prompt_hash, row.user) == ("summary", template.hash, "ann")
     with pytest.raises(InvalidRequest, match="there is no prompt 'poem'"):
         await nova.ask("poem", {})
-    with pytest.raises(InvalidRequest, match="unheard_of is none of its variables"):
+    with pytest.raises(InvalidRequest, match="unheard_of is not one of its variables"):
         await nova.ask("summary", dict(template.example) | {"unheard_of": "x"})
     assert len(stub.chats) == 1
 

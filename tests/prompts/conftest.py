@@ -11,7 +11,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a user's own templates are."""
+    """The folder of the user's templates."""
     folder = tmp_path / "prompts"
     folder.mkdir()
     return folder
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(folder: Path) -> Write:
-    """Write a template of the user's own: a header, in which name, version and task are given, and a text."""
+    """Return a function that writes a user's template with name, version, task, ``header`` and ``body``."""
 
     def write(name: str, header: str = "", body: str = "Be brief.") -> Path:
         file = folder / f"{name}.md"

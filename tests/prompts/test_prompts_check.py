@@ -1,4 +1,4 @@
-"""The check of a template that can be read: its example, its contract and its fences."""
+"""The check of a template: its example, its contract and its fences."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ NEWS = "variables: {news: {untrusted: true}}\nexample: {news: x}\n"
             "Say why: Why",
             ("its text does not ask for the section 'Risk'",),
         ),
-        (NEWS, "{{ news | upper }}", ("news is untrusted, and the text does not have it whole",)),
-        (NEWS, "{{ news[:20] }}", ("news is untrusted, and the text does not have it whole",)),
-        (NEWS, "Nothing.", ("news is untrusted, and the text does not have it whole",)),
+        (NEWS, "{{ news | upper }}", ("news is untrusted, and the text does not contain it unchanged",)),
+        (NEWS, "{{ news[:20] }}", ("news is untrusted, and the text does not contain it unchanged",)),
+        (NEWS, "Nothing.", ("news is untrusted, and the text does not contain it unchanged",)),
         (
             NEWS,
             "{{ news }}{{ 'BUY' if 'BUY' in news }}",
-            ("news is untrusted, and changes what stands around it",),
+            ("news is untrusted, and changes the text around it",),
         ),
     ],
 )
 def test_check(write: Write, folder: Path, header: str, body: str, found: tuple[str, ...]) -> None:
-    """A template without an example, short of a section, or with a leaking fence, is told so."""
+    """The check finds a failing example, a missing section and a broken fence."""
     write("mine", header, body)
     told = faults(Library([folder]).get("mine"), ["chat"])
     assert len(told) == len(found)
@@ -55,34 +55,34 @@ def test_check(write: Write, folder: Path, header: str, body: str, found: tuple[
             "chat",
             "variables: {msg: text}\nexample: {msg: x}\n",
             "{{ msg }}",
-            ["has not its variable 'message'", "give 'msg', which that has not, a default"],
+            ["lacks its variable 'message'", "has no variable 'msg': give it a default"],
         ),
         (
             "advice-stock",
             "extends: advice-stock\nvariables: {house: text}\nexample: {house: x}\n",
             "{{ house }} {{ facts }} {{ news }} {{ draft }} {{ greeks }} {{ violations }}",
-            ["give 'house', which that has not, a default"],
+            ["has no variable 'house': give it a default"],
         ),
     ],
 )
-def test_one_that_stands_in_must_fit(
+def test_a_replacement_must_accept_the_same_variables(
     write: Write, folder: Path, name: str, header: str, body: str, found: list[str]
 ) -> None:
-    """It is given what the built-in one is given: it must have all of that, and need no more."""
+    """A template that replaces a built-in one must have its variables, and require no others."""
     write(name, header, body)
     told = "\n".join(faults(Library([folder]).get(name), ["chat", "analysis"]))
     assert all(each in told for each in found), told
 
 
 def test_task_must_be_configured(write: Write, folder: Path) -> None:
-    """A task that the configuration does not have is told, with those it has."""
+    """A task that is not configured is a fault; the message lists the configured tasks."""
     write("mine")
     (fault,) = faults(Library([folder]).get("mine"), ["analysis", "summary"])
     assert fault == "task 'chat' is not configured: use analysis, summary, or add it under 'routing.tasks'"
 
 
-def test_templates_of_the_documentation_are_right(folder: Path) -> None:
-    """Each template shown in docs/prompts.md can be used as it stands, and its fence is as shown."""
+def test_templates_in_the_docs_are_valid(folder: Path) -> None:
+    """Each template in docs/prompts.md is valid, and its fence is as shown there."""
     page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text()
     shown = re.findall(r"^```markdown\n(---\nname: (\S+)\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
     for text, name in shown:

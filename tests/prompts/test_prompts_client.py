@@ -1,4 +1,4 @@
-"""The client and the user's own templates: beside the YAML they are found, used, recorded and read anew."""
+"""The client finds, uses, records and reloads the user's templates beside the YAML."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stub(stub_provider: Callable[..., StubProvider]) -> StubProvider:
 async def nova(
     tmp_path: Path, path: Path, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Supernova]:
-    """A client over a YAML file that stands beside the folder of templates."""
+    """A client of a YAML file with a folder of templates beside it."""
     models = dict.fromkeys(("economy", "standard", "premium"), "gpt-4o-mini")
     written = {
         "database": str(path),
@@ -40,7 +40,7 @@ async def nova(
 async def test_own_templates_are_used_and_recorded(
     write: Write, folder: Path, nova: Supernova, stub: StubProvider, path: Path
 ) -> None:
-    """An analysis of one's own is asked by name, in its tier, and the ledger has the hash of its text."""
+    """A user's analysis is found by name and sent in its tier, and the ledger records its hash."""
     write("analysis-esg", "variables: {content: {untrusted: true}}\ntier: economy\n", "Judge:\n{{ content }}")
     with pytest.raises(InvalidRequest, match=r"one of: financial, news, risk, sentiment, summary$"):
         await nova.analyze("Solar.", analysis_type="esg")  # made before the file was
@@ -64,10 +64,10 @@ async def test_the_task_of_an_own_chat_prompt_decides(write: Write, nova: Supern
     assert [row.task for row in desk.attempts(path)] == ["analysis", "summary"]
 
 
-async def test_wrong_template_changes_nothing_when_read_anew(
+async def test_reload_with_a_wrong_template_changes_nothing(
     write: Write, nova: Supernova, stub: StubProvider
 ) -> None:
-    """A reload with a wrong template is refused, and the client goes on with those it has."""
+    """A reload with a wrong template is refused, and the client keeps its templates."""
     write("chat", "variables: {message: text}\n", "{{ mesage }}")
     with pytest.raises(ConfigError, match=r"chat\.md:7: mesage is used"):
         await nova.reload()
@@ -78,7 +78,7 @@ async def test_wrong_template_changes_nothing_when_read_anew(
 async def test_wrong_template_stops_only_what_uses_it(
     write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client with a wrong template logs it when it is made; its use fails, before anything is opened."""
+    """A client logs a wrong template at start; only its use fails, before anything is opened."""
     write("chat", "tier: gold\n")
     (tmp_path / "other.yaml").write_text(f"database: {tmp_path / 'other.db'}\n")
     nova = Supernova(tmp_path / "other.yaml")

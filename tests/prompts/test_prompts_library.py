@@ -1,4 +1,4 @@
-"""The prompt library: which templates there are, whose file is used, and what identifies it."""
+"""The prompt library: its templates, the precedence of files, and the hashes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def by_name(template: Template) -> str:
 
 
 def test_names_are_those_documented() -> None:
-    """There is a template for chat, summaries, each kind of analysis and advice on each asset class."""
+    """There is a template for chat, summaries, each kind of analysis, and advice on each asset class."""
     assert BUILT_IN.names() == (
         "advice-crypto",
         "advice-futures",
@@ -39,8 +39,8 @@ def test_names_are_those_documented() -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=by_name)
-def test_built_in_template_is_right(template: Template) -> None:
-    """Each built-in template passes its own check, and its messages have no blank around them."""
+def test_built_in_template_is_valid(template: Template) -> None:
+    """Each built-in template passes the check, and its messages have no surrounding whitespace."""
     assert faults(template, Config().routing.tasks) == ()
     messages = template.render(template.example)
     assert [message["role"] for message in messages] == ["system", "user"][not template.system :]
@@ -49,7 +49,7 @@ def test_built_in_template_is_right(template: Template) -> None:
 
 @pytest.mark.parametrize("template", ADVICE, ids=by_name)
 def test_advice_asks_for_its_sections_and_has_a_disclaimer(template: Template) -> None:
-    """Advice has four sections, an asset of its own, and a disclaimer that no model is given."""
+    """Advice has four sections, its own asset class, and a disclaimer that is not sent to the model."""
     assert template.contract.sections == ("Summary", "Why", "What speaks against it", "Risk")
     assert (template.task, template.tier) == ("analysis", None)
     assert template.disclaimer
@@ -60,7 +60,7 @@ def test_advice_asks_for_its_sections_and_has_a_disclaimer(template: Template) -
 
 @pytest.mark.parametrize("action", ["buy", "sell", "hold", "reduce", "avoid"])
 def test_advice_has_words_for_every_action(action: str) -> None:
-    """The decision is named for what it is, and what it means is said in words of its own."""
+    """The prompt names the action and explains what it means."""
     (_, user) = BUILT_IN.get("advice-stock").render({**ADVICE[0].example, "action": action})
     assert f"Decision: {action} EXMPL.\n" in user["content"]
     meanings = {
@@ -74,7 +74,7 @@ def test_advice_has_words_for_every_action(action: str) -> None:
 
 
 def test_slots_mode_asks_for_references() -> None:
-    """In slots mode the model is shown braces to write, also in place of the confidence."""
+    """In slots mode the prompt shows the model references in braces, also for the confidence."""
     template = BUILT_IN.get("advice-stock")
     verify = template.render({**template.example, "confidence": 0.69551})
     slots = template.render({**template.example, "confidence": 0.69551, "mode": "slots"})
@@ -85,7 +85,7 @@ def test_slots_mode_asks_for_references() -> None:
 
 
 def test_optional_parts_are_left_out() -> None:
-    """Greeks, news and an earlier answer are spoken of only when they are given."""
+    """Greeks, news and an earlier draft appear only if they are given."""
     template = BUILT_IN.get("advice-option")
     given = {"greeks": "1. delta | Delta | 0.5 | me", "news": "x", "draft": "y", "violations": ["z"]}
     bare = template.render({**template.example, **dict.fromkeys(given)})[1]["content"]
@@ -96,21 +96,21 @@ def test_optional_parts_are_left_out() -> None:
     assert full.endswith("in the four sections, without these faults.")
 
 
-def test_chat_message_is_sent_as_it_is() -> None:
+def test_chat_message_is_unchanged() -> None:
     """A chat message reaches the model unchanged, whatever characters it has."""
     message = "  <b>{{ 7 * 7 }}</b> {% raw %} >>> \N{GRINNING FACE}\n"
     assert BUILT_IN.get("chat").render({"message": message}) == ({"role": "user", "content": message},)
 
 
 @pytest.mark.parametrize("name", ["chatt", "../templates/chat", "_advice", ""])
-def test_unknown_name_lists_those_there_are(name: str) -> None:
-    """What is no template is refused, paths and shared parts too, and the message lists those there are."""
+def test_unknown_name_lists_the_known_ones(name: str) -> None:
+    """An unknown name, a path or a shared part is refused; the message lists the templates."""
     with pytest.raises(InvalidRequest, match=r"there is no prompt .*choose one of: advice-crypto, .*chat"):
         BUILT_IN.get(name)
 
 
 def test_own_template_is_added(folder: Path, write: Write) -> None:
-    """A file in the user's folder is a template beside the built-in ones, and says where it is from."""
+    """A file in the user's folder is a template beside the built-in ones, and its source is the file."""
     file = write("analysis-esg", "variables: {content: {untrusted: true}}\n", "Judge:\n{{ content }}")
     library = Library([folder])
     assert set(library.names()) == {*BUILT_IN.names(), "analysis-esg"}
@@ -119,7 +119,7 @@ def test_own_template_is_added(folder: Path, write: Write) -> None:
 
 
 def test_own_template_replaces_the_built_in_one(folder: Path, write: Write) -> None:
-    """A file of the same name is used instead, and no other library knows of it."""
+    """A file of the same name replaces the built-in one, in this library only."""
     write("chat", "variables: {message: text}\nsystem: Answer in French.\n", "{{ message }}")
     assert Library([folder]).get("chat").render({"message": "Hi"})[0]["content"] == "Answer in French."
     assert BUILT_IN.get("chat").system is None
@@ -127,7 +127,7 @@ def test_own_template_replaces_the_built_in_one(folder: Path, write: Write) -> N
 
 
 def test_stronger_folder_comes_first(tmp_path: Path, folder: Path, write: Write) -> None:
-    """Of two folders the first has the last word, and one that does not exist is empty."""
+    """The first of two folders wins, and a folder that does not exist is ignored."""
     write("mine", body="weak")
     strong = tmp_path / "strong"
     strong.mkdir()
@@ -135,8 +135,8 @@ def test_stronger_folder_comes_first(tmp_path: Path, folder: Path, write: Write)
     assert Library([tmp_path / "absent", strong, folder]).get("mine").body == "strong"
 
 
-def test_extending_changes_only_what_is_said(folder: Path) -> None:
-    """A file that extends its own name keeps all of the built-in template but for what it gives."""
+def test_extending_changes_only_the_given_fields(folder: Path) -> None:
+    """A file that extends its own name keeps the built-in template's other fields."""
     (folder / "advice-stock.md").write_text(
         "---\nname: advice-stock\nversion: 7\nextends: advice-stock\ndisclaimer: Ask us.\n"
         "variables: {horizon: {default: a year}}\nexample: {symbol: OURS}\n---\n"
@@ -150,7 +150,7 @@ def test_extending_changes_only_what_is_said(folder: Path) -> None:
 
 
 def test_shared_part_is_replaced_wherever_it_is_used(folder: Path) -> None:
-    """A file that stands in for a shared part changes every template that extends it, and its hash."""
+    """A file that replaces a shared part changes every template that extends it, and its hash."""
     header = "---\nname: _advice\nversion: 2\nextends: _advice\n---\n"
     (folder / "_advice.md").write_text(header + "In one line: {{ action }} {{ symbol }}. {{ facts }}")
     library = Library([folder])
@@ -162,7 +162,7 @@ def test_shared_part_is_replaced_wherever_it_is_used(folder: Path) -> None:
 
 
 def test_hash_follows_every_file(folder: Path, write: Write) -> None:
-    """The hash is the same for the same text, and another once it, its header or what it extends changes."""
+    """The hash changes if the text, the header or an extended file changes."""
     hashes = []
     for header, body, shared in [
         ("extends: _base\n", "Be brief.", "Shared."),
@@ -179,7 +179,7 @@ def test_hash_follows_every_file(folder: Path, write: Write) -> None:
 
 
 def test_library_does_not_change(folder: Path, write: Write) -> None:
-    """What was read stays as it was, whatever becomes of the files."""
+    """A library keeps its templates when the files change."""
     file = write("mine", body="before")
     library = Library([folder])
     file.unlink()
@@ -189,8 +189,8 @@ def test_library_does_not_change(folder: Path, write: Write) -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=by_name)
-def test_written_out_it_is_the_same_template(template: Template, folder: Path) -> None:
-    """A template shown as one file and saved as the user's own renders to the same messages."""
+def test_exported_file_is_the_same_template(template: Template, folder: Path) -> None:
+    """A template exported to a file in the user's folder renders to the same messages."""
     (folder / f"{template.name}.md").write_text(as_file(template))
     again = Library([folder]).get(template.name)
     assert again.render(template.example) == template.render(template.example)
@@ -210,7 +210,7 @@ def test_output_may_be_json(folder: Path, write: Write) -> None:
 
 
 def test_own_file_may_be_from_windows(folder: Path) -> None:
-    """A byte order mark and Windows' line ends change nothing, not even the hash."""
+    """A byte order mark and Windows line endings change nothing, including the hash."""
     text = "---\nname: mine\nversion: 1\ntask: chat\n---\nBe brief.\nÉvite.\n"
     hashes = []
     for data in (text.encode(), b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()):
@@ -220,8 +220,8 @@ def test_own_file_may_be_from_windows(folder: Path) -> None:
     assert hashes[0] == hashes[1]
 
 
-def test_wrong_own_file_is_an_error_of_configuration(folder: Path) -> None:
-    """A wrong file is not passed over for the built-in one: its name fails, and no other does."""
+def test_wrong_own_file_is_a_config_error(folder: Path) -> None:
+    """The built-in template does not replace a wrong file: its name fails, and other names do not."""
     (folder / "chat.md").write_text("Be brief.")
     library = Library([folder])
     with pytest.raises(
@@ -234,8 +234,8 @@ def test_wrong_own_file_is_an_error_of_configuration(folder: Path) -> None:
     assert library.names() == BUILT_IN.names()
 
 
-def test_a_wrong_base_stops_what_extends_it_and_nothing_else(folder: Path) -> None:
-    """Templates that extend a wrong file fail with its problem; they are not laid over the built-in base."""
+def test_a_wrong_base_affects_only_its_extensions(folder: Path) -> None:
+    """Templates that extend a wrong file fail with its problem; the built-in base does not replace it."""
     (folder / "_advice.md").write_text("Be brief.")
     library = Library([folder])
     for name in library.names():
@@ -247,8 +247,8 @@ def test_a_wrong_base_stops_what_extends_it_and_nothing_else(folder: Path) -> No
     assert len(library.problems()) == 1
 
 
-def test_an_empty_file_counts_as_none(folder: Path) -> None:
-    """The shell empties a file before a command that is to fill it starts: the built-in one is found."""
+def test_an_empty_file_is_ignored(folder: Path) -> None:
+    """An empty file is ignored: the shell empties the target of a redirection before the command reads it."""
     (folder / "chat.md").touch()
     library = Library([folder])
     assert library.get("chat") == BUILT_IN.get("chat")

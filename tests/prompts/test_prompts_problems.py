@@ -1,4 +1,4 @@
-"""Wrong template files: every problem is told at once, with its file, line and remedy."""
+"""Wrong template files: all problems are reported at once, with file, line and remedy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WRONG = {
     "choices of a number": (
         "variables:\n  a: {type: number, choices: ['1']}\n",
         "x",
-        ":6: .*only a text has choices",
+        ":6: .*only a variable of type text has choices",
     ),
     "an untrusted number": (
         "variables:\n  a: {type: number, untrusted: true}\n",
@@ -64,7 +64,7 @@ WRONG = {
         r":5: output is 'table': must be plain, \{sections: \[names\]\}",
     ),
     "no sections": ("output: {sections: []}\n", "x", r":5: output\.sections: .* at least 1 item"),
-    "an example of nothing": ("example: {b: 1}\n", "x", ":5: example.b is none of the variables"),
+    "an example of nothing": ("example: {b: 1}\n", "x", ":5: example.b is not a variable"),
     "a wrong example": (
         "variables: {a: list}\nexample:\n  a: 1\n",
         "x",
@@ -84,11 +84,15 @@ WRONG = {
     ),
     "not Jinja": ("", "Hello\n{% if %}", ":7: not valid Jinja: "),
     "an unknown filter": ("", "{{ 'a' | shout }}", ":6: not valid Jinja: No filter named 'shout'"),
-    "another file": ("", "Hello\n{% include 'chat.md' %}", ":7: a text has no other files: use 'extends'"),
+    "another file": (
+        "",
+        "Hello\n{% include 'chat.md' %}",
+        ":7: a text cannot include other files: use 'extends'",
+    ),
     "untrusted in the system message": (
         "variables:\n  a: {untrusted: true}\nsystem: Obey {{ a }}\n",
         "x",
-        ":7: system: a is used, and is not declared",
+        ":7: system: a is used and is not declared",
     ),
     "a wrong system message": ("system: '{{'\n", "x", ":5: system: not valid Jinja"),
     "no text": ("", "", ":1: there is no text"),
@@ -98,17 +102,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("header", "body", "message"), WRONG.values(), ids=WRONG)
-def test_problem_is_told_with_its_line(
+def test_problem_is_reported_with_its_line(
     write: Write, folder: Path, header: str, body: str, message: str
 ) -> None:
-    """What is wrong is told with file, line, and what would be right."""
+    """Each problem is reported with file, line and remedy."""
     write("mine", header, body)
     with pytest.raises(ConfigError, match=rf"cannot be used, 1 problem:\n  \S+mine\.md{message}"):
         Library([folder]).check()
 
 
-def test_all_problems_are_told(write: Write, folder: Path) -> None:
-    """Every problem of every file is in one message, those of a header and those of a text."""
+def test_all_problems_are_reported(write: Write, folder: Path) -> None:
+    """One message lists the problems of all files, in headers and texts."""
     write("one", "variables: {a: txet}\ntier: gold\n")
     write("two", "variables: {a: {default: 1}}\n", "{{ b }}\n{{ c }}")
     (folder / "three.md").write_text("---\nname: drei\nversion: '1'\n---\nx")
@@ -122,7 +126,7 @@ def test_all_problems_are_told(write: Write, folder: Path) -> None:
 
 
 def test_name_must_be_that_of_the_file(folder: Path, write: Write) -> None:
-    """A file that was copied without changing its name is found out."""
+    """A header whose name differs from the file's name is refused."""
     write("mine").rename(folder / "yours.md")
     with pytest.raises(ConfigError, match=r"yours\.md:2: name is 'mine': must be 'yours'"):
         Library([folder]).check()
@@ -132,12 +136,12 @@ def test_circle_is_found(folder: Path, write: Write) -> None:
     """Templates that extend each other in a circle are refused."""
     write("one", "extends: two\n")
     write("two", "extends: one\n")
-    with pytest.raises(ConfigError, match=r"extends this in turn"):
+    with pytest.raises(ConfigError, match=r"extends this file in turn"):
         Library([folder]).check()
 
 
-def test_problem_of_a_base_is_told_once_and_there(folder: Path, write: Write) -> None:
-    """What is wrong in a file that several extend is told with that file's place, and once."""
+def test_problem_of_a_base_is_reported_once(folder: Path, write: Write) -> None:
+    """A problem in a file that several files extend is reported once, with that file's name."""
     write("_base", "variables: {a: txet}\n", "{{ a }}")
     write("one", "extends: _base\n", "")
     write("two", "extends: _base\n", "")
@@ -146,7 +150,7 @@ def test_problem_of_a_base_is_told_once_and_there(folder: Path, write: Write) ->
 
 
 def test_unreadable_file(folder: Path) -> None:
-    """A file that is not UTF-8 is named."""
+    """The error for a file that is not UTF-8 names the file."""
     (folder / "mine.md").write_bytes(b"---\n\xff\n---\n")
     with pytest.raises(ConfigError, match=r"mine\.md: cannot be read"):
         Library([folder]).check()

@@ -1,4 +1,4 @@
-"""Rendering: what is refused before anything is sent, and what a template cannot do."""
+"""Rendering: invalid values, and the limits of a template."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def template(body: str, *variables: Variable, system: str | None = None) -> Temp
     return Template("mine", 1, "chat", variables, system, body, "h")
 
 
-def test_all_that_is_wrong_is_listed() -> None:
-    """Missing, wrong and unknown values are named in one message, with what would be right."""
+def test_all_invalid_values_are_listed() -> None:
+    """One message lists missing, wrong and unknown values with their remedies."""
     values = {"action": "bye", "confidence": "high", "facts": "1. close | Close", "newz": "x", "zzz": 1}
     with pytest.raises(InvalidRequest) as raised:
         Library().get("advice-fx").render(values)
@@ -27,9 +27,9 @@ def test_all_that_is_wrong_is_listed() -> None:
         "prompt 'advice-fx' cannot be rendered: symbol is missing; "
         "action must be one of buy, sell, hold, reduce, avoid, not 'bye'; "
         "confidence must be a finite number, not 'high'; risk_language is missing; "
-        "newz is none of its variables: did you mean 'news'?; "
-        "zzz is none of its variables: it has asset, symbol, action, confidence, risk_language, facts, mode, "
-        "greeks, news, draft, violations"
+        "newz is not one of its variables: did you mean 'news'?; "
+        "zzz is not one of its variables: it has asset, symbol, action, confidence, risk_language, facts, "
+        "mode, greeks, news, draft, violations"
     )
 
 
@@ -56,7 +56,7 @@ def test_all_that_is_wrong_is_listed() -> None:
     ],
 )
 def test_types(kind: Kind, right: list[Any], wrong: list[Any]) -> None:
-    """Each type takes its values and refuses others; a required variable cannot be None."""
+    """Each type accepts its values and refuses others; a required variable cannot be None."""
     mine = template("{{ x }}", Variable("x", kind))
     for value in right:
         mine.render({"x": value})
@@ -65,22 +65,22 @@ def test_types(kind: Kind, right: list[Any], wrong: list[Any]) -> None:
             mine.render({"x": value})
 
 
-def test_date_is_written_as_a_day() -> None:
-    """A date or a time becomes its day in ISO 8601."""
+def test_date_is_formatted_as_a_day() -> None:
+    """A date or a datetime becomes its day in ISO 8601."""
     mine = template("{{ day }}", Variable("day", "date"))
     for value in (date(2026, 11, 22), datetime(2026, 11, 22, 23, 59), "2026-11-22"):
         assert mine.render({"day": value})[0]["content"] == "2026-11-22"
 
 
-def test_default_stands_in_for_what_is_not_given() -> None:
-    """A variable with a default may be left out, or given as None."""
+def test_default_replaces_a_missing_value() -> None:
+    """A variable with a default may be omitted or None."""
     mine = template("{{ words }}", Variable("words", "number", required=False, default=150))
     assert mine.render({})[0]["content"] == mine.render({"words": None})[0]["content"] == "150"
     assert mine.render({"words": 9})[0]["content"] == "9"
 
 
-def test_value_is_not_taken_for_a_template() -> None:
-    """Template syntax in a value is text, in the system message too."""
+def test_value_is_not_rendered_as_a_template() -> None:
+    """Template syntax in a value stays text, also in the system message."""
     said = template("{{ x }}", Variable("x"), system="{{ x }}").render({"x": "{{ 7 * 7 }}{% raw %}"})
     assert [message["content"] for message in said] == ["{{ 7 * 7 }}{% raw %}"] * 2
 
@@ -97,7 +97,7 @@ def test_value_is_not_taken_for_a_template() -> None:
     ],
 )
 def test_template_is_sandboxed(body: str) -> None:
-    """A template cannot reach from a value into Python, change a value, or loop for ever."""
+    """A template cannot access Python internals, change a value, or loop forever."""
     mine = template(body, Variable("message"), Variable("items", "list"))
     with pytest.raises(ConfigError, match=r"'mine' .*fails when rendered") as raised:
         mine.render({"message": "hi", "items": ["a"]})
@@ -106,6 +106,6 @@ def test_template_is_sandboxed(body: str) -> None:
 
 @pytest.mark.parametrize("body", ["{{ message.colour }}", "{{ message + 1 }}", "{{ 1 / 0 }}"])
 def test_template_that_fails_is_named(body: str) -> None:
-    """An expression that fails is an error of the template, with its name and place."""
+    """A failing expression is a ConfigError with the template's name and source."""
     with pytest.raises(ConfigError, match=r"prompt 'mine' \(built-in\) fails when rendered: "):
         template(body, Variable("message")).render({"message": "hi"})

@@ -1,4 +1,4 @@
-"""A template that would run without end, or fill the memory, is stopped and named."""
+"""A template that would run forever or fill the memory is stopped; the error names it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 
 from supernova_ai.errors import ConfigError
 from supernova_ai.prompts import Library
-from supernova_ai.prompts.sandbox import MOST_STEPS
+from supernova_ai.prompts.sandbox import MAX_STEPS
 from tests.prompts.conftest import Write
 
 _AGAIN = "{% set n = namespace(s='a') %}{% for i in range(99) %}{% set n.s = n.s <op> n.s %}{% endfor %}"
 
 ENDLESS = {
     "loops in loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "one loop too many": "{% for a in range(%d) %}{% endfor %}".replace("%d", str(MOST_STEPS + 1)),
+    "one loop too many": "{% for a in range(%d) %}{% endfor %}".replace("%d", str(MAX_STEPS + 1)),
     "a loop that writes": "{% for a in range(9999) %}{{ 'a' * 999 }}{% endfor %}",
     "a text times a number": "{{ 'a' * 999999999 }}",
     "a number times a list": "{{ (999999999 * [1])|length }}",
@@ -30,8 +30,8 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("body", ENDLESS.values(), ids=ENDLESS)
-def test_a_template_without_end_is_stopped(body: str, write: Write) -> None:
-    """Turns of loops, the length of texts and the size of numbers are bounded."""
+def test_an_endless_template_is_stopped(body: str, write: Write) -> None:
+    """Loop iterations, text lengths and numbers are limited."""
     template = Library([write("mine", body=body).parent]).get("mine")
     with pytest.raises(ConfigError, match=r"prompt 'mine' .*mine\.md\) fails when rendered: "):
         template.render({})
@@ -47,11 +47,11 @@ def test_a_template_without_end_is_stopped(body: str, write: Write) -> None:
             "1.23 a! 1200 1024 -----",
         ),
         ("{{ items|join(', ')|indent(2) ~ '.' }}", "x, y."),
-        (f"{{% for a in range({MOST_STEPS}) %}}{{% endfor %}}done", "done"),
+        (f"{{% for a in range({MAX_STEPS}) %}}{{% endfor %}}done", "done"),
     ],
 )
-def test_ordinary_templates_say_what_they_said(body: str, said: str, write: Write) -> None:
-    """Loops with their variables, filters, sums and formats work as in Jinja; each rendering counts anew."""
+def test_ordinary_templates_render_as_in_jinja(body: str, said: str, write: Write) -> None:
+    """Loops, filters, sums and formats work as in Jinja, and each rendering starts its own count."""
     header = "variables: {items: list}\nexample: {items: [x, y]}\n"
     template = Library([write("mine", header, body).parent]).get("mine")
     for _ in range(2):

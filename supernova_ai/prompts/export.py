@@ -1,4 +1,4 @@
-"""A template written out as the one file it could be: what it extends is merged in."""
+"""A template as the text of one file, with everything it extends merged in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from supernova_ai.prompts.template import Contract, Template, Variable
 
 
 def as_file(template: Template) -> str:
-    """Return the text of a file that makes the same template, to read or to begin one's own with."""
+    """Return the text of a file that defines the same template, as a start for a user's own."""
     fields = {
         "name": template.name,
         "version": template.version,
@@ -47,7 +47,7 @@ def _output(contract: Contract) -> str | Mapping[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Write a text of several lines as such, and without aliases."""
+    """Writes multi-line texts as blocks, and no aliases."""
 
     def ignore_aliases(self, _: object) -> bool:
         return True
