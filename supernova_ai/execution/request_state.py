@@ -15,7 +15,7 @@ from supernova_ai.execution.resume import ResumeJoiner, continuation
 from supernova_ai.execution.settlement import Observer, Settlement
 from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.litellm_adapter import answer_errors, error_mapping
-from supernova_ai.litellm_adapter.setup import count_tokens
+from supernova_ai.litellm_adapter.usage import count_tokens
 from supernova_ai.money import to_usd
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret

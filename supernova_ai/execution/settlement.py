@@ -20,7 +20,7 @@ from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Ledger, lost_end
 from supernova_ai.litellm_adapter import error_mapping, prices
-from supernova_ai.litellm_adapter.setup import count_tokens
+from supernova_ai.litellm_adapter.usage import count_tokens
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.types import CostBasis, FailurePattern, Usage

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 import aiohttp
 import httpx
+import litellm
+from litellm.exceptions import MidStreamFallbackError
+from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic
 
 from supernova_ai.characters import well_formed
 from supernova_ai.errors import (
@@ -30,12 +33,6 @@ from supernova_ai.errors import (
 )
 from supernova_ai.litellm_adapter import error_bodies
 from supernova_ai.litellm_adapter.http import redirection
-from supernova_ai.litellm_adapter.setup import (
-    MidStreamFallbackError,
-    RouterRateLimitError,
-    RouterRateLimitErrorBasic,
-    litellm,
-)
 from supernova_ai.litellm_adapter.usage import count
 from supernova_ai.secret import redact
 

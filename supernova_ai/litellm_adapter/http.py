@@ -15,10 +15,12 @@ from functools import wraps
 from typing import Any
 
 import httpx
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+from litellm.llms.openai.common_utils import BaseOpenAILLM
 
 from supernova_ai.inflate import Inflater
 from supernova_ai.litellm_adapter.answer_json import read_answer
-from supernova_ai.litellm_adapter.setup import AsyncHTTPHandler, BaseOpenAILLM, HTTPHandler, is_heard
+from supernova_ai.litellm_adapter.listeners import has_listeners
 from supernova_ai.secret import Secret, redact
 
 _OAUTH = "sk-ant-oat01-"  # LiteLLM sends these of Anthropic's keys in another header
@@ -75,7 +77,7 @@ async def _cap(response: httpx.Response) -> None:
     response.stream = _Capped(response.stream, encoding, most_line, enough)
     if not response.is_success:
         await _hide_keys(response)
-    if not response.is_success or is_heard():
+    if not response.is_success or has_listeners():
         response.headers = httpx.Headers([(name, redact(value)) for name, value in response.headers.items()])
 
 

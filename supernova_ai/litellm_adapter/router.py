@@ -12,13 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+import litellm
+from litellm.router_utils.cooldown_cache import CooldownCache
+
 from supernova_ai.config import Config, check_tls
 from supernova_ai.errors import NoAnswer, SupernovaError
 from supernova_ai.litellm_adapter import answer_errors, error_mapping
 from supernova_ai.litellm_adapter.answer_errors import AnsweredAttempt
 from supernova_ai.litellm_adapter.answer_json import record_into
 from supernova_ai.litellm_adapter.http import Pool, stand_in
-from supernova_ai.litellm_adapter.setup import CooldownCache, OpenAIClient, keep_quiet, litellm
+from supernova_ai.litellm_adapter.listeners import skip_log_without_listeners
+from supernova_ai.litellm_adapter.reader_patches import OpenAIClient
 from supernova_ai.log import get_logger
 from supernova_ai.secret import Secret
 from supernova_ai.types import Attachment, Request, Tier
@@ -119,7 +123,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
         call.streaming = stream
         self._calls[request.id] = call
-        keep_quiet()
+        skip_log_without_listeners()
         return await self.acompletion(
             model=request.tier,
             messages=_with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),

@@ -1,10 +1,12 @@
-"""Token counts as providers report them: read where they are numbers, left out where they are not."""
+"""Token counts: as providers report them, and as LiteLLM's tokenizers count texts and messages."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import litellm
 
 from supernova_ai.types import Usage
 
@@ -54,6 +56,14 @@ def usage_of(raw: Any) -> Usage | None:
     completion = max(completion, total - prompt)  # Gemini counts thoughts in the total alone
     cached = min(cached, prompt - written)  # what is written is not read: writing is the dearer
     return Usage(prompt, completion, cached, written, reasoning, for_an_hour)
+
+
+def count_tokens(
+    model: str, *, text: str | None = None, messages: Iterable[Mapping[str, Any]] | None = None
+) -> int:
+    """Count the tokens of a text or of messages by LiteLLM's tokenizer for the model."""
+    sent = None if messages is None else [dict(message) for message in messages]
+    return int(litellm.token_counter(model=model, text=text, messages=sent))
 
 
 def cleaned(report: object) -> dict[str, Any]:

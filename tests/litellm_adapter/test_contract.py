@@ -29,7 +29,7 @@ from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponse
 from litellm.llms.openai.common_utils import BaseOpenAILLM
 
 import supernova_ai
-from supernova_ai.litellm_adapter import error_mapping, http, router, setup
+from supernova_ai.litellm_adapter import error_mapping, http, listeners, reader_patches, router
 from supernova_ai.litellm_adapter.setup import litellm
 
 PACKAGE = Path(supernova_ai.__file__).parent
@@ -46,7 +46,7 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     },
     router._OthersCooldowns: {"async_get_active_cooldowns": ("model_ids",)},
     http.Pool: {"create_client": (), "single_connection_post_request": (), "__del__": ()},
-    setup.OpenAIClient: {"_make_sse_decoder": ()},
+    reader_patches.OpenAIClient: {"_make_sse_decoder": ()},
 }
 """Methods that our subclasses replace, with the parameters that ours read."""
 
@@ -57,7 +57,7 @@ INHERITED = {
     },
     router._OthersCooldowns: set(),
     http.Pool: set(),
-    setup.OpenAIClient: set(),
+    reader_patches.OpenAIClient: set(),
 }
 """What our subclasses use of theirs, besides what they override."""
 
@@ -171,7 +171,8 @@ def test_every_override_is_listed(kind: type) -> None:
 def test_every_subclass_is_listed() -> None:
     """Each class of the adapter that extends one of LiteLLM or of OpenAI's client is in the lists here."""
     modules = [
-        importlib.import_module(f"supernova_ai.litellm_adapter.{m}") for m in ("router", "http", "setup")
+        importlib.import_module(f"supernova_ai.litellm_adapter.{m}")
+        for m in ("router", "http", "reader_patches")
     ]
     classes = {value for module in modules for value in vars(module).values() if inspect.isclass(value)}
     ours = {one for one in classes if one.__module__.startswith("supernova_ai.")}
@@ -180,7 +181,7 @@ def test_every_subclass_is_listed() -> None:
         for one in ours
         if any(base.__module__.split(".")[0] in ("litellm", "openai") for base in one.__mro__[1:])
     }
-    events = {setup._ReadableEvent, setup._ReadableEvents}  # their methods are public
+    events = {reader_patches._ReadableEvent, reader_patches._ReadableEvents}  # their methods are public
     assert foreign - events == OVERRIDDEN.keys()
 
 
@@ -212,7 +213,7 @@ def test_patched_functions_are_in_litellms_source(owner: Any, name: str, read: t
     assert set(read) <= set(re.findall(r"\w+", definition[2]))
 
 
-@pytest.mark.parametrize("name", [*setup.LISTENERS, *FLAGS, *READ])
+@pytest.mark.parametrize("name", [*listeners.LISTENERS, *FLAGS, *READ])
 def test_settings_and_lists_are_in_litellms_source(name: str) -> None:
     """A setting that LiteLLM does not have would do nothing."""
     assert hasattr(litellm, name)

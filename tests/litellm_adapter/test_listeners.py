@@ -14,7 +14,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from pydantic import BaseModel
 
 from supernova_ai import Supernova, SupernovaError
-from supernova_ai.litellm_adapter.setup import LISTENERS
+from supernova_ai.litellm_adapter.listeners import LISTENERS
 from supernova_ai.testing import Failure, Raw, Step, StubProvider
 from tests import desk
 from tests.waiting import until
