@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.sayings import draw, texts
 from supernova_ai.advisor.grounding import check
-from supernova_ai.advisor.rationale import beside
+from supernova_ai.advisor.rationale import grounding_context
 from supernova_ai.config.advice import AdviceRules
 
 TABLES = 500
@@ -40,7 +40,7 @@ def measure(tables: int, seed: int = 1) -> tuple[Counts, Counts, list[str]]:
     for _ in range(tables):
         case = draw(chance)
         for kind, text, false in texts(chance, case):
-            report = check(text, case.found.facts, **beside(case.found, AdviceRules()))
+            report = check(text, case.found.facts, **grounding_context(case.found, AdviceRules()))
             start = text.index(false)
             found = [
                 claim for claim in report.violations if start <= claim.start < start + len(false or text)

@@ -360,7 +360,7 @@ class Supernova:
             self._source, self._loaded, self._library = source, loaded, library
 
     def _request(self, prompt: str, values: Mapping[str, Any], options: RequestOptions) -> Request:
-        return arguments.build(self.config.routing, self._library.get(prompt), values, options)
+        return arguments.build_request(self.config.routing, self._library.get(prompt), values, options)
 
 
 def _load(source: Config | str | Path | None) -> Loaded:

@@ -1,1 +1,1 @@
-"""Advice: bars, indicators and signals, explained in words whose every figure is checked."""
+"""Advice: bars, indicators and signals, and a rationale whose every figure is checked."""

@@ -1,4 +1,4 @@
-"""What advice is: the answer that callers unpack, and the details behind it."""
+"""The result of ``advise``: advice to unpack, and its details."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from supernova_ai.types import Attempt, CostBasis
 
 @dataclass(frozen=True, slots=True)
 class Details(Mapping[str, Any]):
-    """What stands behind advice; also a mapping by the names of its fields.
+    """The details of advice; also a mapping by the names of its fields.
 
-    ``as_of`` is the time (UTC) of the last bar that counted; ``gaps`` and ``unfinished`` are a ``History``'s.
-    ``score`` is that of the ensemble, −1 to 1, and ``quality_score`` that of the rationale, 0 to 1.
+    ``as_of`` is the time (UTC) of the last bar used; ``gaps`` and ``unfinished`` are those of ``History``.
+    ``score`` is −1 (all signals down) to 1 (all up).
 
-    ``source`` is whose words the rationale is, and ``why`` what kept a model's words from it, empty where
-    they are a model's. ``grounding`` has every claim of it, and ``disclaimers`` end it. ``cost`` is USD over
-    all requests, failed ones too, and ``cost_basis`` the weakest of theirs; None where nobody was asked.
-    ``record_id`` is None where no record could be kept; ``notes`` say why.
+    ``source`` is the author of the rationale; ``why`` is the reason that no model's text is shown, empty if
+    one is. ``grounding`` has every claim of the rationale, ``quality_score`` is its quality, 0 to 1, and
+    ``disclaimers`` end it.
+
+    ``cost`` is USD, for all requests, also failed ones; ``cost_basis`` is their weakest, None without a
+    request. ``record_id`` is None if no record was kept; ``notes`` give the reason.
     """
 
     symbol: str
@@ -66,10 +68,7 @@ class Details(Mapping[str, Any]):
 
 
 class Advice(NamedTuple):
-    """What to do, how surely (0 to 1), what stands behind it, why in words, and what to beware of.
-
-    The confidence is a score and no probability: docs/advice.md says what it means.
-    """
+    """Advice on an asset. ``confidence`` is a score from 0 to 1, not a probability; see docs/advice.md."""
 
     action: Action
     confidence: float

@@ -1,42 +1,42 @@
-"""From signals to an action: the regime weighs the strategies, the client's risk score sets the thresholds.
+"""From signals to an action: the regime sets the weights, the client's risk score sets the thresholds.
 
-The same bars, risk score and hint always give the same assessment: no clock, no chance, no order of a set.
+The same bars, risk score and hint always give the same assessment; it does not depend on time or chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from re import fullmatch
 from typing import Literal, NamedTuple, get_args
 
+from supernova_ai.advisor.asset_facts import asset_facts
 from supernova_ai.advisor.bars import History
 from supernova_ai.advisor.currency import currency_of
-from supernova_ai.advisor.facts import Fact, show
-from supernova_ai.advisor.figures import figures
+from supernova_ai.advisor.facts import Fact, format_fact
 from supernova_ai.advisor.indicators import Indicators, compute
 from supernova_ai.advisor.signals import STRATEGIES, Direction, Signal
 from supernova_ai.config.advice import AdviceRules, AssetClass, Regime
 from supernova_ai.errors import InvalidRequest
 
 Action = Literal["sell", "reduce", "avoid", "hold", "buy"]
-"""What to do, from the most to the least careful; a bolder client or better news never moves it back."""
+"""What to do, in an order: a bolder client or better news moves it towards buy only."""
 
 SIDES: dict[Action, Direction] = {"sell": -1, "reduce": -1, "avoid": 0, "hold": 0, "buy": 1}
-"""Which way each action points."""
+"""The direction of each action."""
 
 _SYMBOL = r"[A-Za-z0-9^][A-Za-z0-9.^=/:_&!-]{0,31}"
-_DIGITS = 4  # of score and confidence: rounding of floats shows far behind them
+_DIGITS = 4  # of score and confidence: floating-point errors are far smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The deterministic half of advice.
+    """The deterministic part of advice.
 
     ``score`` is −1 (all down) to 1 (all up), ``confidence`` 0 to 1 (docs/advice.md says what it means).
-    ``signals`` are in order of their weight in the score; a strategy that is not among them was silent.
-    ``facts`` are every figure that may be stated.
+    ``signals`` are in order of their weight in the score; strategies without a signal are left out. ``facts``
+    are all values that a rationale may state.
     """
 
     symbol: str
@@ -53,7 +53,7 @@ class Assessment:
 
 
 class ActionThresholds(NamedTuple):
-    """Where the actions begin for one client: scores, and the annualised volatility from which to avoid."""
+    """One client's thresholds: three scores, and the annualised volatility from which to avoid the asset."""
 
     buy: float
     reduce: float
@@ -74,13 +74,13 @@ def assess(
     """Decide what to do, from the bars alone.
 
     Args:
-        history: the bars, as ``read_bars`` returns them; nothing after the last of them is known.
+        history: the bars, as ``read_bars`` returns them.
         symbol: the ticker, such as AAPL or BTC/USDT.
-        asset_class: whose thresholds apply.
+        asset_class: selects the thresholds.
         risk_score: 0 for the most cautious client to 100 for the boldest.
-        sentiment_hint: how good the news is, −1 to 1; moves the score up or down by it.
-        currency: what the prices are in, as EUR; None is the second of a pair such as USD/JPY, else USD.
-        rules: the ``advice`` section of the configuration; None is the defaults.
+        sentiment_hint: how good the news is, −1 to 1; moves the score up or down.
+        currency: of the prices, such as EUR; None: the second of a pair such as USD/JPY, else USD.
+        rules: the ``advice`` section of the configuration; None: the defaults.
 
     Raises:
         InvalidRequest: an argument is out of its range, or the bars are too few.
@@ -88,40 +88,48 @@ def assess(
     rules = rules or AdviceRules()
     _check(history, symbol, asset_class, risk_score, sentiment_hint, rules)
     currency = currency_of(symbol, currency, asset_class)
-    risk_score, sentiment_hint = float(risk_score), float(sentiment_hint)  # numpy has numbers of its own
-    seen = compute(history.bars)
-    regime = _regime(seen, asset_class, rules)
+    risk_score, sentiment_hint = float(risk_score), float(sentiment_hint)  # they may be numpy's
+    indicators = compute(history.bars)
+    volatility = indicators.volatility_20 or 0.0
+    regime = _regime(indicators, asset_class, rules)
     weights = rules.weights[regime]
-    spoken = [evaluate(seen, rules, asset_class) for evaluate in STRATEGIES.values()]
-    signals = [signal for signal in spoken if signal]
-    # A stable sort: equals stay in the order of STRATEGIES.
+    evaluated = (evaluate(indicators, rules, asset_class) for evaluate in STRATEGIES.values())
+    signals = [signal for signal in evaluated if signal]
+    # A stable sort: equal signals stay in the order of STRATEGIES.
     signals.sort(key=lambda signal: -weights[signal.name] * signal.strength)
-    heard = sum(weights[signal.name] for signal in signals)
-    of_signals = sum(weights[signal.name] * signal.value for signal in signals) / heard if heard else 0.0
-    score = max(-1.0, min(1.0, of_signals + rules.sentiment * sentiment_hint))
-    limits = _limits(asset_class, risk_score, rules)
-    volatility = seen.volatility_20 or 0.0
-    action = _action(score, volatility, limits)
-    agreement = _agreement(signals, SIDES[action], [weights[signal.name] for signal in signals])
-    confidence = min(1.0, volatility / limits.volatility / 2)
-    if action != "avoid":
-        confidence = _clearness(action, score, limits, agreement) * heard / sum(weights.values())
+    total = sum(weights[signal.name] for signal in signals)
+    signal_score = sum(weights[signal.name] * signal.value for signal in signals) / total if total else 0.0
+    score = max(-1.0, min(1.0, signal_score + rules.sentiment * sentiment_hint))
+    thresholds = _thresholds(asset_class, risk_score, rules)
+    action = _action(score, volatility, thresholds)
+    if action == "avoid":
+        confidence = min(1.0, volatility / thresholds.volatility / 2)
+    else:
+        agreement = _agreement(signals, SIDES[action], [weights[signal.name] for signal in signals])
+        confidence = _clarity(action, score, thresholds, agreement) * total / sum(weights.values())
+    score, signal_score, confidence = (round(n, _DIGITS) for n in (score, signal_score, confidence))
     facts = (
-        *figures(symbol, asset_class, history, seen, currency),
-        *_verdict(action, confidence, score, of_signals, regime, risk_score, sentiment_hint),
+        *asset_facts(symbol, asset_class, history, indicators, currency),
+        Fact("regime", "Market regime", regime, "text", "ADX (14) and the volatility"),
+        Fact("signal_score", "Score of the signals", signal_score, "ratio", "the signals"),
+        Fact("sentiment_hint", "News hint", sentiment_hint, "ratio", "the request"),
+        Fact("score", "Score", score, "ratio", "the signals and the news hint"),
+        Fact("risk_score", "Risk score", risk_score, "count", "the request"),
+        Fact("action", "Action", action, "text", "the score, the risk score and the volatility"),
+        Fact("confidence", "Confidence", confidence, "ratio", "the score and its agreement"),
     )
-    said = {fact.id: _said(fact) for fact in facts}
+    texts = {fact.id: _reason_text(fact) for fact in facts}
     return Assessment(
         symbol=symbol,
         asset_class=asset_class,
         currency=currency,
         risk_score=risk_score,
         action=action,
-        confidence=round(confidence, _DIGITS),
-        score=round(score, _DIGITS),
+        confidence=confidence,
+        score=score,
         regime=regime,
-        signals=tuple(replace(signal, reason=signal.reason.format(**said)) for signal in signals),
-        indicators=seen,
+        signals=tuple(replace(signal, reason=signal.reason.format(**texts)) for signal in signals),
+        indicators=indicators,
         facts=facts,
     )
 
@@ -144,65 +152,49 @@ def _check(
             raise InvalidRequest(f"{name} is {value!r}: it must be a number from {low} to {high}")
 
 
-def _regime(seen: Indicators, asset_class: AssetClass, rules: AdviceRules) -> Regime:
-    if (seen.volatility_20 or 0.0) >= rules.volatile[asset_class]:
+def _regime(indicators: Indicators, asset_class: AssetClass, rules: AdviceRules) -> Regime:
+    if (indicators.volatility_20 or 0.0) >= rules.volatile[asset_class]:
         return "volatile"
-    return "trending" if (seen.adx_14 or 0.0) >= rules.trending else "ranging"
+    return "trending" if (indicators.adx_14 or 0.0) >= rules.trending else "ranging"
 
 
-def _limits(asset_class: AssetClass, risk_score: float, rules: AdviceRules) -> ActionThresholds:
-    def at(pair: tuple[float, float]) -> float:
+def _thresholds(asset_class: AssetClass, risk_score: float, rules: AdviceRules) -> ActionThresholds:
+    def interpolate(pair: tuple[float, float]) -> float:
         cautious, bold = pair
         return cautious + (bold - cautious) * risk_score / 100
 
-    bearable = rules.volatile[asset_class] * at(rules.avoid)
-    return ActionThresholds(at(rules.buy), at(rules.reduce), at(rules.sell), bearable)
+    volatility = rules.volatile[asset_class] * interpolate(rules.avoid)
+    return ActionThresholds(
+        interpolate(rules.buy), interpolate(rules.reduce), interpolate(rules.sell), volatility
+    )
 
 
-def _action(score: float, volatility: float, limits: ActionThresholds) -> Action:
-    """Return the action; who should be out of it must be out before anything else is asked."""
-    if score <= limits.sell:
+def _action(score: float, volatility: float, thresholds: ActionThresholds) -> Action:
+    """Return the action; sell and reduce are checked first, so that a falling asset is never just avoided."""
+    if score <= thresholds.sell:
         return "sell"
-    if score <= limits.reduce:
+    if score <= thresholds.reduce:
         return "reduce"
-    if volatility >= limits.volatility:
+    if volatility >= thresholds.volatility:
         return "avoid"
-    return "buy" if score >= limits.buy else "hold"
+    return "buy" if score >= thresholds.buy else "hold"
 
 
 def _agreement(signals: Sequence[Signal], side: Direction, weights: Sequence[float]) -> float:
-    """Return the share of what was said that points to this side, 0 to 1."""
-    said = [(signal.direction, w * signal.strength) for signal, w in zip(signals, weights, strict=True)]
-    total = sum(force for _, force in said)
-    return sum(force for direction, force in said if direction == side) / total if total else 0.0
+    """Return the share of the signals, by weight and strength, that point to this side, 0 to 1."""
+    pulls = [(signal.direction, w * signal.strength) for signal, w in zip(signals, weights, strict=True)]
+    total = sum(pull for _, pull in pulls)
+    return sum(pull for direction, pull in pulls if direction == side) / total if total else 0.0
 
 
-def _clearness(action: Action, score: float, limits: ActionThresholds, agreement: float) -> float:
-    """Return how clear the score is about this action, 0 to 1."""
+def _clarity(action: Action, score: float, thresholds: ActionThresholds, agreement: float) -> float:
+    """Return how clearly the score is for this action, 0 to 1."""
     if action == "hold":
-        middle, half = (limits.buy + limits.reduce) / 2, (limits.buy - limits.reduce) / 2
+        middle, half = (thresholds.buy + thresholds.reduce) / 2, (thresholds.buy - thresholds.reduce) / 2
         return max(0.0, 1 - abs(score - middle) / half)
     return (max(0.0, SIDES[action] * score) + agreement) / 2
 
 
-def _said(fact: Fact) -> str:
-    """Return the value as a reason says it: a percentage without its sign, which is in the verb."""
-    return show(fact).removeprefix("-") if fact.unit == "percent" else show(fact)
-
-
-def _verdict(
-    action: Action,
-    confidence: float,
-    score: float,
-    of_signals: float,
-    regime: Regime,
-    risk_score: float,
-    hint: float,
-) -> Iterator[Fact]:
-    yield Fact("regime", "Market regime", regime, "text", "ADX (14) and the volatility")
-    yield Fact("signal_score", "Score of the signals", round(of_signals, _DIGITS), "ratio", "the signals")
-    yield Fact("sentiment_hint", "News hint", float(hint), "ratio", "the request")
-    yield Fact("score", "Score", round(score, _DIGITS), "ratio", "the signals and the news hint")
-    yield Fact("risk_score", "Risk score", float(risk_score), "count", "the request")
-    yield Fact("action", "Action", action, "text", "the score, the risk score and the volatility")
-    yield Fact("confidence", "Confidence", round(confidence, _DIGITS), "ratio", "the score and its agreement")
+def _reason_text(fact: Fact) -> str:
+    """Return the value for a reason: a percentage has no sign, because the verb (rose, fell) says it."""
+    return format_fact(fact).removeprefix("-") if fact.unit == "percent" else format_fact(fact)

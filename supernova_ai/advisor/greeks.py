@@ -1,4 +1,4 @@
-"""The greeks of an option, as facts: they decide nothing, and a rationale may state them."""
+"""The greeks of an option, as facts: a rationale may state them; they change nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.facts import Fact, Unit
 from supernova_ai.errors import InvalidRequest
 
-_MOST = 1e15
+_MAX = 1e15
 _GREEKS: dict[str, tuple[str, Unit]] = {
     "delta": ("Delta", "ratio"),
     "gamma": ("Gamma", "ratio"),
@@ -21,20 +21,19 @@ _GREEKS: dict[str, tuple[str, Unit]] = {
 }
 
 
-def with_greeks(found: Assessment, greeks: Mapping[str, float]) -> Assessment:
-    """Return the assessment with the greeks among its facts; the volatility, 0.25 for 25 %, is one of them.
+def with_greeks(assessment: Assessment, greeks: Mapping[str, float]) -> Assessment:
+    """Return the assessment with the greeks among its facts; an implied volatility of 0.25 is 25 %.
 
     Raises:
-        InvalidRequest: it is of no option, or a greek is not known or no number.
+        InvalidRequest: the asset is not an option, or a greek is unknown or not a number.
     """
-    if greeks and found.asset_class != "option":
-        raise InvalidRequest(f"greeks are of an option, and asset_class is {found.asset_class!r}")
+    if greeks and assessment.asset_class != "option":
+        raise InvalidRequest(f"only an option has greeks, and asset_class is {assessment.asset_class!r}")
     if unknown := [name for name in greeks if name not in _GREEKS]:
         raise InvalidRequest(f"greeks has {unknown[0]!r}: known are {', '.join(_GREEKS)}")
-    facts = [
-        _fact(name, greeks[name], found.currency) for name in _GREEKS if name in greeks
-    ]  # in one order, always
-    return replace(found, facts=(*found.facts, *facts))
+    # In the order of the table, so that the same greeks give the same prompt.
+    facts = (_greek_fact(name, greeks[name], assessment.currency) for name in _GREEKS if name in greeks)
+    return replace(assessment, facts=(*assessment.facts, *facts))
 
 
 def is_greek(fact: Fact) -> bool:
@@ -42,8 +41,8 @@ def is_greek(fact: Fact) -> bool:
     return fact.id in _GREEKS
 
 
-def _fact(name: str, value: float, currency: str) -> Fact:
-    if not isinstance(value, Real) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
+def _greek_fact(name: str, value: float, currency: str) -> Fact:
+    if not isinstance(value, Real) or isinstance(value, bool) or not -_MAX <= value <= _MAX:
         raise InvalidRequest(f"greeks has {name} {value!r}: it must be a number")
     label, unit = _GREEKS[name]
     return Fact(name, label, float(value) * (100 if unit == "percent" else 1), unit, "the request", currency)

@@ -1,4 +1,4 @@
-"""What is computed from bars: talipp's indicators, and what it has not."""
+"""The indicators: talipp computes most of them, and this module the others."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 from supernova_ai.advisor.bars import Bar
 
 FLAT = 1e-9
-"""Relative to the price: what moves less has not moved, whatever rounding made of it."""
+"""A smaller movement, relative to the price, is a rounding error."""
 
 _YEAR = timedelta(days=365.25)
 
 
 @dataclass(frozen=True, slots=True)
 class Indicators:
-    """The indicators after the last bar; None where the bars are too few for one, or have no volume.
+    """The indicators after the last bar; None if the bars are too few, or have no volume.
 
-    The number in a name is how many bars it looks back. Prices are in the bars' own currency. ``change_…``,
-    ``drawdown``, ``bollinger_width`` and ``volatility_20`` (annualised) are fractions; 0.12 is 12 %.
+    The number in a name is its number of bars. Prices are in the currency of the bars. ``change_…``,
+    ``drawdown``, ``bollinger_width`` and ``volatility_20`` (annualised) are fractions: 0.12 is 12 %.
     """
 
     close: float
@@ -61,14 +61,14 @@ class Indicators:
 
 
 def compute(bars: Sequence[Bar]) -> Indicators:
-    """Compute every indicator after the last bar; at least 2 bars, in order.
+    """Compute every indicator after the last of at least 2 bars, oldest first.
 
-    Wilder's RSI, ATR and ADX, MACD (12, 26, 9) and Bollinger bands (20, 2) are talipp's. ``high_20`` and
-    ``low_20`` are the extremes of the 20 bars before the last. Where nothing has ever moved the RSI is 50 and
-    %b is 0.5. The volatility is that of the logarithms of the last 20 changes, times the square root of the
-    bars in a year, which the bars' own times tell.
+    RSI, ATR and ADX are Wilder's; MACD is (12, 26, 9), Bollinger bands (20, 2). ``high_20`` and ``low_20``
+    are the extremes of the 20 bars before the last. If the price never moved, the RSI is 50 and %b is 0.5.
+    The volatility is the standard deviation of the last 20 logarithmic changes, times the square root of the
+    bars per year, which follow from the times of the bars.
     """
-    from talipp import indicators as talipp  # here: importing it takes as long as this whole package
+    from talipp import indicators as talipp  # here, because importing it is slow
 
     closes = [bar.close for bar in bars]
     rsi = talipp.RSI(14, closes)
@@ -91,7 +91,7 @@ def compute(bars: Sequence[Bar]) -> Indicators:
         sma_200=talipp.SMA(200, closes)[-1],
         ema_12=talipp.EMA(12, closes)[-1],
         ema_26=talipp.EMA(26, closes)[-1],
-        # talipp says 100 where there was no loss, even if there was no gain either.
+        # talipp returns 100 if there was no loss, even if there was no gain either.
         rsi_14=50.0 if rsi[-1] and rsi.avg_gain[-1] == rsi.avg_loss[-1] == 0 else rsi[-1],
         macd=macd and macd.macd,
         macd_signal=macd and macd.signal,
@@ -99,7 +99,7 @@ def compute(bars: Sequence[Bar]) -> Indicators:
         bollinger_upper=bands and bands.ub,
         bollinger_middle=bands and bands.cb,
         bollinger_lower=bands and bands.lb,
-        bollinger_b=bands and _place(closes[-1], bands.lb, bands.ub),
+        bollinger_b=bands and _percent_b(closes[-1], bands.lb, bands.ub),
         bollinger_width=bands and (bands.ub - bands.lb) / bands.cb,
         atr_14=talipp.ATR(14, bars)[-1],
         adx_14=adx and adx.adx,
@@ -107,7 +107,7 @@ def compute(bars: Sequence[Bar]) -> Indicators:
         minus_di_14=adx and adx.minus_di,
         high_20=max((bar.high for bar in before), default=None),
         low_20=min((bar.low for bar in before), default=None),
-        **_volumes(bars),
+        **_volume_indicators(bars),
         volatility_20=_volatility(bars),
         drawdown=1 - closes[-1] / highest,
         max_drawdown=deepest,
@@ -118,23 +118,22 @@ def _change(closes: Sequence[float], back: int) -> float | None:
     return closes[-1] / closes[-1 - back] - 1 if len(closes) > back else None
 
 
-def _place(close: float, low: float, high: float) -> float:
-    """Return where the close is between the bands: 0 at the lower, 1 at the upper."""
+def _percent_b(close: float, low: float, high: float) -> float:
+    """Return the position of the close between the bands: 0 at the lower, 1 at the upper."""
     return (close - low) / (high - low) if high - low > FLAT * close else 0.5
 
 
-def _volumes(bars: Sequence[Bar]) -> dict[str, Any]:
+def _volume_indicators(bars: Sequence[Bar]) -> dict[str, Any]:
     from talipp import indicators as talipp
 
     volumes = [bar.volume for bar in bars if bar.volume is not None]
-    if len(volumes) < len(bars) or not any(volumes):  # not known; or never traded, as in fx feeds
+    if len(volumes) < len(bars) or not any(volumes):  # unknown, or always zero as in fx feeds
         return dict.fromkeys(("obv", "obv_mean_20", "volume_mean_20", "volume_ratio"))
     obv = list(talipp.OBV(bars))
-    enough = len(bars) >= 20
-    mean = fmean(volumes[-20:]) if enough else None
+    mean = fmean(volumes[-20:]) if len(bars) >= 20 else None
     return {
         "obv": obv[-1],
-        "obv_mean_20": fmean(obv[-20:]) if enough else None,
+        "obv_mean_20": fmean(obv[-20:]) if len(bars) >= 20 else None,
         "volume_mean_20": mean,
         "volume_ratio": volumes[-1] / mean if mean else None,
     }

@@ -1,4 +1,4 @@
-"""The options of advice: their names, types and meanings."""
+"""The options of ``advise`` and ``aadvise``."""
 
 from __future__ import annotations
 
@@ -46,4 +46,4 @@ class AdviceOptions(TypedDict, total=False):
     """False: ask no model. Default: True."""
 
     client: Supernova | None
-    """Whose configuration, keys and database are used. Default: the client of the module-level functions."""
+    """The client whose configuration, keys and database are used. Default: the default client."""

@@ -16,14 +16,14 @@ from supernova_ai.requests.complexity import TIER_OF, estimate
 from supernova_ai.requests.options import RequestOptions
 from supernova_ai.types import TIERS, Complexity, OnInterrupt, Request, Tier
 
-LONGEST = 4_000_000
+MAX_CHARACTERS = 4_000_000
 """Characters of one text: more than any model reads, and still read here in a moment."""
 
-MOST_TOKENS = 1_000_000
+MAX_TOKENS = 1_000_000
 """More completion tokens than any model gives; asking for more is a mistake."""
 
 
-def build(
+def build_request(
     routing: Routing, template: Template, values: Mapping[str, Any], options: RequestOptions
 ) -> Request:
     """Check every argument of a call and make the frozen request.
@@ -67,7 +67,7 @@ def build(
         messages=template.render(values),
         tier=tier,
         task=task,
-        max_tokens=_whole("max_tokens", options.get("max_tokens"), routing.max_tokens, MOST_TOKENS),
+        max_tokens=_whole("max_tokens", options.get("max_tokens"), routing.max_tokens, MAX_TOKENS),
         user_id=identity("user_id", options.get("user_id")),
         session_id=identity("session_id", options.get("session_id")),
         temperature=_within("temperature", options.get("temperature"), 0, 2),
@@ -88,12 +88,12 @@ def text(name: str, value: str) -> str:
     """Return a text that can be sent and kept.
 
     Raises:
-        InvalidRequest: it is no text, is longer than ``LONGEST``, or holds half a character.
+        InvalidRequest: it is no text, is longer than ``MAX_CHARACTERS``, or holds half a character.
     """
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a text, not {value!r:.60}")
-    if len(value) > LONGEST:
-        raise InvalidRequest(f"{name} has {len(value):,} characters: at most {LONGEST:,} are taken")
+    if len(value) > MAX_CHARACTERS:
+        raise InvalidRequest(f"{name} has {len(value):,} characters: at most {MAX_CHARACTERS:,} are taken")
     return whole(name, value)
 
 

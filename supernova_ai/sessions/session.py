@@ -152,7 +152,7 @@ class Conversations:
         summary: str | None = None
         reason = "the answer was empty"
         try:
-            asked = arguments.build(
+            asked = arguments.build_request(
                 config.routing,
                 template,
                 {"content": "\n\n".join(map(_told, old))},

@@ -15,7 +15,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from supernova_ai.advisor.bars import show_time
+from supernova_ai.advisor.bars import format_time
 from supernova_ai.advisor.details import Advice
 from supernova_ai.money import show, to_usd
 from supernova_ai.store.tables import AdviceRow
@@ -144,7 +144,7 @@ def records_table(records: Sequence[AdviceRow]) -> Table:
             view.symbol,
             Text(view.action, _COLOURS[view.action]),
             f"{view.confidence:.2f}",
-            show_time(view.as_of),
+            format_time(view.as_of),
             view.source,
         )
     return table
@@ -156,7 +156,7 @@ def _headline(view: AdviceView) -> Text:
     return Text.assemble(
         (f" {view.action.upper()} ", f"bold reverse {colour}"),
         (f" {view.symbol} ", "bold"),
-        (f" as of {show_time(view.as_of)}   ", ""),
+        (f" as of {format_time(view.as_of)}   ", ""),
         ("confidence ", "dim"),
         ("█" * full + "░" * (_BAR_LENGTH - full), colour),
         f" {view.confidence:.2f}",

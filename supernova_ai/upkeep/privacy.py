@@ -92,7 +92,7 @@ def export_user(store: Store, user: str, *, folder: Path, vault: Vault | None = 
     found = _found(store, user, folder)
     for row in found["advice"]:
         record = AdviceRow(id=row["id"], content=row["content"], bars=row["bars"], news=row["news"])
-        row |= {"bars": records.bars_of(record), "news": records.news_of(record)}
+        row |= {name: records.kept_input(record, name) for name in ("bars", "news")}
         row["content"] = json.loads(record.content)
     turns = found["session_turn"]
     seal = Seal(vault.session_cipher(), store.id, os.urandom) if vault and turns else None
@@ -163,7 +163,7 @@ def _erase(
     erased.mark(
         database, user, now_ms=store.now_ms()
     )  # read here, because calls begin while this waits for the writer
-    pseudonym = records.token(database, user)
+    pseudonym = records.user_token(database, user)
     counts = {}
     _rename_sessions(database, user)
     for table, column in USER_COLUMNS.items():

@@ -19,7 +19,7 @@ import supernova_ai
 from supernova_ai import InvalidRequest, StoreError, Supernova, UnknownOption, aadvise, advise, client
 from supernova_ai.advisor import records
 from supernova_ai.advisor.details import Advice
-from supernova_ai.advisor.facts import show
+from supernova_ai.advisor.facts import format_fact
 from supernova_ai.advisor.replay import replay
 from supernova_ai.config import Config
 from supernova_ai.demo.local_model import LocalModel
@@ -134,7 +134,7 @@ async def test_a_model_explains(open_nova: Open, stub_provider: Stub, path: Path
     assert content["attempts"][0]["request"] == details.request_ids[0]
     assert content["attempts"][0]["price_version"].startswith("litellm-")
     assert (content["prompt"]["hash"], content["computed"]["written"]) == (row.prompt_hash, GOOD)
-    assert records.news_of(record) == "Sales rose."
+    assert records.kept_input(record, "news") == "Sales rose."
     assert replay(record).agrees
 
 
@@ -265,7 +265,7 @@ async def test_database_that_hangs_holds_no_advice_up(
         ended.set()
     assert advice.action == "buy"
     assert advice.details.why.startswith("ProviderTimeout")
-    assert advice.details.notes == ("no record was kept: the database did not take it within the 1 s",)
+    assert advice.details.notes == ("no record was kept: the database did not store it within 1 s",)
 
 
 async def test_money_is_told_of_though_the_budget_ended_it(open_nova: Open, stub_provider: Stub) -> None:
@@ -299,7 +299,7 @@ async def test_a_broken_database_is_said(path: Path) -> None:
         ({"asset_class": "art"}, "asset_class is 'art'"),
         ({"risk_score": 101}, "risk_score is 101"),
         ({"sentiment_hint": -2}, "sentiment_hint is -2"),
-        ({"greeks": {"delta": 0.5}}, "greeks are of an option, and asset_class is 'stock'"),
+        ({"greeks": {"delta": 0.5}}, "only an option has greeks, and asset_class is 'stock'"),
         ({"asset_class": "option", "greeks": {"speed": 1}}, "greeks has 'speed': known are delta, gamma"),
         ({"asset_class": "option", "greeks": {"delta": "high"}}, "delta 'high': it must be a number"),
         ({"news": 5}, "news must be a text"),
@@ -365,8 +365,8 @@ async def test_a_real_weak_model_is_caught(
     assert advice.details.request_ids
     if advice.details.source == "deterministic":
         assert advice.rationale == bare.rationale
-        assert "the model's text does not hold" in advice.details.why
-    shown = {show(fact) for fact in advice.details.facts}
+        assert "the model's text has faults" in advice.details.why
+    shown = {format_fact(fact) for fact in advice.details.facts}
     assert all(claim.text in shown for claim in advice.details.grounding.claims if claim.kind == "slot")
 
 

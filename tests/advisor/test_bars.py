@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         [{"time": 1, "open": 1, "high": 1, "low": 1}],
         "bar 0 has no 'close'. It has 'time', 'open'",
     ),
-    "no time": ([{"open": 1}], "bar 0 has no time: name it one of timestamp, time, datetime, date"),
+    "no time": ([{"open": 1}], "bar 0 has no time: give one of timestamp, time, datetime, date"),
     "a frame without a close": (frame().drop(columns="Close"), "the frame has no 'close'. It has 'open'"),
     "two tickers": (
         yfinance("AAPL", "MSFT"),

@@ -16,7 +16,7 @@ from benchmarks.calibration import walk
 from supernova_ai.advisor.bars import History, load_csv, read_bars
 from supernova_ai.advisor.ensemble import Action, Assessment, assess
 from supernova_ai.advisor.explain import explain, risk_notes
-from supernova_ai.advisor.facts import show
+from supernova_ai.advisor.facts import format_fact
 from supernova_ai.advisor.grounding import check
 from supernova_ai.config.advice import AssetClass
 
@@ -64,7 +64,7 @@ def test_each_action_is_explained_in_three_to_six_sentences(action: Action) -> N
     assert 3 <= len(re.findall(r"[.](?= |$)", text)) <= 6
     assert "client (risk score" in text
     if action == "avoid":
-        assert "a year is more than this client should bear" in text
+        assert "a year is more than this client should accept" in text
 
 
 @settings(deadline=None, max_examples=25)
@@ -105,7 +105,7 @@ def test_the_facts_behind_a_signal_are_there() -> None:
     ids = [fact.id for fact in found.facts]
     assert len(ids) == len(set(ids))
     assert {name for signal in found.signals for name in signal.facts} <= set(ids)
-    assert all(show(fact) for fact in found.facts)
+    assert all(format_fact(fact) for fact in found.facts)
     values = {fact.id: fact.value for fact in found.facts}
     assert values["close"] == SAMPLE.bars[-1].close
     assert (values["bars"], str(values["first_date"]), str(values["last_date"])) == (
@@ -120,7 +120,7 @@ def test_short_bars_have_no_facts_of_what_is_silent() -> None:
     """What 40 bars cannot tell is no fact, and the notes say who was not heard."""
     found = advice(replace(SAMPLE, bars=SAMPLE.bars[:40]))
     assert {"sma_50", "sma_200", "change_63"} & {fact.id for fact in found.facts} == set()
-    assert "Not heard, for want of bars or volume: ma_cross, momentum." in risk_notes(found)
+    assert "No signal, because bars or volume are missing: ma_cross, momentum." in risk_notes(found)
 
 
 def test_notes_say_what_was_noticed_about_the_bars() -> None:

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from supernova_ai.advisor import facts
-from supernova_ai.advisor.facts import Fact, Unit, show, table
+from supernova_ai.advisor.facts import Fact, Unit, facts_table, format_fact
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ from supernova_ai.advisor.facts import Fact, Unit, show, table
 )
 def test_each_unit_has_one_way_to_be_written(value: float | date | str, unit: Unit, text: str) -> None:
     """Rounded half up; small values keep their significant digits, and nothing is minus zero."""
-    assert show(Fact("x", "X", value, unit, "a test")) == text
+    assert format_fact(Fact("x", "X", value, unit, "a test")) == text
 
 
 def test_the_table_numbers_its_facts() -> None:
     """A line for each fact with its number, id, label, value and source, below a line that names them."""
-    rows = table(
+    rows = facts_table(
         [
             Fact("symbol", "Symbol", "AAPL", "text", "the request"),
             Fact("close", "Close", 187.4561, "price", "the last close"),

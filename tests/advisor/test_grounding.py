@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.grounding import CAUGHT, REFUSED, measure, rates
 from supernova_ai.advisor import currency
-from supernova_ai.advisor.figures import figures as figures_of
+from supernova_ai.advisor.asset_facts import asset_facts as figures_of
 from supernova_ai.advisor.grounding import check, derive, figures
 from supernova_ai.advisor.grounding.report import Verdict
 from supernova_ai.advisor.indicators import compute

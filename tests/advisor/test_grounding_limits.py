@@ -49,10 +49,10 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("text", FLOODS.values(), ids=FLOODS)
-@pytest.mark.parametrize("checked", [check, slots.check])
+@pytest.mark.parametrize("checked", [check, slots.check_slots])
 def test_a_flood_is_not_read_to_its_end(checked: object, text: str, judged: Counter[str]) -> None:
     """Of a flood so many characters and figures are read, and the rest is a violation that says so."""
-    report = checked(text, FOUND.facts, **rationale.beside(FOUND, RULES))  # type: ignore[operator]
+    report = checked(text, FOUND.facts, **rationale.grounding_context(FOUND, RULES))  # type: ignore[operator]
     assert judged["figures"] <= MOST_FIGURES
     read = [claim for claim in report.claims if claim.kind != "rest"]
     assert all(claim.end <= LONGEST for claim in read)
@@ -64,10 +64,10 @@ def test_a_flood_is_not_read_to_its_end(checked: object, text: str, judged: Coun
 def test_a_flood_after_a_good_text_spoils_it() -> None:
     """A wrong figure cannot hide behind the limit: the text as a whole does not hold."""
     text = GOOD + "\n" + "So it is. " * 800 + "The price rose by 99 %."
-    draft = rationale.examine(text, FOUND, RULES, SECTIONS)
-    assert f"it has {len(text):,} characters: at most 8,000 are read, so shorten it" in draft.faults
+    draft = rationale.check_text(text, FOUND, RULES, SECTIONS)
+    assert f"the text has {len(text):,} characters, and at most 8,000 are read: shorten it" in draft.faults
     assert len(draft.text) <= LONGEST
-    short = rationale.examine(GOOD, FOUND, RULES, SECTIONS)
+    short = rationale.check_text(GOOD, FOUND, RULES, SECTIONS)
     assert short.faults == ()
 
 

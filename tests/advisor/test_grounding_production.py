@@ -12,10 +12,10 @@ from supernova_ai.advisor import slots
 from supernova_ai.advisor.bars import Bar, read_bars
 from supernova_ai.advisor.ensemble import Assessment, assess
 from supernova_ai.advisor.explain import explain
-from supernova_ai.advisor.facts import show
+from supernova_ai.advisor.facts import format_fact
 from supernova_ai.advisor.grounding import check
 from supernova_ai.advisor.grounding.stance import action_claims
-from supernova_ai.advisor.rationale import beside
+from supernova_ai.advisor.rationale import grounding_context
 from supernova_ai.config.advice import AdviceRules, AssetClass
 from tests.advisor.sample import SAMPLE, SEED
 
@@ -38,7 +38,7 @@ def walk(seed: int, drift: float, price: float) -> Assessment:
 
 def violations(text: str, found: Assessment = FOUND) -> list[str]:
     """Return what does not hold of a text about an asset."""
-    return check(text, found.facts, **beside(found, RULES)).describe().splitlines()
+    return check(text, found.facts, **grounding_context(found, RULES)).describe().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def violations(text: str, found: Assessment = FOUND) -> list[str]:
 )
 def test_every_fact_may_be_copied_as_it_stands(form: str, found: Assessment) -> None:
     """A label and the value that the table has beside it, however they are put together."""
-    texts = [form.format(l=fact.label, v=show(fact)) for fact in found.facts]
+    texts = [form.format(l=fact.label, v=format_fact(fact)) for fact in found.facts]
     assert [(text, wrong) for text in texts if (wrong := violations(text, found))] == []
 
 
 def test_every_fact_may_be_a_slot() -> None:
     """The same with a reference in place of the value."""
     texts = [f"The {fact.label} is {{{{{fact.id}}}}}." for fact in FOUND.facts]
-    reports = [slots.check(text, FOUND.facts, **beside(FOUND, RULES)) for text in texts]
+    reports = [slots.check_slots(text, FOUND.facts, **grounding_context(FOUND, RULES)) for text in texts]
     assert [report.describe() for report in reports if not report.grounded] == []
 
 
@@ -196,7 +196,9 @@ def test_lines_may_be_wrapped_or_listed(text: str) -> None:
 @pytest.mark.parametrize("text", ["The RSI stands at\n25. That is low.", "With the RSI\n(25) it is low."])
 def test_a_figure_may_begin_a_line(text: str) -> None:
     """It is no number of a list, which begins with 1 and goes on by 1."""
-    assert [claim.text for claim in check(text, FOUND.facts, **beside(FOUND, RULES)).violations] == ["25"]
+    assert [
+        claim.text for claim in check(text, FOUND.facts, **grounding_context(FOUND, RULES)).violations
+    ] == ["25"]
 
 
 def test_crowns_are_of_three_countries() -> None:
@@ -210,7 +212,9 @@ def test_crowns_are_of_three_countries() -> None:
 def test_what_the_facts_of_advice_do_not_say_is_a_violation(line: str) -> None:
     """The claim that is wrong is the one that is named."""
     text, claim = line.split(" | ")
-    assert claim in [found.text for found in check(text, FOUND.facts, **beside(FOUND, RULES)).violations]
+    assert claim in [
+        found.text for found in check(text, FOUND.facts, **grounding_context(FOUND, RULES)).violations
+    ]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_prices_are_in_the_currency_of_the_asset(
     """The one asked for, or the second of a pair; the same figure in another does not hold."""
     found = assess(SAMPLE, symbol=symbol, currency=currency)
     (close,) = [fact for fact in found.facts if fact.id == "close"]
-    assert show(close) == shown
+    assert format_fact(close) == shown
     texts = {said: f"{symbol} closed at {said}." for said in (*right, *wrong)}
     assert [said for said, text in texts.items() if violations(text, found)] == wrong
     assert violations(explain(found), found) == []

@@ -14,7 +14,7 @@ import pytest
 from supernova_ai.advisor import rationale
 from supernova_ai.advisor.ensemble import assess
 from supernova_ai.advisor.explain import explain
-from supernova_ai.advisor.rationale import Rationale, examine, split, write
+from supernova_ai.advisor.rationale import Rationale, check_text, split_sections, write_rationale
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import NoProvider, ProviderTimeout
 from supernova_ai.types import Reply, Usage
@@ -62,7 +62,7 @@ class Model:
 
 
 async def written(model: Model, rules: AdviceRules = RULES, **options: Any) -> Rationale:
-    return await write(FOUND, model, rules=rules, sections=SECTIONS, **options)
+    return await write_rationale(FOUND, model, rules=rules, sections=SECTIONS, **options)
 
 
 async def test_a_refusal_is_told_and_not_corrected() -> None:
@@ -110,13 +110,22 @@ async def test_what_does_not_hold_is_mended_once() -> None:
         (GOOD.replace("## Risk", "## Prospects"), "the section 'Risk' is missing or empty"),
         (GOOD.replace("Buy AAPL.", "Sell AAPL."), "contradicts the action, which is buy"),
         (GOOD.replace("Buy AAPL.", "Buy AAPL and TSLA."), '"TSLA"'),
-        (GOOD.replace("Buy AAPL.", "A gain is guaranteed."), '"guaranteed": it promises what nobody can'),
-        (GOOD.replace("Buy AAPL.", "See https://win.example now."), "a link or markup"),
-        (GOOD.replace("Buy AAPL.", "<script>x</script>"), "a link or markup"),
-        (GOOD.replace("Buy AAPL.", "Buy AAPL, see [this](evil.example/x)."), "a link or markup"),
-        (GOOD.replace("Buy AAPL.", "Buy AAPL, see ftp://win.example now."), "a link or markup"),
-        (GOOD.replace("Buy AAPL.", "Buy AAPL, not https://win.example."), "a link or markup"),
-        (GOOD.replace("Buy AAPL.", "Buy AAPL\u202e."), "a control character"),
+        (
+            GOOD.replace("Buy AAPL.", "A gain is guaranteed."),
+            '"guaranteed": promises are not allowed',
+        ),
+        (GOOD.replace("Buy AAPL.", "See https://win.example now."), "links and markup are"),
+        (GOOD.replace("Buy AAPL.", "<script>x</script>"), "links and markup are"),
+        (
+            GOOD.replace("Buy AAPL.", "Buy AAPL, see [this](evil.example/x)."),
+            "links and markup are",
+        ),
+        (
+            GOOD.replace("Buy AAPL.", "Buy AAPL, see ftp://win.example now."),
+            "links and markup are",
+        ),
+        (GOOD.replace("Buy AAPL.", "Buy AAPL, not https://win.example."), "links and markup are"),
+        (GOOD.replace("Buy AAPL.", "Buy AAPL\u202e."), "control characters are not allowed"),
         (GOOD.replace("Buy AAPL.", "AAPL is of interest."), "'Summary' does not tell the client to buy"),
         (GOOD.replace("Buy AAPL.", "One could buy AAPL."), "'Summary' does not tell the client to buy"),
     ],
@@ -225,7 +234,7 @@ async def test_the_cap_is_on_both_requests() -> None:
     assert model.left == [Decimal("0.03"), Decimal("0.02")]
     said = await written(Model(WRONG), max_cost=Decimal("0.01"))
     assert said.source == "deterministic"
-    assert said.why.endswith("max_cost leaves nothing to correct it")
+    assert said.why.endswith("max_cost leaves nothing for a correction")
 
 
 async def test_slots_are_filled() -> None:
@@ -259,13 +268,13 @@ async def test_a_figure_outside_of_a_slot_is_not_shown(wrong: str) -> None:
 )
 def test_headings_are_read_however_they_are_marked(mark: Callable[[str], str]) -> None:
     """Markdown of any level, bold, numbered, in capitals, with a colon or bare on a line of its own."""
-    parts = split("\n".join(f"{mark(name)}\nBody of {name}.\n" for name in SECTIONS), SECTIONS)
+    parts = split_sections("\n".join(f"{mark(name)}\nBody of {name}.\n" for name in SECTIONS), SECTIONS)
     assert parts == {name: f"Body of {name}." for name in SECTIONS}
 
 
 def test_a_heading_within_a_sentence_is_none() -> None:
     """Words of a heading in running text end no section."""
-    parts = split("## Risk\nRisk is high. Why it is so:\nthe summary says it. Why not", SECTIONS)
+    parts = split_sections("## Risk\nRisk is high. Why it is so:\nthe summary says it. Why not", SECTIONS)
     assert list(parts) == ["Risk"]
 
 
@@ -273,13 +282,13 @@ def test_a_heading_within_a_sentence_is_none() -> None:
 def test_overbought_is_what_the_rules_say(bounds: tuple[float, float], holds: bool) -> None:
     """With the client's own levels a model may say what the signals say; the RSI is 68.2."""
     rules = AdviceRules(rsi=RULES.rsi | {"stock": bounds})
-    draft = examine(GOOD.replace("Buy AAPL.", "Buy AAPL. The RSI is overbought."), FOUND, rules, SECTIONS)
+    draft = check_text(GOOD.replace("Buy AAPL.", "Buy AAPL. The RSI is overbought."), FOUND, rules, SECTIONS)
     assert (not draft.faults) is holds
 
 
 def test_a_template_without_sections_shows_the_text() -> None:
     """A user's own template may ask for plain text."""
-    draft = examine("Buy AAPL: the price rose by 16.1 % over 63 bars on strong demand.", FOUND, RULES, ())
+    draft = check_text("Buy AAPL: the price rose by 16.1 % over 63 bars on strong demand.", FOUND, RULES, ())
     assert draft.faults == ()
 
 

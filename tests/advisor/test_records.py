@@ -13,7 +13,7 @@ from peewee import Database
 from supernova_ai.advisor import rationale, records
 from supernova_ai.advisor.ensemble import assess
 from supernova_ai.advisor.records import RecordContent, digest
-from supernova_ai.advisor.replay import Replay, bars_text, computed, replay
+from supernova_ai.advisor.replay import Replay, bars_json, replay, replayable_content
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store import Store, bulk
@@ -35,13 +35,13 @@ def draft(
 ) -> RecordContent:
     """The record of the seed example, with the model's text if one is given."""
     found = assess(SAMPLE, currency=currency, **SEED)
-    said = rationale.deterministic(found, RULES, "explain is False")
+    said = rationale.deterministic_rationale(found, RULES, "explain is False")
     if written is not None:
-        read = rationale.examine(written, found, RULES, SECTIONS)
+        read = rationale.check_text(written, found, RULES, SECTIONS)
         said = rationale.Rationale(read.text, "model", "", read.report, read.quality, written)
     content = {
-        "inputs": {"bars": digest(bars_text(SAMPLE)), "news": digest("Sales rose.")},
-        "computed": computed(
+        "inputs": {"bars": digest(bars_json(SAMPLE)), "news": digest("Sales rose.")},
+        "computed": replayable_content(
             SAMPLE,
             found,
             said,
@@ -54,7 +54,7 @@ def draft(
         "disclaimers": [],
         "attempts": [],
     }
-    bars = bars_text(SAMPLE)
+    bars = bars_json(SAMPLE)
     kept = {"symbol": "AAPL", "action": "buy", "content": content, "bars": bars, "news": "Sales rose."}
     return RecordContent(f"record-{number}", number * DAY_MS, user, **kept | given)
 
@@ -138,8 +138,8 @@ def rewrite(store: Store, number: int) -> None:
         select = f"SELECT {columns} FROM advice WHERE number IN (?, ?) ORDER BY number"
         before, row = bulk.run(database, select, number - 1, number).fetchall()
         altered = [*row[:5], "sell", *row[6:-3]]
-        seal = records._seal(before[-1], tuple(altered))
-        bulk.run(database, "UPDATE advice SET action = 'sell', hash = ? WHERE number = ?", seal, number)
+        hash_ = records._chain_hash(before[-1], tuple(altered))
+        bulk.run(database, "UPDATE advice SET action = 'sell', hash = ? WHERE number = ?", hash_, number)
 
     store.write(forge).result()
 
@@ -162,7 +162,7 @@ def test_a_chain_made_anew_does_not_lead_through_a_noted_head(store: Store) -> N
     run(store, "UPDATE advice_chain SET hash = (SELECT hash FROM advice WHERE number = 4)")
     assert problem(store) is None
     found = store.read(partial(records.verify, noted=noted)).problem
-    assert found == f"the chain does not lead through {noted}: it was made anew, or pruned beyond it"
+    assert found == f"the chain does not lead through {noted}: it was made again, or pruned beyond it"
     keep(store, draft(5))
     assert store.read(partial(records.verify, noted=first)).ok
     records.prune(store, before_ms=2 * DAY_MS, now_ms=9)

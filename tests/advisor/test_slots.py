@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supernova_ai.advisor.facts import Fact
-from supernova_ai.advisor.slots import check, fill
+from supernova_ai.advisor.slots import check_slots, fill_slots
 from supernova_ai.errors import InvalidRequest
 
 FACTS = (
@@ -28,15 +28,17 @@ FACTS = (
 )
 def test_references_are_filled(text: str, filled: str) -> None:
     """With or without spaces; a unit or a minus that the fact has already is not written twice."""
-    assert fill(text, FACTS) == filled
-    assert check(text, FACTS, symbol="AAPL").grounded
+    assert fill_slots(text, FACTS) == filled
+    assert check_slots(text, FACTS, symbol="AAPL").grounded
 
 
 def test_an_unknown_reference_is_refused() -> None:
     """The error names it and the facts; the report has it as a violation, once."""
-    with pytest.raises(InvalidRequest, match=r"\{\{pe\}\}, which is no fact; the facts are: symbol, close"):
-        fill("The P/E is {{pe}}.", FACTS)
-    report = check("The P/E is {{pe}}.", FACTS)
+    with pytest.raises(
+        InvalidRequest, match=r"\{\{pe\}\}, which is not a fact; the facts are: symbol, close"
+    ):
+        fill_slots("The P/E is {{pe}}.", FACTS)
+    report = check_slots("The P/E is {{pe}}.", FACTS)
     assert [(claim.kind, claim.text, claim.verdict) for claim in report.claims] == [
         ("slot", "{{pe}}", "unsupported")
     ]
@@ -54,10 +56,10 @@ def test_an_unknown_reference_is_refused() -> None:
 )
 def test_what_is_written_out_is_a_violation(text: str, claim: str) -> None:
     """A figure or date even if true; a ticker if it is another's."""
-    assert claim in [found.text for found in check(text, FACTS, symbol="AAPL").violations]
+    assert claim in [found.text for found in check_slots(text, FACTS, symbol="AAPL").violations]
 
 
 def test_what_the_filled_text_says_is_checked_too() -> None:
     """A slot after another fact's name, a false direction, and the opposite action."""
-    report = check("The RSI is {{adx_14}}. It rose. Sell now.", FACTS, action="buy")
+    report = check_slots("The RSI is {{adx_14}}. It rose. Sell now.", FACTS, action="buy")
     assert [claim.kind for claim in report.violations] == ["figure", "direction", "action"]

@@ -198,7 +198,7 @@ def test_an_unreadable_archive_stops_erasing(kept: Store, folder: Path) -> None:
 def test_a_user_who_returns_is_a_new_user(kept: Store, folder: Path) -> None:
     """The same id gets another token afterwards: nothing links the two."""
     first = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
-    kept.write(lambda database: records.token(database, "ann")).result()
+    kept.write(lambda database: records.user_token(database, "ann")).result()
     run(kept, "UPDATE attempt SET user_id = 'ann' WHERE id = 'attempt-0'")
     second = privacy.erase_user(kept, "ann", folder=folder, now_ms=NOW_MS)
     assert first.pseudonym != second.pseudonym

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import combinations, permutations
 
-from supernova_ai.advisor.facts import Fact, shown
+from supernova_ai.advisor.facts import Fact, rounded_value
 from supernova_ai.advisor.grounding.figures import Figure, Measure
 
 _CHANGE = re.compile(r"\b(?:change|gain|momentum|macd|histogram|difference|return|performance|move)\b")
@@ -143,7 +143,7 @@ def numeric(facts: Iterable[Fact]) -> Iterator[Fact]:
 
 def values(fact: Fact) -> tuple[Decimal, Decimal]:
     """Return the value as it is, and as it is shown: a text may be rounded from either."""
-    return Decimal(str(fact.value)), shown(fact)
+    return Decimal(str(fact.value)), rounded_value(fact)
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from supernova_ai.advisor.facts import Fact, show
+from supernova_ai.advisor.facts import Fact, format_fact
 from supernova_ai.advisor.grounding.clauses import Span, clause
 from supernova_ai.advisor.grounding.derive import nature, numeric, values
 from supernova_ai.advisor.grounding.figures import Figure
@@ -128,7 +128,7 @@ def _comparison(
         first = next((fact for fact in named + price if fact.unit == second.unit), None)
         if first is None or first is second:
             continue
-        source = f"{first.label} is {show(first)} and {second.label} is {show(second)}"
+        source = f"{first.label} is {format_fact(first)} and {second.label} is {format_fact(second)}"
         signs = _signs([values(first)[0] - values(second)[0]])
         claim = _claim(text, match, part.start, signs, 1 if match["up"] else -1, source)
         yield replace(claim, text=text[match.start() : than.end], end=than.end)
@@ -149,7 +149,9 @@ def _evidence(
         if _is_of(name, text, match, part):
             return _signs([direction]), f"the {name}"
     if of_period:
-        return _signs(values(fact)[0] for fact in of_period), " and ".join(show(fact) for fact in of_period)
+        return _signs(values(fact)[0] for fact in of_period), " and ".join(
+            format_fact(fact) for fact in of_period
+        )
     named = [fact for m in mentions if part.start <= m.start <= part.end for fact in m.facts]
     if moved := [fact for fact in named if nature(fact) == "change"]:
         return _signs(values(fact)[0] for fact in moved), " and ".join(fact.id for fact in moved)

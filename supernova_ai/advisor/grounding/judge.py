@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from supernova_ai.advisor.facts import Fact, show
+from supernova_ai.advisor.facts import Fact, format_fact
 from supernova_ai.advisor.grounding.clauses import (
     NEAR,
     Span,
@@ -78,7 +78,7 @@ class Judge:
             if not of_meant and (found or any(direct(figure, meant))):
                 if bound := self._bound(figure, meant):
                     return bound
-                return "contradicted", "; ".join(f"{fact.label} is {show(fact)}" for fact in meant)
+                return "contradicted", "; ".join(f"{fact.label} is {format_fact(fact)}" for fact in meant)
         if found and not of_meant and (period := self._of_other_period(figure, found)):
             return "contradicted", period
         if named := [value for value in found if value in of_meant or self._is_named(figure, value.facts[0])]:
@@ -156,7 +156,7 @@ class Judge:
         }
         if figure.measure != "percent" or not meant or not facts <= set(known) or facts & set(meant):
             return None
-        return "; ".join(f"{fact.label} is {show(fact)}" for fact in meant)
+        return "; ".join(f"{fact.label} is {format_fact(fact)}" for fact in meant)
 
     def _bound(self, figure: Figure, subject: Sequence[Fact]) -> tuple[Verdict, str] | None:
         """Judge "above 70" by the fact it is said of; of a price or a percentage only if it is near."""
@@ -169,9 +169,9 @@ class Judge:
                 number = abs(number)
             beyond = number - figure.value if match["up"] or match["more"] else figure.value - number
             if beyond < 0:
-                return "contradicted", f"{fact.label} is {show(fact)}"
+                return "contradicted", f"{fact.label} is {format_fact(fact)}"
             if fact.unit == "count" or beyond <= max(abs(number) / 20, figure.step):
-                return "grounded", f"{fact.id} is {show(fact)}"
+                return "grounded", f"{fact.id} is {format_fact(fact)}"
         return None
 
     def _is_near(self, figure: Figure, number: Decimal) -> bool:
@@ -217,9 +217,12 @@ class Judge:
         for fact in numeric(self.read.facts):
             for number in values(fact):
                 if figure.digits > 1 and agrees(figure, number, hedged=False):
-                    return "contradicted", f"{fact.label} is {show(fact)}: the sign or the unit differs"
+                    return (
+                        "contradicted",
+                        f"{fact.label} is {format_fact(fact)}: the sign or the unit differs",
+                    )
                 if figure.digits > 1 and agrees(figure, -number, hedged=False):
-                    return "contradicted", f"{fact.label} is {show(fact)}: the sign differs"
+                    return "contradicted", f"{fact.label} is {format_fact(fact)}: the sign differs"
         return "unsupported", "no fact is this, and none gives it by a difference, ratio, change, sum or mean"
 
 

@@ -1,4 +1,4 @@
-"""Every figure that advice may state, as facts: the bars' own, the indicators and the verdict."""
+"""The facts of an asset: what the request and the bars say, and every indicator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from supernova_ai.advisor.bars import History
 from supernova_ai.advisor.facts import Fact, Unit
 from supernova_ai.advisor.indicators import Indicators
 
-# Each indicator's id, with its label, unit, and where it comes from. Fractions become percent points.
 _INDICATORS: dict[str, tuple[str, Unit, str]] = {
     "close": ("Close", "price", "the close of the last bar"),
     "change_1": ("Change over the last bar", "percent", "the last close over the one before"),
@@ -43,12 +42,13 @@ _INDICATORS: dict[str, tuple[str, Unit, str]] = {
     "drawdown": ("Drawdown", "percent", "how far the last close is below the highest"),
     "max_drawdown": ("Deepest drawdown", "percent", "the furthest that a close was below the highest before"),
 }
+"""The label, unit and source of each indicator's fact."""
 
 
-def figures(
-    symbol: str, asset_class: str, history: History, seen: Indicators, currency: str = "USD"
+def asset_facts(
+    symbol: str, asset_class: str, history: History, indicators: Indicators, currency: str = "USD"
 ) -> Iterator[Fact]:
-    """Yield the facts of the bars and of every indicator that is not silent."""
+    """Yield the facts of the request, of the bars and of every indicator that has a value."""
     first, last = history.bars[0].time.date(), history.bars[-1].time.date()
     yield Fact("symbol", "Symbol", symbol, "text", "the request")
     yield Fact("asset_class", "Asset class", asset_class, "text", "the request")
@@ -64,15 +64,10 @@ def figures(
         yield Fact("gap_from", "Last bar before the longest gap", before.date(), "date", "the bars given")
         yield Fact("gap_to", "First bar after the longest gap", after.date(), "date", "the bars given")
     for name, (label, unit, source) in _INDICATORS.items():
-        value: float | None = getattr(seen, name)
+        value: float | None = getattr(indicators, name)
         if value is not None:
-            yield _figure(name, label, value, unit, source, currency)
-    if seen.atr_14 is not None:
-        share = seen.atr_14 / seen.close
-        yield _figure(
-            "atr_percent", "ATR percent (14)", share, "percent", "ATR (14) over the close", currency
-        )
-
-
-def _figure(name: str, label: str, value: float, unit: Unit, source: str, currency: str) -> Fact:
-    return Fact(name, label, value * 100 if unit == "percent" else value, unit, source, currency)
+            # Indicators that are percentages are fractions.
+            yield Fact(name, label, value * 100 if unit == "percent" else value, unit, source, currency)
+    if indicators.atr_14 is not None:
+        percent = indicators.atr_14 / indicators.close * 100
+        yield Fact("atr_percent", "ATR percent (14)", percent, "percent", "ATR (14) over the close", currency)
