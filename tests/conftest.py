@@ -28,8 +28,6 @@ from tests.waiting import until
 os.environ["LITELLM_MODE"] = "PRODUCTION"
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-pytest_plugins = ["pytester"]
-
 # Left in the environment too, for the processes that share the tests among them.
 SEED = os.environ["SUPERNOVA_TEST_SEED"] = os.environ.get("SUPERNOVA_TEST_SEED") or str(secrets.randbits(32))
 

@@ -1,13 +1,19 @@
-"""The pytest plugin, used as an advisor team would: each test here runs a small suite of its own.
+"""The pytest plugin, used as an advisor team would: a small suite is run, and each test looks at its part.
 
-It runs as a process of its own, since what it imports must not mix with what this run has imported.
+The suite runs in processes of its own, since what it imports must not mix with what this run has imported:
+once to record its cassettes, and once as always.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
 
 import pytest
 
@@ -23,23 +29,31 @@ RECORDED_TEST = """
         url = cassette.serve(lambda: StubProvider("Buy low."))
         assert ask(url, "What now?")["choices"][0]["message"]["content"] == "Buy low."
 """
+SUITE = {
+    "conftest": "import supernova_ai.demo.local_model as it; it.find_spec = lambda name: None",
+    "test_advice": RECORDED_TEST,
+    "test_unplayed": RECORDED_TEST + '        ask(url, "And then?")\n',
+    "test_real_keys": """
+        import os, socket
 
+        os.environ["OPENAI_API_KEY"] = "sk-real"
+        before = socket.socket.connect
 
-def test_loads_nothing_heavy() -> None:
-    """Loading the plugin, as every pytest run does, imports neither LiteLLM, a model, vcrpy nor pydantic."""
-    program = (
-        "import sys, supernova_ai.testing.plugin\n"
-        "heavy = {'litellm', 'xllamacpp', 'vcr', 'pydantic', 'peewee'}\n"
-        "print(heavy & sys.modules.keys())"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout == "set()\n"
+        def test_recorded(supernova_home, no_real_providers, cassette):
+            assert os.environ["OPENAI_API_KEY"] == "sk-real"
+            assert socket.socket.connect is before
 
+        def test_other(supernova_home, no_real_providers):
+            assert socket.socket.connect is not before
+        """,
+    "test_local": "def test_it(local_model): pass",
+}
+"""What runs while cassettes are recorded."""
 
-def test_stub_provider_closes_what_it_made(pytester: pytest.Pytester) -> None:
-    """Every stub made by the fixture answers during the test and is closed after it."""
-    pytester.makepyfile(
-        """
+MORE = {
+    "test_unplayed": RECORDED_TEST,
+    "test_missing": RECORDED_TEST,
+    "test_stub": """
         import httpx, pytest
         urls = []
 
@@ -52,22 +66,8 @@ def test_stub_provider_closes_what_it_made(pytester: pytest.Pytester) -> None:
             for url in urls:
                 with pytest.raises(httpx.ConnectError):
                     httpx.get(url)
-        """
-    )
-    pytester.runpytest_subprocess().assert_outcomes(passed=2)
-
-
-def test_supernova_home_isolates(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The home fixture moves every user folder into tmp_path and hides the provider's settings."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-real")
-    monkeypatch.setenv("HUGGINGFACE_API_TOKEN_BACKUP", "hf_real")
-    monkeypatch.setenv("GROQ_API_KEY", "gsk-real")
-    monkeypatch.setenv("LLM_DAILY_COST_LIMIT", "1")
-    monkeypatch.setenv("SUPERNOVA_ENV", "production")
-    monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "secret")
-    monkeypatch.setenv("UNRELATED", "kept")
-    pytester.makepyfile(
-        """
+        """,
+    "test_home": """
         import os, platformdirs
         from pathlib import Path
 
@@ -79,16 +79,11 @@ def test_supernova_home_isolates(pytester: pytest.Pytester, monkeypatch: pytest.
             assert left == ["SUPERNOVA_HOME"]
             assert not [name for name in os.environ if "_API_" in name]
             assert os.environ["UNRELATED"] == "kept"
-        """
-    )
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
-    assert os.environ["OPENAI_API_KEY"] == "sk-real"
 
-
-def test_no_real_providers_refuses_and_fails(pytester: pytest.Pytester) -> None:
-    """Reaching beyond this machine is refused, and fails the test even if it swallowed the refusal."""
-    pytester.makepyfile(
-        """
+        def test_all_is_back():
+            assert os.environ["GROQ_API_KEY"] == "gsk-real"
+        """,
+    "test_out": """
         import socket, pytest
 
         @pytest.mark.parametrize("address", [("api.openai.com", 443), ("192.0.2.1", 443)])
@@ -101,18 +96,8 @@ def test_no_real_providers_refuses_and_fails(pytester: pytest.Pytester) -> None:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             with socket.socket(family) as s, pytest.raises(ConnectionRefusedError):
                 s.connect_ex(address)
-        """
-    )
-    result = pytester.runpytest_subprocess()
-    result.assert_outcomes(passed=4, errors=4)
-    result.stdout.fnmatch_lines(["*the test reached for api.openai.com: use a stub or a cassette*"])
-
-
-def test_no_real_providers_lets_loopback_through(pytester: pytest.Pytester) -> None:
-    """Loopback by name or address stays open, from sync and async code, and all is as before afterwards."""
-    pytester.makeini("[pytest]\nasyncio_mode = auto")
-    pytester.makepyfile(
-        """
+        """,
+    "test_in": """
         import asyncio, httpx, pytest, socket
         before = socket.socket.connect, socket.getaddrinfo
 
@@ -126,77 +111,148 @@ def test_no_real_providers_lets_loopback_through(pytester: pytest.Pytester) -> N
 
         def test_after():
             assert (socket.socket.connect, socket.getaddrinfo) == before
-        """
+        """,
+}
+"""What runs as always, after the cassettes were recorded: a test of them has changed since."""
+
+SETTINGS = {
+    "OPENAI_API_KEY": "sk-real",
+    "HUGGINGFACE_API_TOKEN_BACKUP": "hf_real",
+    "GROQ_API_KEY": "gsk-real",
+    "LLM_DAILY_COST_LIMIT": "1",
+    "SUPERNOVA_ENV": "production",
+    "API_KEY_ENCRYPTION_KEY": "secret",
+    "UNRELATED": "kept",
+}
+
+
+class Ran(NamedTuple):
+    """What became of the tests of each file, and what pytest said."""
+
+    outcomes: dict[str, Counter[str]]
+    said: str
+
+    @classmethod
+    def of(cls, folder: Path, files: dict[str, str], *options: str, **environment: str) -> Ran:
+        """Write the files into the folder, and run all that is there."""
+        for name, text in files.items():
+            (folder / f"{name}.py").write_text(dedent(text))
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")
+        }
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-rA",
+                "-p",
+                "no:cacheprovider",
+                "--asyncio-mode=auto",
+                *options,
+            ],
+            cwd=folder,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+        )
+        outcomes: dict[str, Counter[str]] = {}
+        for outcome, name in re.findall(r"^([A-Z]+) (?:\[1\] )?(\w+)\.py:", run.stdout, re.MULTILINE):
+            outcomes.setdefault(name, Counter())[outcome.lower()] += 1
+        return cls(outcomes, run.stdout + run.stderr)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("suite")
+
+
+@pytest.fixture(scope="module")
+def recorded(folder: Path) -> Ran:
+    """The suite while it records, on a CI machine."""
+    return Ran.of(folder, SUITE, "--record-cassettes", CI="true")
+
+
+@pytest.fixture(scope="module")
+def tape(folder: Path, recorded: Ran) -> tuple[Path, int]:
+    """A cassette, and when it was recorded."""
+    tape = folder / "cassettes" / "test_advice" / "test_it.yaml"
+    return tape, tape.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def usual(folder: Path, tape: tuple[Path, int]) -> Ran:
+    """The suite as always, after it was recorded."""
+    return Ran.of(folder, MORE, **SETTINGS)
+
+
+def test_loads_nothing_heavy() -> None:
+    """Loading the plugin, as every pytest run does, imports neither LiteLLM, a model, vcrpy nor pydantic."""
+    program = (
+        "import sys, supernova_ai.testing.plugin\n"
+        "heavy = {'litellm', 'xllamacpp', 'vcr', 'pydantic', 'peewee'}\n"
+        "print(heavy & sys.modules.keys())"
     )
-    pytester.runpytest_subprocess().assert_outcomes(passed=3)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
 
 
-def test_cassette_is_recorded_then_replayed(pytester: pytest.Pytester) -> None:
+def test_stub_provider_closes_what_it_made(usual: Ran) -> None:
+    """Every stub made by the fixture answers during the test and is closed after it."""
+    assert usual.outcomes["test_stub"] == {"passed": 2}, usual.said
+
+
+def test_supernova_home_isolates(usual: Ran) -> None:
+    """The home fixture moves every user folder into tmp_path and hides the provider's settings meanwhile."""
+    assert usual.outcomes["test_home"] == {"passed": 2}, usual.said
+
+
+def test_no_real_providers_refuses_and_fails(usual: Ran) -> None:
+    """Reaching beyond this machine is refused, and fails the test even if it swallowed the refusal."""
+    assert usual.outcomes["test_out"] == {"passed": 4, "error": 4}, usual.said
+    assert "the test reached for api.openai.com: use a stub or a cassette" in usual.said
+
+
+def test_no_real_providers_lets_loopback_through(usual: Ran) -> None:
+    """Loopback by name or address stays open, from sync and async code, and all is as before afterwards."""
+    assert usual.outcomes["test_in"] == {"passed": 3}, usual.said
+
+
+def test_cassette_is_recorded_then_replayed(recorded: Ran, usual: Ran, tape: tuple[Path, int]) -> None:
     """Recorded with the option, a test replays from cassettes/<module>/<test>.yaml without its server."""
-    pytester.makepyfile(test_advice=RECORDED_TEST)
-    pytester.runpytest_subprocess("--record-cassettes").assert_outcomes(passed=1)
-    tape = pytester.path / "cassettes" / "test_advice" / "test_it.yaml"
-    assert "http://loopback/v1/chat/completions" in tape.read_text()
-    before = tape.stat().st_mtime_ns
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
-    assert tape.stat().st_mtime_ns == before
+    assert recorded.outcomes["test_advice"] == usual.outcomes["test_advice"] == {"passed": 1}, usual.said
+    path, written = tape
+    assert "http://loopback/v1/chat/completions" in path.read_text()
+    assert path.stat().st_mtime_ns == written
 
 
-def test_recording_by_environment(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_by_environment(tmp_path: Path) -> None:
     """SUPERNOVA_RECORD=1 records as the option does."""
-    monkeypatch.setenv("SUPERNOVA_RECORD", "1")
-    pytester.makepyfile(test_advice=RECORDED_TEST)
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
-    assert (pytester.path / "cassettes" / "test_advice" / "test_it.yaml").exists()
+    ran = Ran.of(tmp_path, {"test_advice": RECORDED_TEST}, SUPERNOVA_RECORD="1")
+    assert ran.outcomes == {"test_advice": {"passed": 1}}, ran.said
+    assert (tmp_path / "cassettes" / "test_advice" / "test_it.yaml").exists()
 
 
-def test_recording_may_use_real_keys_and_providers(pytester: pytest.Pytester) -> None:
+def test_recording_may_use_real_keys_and_providers(recorded: Ran) -> None:
     """While recording, keys stay and a test with a cassette may reach out; one without may not."""
-    pytester.makepyfile(
-        """
-        import os, socket
-
-        os.environ["OPENAI_API_KEY"] = "sk-real"
-        before = socket.socket.connect
-
-        def test_recorded(supernova_home, no_real_providers, cassette):
-            assert os.environ["OPENAI_API_KEY"] == "sk-real"
-            assert socket.socket.connect is before
-
-        def test_other(supernova_home, no_real_providers):
-            assert socket.socket.connect is not before
-        """
-    )
-    pytester.runpytest_subprocess("--record-cassettes").assert_outcomes(passed=2)
+    assert recorded.outcomes["test_real_keys"] == {"passed": 2}, recorded.said
 
 
-def test_unplayed_interaction_fails_the_test(pytester: pytest.Pytester) -> None:
+def test_unplayed_interaction_fails_the_test(recorded: Ran, usual: Ran) -> None:
     """A test that no longer sends what its cassette holds fails, and says which cassette."""
-    pytester.makepyfile(test_advice=RECORDED_TEST + '        ask(url, "And then?")\n')
-    pytester.runpytest_subprocess("--record-cassettes").assert_outcomes(passed=1)
-    pytester.makepyfile(test_advice=RECORDED_TEST)
-    result = pytester.runpytest_subprocess()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*1 of 2 interactions in *test_it.yaml were not played*"])
+    assert recorded.outcomes["test_unplayed"] == {"passed": 1}, recorded.said
+    assert usual.outcomes["test_unplayed"] == {"failed": 1}, usual.said
+    assert re.search(r"1 of 2 interactions in .*test_unplayed/test_it\.yaml were not played", usual.said)
 
 
-def test_missing_cassette_fails(pytester: pytest.Pytester) -> None:
+def test_missing_cassette_fails(usual: Ran) -> None:
     """A test whose cassette was never recorded says how to record it."""
-    pytester.makepyfile(test_advice=RECORDED_TEST)
-    result = pytester.runpytest_subprocess()
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*record it with `pytest --record-cassettes`*"])
+    assert usual.outcomes["test_missing"] == {"error": 1}, usual.said
+    assert "record it with `pytest --record-cassettes`" in usual.said
 
 
-def test_local_model_skips_without_the_extra(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_model_skips_without_the_extra(recorded: Ran, usual: Ran) -> None:
     """Without the local extra the test is skipped with the reason, but on a CI machine it is an error."""
-    pytester.makeconftest("import supernova_ai.demo.local_model as it; it.find_spec = lambda name: None")
-    pytester.makepyfile("def test_it(local_model): pass")
-    monkeypatch.delenv("CI", raising=False)
-    skipped = pytester.runpytest_subprocess("-rs")
-    skipped.assert_outcomes(skipped=1)
-    skipped.stdout.fnmatch_lines(["*uv sync --extra local*"])
-    monkeypatch.setenv("CI", "true")
-    pytester.runpytest_subprocess().assert_outcomes(errors=1)
+    assert usual.outcomes["test_local"] == {"skipped": 1}, usual.said
+    assert "uv sync --extra local" in usual.said
+    assert recorded.outcomes["test_local"] == {"error": 1}, recorded.said

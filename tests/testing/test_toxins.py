@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -27,7 +28,15 @@ def test_catalogue() -> None:
             assert isinstance(toxin.step, Failure), name
 
 
-@pytest.mark.parametrize("name", sorted(TOXINS.keys() - {"endless_flood", "slow_drip"}))
+NAMES = sorted(TOXINS.keys() - {"endless_flood", "slow_drip"})
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    # A refusal with a status has no content in any dialect.
+    [*product(NAMES, ["openai"]), *product((n for n in NAMES if "http" not in n), ["anthropic", "ollama"])],
+    indirect=["dialect"],
+)
 def test_content_arrives_where_the_catalogue_says(name: str, dialect: Dialect, stub_provider: Make) -> None:
     """``after_content`` and ``intact`` say truly whether some or all of a stream's tokens arrive."""
     toxin = TOXINS[name]
