@@ -154,7 +154,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_secret_is_hidden_in_every_form_and_cut(form: Callable[[str], str], data: st.DataObject) -> None:

@@ -105,22 +105,30 @@ def test_an_untouched_chain_is_right(store: Store) -> None:
     assert (report.ok, report.rows, report.head) == (True, 2, f"2:{last}")
 
 
+CHANGES = [
+    ("UPDATE advice SET action = 'sell' WHERE number = 2", "record 2 was altered"),
+    ("UPDATE advice SET content = '{}' WHERE number = 1", "record 1 was altered"),
+    ("UPDATE advice SET user_token = NULL WHERE number = 3", "record 3 was altered"),
+    ("UPDATE advice SET created_ms = 0 WHERE number = 2", "record 2 was altered"),
+    ("DELETE FROM advice WHERE number = 2", "record 2 is missing"),
+    ("DELETE FROM advice WHERE number = 1", "record 1 is missing"),
+    ("DELETE FROM advice WHERE number = 3", "1 records at the end are missing"),
+    ("UPDATE advice SET bars = 'eJwDAAAAAAE=' WHERE number = 2", "the bars of record 2 were altered"),
+    ("UPDATE advice SET bars = 'damaged' WHERE number = 2", "the bars of record 2 were altered"),
+    ("UPDATE advice SET news = 'damaged' WHERE number = 3", "the news of record 3 were altered"),
+    ("DELETE FROM advice_chain", "the chain is lost: the record of its end is missing"),
+    ("UPDATE advice_chain SET hash = 'x'", "the record of its end was altered"),
+]
+
+
 @pytest.mark.parametrize(
-    ("statement", "found"),
+    ("new_database", "statement", "found"),
+    # Each table's, and a row that is gone, on both engines.
     [
-        ("UPDATE advice SET action = 'sell' WHERE number = 2", "record 2 was altered"),
-        ("UPDATE advice SET content = '{}' WHERE number = 1", "record 1 was altered"),
-        ("UPDATE advice SET user_token = NULL WHERE number = 3", "record 3 was altered"),
-        ("UPDATE advice SET created_ms = 0 WHERE number = 2", "record 2 was altered"),
-        ("DELETE FROM advice WHERE number = 2", "record 2 is missing"),
-        ("DELETE FROM advice WHERE number = 1", "record 1 is missing"),
-        ("DELETE FROM advice WHERE number = 3", "1 records at the end are missing"),
-        ("UPDATE advice SET bars = 'eJwDAAAAAAE=' WHERE number = 2", "the bars of record 2 were altered"),
-        ("UPDATE advice SET bars = 'damaged' WHERE number = 2", "the bars of record 2 were altered"),
-        ("UPDATE advice SET news = 'damaged' WHERE number = 3", "the news of record 3 were altered"),
-        ("DELETE FROM advice_chain", "the chain is lost: the record of its end is missing"),
-        ("UPDATE advice_chain SET hash = 'x'", "the record of its end was altered"),
+        *(("sqlite", *change) for change in CHANGES),
+        *(("postgresql", *CHANGES[number]) for number in (0, 4, 11)),
     ],
+    indirect=["new_database"],
 )
 def test_a_change_is_found(statement: str, found: str, store: Store) -> None:
     """Whatever is altered, deleted or cut off behind our back is named."""

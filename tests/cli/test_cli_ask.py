@@ -193,7 +193,10 @@ def test_missing_key_exits_with_6(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["streamed", "plain"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param([], id="streamed"), pytest.param(["--json"], id="plain", marks=pytest.mark.proof)],
+)
 def test_interrupt_exits_with_130_and_ends_the_hold(
     options: list[str], stub_provider: Stub, configure: Configure, supernova: Supernova, script: str
 ) -> None:
@@ -217,6 +220,7 @@ def test_interrupt_exits_with_130_and_ends_the_hold(
     assert (attempt["state"], attempt["error"]) == ("lost", "Cancelled")
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a dead process is noticed at once")
 def test_killed_stream_shows_as_lost(
     stub_provider: Stub, configure: Configure, supernova: Supernova, script: str
