@@ -1,4 +1,4 @@
-"""``supernova advise`` and ``supernova advice``: give advice, and look at what was given."""
+"""``supernova advise`` and ``supernova advice``: give advice, and look up recorded advice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from supernova_ai.advisor import records, replay
 from supernova_ai.advisor.advise import advise as advise_on
 from supernova_ai.advisor.bars import load_csv
 from supernova_ai.cli.options import (
-    MOST_DAYS,
     MOST_ROWS,
     AsJson,
     ConfigPath,
@@ -23,7 +22,10 @@ from supernova_ai.cli.options import (
     flag,
     print_json,
     read_text,
-    searchable,
+    retained_days,
+    retention,
+    search_option,
+    searched,
 )
 from supernova_ai.client import Supernova
 from supernova_ai.config.advice import AssetClass
@@ -31,34 +33,54 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import AdviceRow
 from supernova_ai.terminal.advice_page import AdviceView, page, records_table
 
-app = typer.Typer(help="Records of advice: list, show, replay, verify, prune.", no_args_is_help=True)
+app = typer.Typer(help="List, show, replay, verify and prune recorded advice.", no_args_is_help=True)
 
-RecordId = Annotated[str, typer.Argument(callback=searchable, help="The record's id, or its beginning.")]
+RecordId = Annotated[str, typer.Argument(callback=searched, help="The record's id, or its beginning.")]
 
 _DAY_MS = 86_400_000
 
 
 def advise(
     symbol: Annotated[str, typer.Option(help="The ticker, such as AAPL or BTC/USDT.")],
-    bars: Annotated[Path, typer.Option(help="A CSV file with time, open, high, low, close and volume.")],
+    bars: Annotated[
+        Path, typer.Option(help="A CSV file with columns time, open, high, low, close and volume.")
+    ],
     config: ConfigPath = None,
-    risk: Annotated[float, typer.Option(help="0 for the most cautious client to 100 for the boldest.")] = 50,
-    sentiment: Annotated[float, typer.Option(help="How good the news is, -1 to 1.")] = 0.0,
-    asset_class: Annotated[AssetClass, typer.Option(help="What the bars are the prices of.")] = "stock",
+    risk: Annotated[
+        float, typer.Option(help="The client's risk score: 0 for the most cautious, 100 for the boldest.")
+    ] = 50,
+    sentiment: Annotated[float, typer.Option(help="How good the news is, from -1 to 1.")] = 0.0,
+    asset_class: Annotated[AssetClass, typer.Option(help="The kind of asset.")] = "stock",
     currency: Annotated[
-        str | None, typer.Option(help="What the prices are in; by default the pair's second, or USD.")
+        str | None,
+        typer.Option(help="The currency of the prices.", show_default="the pair's second, or USD"),
     ] = None,
-    news: Annotated[Path | None, typer.Option(help="A text that the client read; it moves nothing.")] = None,
-    user: Annotated[str | None, typer.Option("--user", "-u", help="Whose budget and record it is.")] = None,
-    max_cost: Annotated[str | None, typer.Option("--max-cost", help="USD, for all of it.")] = None,
+    news: Annotated[
+        Path | None,
+        typer.Option(
+            help="A text file with news; a model may mention it, but it does not change the action."
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", "-u", help="The user whose budgets count it, and whose record it is."),
+    ] = None,
+    max_cost: Annotated[
+        str | None,
+        typer.Option("--max-cost", help="Cost limit for all requests together, in USD."),
+    ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option("--timeout", help="Seconds, for everything; late words of a model are left out."),
+        typer.Option(
+            "--timeout",
+            help="Time limit for everything, in seconds; a model's text that comes later is left out.",
+            show_default="routing.deadline for each request",
+        ),
     ] = None,
     no_llm: Annotated[bool, flag("--no-llm", help="Ask no model.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Advise on an asset from its bars; a model may word it, and its figures are checked."""
+    """Advise on an asset from its bars, with a rationale whose figures are checked if a model writes it."""
     history = load_csv(bars)
     nova = Supernova(config)
     try:
@@ -87,15 +109,9 @@ def advise(
 @app.command("list")
 def list_(
     config: ConfigPath = None,
-    user: Annotated[
-        str | None, typer.Option("--user", "-u", callback=searchable, help="Only this user's.")
-    ] = None,
-    symbol: Annotated[
-        str | None, typer.Option("--symbol", callback=searchable, help="Only on this symbol.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="How many, newest first.")
-    ] = 20,
+    user: Annotated[str | None, search_option("--user", "-u", help="Only this user's.")] = None,
+    symbol: Annotated[str | None, search_option("--symbol", help="Only this symbol's.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="How many records.")] = 20,
     json: AsJson = False,
 ) -> None:
     """List the records of advice, newest first."""
@@ -111,7 +127,7 @@ def list_(
 
 @app.command()
 def show(record: RecordId, config: ConfigPath = None, json: AsJson = False) -> None:
-    """Show recorded advice as it was given; as JSON, all that the record holds but the bars."""
+    """Show a record of advice as it was given; with --json, everything in it except the bars."""
     found = _find(config, record)
     if json:
         print_json(_summary(found) | {"hash": found.hash, "content": loads(found.content)})
@@ -121,7 +137,7 @@ def show(record: RecordId, config: ConfigPath = None, json: AsJson = False) -> N
 
 @app.command("replay")
 def replay_(record: RecordId, config: ConfigPath = None, json: AsJson = False) -> None:
-    """Compute recorded advice again from the bars it kept. Exits with 1 if anything differs."""
+    """Compute recorded advice again from its stored bars, and exit with 1 if anything differs."""
     result = replay.replay(_find(config, record))
     if json:
         print_json({"record": result.record, "agrees": result.agrees, "differences": result.differences})
@@ -129,7 +145,7 @@ def replay_(record: RecordId, config: ConfigPath = None, json: AsJson = False) -
         for difference in result.differences:
             typer.echo(difference)
         typer.echo(
-            "it comes out the same, to the last digit" if result.agrees else "it comes out DIFFERENTLY"
+            "the result is the same, to the last digit" if result.agrees else "the result is DIFFERENT"
         )
     if not result.agrees:
         raise typer.Exit(1)
@@ -140,45 +156,34 @@ def verify(
     config: ConfigPath = None,
     head: Annotated[
         str | None,
-        typer.Option(help="What an earlier check printed: the chain must lead through it."),
+        typer.Option(help="The head that an earlier check printed; the chain must contain it."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Check that no record was altered, removed or put in. Exits with 1 if one was."""
+    """Check that no record was altered, removed or added, and exit with 1 if one was."""
     with _open(config) as store:
         report = store.read(partial(records.verify, noted=head))
     if json:
         print_json({"ok": report.ok, "rows": report.rows, "head": report.head, "problem": report.problem})
     else:
-        typer.echo(f"{report.rows:,} records, the chain ends at {report.head}")
-        typer.echo(f"PROBLEM: {report.problem}" if report.problem else "every record is as it was written")
+        typer.echo(f"{report.rows:,} records; the head of the chain is {report.head}")
+        typer.echo(f"PROBLEM: {report.problem}" if report.problem else "no record was altered")
     if not report.ok:
         raise typer.Exit(1)
 
 
 @app.command()
 def prune(
-    days: Annotated[
-        int | None,
-        typer.Option(
-            "--days",
-            "-d",
-            min=1,
-            max=MOST_DAYS,
-            help="Keep the records of so many days; otherwise retention.advice.",
-        ),
-    ] = None,
+    days: Annotated[int | None, retention("retention.advice", "Keep records of this many days.")] = None,
     config: ConfigPath = None,
 ) -> None:
-    """Delete the records that are older than they must be kept; the chain goes on from the last of them."""
+    """Delete records that are older than they must be kept; the chain continues from the last one deleted."""
     loaded = configuration.load(config)
-    days = days or loaded.config.retention.advice
-    if days is None:
-        raise typer.BadParameter("how long are records kept? Give --days, or set 'retention.advice'")
+    kept = retained_days(days, loaded.config.retention.advice, "retention.advice")
     with Store(loaded.database) as store:
         now_ms = store.now_ms()
-        count = records.prune(store, before_ms=now_ms - days * _DAY_MS, now_ms=now_ms)
-    typer.echo(f"deleted {count:,} records of advice older than {days} days")
+        count = records.prune(store, before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms)
+    typer.echo(f"deleted {count:,} records of advice older than {kept} days")
 
 
 def _open(config: Path | None) -> Store:

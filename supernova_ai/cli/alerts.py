@@ -1,9 +1,9 @@
-"""``supernova alerts``: what the budgets and the spike watch have told, and whether telling works."""
+"""``supernova alerts``: budget alerts and spending spikes, and a test of their delivery."""
 
 from __future__ import annotations
 
-import json as text
 from dataclasses import asdict
+from json import loads
 from typing import Annotated
 
 import typer
@@ -18,52 +18,52 @@ from supernova_ai.keys import Vault, resolve
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 
-app = typer.Typer(help="Budgets that passed a threshold, and spikes.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, test and acknowledge alerts of budgets and spending spikes.", no_args_is_help=True
+)
 
-_TEST = Message("A test", "SuperNova AI can reach you here: budgets and spikes will be told.", urgent=False)
+_TEST = Message("A test", "SuperNova AI can send budget and spike alerts to this address.", urgent=False)
 
 
 @app.command("list")
 def list_(
     config: ConfigPath = None,
-    all_: Annotated[bool, flag("--all", "-a", help="Acknowledged ones too.")] = False,
+    all_: Annotated[bool, flag("--all", "-a", help="Also list acknowledged alerts.")] = False,
     json: AsJson = False,
 ) -> None:
-    """List the alerts that nobody has acknowledged, oldest first; looks for a spike before."""
+    """Check for a spike, then list the alerts that are not acknowledged, oldest first."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
         spikes.record_spike(store, loaded.config.alerts.spike, now_ms=store.now_ms())
         rows = store.read(lambda database: outbox.list_alerts(database, acknowledged=all_))
-    events = [
-        (row, AlertEvent.of(row, loaded.config.all_budgets), text.loads(row.detail or "{}")) for row in rows
-    ]
+    alerts = [(row, AlertEvent.of(row, loaded.config.all_budgets), loads(row.detail or "{}")) for row in rows]
     if json:
         print_json(
             [
                 asdict(event)
                 | {"state": row.state, "tries": row.tries, "delivery": delivery}
                 | event.message()._asdict()
-                for row, event, delivery in events
+                for row, event, delivery in alerts
             ]
         )
         return
-    for row, event, delivery in events:
+    for row, event, delivery in alerts:
         tries = f", tried {row.tries} times" if row.tries > 1 else ""
         typer.echo(f"#{event.id}  {event.at.astimezone():%Y-%m-%d %H:%M}  {row.state}{tries}")
         typer.echo(f"    {event.message().text}")
-        for name, said in delivery.items():
-            if said != "sent":
-                typer.echo(f"    {name}: {said}")
-    if not events:
+        for name, result in delivery.items():
+            if result != "sent":
+                typer.echo(f"    {name}: {result}")
+    if not alerts:
         typer.echo("no alerts")
 
 
 @app.command("test")
-def try_(config: ConfigPath = None) -> None:
-    """Send a test message to every URL of alerts.notify. Exits with 1 if one did not take it."""
+def send_test(config: ConfigPath = None) -> None:
+    """Send a test message to every URL of alerts.notify, and exit with 1 if one does not accept it."""
     loaded = configuration.load(config)
     if not loaded.config.alerts.notify:
-        raise ConfigError("nobody is told of alerts: name an Apprise URL under 'alerts.notify'")
+        raise ConfigError("alerts have no address: add an Apprise URL to 'alerts.notify'")
     with Store(loaded.database) as store:
         vault = Vault(store, lambda: resolve(store, environ=configuration.read_environ()))
 
@@ -79,21 +79,25 @@ def try_(config: ConfigPath = None) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def ack(
+@app.command("ack")
+def acknowledge(
     config: ConfigPath = None,
-    ids: Annotated[list[int] | None, typer.Argument(help="Numbers of `alerts list`.")] = None,
-    all_: Annotated[bool, flag("--all", "-a", help="All of them.")] = False,
+    ids: Annotated[
+        list[int] | None, typer.Argument(help="Numbers from 'supernova alerts list'.", show_default=False)
+    ] = None,
+    all_: Annotated[bool, flag("--all", "-a", help="Acknowledge all alerts.")] = False,
 ) -> None:
-    """Acknowledge alerts: they are not listed any more, and not sent if they were not yet."""
+    """Acknowledge alerts, so that they are no longer listed or sent."""
     if bool(ids) == all_:
-        raise typer.BadParameter("name the alerts, or give --all")
+        raise typer.BadParameter("give the numbers of alerts, or --all")
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
         known = {
             row.id for row in store.read(lambda database: outbox.list_alerts(database, acknowledged=True))
         }
         if unknown := sorted(set(ids or ()) - known):
-            raise typer.BadParameter(f"there is no alert {', '.join(map(str, unknown))}: see `alerts list`")
+            raise typer.BadParameter(
+                f"there is no alert {', '.join(map(str, unknown))}: see 'supernova alerts list'"
+            )
         count = store.write(lambda database: outbox.acknowledge(database, ids or None)).result()
     typer.echo(f"acknowledged {count}")

@@ -1,4 +1,4 @@
-"""The ``supernova`` command: its parts, and what its exit codes mean."""
+"""The ``supernova`` command: its subcommands, its exit codes, and how errors are printed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
@@ -41,9 +42,9 @@ EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
     (ProviderError, 6),
     (StoreError, 7),
 )
-"""The first class that fits decides; any other error of ours is 1."""
+"""Exit codes. The first class that matches decides; any other ``SupernovaError`` exits with 1."""
 
-_HOMES = {
+_LOCATIONS = {
     "chat": "ask:chat",
     "analyze": "ask:analyze",
     "advise": "advise:advise",
@@ -60,16 +61,25 @@ _HOMES = {
     "prices": "prices:app",
     "prompts": "prompts:app",
 }
-"""Each command, in the order of the help: its module in this package, and the function or app in it."""
+"""The module and the function or app of each command, in the order of the help."""
 
-_NO_ARGUMENT = (
+_KEY_AS_ARGUMENT = (
     "a key is never an argument: it is in your shell's history now, so replace it at the provider, and give "
     "the new one at the prompt, on standard input or in a file"
 )
 
+_PLAIN_WORDING = {
+    "int_parsing": "{input!r} is not a whole number",
+    "int_parsing_size": "{input!r} is too large",
+    "float_parsing": "{input!r} is not a number",
+    "greater_than_equal": "{input} is less than the minimum, {ge}",
+    "less_than_equal": "{input} is more than the maximum, {le}",
+}
+"""Our message for each kind of error of pydantic, with which typer checks values."""
+
 
 class _Commands(UserDict[str, Any]):
-    """The commands by name. A module is imported when its command is asked for: all take most of a second."""
+    """The commands by name. Importing them all takes most of a second: each is imported when it runs."""
 
     def __getitem__(self, name: str) -> Any:
         return _command(name, super().__getitem__(name))
@@ -78,13 +88,13 @@ class _Commands(UserDict[str, Any]):
 class _Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Commands(_HOMES)
+        self.commands = _Commands(_LOCATIONS)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. No message repeats a key, and Ctrl-C at a prompt is the same as anywhere."""
-        of_keys = sys.argv[1:2] == ["keys"]
-        if of_keys and any(redact(word.rpartition("=")[2]) == HIDDEN for word in sys.argv):
-            raise InvalidRequest(_NO_ARGUMENT)
+        """Run the command. Errors are plain and repeat no key; Ctrl-C at a prompt exits with 130 too."""
+        handles_keys = sys.argv[1:2] == ["keys"]
+        if handles_keys and any(redact(word.rpartition("=")[2]) == HIDDEN for word in sys.argv):
+            raise InvalidRequest(_KEY_AS_ARGUMENT)
         try:
             return super().invoke(ctx)
         except typer.Abort as abort:
@@ -92,37 +102,51 @@ class _Group(TyperGroup):
                 raise typer.Exit(130) from None
             raise
         except TyperException as error:
-            # Not every provider's keys have a shape that is known.
-            extra = of_keys and "extra argument" in error.message
-            error.message = _NO_ARGUMENT if extra else visible(redact(error.message), prose=True)
+            if handles_keys and "extra argument" in error.message:  # a key need not have a known shape
+                error.message = _KEY_AS_ARGUMENT
+            else:
+                error.message = visible(redact(_plain_message(error)), prose=True)
             raise
 
 
+def _plain_message(error: TyperException) -> str:
+    """Return the error's message, in our words where pydantic refused a value."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return error.message
+    details = cause.errors()[0]
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    if wording := _PLAIN_WORDING.get(details["type"]):
+        return wording.format(input=details["input"], **details.get("ctx", {}))
+    return error.message
+
+
 @cache
-def _command(name: str, home: str) -> Any:
-    found = resolve_name(f"supernova_ai.cli.{home}")
-    alone = typer.Typer()
-    if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=name)
+def _command(name: str, location: str) -> Any:
+    function_or_app = resolve_name(f"supernova_ai.cli.{location}")
+    parent = typer.Typer()
+    if isinstance(function_or_app, typer.Typer):
+        parent.add_typer(function_or_app, name=name)
     else:
-        alone.command(name)(found)
-    return get_group(alone).commands[name]
+        parent.command(name)(function_or_app)
+    return get_group(parent).commands[name]
 
 
 app = typer.Typer(
     name="supernova",
     cls=_Group,
-    help="The LLM layer of a financial advisor: chat, keys, costs.",
+    help="Ask models, give advice, and manage keys, budgets and costs.",
     epilog="Exit codes: 0 done, 2 usage, 3 configuration, 4 keys, 5 budget, 6 provider, 7 database, "
     "130 interrupted, 1 other",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,  # they would print local variables, and so keys
+    pretty_exceptions_enable=False,  # they print local variables, which may be keys
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from supernova_ai.cli.config import version
 
         version()
@@ -134,17 +158,17 @@ def _supernova(
     _: Annotated[
         bool,
         typer.Option(
-            "--version", "-V", is_eager=True, callback=_show_version, metavar="", help="Print the version."
+            "--version", "-V", is_eager=True, callback=_print_version, metavar="", help="Print the version."
         ),
     ] = False,
 ) -> None:
-    """Make it a group: typer sees no commands."""
+    """Make it a group: typer does not see the commands, which are loaded later."""
 
 
 def main() -> None:
-    """Run the command; an error of ours becomes its message on standard error and its exit code."""
+    """Run the command; print a ``SupernovaError`` to standard error and exit with its code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a "€" must not break a terminal that has none
+        sys.stdout.reconfigure(errors="replace")  # a "€" must not fail if the encoding lacks it
     try:
         with redirect_stdout(Screen(sys.stdout)), redirect_stderr(Screen(sys.stderr)):
             try:
@@ -152,30 +176,30 @@ def main() -> None:
             finally:
                 typer.echo(nl=False)  # flushes
     except (SupernovaError, UnicodeEncodeError) as error:
-        undecoded = _undecoded()
+        undecoded = _undecodable_arguments()
         if isinstance(error, UnicodeEncodeError) and not undecoded:
             raise
-        _tell(redact("\n".join([str(error), *getattr(error, "__notes__", ()), *undecoded])))
+        _print_error(redact("\n".join([str(error), *getattr(error, "__notes__", ()), *undecoded])))
         sys.exit(next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1))
     except OSError as error:
-        if error.filename is not None:  # no fault of the output
+        if error.filename is not None:  # the error is not of the output
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python writes again at exit
         if not isinstance(error, BrokenPipeError):
-            _tell(f"the output cannot be written: {error.strerror}")
+            _print_error(f"the output cannot be written: {error.strerror}")
         sys.exit(1)
 
 
-def _undecoded() -> list[str]:
-    """Tell of arguments that are not text in the locale's encoding: Python lets their bytes through."""
+def _undecodable_arguments() -> list[str]:
+    """Describe the arguments that are not text in the locale's encoding: Python passes their bytes on."""
     encoding = sys.getfilesystemencoding()
     return [
-        f"argument {place} is not text in this locale's encoding ({encoding}): set LC_ALL to a UTF-8 locale, "
-        f"such as C.UTF-8, and let the terminal send UTF-8"
-        for place, word in enumerate(sys.argv[1:], 1)
+        f"argument {number} is not text in this locale's encoding ({encoding}): set LC_ALL to a UTF-8 "
+        f"locale, such as C.UTF-8, and set the terminal to UTF-8"
+        for number, word in enumerate(sys.argv[1:], 1)
         if any("\udc80" <= letter <= "\udcff" for letter in word)
     ]
 
 
-def _tell(message: str) -> None:
+def _print_error(message: str) -> None:
     Terminal(stderr=True).print_labelled("error:", "red", f" {message}")

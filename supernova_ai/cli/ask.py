@@ -9,122 +9,149 @@ from typing import Annotated, Any
 
 import typer
 
-from supernova_ai.cli.options import AsJson, ConfigPath, flag, models, print_json, read_text
+from supernova_ai.cli.options import AsJson, ConfigPath, complete_model, flag, print_json, read_text
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
 from supernova_ai.terminal.output import Terminal
 from supernova_ai.types import Complexity, Reply, Tier
 
-User = Annotated[str | None, typer.Option("--user", "-u", help="Whose budget it counts to.")]
-TierName = Annotated[Tier | None, typer.Option("--tier", "-t", help="Otherwise the tier of the task.")]
-Hardness = Annotated[
+User = Annotated[
+    str | None,
+    typer.Option("--user", "-u", help="The user whose budgets count it."),
+]
+TierName = Annotated[
+    Tier | None,
+    typer.Option("--tier", "-t", help="The tier that answers.", show_default="that of the task"),
+]
+ComplexityName = Annotated[
     Complexity | None,
-    typer.Option("--complexity", help="Instead of a tier; auto estimates it from the text."),
+    typer.Option(
+        "--complexity", help="How hard the question is, instead of a tier; auto estimates it from the text."
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", autocompletion=models, help="This configured model and no other."),
+    typer.Option(
+        "--model",
+        "-m",
+        autocompletion=complete_model,
+        help="Ask only this configured model.",
+        show_default="any",
+    ),
 ]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds, for everything.")]
-MaxCost = Annotated[str | None, typer.Option("--max-cost", help="USD, for everything.")]
-Session = Annotated[str | None, typer.Option("--session", "-s", help="Which conversation it belongs to.")]
-Attach = Annotated[
-    list[str] | None, typer.Option("--attach", "-A", help="An image or a PDF; may be repeated.")
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", help="The longest answer, in tokens.", show_default="as configured"),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", help="Time limit for the whole call, in seconds.", show_default="routing.deadline"
+    ),
+]
+MaxCost = Annotated[
+    str | None,
+    typer.Option("--max-cost", help="Cost limit for the whole call, in USD."),
+]
+Attachments = Annotated[
+    list[str] | None,
+    typer.Option("--attach", "-A", help="Send an image or a PDF file; may be repeated."),
 ]
 
 
 def chat(
-    message: Annotated[str, typer.Argument(help="What to answer; - reads it from standard input.")],
+    message: Annotated[str, typer.Argument(help="The message; - reads it from standard input.")],
     config: ConfigPath = None,
     user: User = None,
     tier: TierName = None,
-    complexity: Hardness = None,
-    task: Annotated[str, typer.Option(help="chat, analysis, summary or one of your own.")] = "chat",
+    complexity: ComplexityName = None,
+    task: Annotated[str, typer.Option(help="The task: chat, analysis, summary or your own.")] = "chat",
     model: Model = None,
     max_tokens: MaxTokens = None,
     timeout: Timeout = None,
     max_cost: MaxCost = None,
-    session: Session = None,
-    attach: Attach = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "-s", help="The conversation it belongs to."),
+    ] = None,
+    attach: Attachments = None,
     json: AsJson = False,
 ) -> None:
-    """Answer a message, its text to standard output as it comes."""
-    text = read_text(None) if message == "-" else message
-    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost)
-    options |= {"task": task, "session_id": session, "attachments": attach or []}
-    _show(asyncio.run(_ask(Supernova.chat, config, text, options, json)), json)
+    """Answer a message and print the text as it arrives."""
+    _ask(
+        Supernova.chat,
+        config,
+        read_text(None) if message == "-" else message,
+        json,
+        user_id=user,
+        tier=tier,
+        complexity=complexity,
+        task=task,
+        model=model,
+        max_tokens=max_tokens,
+        timeout=timeout,
+        max_cost=max_cost,
+        session_id=session,
+        attachments=attach or [],
+    )
 
 
 def analyze(
     file: Annotated[str, typer.Argument(help="A text file; - reads standard input.")],
     config: ConfigPath = None,
-    type: Annotated[str, typer.Option(help="financial, sentiment, news, risk or summary.")] = "financial",  # noqa: A002
+    type: Annotated[  # noqa: A002
+        str, typer.Option(help="The analysis: financial, sentiment, news, risk, summary or your own.")
+    ] = "financial",
     user: User = None,
     tier: TierName = None,
-    complexity: Hardness = None,
+    complexity: ComplexityName = None,
     model: Model = None,
     max_tokens: MaxTokens = None,
     timeout: Timeout = None,
     max_cost: MaxCost = None,
-    attach: Attach = None,
+    attach: Attachments = None,
     json: AsJson = False,
 ) -> None:
-    """Analyse a text; it is treated as material, never as instructions."""
-    text = read_text(None if file == "-" else Path(file))
-    options = _options(user, tier, complexity, model, max_tokens, timeout, max_cost)
-    options |= {"analysis_type": type, "attachments": attach or []}
-    _show(asyncio.run(_ask(Supernova.analyze, config, text, options, json)), json)
+    """Analyse a text without following any instructions in it."""
+    _ask(
+        Supernova.analyze,
+        config,
+        read_text(None if file == "-" else Path(file)),
+        json,
+        analysis_type=type,
+        user_id=user,
+        tier=tier,
+        complexity=complexity,
+        model=model,
+        max_tokens=max_tokens,
+        timeout=timeout,
+        max_cost=max_cost,
+        attachments=attach or [],
+    )
 
 
 def demo(
     outage: Annotated[
-        bool, flag("--outage", help="Show a provider going down and coming back instead.")
+        bool, flag("--outage", help="Show instead how a provider fails during an answer and recovers.")
     ] = False,
 ) -> None:
-    """Show everything at work on this machine: a real model, a failover, a refusal, the ledger."""
-    from supernova_ai.demo import outage as crisis
-    from supernova_ai.demo import tour as show_case
+    """Show a failover, a refusal, advice and the ledger, with a real model on this machine."""
+    from supernova_ai.demo import outage as outage_demo
+    from supernova_ai.demo import tour
 
-    (crisis if outage else show_case).run(Terminal(markup=True))
-
-
-async def _ask(
-    method: Callable[..., Awaitable[Reply]],
-    config: Path | None,
-    text: str,
-    options: dict[str, Any],
-    json: bool,
-) -> Reply:
-    async with Supernova(config) as nova:
-        return await method(nova, text, on_token=None if json else _print, **options)
+    (outage_demo if outage else tour).run(Terminal(markup=True))
 
 
-def _options(
-    user: str | None,
-    tier: Tier | None,
-    complexity: Complexity | None,
-    model: str | None,
-    max_tokens: int | None,
-    timeout: float | None,
-    max_cost: str | None,
-) -> dict[str, Any]:
-    return {
-        "user_id": user,
-        "tier": tier,
-        "complexity": complexity,
-        "model": model,
-        "max_tokens": max_tokens,
-        "timeout": timeout,
-        "max_cost": max_cost,
-    }
+def _ask(
+    method: Callable[..., Awaitable[Reply]], config: Path | None, text: str, json: bool, **options: Any
+) -> None:
+    """Call a method of the client; print its answer as it arrives, or the whole reply as JSON."""
 
+    async def call() -> Reply:
+        async with Supernova(config) as nova:
+            return await method(nova, text, on_token=None if json else _print, **options)
 
-def _print(token: str) -> None:
-    typer.echo(token, nl=False)
-
-
-def _show(reply: Reply, json: bool) -> None:
+    reply = asyncio.run(call())
     if json:
         print_json(reply)
         return
@@ -138,3 +165,7 @@ def _show(reply: Reply, json: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _print(token: str) -> None:
+    typer.echo(token, nl=False)

@@ -1,4 +1,4 @@
-"""``supernova config`` and ``version``: what is in force, and whether it is right."""
+"""``supernova config`` and ``version``: show the configuration in force, and check it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError
 from supernova_ai.store import permission_warning
 
-app = typer.Typer(help="The configuration in force.", no_args_is_help=True)
+app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
 
 
 @app.command()
 def show(config: ConfigPath = None, json: AsJson = False) -> None:
-    """Show the configuration in force, where it came from, and its version; secrets are hidden."""
+    """Show the configuration in force, its version and its sources, with secrets hidden."""
     loaded = configuration.load(config)
     if json:
         print_json(
@@ -47,10 +47,7 @@ def show(config: ConfigPath = None, json: AsJson = False) -> None:
 
 @app.command()
 def validate(config: ConfigPath = None, json: AsJson = False) -> None:
-    """Check the configuration and its prompts, providers, models, prices, addresses and variables.
-
-    Every problem is listed with its place and remedy, and the exit code is 3. Warnings do not change it.
-    """
+    """Check everything that can be checked before a call, and exit with 3 if there is a problem."""
     from supernova_ai.operations import validation
 
     try:
@@ -61,31 +58,31 @@ def validate(config: ConfigPath = None, json: AsJson = False) -> None:
         _, *lines = str(error).splitlines()
         print_json({"valid": False, "problems": list(map(str.strip, lines)) or [str(error)], "warnings": []})
         raise typer.Exit(3) from None
-    found = validation.validate(loaded, configuration.read_environ())
-    found = replace(found, warnings=(*found.warnings, *_warnings(loaded)))
+    findings = validation.validate(loaded, configuration.read_environ())
+    findings = replace(findings, warnings=(*findings.warnings, *_warnings(loaded)))
     if json:
-        print_json({"valid": not found.problems, "version": loaded.version, **asdict(found)})
-        raise typer.Exit(3 if found.problems else 0)
-    for warning in found.warnings:
+        print_json({"valid": not findings.problems, "version": loaded.version, **asdict(findings)})
+        raise typer.Exit(3 if findings.problems else 0)
+    for warning in findings.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    if found.problems:
-        raise config_error(list(found.problems))
+    if findings.problems:
+        raise config_error(list(findings.problems))
     console.print_labelled(
         "valid", "green", f": version {loaded.version}, environment {loaded.config.environment}"
     )
 
 
 def _warnings(loaded: Loaded) -> list[str]:
-    """Return what this machine makes of the configuration: certificates unchecked, a database open to all."""
+    """Return warnings about this machine: unchecked certificates, a database that others can write."""
     unverified = configuration.tls_unverified_by()
     if unverified:
-        refused = "calls are refused" if loaded.config.verify_tls else "any server could take the keys"
+        refused = "calls are refused" if loaded.config.verify_tls else "any server could read the keys"
         unverified = f"TLS certificates are not checked, because {unverified}: {refused}"
     return [warning for warning in (unverified, permission_warning(loaded.database)) if warning]
 
 
 def version(json: AsJson = False) -> None:
-    """Print the version."""
+    """Print the versions of this package and of LiteLLM."""
     packages = {"supernova-ai": __version__, "litellm": installed("litellm")}
     if json:
         print_json(packages)

@@ -1,4 +1,4 @@
-"""``supernova health``: how each deployment does now, what fails and how, and who was up."""
+"""``supernova health``: the state of each deployment, kinds of failures, probes and uptime."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from supernova_ai.cli.options import (
     ConfigPath,
     console,
     flag,
-    leaves_to_subcommand,
     print_json,
+    runs_subcommand,
 )
 from supernova_ai.client import Supernova
 from supernova_ai.config import Loaded
@@ -45,42 +45,42 @@ def health_(
     context: typer.Context,
     config: ConfigPath = None,
     hours: Hours = 1,
-    watch: Annotated[bool, flag("--watch", "-w", help="Draw it anew each second, until Ctrl-C.")] = False,
-    all_: Annotated[bool, flag("--all", "-a", help="Also what does not fit the screen.")] = False,
+    watch: Annotated[bool, flag("--watch", "-w", help="Redraw every second, until Ctrl-C.")] = False,
+    all_: Annotated[bool, flag("--all", "-a", help="Also show what does not fit the screen.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show each deployment's state, success, times and last error, the worst first."""
-    if leaves_to_subcommand(context):
+    """Show each deployment's state, last failure, success rate and latency, the worst first."""
+    if runs_subcommand(context):
         return
     if watch and json:
         raise typer.BadParameter("--watch draws a table: leave out --json, or --watch")
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
         if json:
-            rows = _look(store, hours, store.now_ms())
+            rows = _deployments(store, hours, store.now_ms())
             print_json([asdict(row) | {"success_rate": row.success_rate} for row in rows])
         elif watch:
-            console.animate(_draw(loaded, store, hours)[0] for _ in ticks())
+            console.animate(_table(loaded, store, hours)[0] for _ in ticks())
         else:
-            drawn, left_out = _draw(loaded, store, hours, most=None if all_ else _rows_of_screen())
-            console.print(drawn)
+            table, left_out = _table(loaded, store, hours, most=None if all_ else _rows_of_screen())
+            console.print(table)
             if left_out:
                 typer.echo(f"and {left_out} in a better state; see them with --all")
-            if lacking := _without_key(loaded, store):
-                typer.echo(f"no key: {', '.join(lacking)}\nadd one: supernova keys add {lacking[0]}")
+            if names := _providers_without_key(loaded, store):
+                typer.echo(f"no key: {', '.join(names)}\nadd one: supernova keys add {names[0]}")
 
 
 @app.command()
 def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -> None:
-    """Show the kinds of failures, most frequent first: ids and numbers in their messages do not matter."""
+    """Show kinds of failures, most frequent first, ignoring ids and numbers in their messages."""
     with Store(configuration.load(config).database) as store:
         now_ms = store.now_ms()
-        ask = partial(health.patterns, since_ms=now_ms - hours * _HOUR_MS, now_ms=now_ms)
-        found = store.read(ask)
+        since_ms = now_ms - hours * _HOUR_MS
+        found = store.read(partial(health.patterns, since_ms=since_ms, now_ms=now_ms))
     if json:
         print_json(found)
     elif not found:
-        typer.echo(f"no failures in {_last(hours)}")
+        typer.echo(f"no failures in {_period(hours)}")
     else:
         console.print(health_tables.patterns(found, now_ms=now_ms))
 
@@ -88,13 +88,11 @@ def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -
 @app.command()
 def check(
     config: ConfigPath = None,
-    pay: Annotated[
-        bool, flag("--pay", help="Ask for one token where a provider has nothing that is free.")
-    ] = False,
+    pay: Annotated[bool, flag("--pay", help="Request one token where a provider has no free probe.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Ask every provider now, with each of its keys, whether it is well; exits with 1 if none is."""
-    found = asyncio.run(_check(config, pay))
+    """Probe every provider now with each of its keys, and exit with 1 if none is healthy."""
+    found = asyncio.run(_probe(config, pay))
     if json:
         print_json(found)
     else:
@@ -125,61 +123,61 @@ def uptime(
         console.print(health_tables.uptimes(found, per=per))
 
 
-async def _check(config: Path | None, pay: bool) -> list[Probe]:
+async def _probe(config: Path | None, pay: bool) -> list[Probe]:
     async with Supernova(config) as nova:
         return await nova.probe(pay=pay)
 
 
 def ticks() -> Iterator[None]:
-    """Tick now, and then once a second for ever."""
+    """Yield now, and then once a second, for ever."""
     while True:
         yield
         time.sleep(1)
 
 
-def _draw(
+def _table(
     loaded: Loaded, store: Store, hours: int, most: int | None = None
 ) -> tuple[StackedTable | str, int]:
-    """Return the table, or what to say instead of an empty one; and how many rows it leaves out."""
+    """Return the table, or a sentence if there are no attempts; and the number of rows it leaves out."""
     now_ms = store.now_ms()
-    rows = _look(store, hours, now_ms)
+    rows = _deployments(store, hours, now_ms)
     if not rows:
-        return f"no attempts in {_last(hours)}", 0
+        return f"no attempts in {_period(hours)}", 0
     table = health_tables.deployments(
-        f"Health over {_last(hours)}",
+        f"Health over {_period(hours)}",
         rows[:most],
-        without_key=_empty_slots(loaded, store),
+        without_key=_slots_without_key(loaded, store),
         now_ms=now_ms,
     )
     return table, len(rows[most:]) if most else 0
 
 
-def _rows_of_screen() -> int | None:
-    """Return how many rows of two lines a terminal shows below a heading; None where there is no terminal."""
-    return max(1, (console.height - 7) // 2) if console.is_terminal else None
-
-
-def _empty_slots(loaded: Loaded, store: Store) -> set[tuple[str, str | None]]:
-    """Return the providers and key slots that have no key."""
-    config, environ = loaded.config, configuration.read_environ()
-    slots = {(name, slot) for name, provider in config.providers.items() for slot in provider.keys}
-    found = {(key.provider, key.slot) for key in store.read(records.all_versions) if key.state == "active"}
-    if config.environment_keys_allowed:
-        found |= {(name, slot) for name, slot in slots if environ.get(variable(name, slot))}
-    return {slot for slot in slots if slot not in found}
-
-
-def _without_key(loaded: Loaded, store: Store) -> list[str]:
-    """Return the providers that take a key and have none, in the order of ``routing.priority``."""
-    empty = _empty_slots(loaded, store)
-    asked = ((name, loaded.config.providers.get(name)) for name in loaded.config.routing.priority)
-    lacking = ((name, it) for name, it in asked if it and it.enabled and it.keys)
-    return [name for name, it in lacking if empty.issuperset((name, slot) for slot in it.keys)]
-
-
-def _look(store: Store, hours: int, now_ms: int) -> list[DeploymentHealth]:
+def _deployments(store: Store, hours: int, now_ms: int) -> list[DeploymentHealth]:
     return store.read(partial(health.deployments, now_ms=now_ms, window_s=hours * 3600))
 
 
-def _last(hours: int) -> str:
+def _rows_of_screen() -> int | None:
+    """Return how many rows of two lines fit below the headings; None if the output is not a terminal."""
+    return max(1, (console.height - 7) // 2) if console.is_terminal else None
+
+
+def _slots_without_key(loaded: Loaded, store: Store) -> set[tuple[str, str | None]]:
+    """Return the providers and key slots that have no key."""
+    config, environ = loaded.config, configuration.read_environ()
+    slots = {(name, slot) for name, provider in config.providers.items() for slot in provider.keys}
+    filled = {(key.provider, key.slot) for key in store.read(records.all_versions) if key.state == "active"}
+    if config.environment_keys_allowed:
+        filled |= {(name, slot) for name, slot in slots if environ.get(variable(name, slot))}
+    return {slot for slot in slots if slot not in filled}
+
+
+def _providers_without_key(loaded: Loaded, store: Store) -> list[str]:
+    """Return the providers that need a key and have none, in the order of ``routing.priority``."""
+    empty = _slots_without_key(loaded, store)
+    prioritized = ((name, loaded.config.providers.get(name)) for name in loaded.config.routing.priority)
+    need_key = ((name, it) for name, it in prioritized if it and it.enabled and it.keys)
+    return [name for name, it in need_key if empty.issuperset((name, slot) for slot in it.keys)]
+
+
+def _period(hours: int) -> str:
     return "the last hour" if hours == 1 else f"the last {hours} hours"

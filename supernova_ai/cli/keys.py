@@ -11,7 +11,15 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, console, flag, print_json, providers, read_text
+from supernova_ai.cli.options import (
+    AsJson,
+    ConfigPath,
+    Confirmed,
+    complete_provider,
+    console,
+    print_json,
+    read_text,
+)
 from supernova_ai.config import Loaded
 from supernova_ai.config.fields import VAULT_PREFIX
 from supernova_ai.config.fields import Slot as SlotName
@@ -21,10 +29,12 @@ from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.terminal import inventory_tables
 
-app = typer.Typer(help="API keys: sealed at rest, shown only by fingerprint.", no_args_is_help=True)
+app = typer.Typer(help="Add, list, remove, import or audit API keys.", no_args_is_help=True)
 
-Provider = Annotated[str, typer.Argument(autocompletion=providers, help="openai, anthropic, huggingface, …")]
-Slot = Annotated[SlotName, typer.Option(help="Which of the provider's two keys.")]
+Provider = Annotated[
+    str, typer.Argument(autocompletion=complete_provider, help="The provider, such as openai.")
+]
+Slot = Annotated[SlotName, typer.Option(help="The provider's primary or backup key.")]
 
 
 @contextmanager
@@ -39,10 +49,13 @@ def add(
     config: ConfigPath = None,
     slot: Slot = "primary",
     file: Annotated[
-        Path | None, typer.Option("--file", help="Read the key from this file; otherwise prompt or stdin.")
+        Path | None,
+        typer.Option(
+            "--file", help="Read the key from this file.", show_default="a prompt, or standard input"
+        ),
     ] = None,
 ) -> None:
-    """Seal a key in a provider's slot, in place of the one there was."""
+    """Store a key encrypted in a provider's slot, replacing the one before."""
     loaded = configuration.load(config)
     providers = loaded.config.providers
     notified = [
@@ -55,8 +68,8 @@ def add(
             param_hint="PROVIDER",
         )
     with _vault(loaded) as vault:
-        vault.unlock()  # whoever has no master key learns it before typing theirs
-        secret = _ask(provider, file)
+        vault.unlock()  # a missing master key is reported before the key is typed
+        secret = _read_key(provider, file)
         if provider in notified and "://" not in secret.reveal():
             raise typer.BadParameter(
                 f"vault:{provider} must be an Apprise URL such as mailto://… or slack://…"
@@ -66,12 +79,12 @@ def add(
     if provider in providers and slot not in providers[provider].keys:
         typer.echo(f"It is not used: 'providers.{provider}.keys' does not name {slot!r}.", err=True)
     elif provider not in providers and slot != "primary":
-        typer.echo(f"It is not used: vault:{provider} is the primary one.", err=True)
+        typer.echo(f"It is not used: vault:{provider} is the key in the slot 'primary'.", err=True)
 
 
 @app.command("list")
 def list_(config: ConfigPath = None, json: AsJson = False) -> None:
-    """List the keys by their fingerprints."""
+    """List every version of every key by its fingerprint."""
     with _vault(configuration.load(config)) as vault:
         rows = vault.list()
     if json:
@@ -84,15 +97,12 @@ def list_(config: ConfigPath = None, json: AsJson = False) -> None:
 
 @app.command()
 def remove(
-    provider: Provider,
-    config: ConfigPath = None,
-    slot: Slot = "primary",
-    yes: Annotated[bool, flag("--yes", "-y", help="Do not ask.")] = False,
+    provider: Provider, config: ConfigPath = None, slot: Slot = "primary", yes: Confirmed = False
 ) -> None:
-    """Remove a slot's key; it cannot be had back."""
+    """Revoke a slot's key and wipe it, for ever."""
     with _vault(configuration.load(config)) as vault:
         if not any((key.provider, key.slot, key.state) == (provider, slot, "active") for key in vault.list()):
-            raise KeyNotFound(f"the vault holds no {slot} key of {provider}, so there is nothing to remove")
+            raise KeyNotFound(f"the vault has no {slot} key of {provider}: there is nothing to remove")
         if not yes:
             typer.confirm(f"Remove the {slot} key of {provider}?", abort=True)
         vault.remove(provider, slot)
@@ -101,7 +111,7 @@ def remove(
 
 @app.command("import-env")
 def import_env(config: ConfigPath = None) -> None:
-    """Copy the keys of the environment and .env into the vault; the variables stay for you to delete."""
+    """Copy the keys of the environment and .env into the vault, without deleting the variables."""
     loaded = configuration.load(config)
     with _vault(loaded) as vault:
         added, kept = import_environment(
@@ -114,17 +124,18 @@ def import_env(config: ConfigPath = None) -> None:
         typer.echo(f"imported {info.provider} {info.slot}, fingerprint {info.fingerprint}")
     for name in kept:
         typer.echo(
-            f"{name} is not the key in the vault, which stays: 'supernova keys add' replaces it", err=True
+            f"{name} differs from the key in the vault, which stays: to replace it, run 'supernova keys add'",
+            err=True,
         )
     if added:
-        typer.echo("Now delete them from .env or your shell: the vault is used first.")
+        typer.echo("Now delete the variables from .env or your shell: the vault is used first.")
     elif not kept:
-        typer.echo("nothing to import: no key variable is set, or the vault has them all")
+        typer.echo("nothing to import: no key variable is set, or the vault has these keys already")
 
 
 @app.command()
 def audit(config: ConfigPath = None, json: AsJson = False) -> None:
-    """Verify the audit chain and list what happened to keys. Exits with 4 if the chain is broken."""
+    """Verify the audit chain and list what happened to keys, and exit with 4 if the chain is broken."""
     with _vault(configuration.load(config)) as vault:
         report, events = vault.verify_audit(), vault.audit_events()
     if json:
@@ -132,14 +143,13 @@ def audit(config: ConfigPath = None, json: AsJson = False) -> None:
     else:
         for event in events:
             typer.echo(f"{event.at:%Y-%m-%d %H:%M:%S %Z} {event.event} {event.subject} {event.details}")
-        typer.echo(
-            f"{report.rows} events, the chain is " + ("whole" if report.ok else f"BROKEN: {report.reason}")
-        )
+        state = "intact" if report.ok else f"BROKEN: {report.reason}"
+        typer.echo(f"{report.rows} events, the chain is {state}")
     if not report.ok:
         raise typer.Exit(4)
 
 
-def _ask(provider: str, file: Path | None) -> Secret:
+def _read_key(provider: str, file: Path | None) -> Secret:
     if file is None and sys.stdin.isatty():
         text = typer.prompt(f"Key of {provider}", hide_input=True)
     else:

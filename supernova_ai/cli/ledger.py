@@ -1,4 +1,4 @@
-"""``supernova ledger``: verify the ledger, settle what is uncertain, archive, vacuum and copy it."""
+"""``supernova ledger``: verify the ledger, settle uncertain costs, archive, vacuum and copy it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.cli.options import (
-    MOST_DAYS,
     ArchiveFolder,
     AsJson,
     ConfigPath,
-    archives,
+    archive_folder,
     flag,
     print_json,
-    searchable,
+    retained_days,
+    retention,
+    searched,
 )
 from supernova_ai.ledger import swept_ledger
 from supernova_ai.money import show, to_nano, to_usd
@@ -30,24 +31,26 @@ from supernova_ai.upkeep import verify as verifying
 from supernova_ai.upkeep.reconcile import Correction, Match, Plan
 from supernova_ai.upkeep.row_checks import Finding
 
-app = typer.Typer(help="The ledger: verify, settle, archive, copy.", no_args_is_help=True)
+app = typer.Typer(
+    help="Verify, settle, reconcile, archive, restore, vacuum or copy the ledger.", no_args_is_help=True
+)
 
 _DAY_MS = 86_400_000
 
 
 @app.command()
 def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson = False) -> None:
-    """Recompute windows and rollups from attempts, and check the archives. Exits with 1 if not right."""
+    """Recompute windows and rollups from attempts, check the archives, and exit with 1 if one is wrong."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
-        report = verifying.verify_ledger(store, loaded.config.all_budgets, folder=archives(folder))
+        report = verifying.verify_ledger(store, loaded.config.all_budgets, folder=archive_folder(folder))
     if json:
         print_json({"ok": report.ok, **asdict(report)})
     else:
         for name, count in report.checked.items():
             typer.echo(f"{count:>12,} {name}")
-        _list("known", report.flags)
-        _list("PROBLEM", report.problems)
+        _print_findings("known", report.flags)
+        _print_findings("PROBLEM", report.problems)
         for kind, count in report.counts.items():
             if count > verifying.SHOWN:
                 typer.echo(f"of {count:,} findings '{kind}' the first {verifying.SHOWN} are shown")
@@ -58,7 +61,7 @@ def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson
 
 @app.command()
 def lost(config: ConfigPath = None, json: AsJson = False) -> None:
-    """List the attempts whose cost is not known exactly: lost, or estimated."""
+    """List the attempts whose cost is not known exactly: lost or estimated."""
     loaded = configuration.load(config)
     with Store(loaded.database) as store:
         swept_ledger(store, loaded.config)
@@ -67,11 +70,11 @@ def lost(config: ConfigPath = None, json: AsJson = False) -> None:
         print_json([row.__data__ | {"held": to_usd(row.held), "cost": to_usd(row.cost)} for row in rows])
         return
     for row in rows:
-        when = datetime.fromtimestamp(row.started_ms / 1000).astimezone()
-        why = f" {row.error}" if row.error else ""
-        typer.echo(f"{row.id} {when:%Y-%m-%d %H:%M:%S} {row.provider} {row.model}")
+        started = datetime.fromtimestamp(row.started_ms / 1000).astimezone()
+        error = f" {row.error}" if row.error else ""
+        typer.echo(f"{row.id} {started:%Y-%m-%d %H:%M:%S} {row.provider} {row.model}")
         typer.echo(
-            f"    {row.state}, counted as {show(row.cost)} ({row.basis}) of {show(row.held)} held{why}"
+            f"    {row.state}, counted as {show(row.cost)} ({row.basis}) of {show(row.held)} held{error}"
         )
     if not rows:
         typer.echo("the cost of every attempt is known exactly")
@@ -81,13 +84,13 @@ def lost(config: ConfigPath = None, json: AsJson = False) -> None:
 def settle(
     attempt: Annotated[
         str,
-        typer.Argument(callback=searchable, help="The attempt's id, as 'supernova ledger lost' shows it."),
+        typer.Argument(callback=searched, help="The attempt's id, as 'supernova ledger lost' shows it."),
     ],
-    cost: Annotated[str, typer.Option(help="What it cost, in USD.")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")],
+    cost: Annotated[str, typer.Option(help="The cost, in USD.")],
+    reason: Annotated[str, typer.Option(help="The reason, which the journal keeps.")],
     config: ConfigPath = None,
 ) -> None:
-    """Settle an attempt by hand at the cost it is found to have had."""
+    """Settle an attempt at a cost that you found elsewhere."""
     loaded = configuration.load(config)
     try:
         nano = to_nano(cost)
@@ -103,23 +106,22 @@ def settle(
 @app.command("reconcile")
 def reconcile_(
     file: Annotated[Path, typer.Argument(help="The provider's usage export, a CSV file.")],
-    provider: Annotated[str, typer.Option(help="Whose export it is.")],
+    provider: Annotated[str, typer.Option(help="The provider of the export.")],
     columns: Annotated[
         str,
         typer.Option("--map", help="Its columns: time=…,model=…,prompt=…,completion=…,cost=…,id=…"),
     ],
     tolerance: Annotated[
-        float, typer.Option(min=0, max=86_400 * 31, help="Seconds its times may be off.")
+        float, typer.Option(min=0, max=86_400 * 31, help="Seconds by which its times may differ.")
     ] = 60,
-    apply: Annotated[bool, flag("--apply", help="Settle what matches; otherwise only show it.")] = False,
+    apply: Annotated[bool, flag("--apply", help="Settle what matches, instead of only showing it.")] = False,
     book: Annotated[
-        bool,
-        flag("--book", help="Count the lines of no attempt, and of released ones, from now on."),
+        bool, flag("--book", help="Count the lines that belong to no attempt or to a released one.")
     ] = False,
     config: ConfigPath = None,
     json: AsJson = False,
 ) -> None:
-    """Settle lost and estimated attempts from a provider's usage export."""
+    """Match a provider's usage export with lost and estimated attempts, to settle these."""
     loaded = configuration.load(config)
     bills = list(provider_bills.read_bills(file, provider_bills.parse_mapping(columns)))
     with Store(loaded.database) as store:
@@ -127,8 +129,8 @@ def reconcile_(
         plan = store.read(
             lambda database: reconcile.make_plan(database, bills, provider=provider, tolerance_s=tolerance)
         )
-        count = booked = None
-        if book:  # first: it refuses a line that it cannot book, and then nothing is to be changed
+        settled = booked = None
+        if book:  # first, because it may refuse a line, and then nothing must change
             booked = booking.book_lines(
                 store,
                 plan,
@@ -139,12 +141,101 @@ def reconcile_(
                 now_ms=ledger.now_ms(),
             )
         if apply:
-            count = reconcile.settle_matched(
+            settled = reconcile.settle_matched(
                 store, plan, ledger.check_thresholds, source=file.name, now_ms=ledger.now_ms()
             )
     if json:
-        print_json({"settled": count, "booked": booked, **_plain(plan)})
+        print_json({"settled": settled, "booked": booked, **_jsonable_plan(plan)})
         return
+    _print_plan(plan)
+    if booked is not None:
+        typer.echo(f"booked {booked} lines")
+    elif outside := len(plan.released) + len(plan.unclaimed):
+        typer.echo(
+            f"{outside} lines are not counted, {show(plan.uncounted)} in all: add --book to count them"
+        )
+    if settled is None:
+        typer.echo(f"{len(plan.matched)} of {len(bills)} lines would settle an attempt: add --apply to do it")
+    else:
+        typer.echo(f"settled {settled} attempts")
+
+
+@app.command("archive")
+def archive_(
+    days: Annotated[
+        int | None, retention("retention.attempts", "Keep attempts that ended in this many days.")
+    ] = None,
+    config: ConfigPath = None,
+    folder: ArchiveFolder = None,
+) -> None:
+    """Move older attempts into compressed files, without changing budgets and reports."""
+    loaded = configuration.load(config)
+    kept = retained_days(days, loaded.config.retention.attempts, "retention.attempts")
+    target = archive_folder(folder)
+    with Store(loaded.database) as store:
+        now_ms = store.now_ms()
+        manifests = archive.archive_attempts(store, target, before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms)
+    for manifest in manifests:
+        typer.echo(f"{manifest.rows:,} attempts in {target / manifest.file}")
+    typer.echo(f"archived {sum(manifest.rows for manifest in manifests):,} attempts older than {kept} days")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The archive, a .jsonl.gz file.")], config: ConfigPath = None
+) -> None:
+    """Check the hashes of an archive and put its attempts back into the ledger."""
+    with Store(configuration.load(config).database) as store:
+        count = archive.restore_attempts(store, file, now_ms=store.now_ms())
+    typer.echo(
+        f"restored {count:,} attempts" if count else f"the attempts of {file.name} are in the ledger already"
+    )
+
+
+@app.command()
+def vacuum(config: ConfigPath = None) -> None:
+    """Return the space of deleted rows to the disk."""
+    with Store(configuration.load(config).database) as store:
+        store.read(vacuum_database)
+    typer.echo("vacuumed the database")
+
+
+@app.command()
+def copy(
+    to: Annotated[str, typer.Option("--to", help="An empty database: a path, or postgresql://…")],
+    config: ConfigPath = None,
+    json: AsJson = False,
+) -> None:
+    """Copy the ledger to an empty database and compare it row by row; after a crash, run this again."""
+    loaded = configuration.load(config)
+
+    def report(table: str, rows: int) -> None:
+        typer.echo(f"{table}: {rows:,} rows", err=True)
+
+    with Store(loaded.database) as source, Store(to) as target:
+        for store in (source, target):
+            swept_ledger(store, loaded.config)
+        copied = copying.copy_ledger(source, target, on_progress=report)
+    if json:
+        print_json(copied)
+        return
+    for table, rows in copied.rows.items():
+        typer.echo(f"{rows:>12,} {table}")
+    typer.echo("the copy has every row. Set 'database' to the copy now, and never use both")
+    if copied.keys_left:
+        typer.echo(
+            f"{copied.keys_left} keys were not copied, because they are encrypted for their own database: "
+            f"add them to the copy with 'supernova keys add'"
+        )
+
+
+def _print_findings(title: str, findings: tuple[Finding, ...]) -> None:
+    for finding in findings:
+        typer.echo(f"{title} ({finding.kind}): {finding.what}")
+        typer.echo(f"    expected {finding.expected}; found {finding.found}")
+
+
+def _print_plan(plan: Plan) -> None:
     for match in plan.matched:
         typer.echo(f"line {match.line}: {match.attempt} {show(match.counted)} → {show(match.billed)}")
     for attempt, lines in plan.ambiguous:
@@ -158,106 +249,9 @@ def reconcile_(
         typer.echo(f"line {match.line}: {match.attempt} was released at no cost, billed {show(match.billed)}")
     for _, bill in plan.unclaimed:
         typer.echo(f"line {bill.line}: belongs to no attempt, billed {show(bill.cost)}")
-    outside = len(plan.released) + len(plan.unclaimed)
-    if booked is not None:
-        typer.echo(f"booked {booked} lines")
-    elif outside:
-        typer.echo(
-            f"{outside} lines are not counted, {show(plan.uncounted)} in all: add --book to count them"
-        )
-    if count is None:
-        typer.echo(f"{len(plan.matched)} of {len(bills)} lines would settle an attempt: add --apply to do it")
-    else:
-        typer.echo(f"settled {count} attempts")
 
 
-@app.command("archive")
-def archive_(
-    days: Annotated[
-        int | None,
-        typer.Option(
-            "--days",
-            "-d",
-            min=1,
-            max=MOST_DAYS,
-            help="Keep the attempts of so many days; otherwise retention.attempts.",
-        ),
-    ] = None,
-    config: ConfigPath = None,
-    folder: ArchiveFolder = None,
-) -> None:
-    """Move older attempts into compressed files; budgets, reports and open holds keep everything."""
-    loaded = configuration.load(config)
-    days = days or loaded.config.retention.attempts
-    if days is None:
-        raise typer.BadParameter(
-            "how long are attempts kept? Give --days, or set 'retention.attempts' in the configuration"
-        )
-    place = archives(folder)
-    with Store(loaded.database) as store:
-        now_ms = store.now_ms()
-        made = archive.archive_attempts(store, place, before_ms=now_ms - days * _DAY_MS, now_ms=now_ms)
-    for manifest in made:
-        typer.echo(f"{manifest.rows:,} attempts in {place / manifest.file}")
-    typer.echo(f"archived {sum(manifest.rows for manifest in made):,} attempts older than {days} days")
-
-
-@app.command()
-def restore(
-    file: Annotated[Path, typer.Argument(help="The archive, a .jsonl.gz file.")], config: ConfigPath = None
-) -> None:
-    """Put the attempts of an archive back into the ledger, once its hashes are found right."""
-    with Store(configuration.load(config).database) as store:
-        count = archive.restore_attempts(store, file, now_ms=store.now_ms())
-    typer.echo(f"restored {count:,} attempts" if count else f"the attempts of {file.name} are back already")
-
-
-@app.command()
-def vacuum(config: ConfigPath = None) -> None:
-    """Give the space of deleted rows back to the disk."""
-    with Store(configuration.load(config).database) as store:
-        store.read(vacuum_database)
-    typer.echo("vacuumed the database")
-
-
-@app.command()
-def copy(
-    to: Annotated[str, typer.Option("--to", help="An empty database: a path, or postgresql://…")],
-    config: ConfigPath = None,
-    json: AsJson = False,
-) -> None:
-    """Copy the ledger to another database, and verify it row by row; after a crash, run it again."""
-    loaded = configuration.load(config)
-
-    def tell(table: str, rows: int) -> None:
-        typer.echo(f"{table}: {rows:,} rows", err=True)
-
-    with Store(loaded.database) as source, Store(to) as target:
-        for store in (source, target):
-            swept_ledger(store, loaded.config)
-        copied = copying.copy_ledger(source, target, on_progress=tell)
-    if json:
-        print_json(copied)
-        return
-    for table, rows in copied.rows.items():
-        typer.echo(f"{rows:>12,} {table}")
-    typer.echo(
-        "the copy has every row. Set 'database' to it before anybody goes on, and use only one of the two."
-    )
-    if copied.keys_left:
-        typer.echo(
-            f"{copied.keys_left} keys stayed behind: they are sealed for their own database and open in no "
-            f"other. Add them to the copy with 'supernova keys add'."
-        )
-
-
-def _list(title: str, findings: tuple[Finding, ...]) -> None:
-    for finding in findings:
-        typer.echo(f"{title} ({finding.kind}): {finding.what}")
-        typer.echo(f"    expected {finding.expected}; found {finding.found}")
-
-
-def _plain(plan: Plan) -> dict[str, Any]:
+def _jsonable_plan(plan: Plan) -> dict[str, Any]:
     def pair(match: Match) -> dict[str, Any]:
         amounts = {"counted": to_usd(match.counted), "billed": to_usd(match.billed)}
         return {"attempt": match.attempt, "line": match.line, **amounts}

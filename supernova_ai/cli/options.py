@@ -22,14 +22,30 @@ from supernova_ai.identifiers import storable
 from supernova_ai.paths import MOST_TEXT, open_regular
 from supernova_ai.terminal.output import Terminal
 
+MOST_DAYS = 36_500
+MOST_ROWS = 1_000_000
+"""A larger number is a mistake: it would exceed the calendar or the memory."""
+
+console = Terminal()
+
 
 def flag(*names: str, help: str) -> Any:  # noqa: A002 - as typer calls it
-    """Return an option that takes no value; the help of typer would say ``<bool>``."""
+    """Return an option without a value; by default its help would show ``<bool>``."""
     return typer.Option(*names, metavar="", help=help)
 
 
-def completed(names: Callable[[Loaded], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Return what completes names that the configuration has, in shells; a wrong configuration has none."""
+def search_option(*names: str, help: str) -> Any:  # noqa: A002 - as typer calls it
+    """Return an option whose value is searched for in the database; text that no row can hold is refused."""
+    return typer.Option(*names, callback=searched, help=help, show_default="all")
+
+
+def searched(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Check that the value of an option is text that the database can hold."""
+    return value if value is None else storable(param.name or "this", value)
+
+
+def completion(names: Callable[[Loaded], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return a completion of names in the configuration for shells; empty if the configuration is wrong."""
 
     def complete(incomplete: str) -> list[str]:
         try:
@@ -41,38 +57,41 @@ def completed(names: Callable[[Loaded], Iterable[str]]) -> Callable[[str], list[
     return complete
 
 
-providers = completed(lambda loaded: loaded.config.providers)
-models = completed(
+complete_provider = completion(lambda loaded: loaded.config.providers)
+complete_model = completion(
     lambda loaded: (
         f"{name}/{model}" for name, it in loaded.config.providers.items() for model in it.models.values()
     )
 )
 
 ConfigPath = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The YAML file; otherwise it is looked for.", show_default=False),
+    Path | None, typer.Option("--config", "-c", help="The YAML file.", show_default="searched for")
 ]
 ArchiveFolder = Annotated[
     Path | None,
-    typer.Option("--folder", help="Where the archives are; otherwise 'archive' in the data folder."),
+    typer.Option("--folder", help="The folder of the archives.", show_default="'archive' in the data folder"),
 ]
-AsJson = Annotated[bool, flag("--json", "-j", help="Print JSON for a script.")]
+AsJson = Annotated[bool, flag("--json", "-j", help="Print JSON for scripts.")]
+Confirmed = Annotated[bool, flag("--yes", "-y", help="Do not ask for confirmation.")]
 
 
-def searchable(param: typer.CallbackParam, value: str | None) -> str | None:
-    """Return an option's value that is looked for in the database, if it is a text that can be there."""
-    return value if value is None else storable(param.name or "this", value)
+def retention(setting: str, help: str) -> Any:  # noqa: A002 - as typer calls it
+    """Return the option ``--days`` of a command that removes what is older than the setting says."""
+    return typer.Option("--days", "-d", min=1, max=MOST_DAYS, help=help, show_default=setting)
 
 
-MOST_DAYS = 36_500
-MOST_ROWS = 1_000_000
-"""What asks for more is a mistake, and would leave the calendar or the memory."""
+def retained_days(days: int | None, configured: int | None, setting: str) -> int:
+    """Return how many days are kept, as the option or the setting says."""
+    kept = days or configured
+    if kept is None:
+        raise typer.BadParameter(
+            f"nothing says how many days are kept. Give --days, or set '{setting}' in the configuration"
+        )
+    return kept
 
-console = Terminal()
 
-
-def leaves_to_subcommand(context: typer.Context) -> bool:
-    """Say whether a group leaves the work to its subcommand, whose options stand behind its name."""
+def runs_subcommand(context: typer.Context) -> bool:
+    """Tell whether a subcommand was given, which then does all the work and takes all options."""
     if context.invoked_subcommand is None:
         return False
     for name in context.params:
@@ -82,8 +101,8 @@ def leaves_to_subcommand(context: typer.Context) -> bool:
     return True
 
 
-def archives(folder: Path | None) -> Path:
-    """Return where the archives are, as the option or the data folder says."""
+def archive_folder(folder: Path | None) -> Path:
+    """Return the folder of the archives: the one given, or ``archive`` in the data folder."""
     return folder or configuration.data_folder(configuration.read_environ()) / "archive"
 
 

@@ -1,8 +1,8 @@
-"""``supernova prompts``: which templates there are, what they say, and whether they are right."""
+"""``supernova prompts``: list, show, render and check prompt templates."""
 
 from __future__ import annotations
 
-import json as notation
+import json as json_format
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,25 +10,25 @@ from typing import Annotated, Any
 import typer
 
 from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, completed, console, flag, print_json, read_text
+from supernova_ai.cli.options import AsJson, ConfigPath, completion, console, flag, print_json, read_text
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import Library, Template, as_file, faults
 from supernova_ai.terminal import inventory_tables
 
-app = typer.Typer(help="Prompt templates, built-in and your own.", no_args_is_help=True)
+app = typer.Typer(help="List, show, render and check prompt templates.", no_args_is_help=True)
 
 Name = Annotated[
     str,
     typer.Argument(
-        autocompletion=completed(lambda loaded: Library(loaded.prompts).names()),
-        help="Of `supernova prompts list`.",
+        autocompletion=completion(lambda loaded: Library(loaded.prompts).names()),
+        help="A name from 'supernova prompts list'.",
     ),
 ]
 
 
 @app.command("list")
 def list_(config: ConfigPath = None, json: AsJson = False) -> None:
-    """List the templates: the task each is for, and where it comes from."""
+    """List the templates with their version, task, hash and source."""
     library = _library(config)
     templates = library.usable()
     for problem in library.problems():
@@ -49,19 +49,21 @@ def show(
     name: Name,
     config: ConfigPath = None,
     save: Annotated[
-        bool, flag("--save", help="Save it as your own, in 'prompts' beside the YAML file.")
+        bool, flag("--save", help="Save it in 'prompts' beside the YAML file, for you to edit.")
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Show a template as one file, what it extends merged in: to read, or to save and change."""
+    """Show a template as one file, with what it extends included."""
     folders = configuration.load(config).prompts
     template = Library(folders).get(name)
     if save:
         if not folders:
-            raise ConfigError("there is no YAML file to save it beside: create config/supernova.yaml")
+            raise ConfigError(
+                "templates are saved beside the YAML file, and there is none: create config/supernova.yaml"
+            )
         path = folders[0] / f"{name}.md"
         if path.exists() and path.stat().st_size:
-            raise InvalidRequest(f"{path} is there already: edit it, or remove it first")
+            raise InvalidRequest(f"{path} exists already: edit it, or remove it first")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(as_file(template), encoding="utf-8")
         typer.echo(f"saved {path}")
@@ -75,16 +77,22 @@ def show(
 def render(
     name: Name,
     var: Annotated[
-        list[str] | None, typer.Option("--var", help="NAME=VALUE; again for each, and each item of a list.")
+        list[str] | None,
+        typer.Option(
+            "--var", help="A value as NAME=VALUE; repeat it for each variable and for each item of a list."
+        ),
     ] = None,
-    vars: Annotated[Path | None, typer.Option("--vars", help="A JSON file with an object of values.")] = None,  # noqa: A002
+    vars: Annotated[  # noqa: A002
+        Path | None,
+        typer.Option("--vars", help="A JSON file with an object of values."),
+    ] = None,
     example: Annotated[
-        bool, flag("--example", help="Take what is not given from the template's example.")
+        bool, flag("--example", help="Take missing values from the template's example.")
     ] = False,
     config: ConfigPath = None,
     json: AsJson = False,
 ) -> None:
-    """Print the messages that would be sent for these values; nothing is sent."""
+    """Print the messages that would be sent for these values, without sending them."""
     template = _library(config).get(name)
     values = dict(template.example) if example else {}
     messages = template.render(values | _from_file(vars) | _from_options(template, var or []))
@@ -97,8 +105,8 @@ def render(
 
 
 @app.command("test")
-def try_out(config: ConfigPath = None, json: AsJson = False) -> None:
-    """Check every template and try it out with its example; exits with 1 if one is wrong, 3 if unreadable."""
+def check(config: ConfigPath = None, json: AsJson = False) -> None:
+    """Check every template and render its example, and exit with 1 if one is wrong or 3 if unreadable."""
     loaded = configuration.load(config)
     library = Library(loaded.prompts)
     templates = library.usable()
@@ -125,7 +133,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        values = notation.loads(read_text(path))
+        values = json_format.loads(read_text(path))
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not JSON: {error}") from None
     if not isinstance(values, dict):
@@ -134,7 +142,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 
 def _from_options(template: Template, given: list[str]) -> dict[str, Any]:
-    """Read each ``name=value`` as the variable's type wants it; what cannot be is left to ``render``."""
+    """Convert each ``NAME=VALUE`` to the type of its variable; ``render`` reports values that do not fit."""
     types = {variable.name: variable.type for variable in template.variables}
     values: dict[str, Any] = {}
     for text in given:

@@ -107,13 +107,23 @@ def test_a_spike_is_listed_without_a_courier(supernova: Supernova, configure: Co
     assert (row["threshold"], row["spent"]) == (0, "100")
 
 
-@pytest.mark.parametrize("arguments", [("ack",), ("ack", "1", "--all"), ("ack", "7")])
-def test_ack_wants_to_know_which(
-    supernova: Supernova, configure: Configure, arguments: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give the numbers of alerts, or --all"),
+        (("1", "--all"), "give the numbers of alerts, or --all"),
+        (("7",), "there is no alert 7: see 'supernova alerts list'"),
+        (("x",), "Invalid value for 'ids': 'x' is not a whole number"),
+    ],
+)
+def test_ack_needs_numbers_or_all(
+    supernova: Supernova, configure: Configure, arguments: tuple[str, ...], said: str
 ) -> None:
-    """Neither, both, or a number that is not there is a usage error, and acknowledges nothing."""
+    """Neither, both, an unknown alert or no number is a usage error, and acknowledges nothing."""
     tell(configure(), 50)
-    assert supernova("alerts", *arguments).code == 2
+    result = supernova("alerts", "ack", *arguments)
+    assert result.code == 2
+    assert said in " ".join(result.err.replace("│", "").split())
     assert "#1" in supernova("alerts", "list").out
 
 

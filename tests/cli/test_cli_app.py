@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_group
 
 from supernova_ai import config as configuration
 from supernova_ai import errors
@@ -66,16 +70,25 @@ def test_error_becomes_message_and_code(
         (("chta", "hello"), "Did you mean 'chat'?"),
         (("chat", "hello", "--modle", "m"), "No such option: --modle"),
         (("chat",), "Missing argument"),
-        (("chat", "hello", "--max-tokens", "many"), "unable to parse string as an integer"),
-        (("chat", "hello", "--tier", "gold"), "'standard'"),
-        (("costs", "--days", "0"), "greater than or equal to 1"),
-        (("costs", "--days", "99999999"), "less than or equal to 36500"),
-        (("costs", "--limit", "99999999999999999999"), "less than or equal to 1000000"),
-        (("health", "--hours", "9999999"), "less than or equal to 876000"),
-        (("health", "uptime", "--days", "99999999"), "less than or equal to 36500"),
-        (("advice", "prune", "--days", "99999999"), "less than or equal to 36500"),
-        (("advice", "list", "--limit", "99999999999999999999"), "less than or equal to 1000000"),
-        (("ledger", "archive", "--days", "99999999"), "less than or equal to 36500"),
+        (("chat", "hello", "--max-tokens", "many"), "'many' is not a whole number"),
+        (
+            ("chat", "hello", "--tier", "gold"),
+            "Invalid value for '--tier' / '-t': 'gold' is not one of 'economy', 'standard', 'premium'",
+        ),
+        (("costs", "--days", "0"), "Invalid value for '--days' / '-d': 0 is less than the minimum, 1"),
+        (("costs", "--days", "99999999"), "99999999 is more than the maximum, 36500"),
+        (
+            ("costs", "--limit", "99999999999999999999"),
+            "99999999999999999999 is more than the maximum, 1000000",
+        ),
+        (("health", "--hours", "9999999"), "9999999 is more than the maximum, 876000"),
+        (("health", "uptime", "--days", "99999999"), "99999999 is more than the maximum, 36500"),
+        (("advice", "prune", "--days", "99999999"), "99999999 is more than the maximum, 36500"),
+        (
+            ("advice", "list", "--limit", "99999999999999999999"),
+            "99999999999999999999 is more than the maximum, 1000000",
+        ),
+        (("ledger", "archive", "--days", "99999999"), "99999999 is more than the maximum, 36500"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -90,10 +103,26 @@ def test_help_names_commands_and_exit_codes(supernova: Supernova) -> None:
     """The help lists every command, and every exit code of ours."""
     result = supernova("--help")
     assert result.code == 0
-    for command in app._HOMES:
+    for command in app._LOCATIONS:
         assert f"│ {command} " in result.out
     codes = " ".join(result.out.partition("Exit codes:")[2].split())
     assert all(f"{code} " in codes for code in {0, 1, 130, *(code for _, code in app.EXIT_CODES)})
+
+
+def test_every_command_and_option_is_explained() -> None:
+    """The help of each command is one sentence, an imperative; each argument and option has help too."""
+    for name, command in _commands(get_group(app.app)):
+        help_text = command.help or ""
+        assert re.fullmatch(r"(?!\w*[^s]s )[A-Z][^.]*(?:\.\w[^.]*)*\.", help_text), (name, help_text)
+        for parameter in command.params:
+            assert parameter.name == "help" or parameter.help, (name, parameter.name)
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield f"{prefix}{name}", command
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
 
 
 def test_version(supernova: Supernova) -> None:

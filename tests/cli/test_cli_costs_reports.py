@@ -179,10 +179,15 @@ def test_files_for_cron(supernova: Supernova, spend: Spend, folder: Path) -> Non
     [
         (("--days", "3", "report"), "--days after 'report'"),
         (("report", "--time-zone", "Nowhere"), "'Nowhere' is not a time zone"),
-        (("report", "--by", "colour"), "colour"),
-        (("report", "--days", "3661"), "less than or equal to 3660"),
-        (("top", "--days", "800000"), "less than or equal to 3660"),
-        (("top", "--limit", "1000001"), "less than or equal to 1000000"),
+        (
+            ("report", "--by", "colour"),
+            "Invalid value for '--by': 'colour' is not one of 'provider', 'model'",
+        ),
+        (("report", "--days", "3661"), "3661 is more than the maximum, 3660"),
+        (("top", "nonsense"), "Invalid value for 'what': 'nonsense' is not one of 'provider', 'model'"),
+        (("top", "--days", "800000"), "800000 is more than the maximum, 3660"),
+        (("top", "--limit", "1000001"), "1000001 is more than the maximum, 1000000"),
+        (("export", "--since", "yesterday"), "'yesterday' is not a day; write it as 2026-10-31"),
         (("export", "--until", "9999-12-31"), "9999-12-31 is not a day from"),
         (("export", "--since", "0001-01-01"), "0001-01-01 is not a day from"),
         (

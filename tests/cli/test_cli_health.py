@@ -265,7 +265,7 @@ def test_check_says_whether_anybody_is_well(
     async def found(*_: object) -> list[Probe]:
         return [Probe("openai", "primary", result, 0.1) for result in results]
 
-    monkeypatch.setattr(command, "_check", found)
+    monkeypatch.setattr(command, "_probe", found)
     result = supernova("health", "check")
     assert result.code == code
     assert all(word in result.out for word in results)
@@ -277,7 +277,7 @@ def test_check_says_whether_anybody_is_well(
     [
         (("--watch", "--json"), "--watch draws a table"),
         (("--hours", "2", "errors"), "write --hours after 'errors'"),
-        (("--hours", "0"), "greater than or equal to 1"),
+        (("--hours", "0"), "0 is less than the minimum, 1"),
     ],
 )
 def test_usage_errors(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:

@@ -173,13 +173,13 @@ def test_add_a_notification_url(supernova: Supernova, folder: Path) -> None:
     added = supernova(*add, stdin="slack://0123456789abcdef")
     assert (added.code, added.err) == (0, "")
     unused = supernova(*add, "--slot", "backup", stdin="slack://0123456789abcdef")
-    assert "It is not used: vault:ops-slack is the primary one." in unused.err
+    assert "It is not used: vault:ops-slack is the key in the slot 'primary'." in unused.err
 
 
 def test_add_asks_for_no_key_without_a_master(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has no master key learns it before the key is read."""
     monkeypatch.setenv(master.VARIABLE, "short")
-    monkeypatch.setattr(keys, "_ask", lambda *_: pytest.fail("the key was asked for"))
+    monkeypatch.setattr(keys, "_read_key", lambda *_: pytest.fail("the key was asked for"))
     result = supernova("keys", "add", "openai", stdin=KEY)
     assert (result.code, result.out) == (4, "")
     assert f"{master.VARIABLE} must be" in result.err
@@ -205,7 +205,7 @@ def test_remove_asks_first(supernova: Supernova) -> None:
     assert supernova("keys", "list", "--json").json[0]["state"] == "revoked"
     again = supernova("keys", "remove", "openai", "--yes")
     assert again.code == 4
-    assert "the vault holds no primary key of openai, so there is nothing to remove" in again.err
+    assert "the vault has no primary key of openai: there is nothing to remove" in again.err
 
 
 def test_list_without_keys_says_what_to_do(supernova: Supernova) -> None:
@@ -224,15 +224,15 @@ def test_import_env(supernova: Supernova, folder: Path, monkeypatch: pytest.Monk
     assert first.code == 0
     assert "imported openai primary" in first.out
     assert "imported groq backup" in first.out
-    assert "delete them from .env or your shell" in first.out
+    assert "delete the variables from .env or your shell" in first.out
     assert "0123456789abcdef" not in first.out
     assert "nothing to import" in supernova("keys", "import-env", "--config", "nova.yaml").out
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}-older")
-    assert "OPENAI_API_KEY is not the key in the vault" in supernova("keys", "import-env").err
+    assert "OPENAI_API_KEY differs from the key in the vault" in supernova("keys", "import-env").err
 
 
 def test_audit_lists_what_happened(supernova: Supernova) -> None:
-    """The audit tells every change in order, as text and as JSON, and that the chain is whole."""
+    """The audit tells every change in order, as text and as JSON, and that the chain is intact."""
     supernova("keys", "add", "openai", stdin=KEY)
     supernova("keys", "remove", "openai", "--yes")
     audit = supernova("keys", "audit", "--json").json
@@ -241,7 +241,7 @@ def test_audit_lists_what_happened(supernova: Supernova) -> None:
     lines = supernova("keys", "audit").out.splitlines()
     assert len(lines) == 4
     assert "key.added openai/primary" in lines[1]
-    assert lines[3] == "3 events, the chain is whole"
+    assert lines[3] == "3 events, the chain is intact"
 
 
 def test_audit_of_an_altered_chain_exits_with_4(supernova: Supernova, alter: Callable[[str], None]) -> None:

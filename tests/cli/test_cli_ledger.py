@@ -173,7 +173,10 @@ def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
     (file,) = (Path(where).parent / "archive").glob("*.gz")
     assert "1 archived attempts" in supernova("ledger", "verify").out
     assert supernova("ledger", "restore", str(file)).out == "restored 1 attempts\n"
-    assert supernova("ledger", "restore", str(file)).out == f"the attempts of {file.name} are back already\n"
+    assert (
+        supernova("ledger", "restore", str(file)).out
+        == f"the attempts of {file.name} are in the ledger already\n"
+    )
     assert [row[0] for row in attempts(where)] == ["new", "old"]
     assert supernova("ledger", "vacuum").out == "vacuumed the database\n"
     assert supernova("ledger", "verify").code == 0
@@ -211,7 +214,7 @@ def test_copy(supernova: Supernova, spend: Spend, folder: Path) -> None:
     done = supernova("ledger", "copy", "--to", "copy.db")
     assert done.code == 0
     assert "2 attempt\n" in done.out
-    assert "1 keys stayed behind" in done.out
+    assert "1 keys were not copied" in done.out
     assert attempts(str(folder / "copy.db")) == attempts(configuration.load().database)
     again = supernova("ledger", "copy", "--to", "copy.db")
     assert (again.code, "a finished copy already" in again.err) == (2, True)

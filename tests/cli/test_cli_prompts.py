@@ -160,7 +160,7 @@ def test_show_saves(supernova: Supernova, own: Path) -> None:
     assert supernova("prompts", "show", "chat", "--save").out == "saved config/prompts/chat.md\n"
     assert (own / "chat.md").read_text() == shown
     again = supernova("prompts", "show", "chat", "--save")
-    assert (again.code, "is there already" in again.err) == (2, True)
+    assert (again.code, "exists already" in again.err) == (2, True)
     (own.parent / "supernova.yaml").unlink()
     homeless = supernova("prompts", "show", "chat", "--save")
     assert (homeless.code, "create config/supernova.yaml" in homeless.err) == (3, True)
