@@ -52,8 +52,7 @@ def advise(
     sentiment: Annotated[float, typer.Option(help="How good the news is, from -1 to 1.")] = 0.0,
     asset_class: Annotated[AssetClass, typer.Option(help="The kind of asset.")] = "stock",
     currency: Annotated[
-        str | None,
-        typer.Option(help="The currency of the prices.", show_default="the pair's second, or USD"),
+        str | None, typer.Option(help="The currency of the prices.", show_default="the pair's second, or USD")
     ] = None,
     news: Annotated[
         Path | None,
@@ -66,8 +65,7 @@ def advise(
         typer.Option("--user", "-u", help="The user whose budgets count it, and whose record it is."),
     ] = None,
     max_cost: Annotated[
-        str | None,
-        typer.Option("--max-cost", help="Cost limit for all requests together, in USD."),
+        str | None, typer.Option("--max-cost", help="Cost limit for all requests together, in USD.")
     ] = None,
     timeout: Annotated[
         float | None,
@@ -155,8 +153,7 @@ def replay_(record: RecordId, config: ConfigPath = None, json: AsJson = False) -
 def verify(
     config: ConfigPath = None,
     head: Annotated[
-        str | None,
-        typer.Option(help="The head that an earlier check printed; the chain must contain it."),
+        str | None, typer.Option(help="The head that an earlier check printed; the chain must contain it.")
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -15,13 +15,9 @@ from supernova_ai.money import show
 from supernova_ai.terminal.output import Terminal
 from supernova_ai.types import Complexity, Reply, Tier
 
-User = Annotated[
-    str | None,
-    typer.Option("--user", "-u", help="The user whose budgets count it."),
-]
+User = Annotated[str | None, typer.Option("--user", "-u", help="The user whose budgets count it.")]
 TierName = Annotated[
-    Tier | None,
-    typer.Option("--tier", "-t", help="The tier that answers.", show_default="that of the task"),
+    Tier | None, typer.Option("--tier", "-t", help="The tier that answers.", show_default="that of the task")
 ]
 ComplexityName = Annotated[
     Complexity | None,
@@ -49,13 +45,9 @@ Timeout = Annotated[
         "--timeout", help="Time limit for the whole call, in seconds.", show_default="routing.deadline"
     ),
 ]
-MaxCost = Annotated[
-    str | None,
-    typer.Option("--max-cost", help="Cost limit for the whole call, in USD."),
-]
+MaxCost = Annotated[str | None, typer.Option("--max-cost", help="Cost limit for the whole call, in USD.")]
 Attachments = Annotated[
-    list[str] | None,
-    typer.Option("--attach", "-A", help="Send an image or a PDF file; may be repeated."),
+    list[str] | None, typer.Option("--attach", "-A", help="Send an image or a PDF file; may be repeated.")
 ]
 
 
@@ -71,8 +63,7 @@ def chat(
     timeout: Timeout = None,
     max_cost: MaxCost = None,
     session: Annotated[
-        str | None,
-        typer.Option("--session", "-s", help="The conversation it belongs to."),
+        str | None, typer.Option("--session", "-s", help="The conversation it belongs to.")
     ] = None,
     attach: Attachments = None,
     json: AsJson = False,

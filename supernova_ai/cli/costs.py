@@ -253,8 +253,7 @@ def export_(
     config: ConfigPath = None,
     format: Annotated[export.Format, typer.Option(help="csv for spreadsheets, json for scripts.")] = "csv",  # noqa: A002
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="The file to write.", show_default="standard output"),
+        Path | None, typer.Option("--out", "-o", help="The file to write.", show_default="standard output")
     ] = None,
     since: Annotated[datetime | None, _day_option("The first day.", "30 days back")] = None,
     until: Annotated[datetime | None, _day_option("The last day.", "today")] = None,

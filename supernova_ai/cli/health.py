@@ -14,15 +14,7 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai import health
-from supernova_ai.cli.options import (
-    MOST_DAYS,
-    AsJson,
-    ConfigPath,
-    console,
-    flag,
-    print_json,
-    runs_subcommand,
-)
+from supernova_ai.cli.options import MOST_DAYS, AsJson, ConfigPath, console, flag, print_json, runs_subcommand
 from supernova_ai.client import Supernova
 from supernova_ai.config import Loaded
 from supernova_ai.health import DeploymentHealth, Per

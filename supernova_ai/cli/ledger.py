@@ -83,8 +83,7 @@ def lost(config: ConfigPath = None, json: AsJson = False) -> None:
 @app.command()
 def settle(
     attempt: Annotated[
-        str,
-        typer.Argument(callback=searched, help="The attempt's id, as 'supernova ledger lost' shows it."),
+        str, typer.Argument(callback=searched, help="The attempt's id, as 'supernova ledger lost' shows it.")
     ],
     cost: Annotated[str, typer.Option(help="The cost, in USD.")],
     reason: Annotated[str, typer.Option(help="The reason, which the journal keeps.")],
@@ -108,8 +107,7 @@ def reconcile_(
     file: Annotated[Path, typer.Argument(help="The provider's usage export, a CSV file.")],
     provider: Annotated[str, typer.Option(help="The provider of the export.")],
     columns: Annotated[
-        str,
-        typer.Option("--map", help="Its columns: time=…,model=…,prompt=…,completion=…,cost=…,id=…"),
+        str, typer.Option("--map", help="Its columns: time=…,model=…,prompt=…,completion=…,cost=…,id=…")
     ],
     tolerance: Annotated[
         float, typer.Option(min=0, max=86_400 * 31, help="Seconds by which its times may differ.")

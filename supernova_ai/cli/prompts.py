@@ -83,8 +83,7 @@ def render(
         ),
     ] = None,
     vars: Annotated[  # noqa: A002
-        Path | None,
-        typer.Option("--vars", help="A JSON file with an object of values."),
+        Path | None, typer.Option("--vars", help="A JSON file with an object of values.")
     ] = None,
     example: Annotated[
         bool, flag("--example", help="Take missing values from the template's example.")

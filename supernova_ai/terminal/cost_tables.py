@@ -86,9 +86,7 @@ def report(title: str, rows: Sequence[tuple[str, str, ReportLine]]) -> StackedTa
 def forecasts(rows: Iterable[Forecast]) -> StackedTable:
     """Show the expected cost of the month and of each budget's window at its end."""
     table = StackedTable(
-        "At the end",
-        ("Budget\nUser", "Window"),
-        ("Spent", "Expected", "80 % within", "Limit\nPassed"),
+        "At the end", ("Budget\nUser", "Window"), ("Spent", "Expected", "80 % within", "Limit\nPassed")
     )
     for row in rows:
         limit = "-" if row.limit is None else show(row.limit)
