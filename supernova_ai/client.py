@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from supernova_ai import config as configuration
 from supernova_ai.alerts.outbox import AlertEvent
-from supernova_ai.analysis.sentiment import assessed
+from supernova_ai.analysis.sentiment import rate_reply
 from supernova_ai.concurrency import check_loop, in_thread
 from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout, UnsupportedLoop
@@ -128,7 +128,7 @@ class Supernova:
         request = self._request(prompt, {"content": content}, options)
         turn = self._turn(request, attachments=options.get("attachments", ()))
         reply = await self._answer(turn, options)
-        return assessed(
+        return rate_reply(
             reply, self._library.get(prompt).contract.sections, sentiment=analysis_type == "sentiment"
         )
 

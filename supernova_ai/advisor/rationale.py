@@ -16,7 +16,7 @@ from supernova_ai.advisor.grounding import LONGEST, GroundingReport, check
 from supernova_ai.advisor.grounding.clauses import clause, unwrapped
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.advisor.slots import check_slots, fill_slots
-from supernova_ai.analysis.quality import Quality, assess
+from supernova_ai.analysis.quality import Quality, rate_quality
 from supernova_ai.characters import CONTROLS, INVISIBLE
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import SupernovaError
@@ -161,7 +161,7 @@ def deterministic_rationale(
     text = explain(assessment)
     report = check(text, assessment.facts, **grounding_context(assessment, rules))
     return Rationale(
-        text, "deterministic", why, report, assess(text, report=report), None, tuple(replies), failed
+        text, "deterministic", why, report, rate_quality(text, report=report), None, tuple(replies), failed
     )
 
 
@@ -188,7 +188,7 @@ def check_text(
     )
     if in_slots and report.grounded:
         text = fill_slots(text, assessment.facts)
-    quality = assess(text, report=report, finish_reason=finish_reason)
+    quality = rate_quality(text, report=report, finish_reason=finish_reason)
     faults = [f"the section {name!r} is missing or empty" for name in missing]
     if length > LONGEST:
         faults.append(f"the text has {length:,} characters, and at most {LONGEST:,} are read: shorten it")

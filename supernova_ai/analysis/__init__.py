@@ -1,1 +1,1 @@
-"""What can be read out of an answer: its quality, and the sentiment of an analysis."""
+"""What an answer is worth: its quality score, and the sentiment of an analysis."""

@@ -1,7 +1,6 @@
-"""How good an answer is, 0 to 1, by properties that can be checked without asking anyone.
+"""The quality of an answer, from 0 to 1, computed from the text alone.
 
-The score is the product of its parts, so that each fault lowers it whatever else is right. What each part is
-stands in docs/quality.md.
+The score is the product of its parts, so each fault lowers it. docs/quality.md explains the parts.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Protocol
 
-# Of English, and of what advice is made of.
-_COMMON = frozenset(
+_COMMON_WORDS = frozenset(
     """
     a about above after again against all also although an and any are as at be because been before being
     below between both but by can could did do does down each either even every few first for from further
@@ -35,14 +33,18 @@ _COMMON = frozenset(
     year yield
     """.split()  # noqa: SIM905 - as a list it would be pages long
 )
-_FORMED = re.compile(r"\w{3}(?:ed|ing|ly|tions?|ments?|ies|ness)$")
-"""How English forms its rarer words."""
+"""Words common in English, and in advice."""
 
-READ = 20_000
-"""Characters that are read. Of a longer text the beginning is assessed, and whether its end is complete."""
+_ENGLISH_ENDING = re.compile(r"\w{3}(?:ed|ing|ly|tions?|ments?|ies|ness)$")
+"""Endings with which English forms its rarer words."""
 
-_ENOUGH = 0.4
-_SHORT = 6
+MOST_CHARACTERS = 20_000
+"""How much of a text is read: its beginning; the part "complete" reads its end."""
+
+_FULL_SHARE = 0.4
+"""The share of known words that counts as all English."""
+_FULL_LENGTH = 6
+"""The number of words from which a text is not too short."""
 _REFUSAL = re.compile(
     r"\W*(?:(?:i['’]?m|i am|we are|we['’]re)\s+(?:\w+\s+)?(?:sorry|afraid|unable)|sorry\b|"
     r"(?:my|our) apolog|i apologi[sz]e|"
@@ -52,19 +54,19 @@ _REFUSAL = re.compile(
     r"(?:the )?(?:service|model|request) (?:is|was|has) (?:unavailable|failed))",
     re.IGNORECASE,
 )
-_STOCK = re.compile(
+_STOCK_PHRASES = re.compile(
     r"as an? (?:ai|language model)\b|i hope this helps|let me know if|feel free to|great question|"
     r"it['’]?s important to note|it is important to note|in today['’]s fast-paced|delve into|needless to say|"
     r"at the end of the day|certainly!|of course!|lorem ipsum|\[insert|"
     r"as of my last (?:update|training|knowledge)",
     re.IGNORECASE,
 )
-_ENDED = re.compile(r"[.!?…:|\])}\"'”’*`]\s*$")
-_FINISHED = ("stop", "end_turn", "stop_sequence", "eos", None)
+_SENTENCE_END = re.compile(r"[.!?…:|\])}\"'”’*`]\s*$")
+_COMPLETE_REASONS = ("stop", "end_turn", "stop_sequence", "eos", None)
 
 
-class QualityReport(Protocol):
-    """What the check of a text's claims found."""
+class ClaimCheck(Protocol):
+    """The result of checking the claims of a text."""
 
     @property
     def share(self) -> float:
@@ -73,69 +75,70 @@ class QualityReport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A score from 0 to 1, and the parts it is the product of."""
+    """A score from 0 to 1, and the parts whose product it is."""
 
     score: float
     parts: Mapping[str, float]
 
 
-def assess(
+def rate_quality(
     text: str,
     *,
     sections: Sequence[str] = (),
-    report: QualityReport | None = None,
+    report: ClaimCheck | None = None,
     finish_reason: str | None = None,
 ) -> Quality:
-    """Return how good the text is, and why.
+    """Return the quality of the text.
 
-    >>> assess("The price rose 3 % on strong demand, and the risk is small.").score
+    >>> rate_quality("The price rose 3 % on strong demand, and the risk is small.").score
     1.0
 
     Args:
-        sections: words that each must stand as a heading, or before a colon, in any letter case.
-        report: what the check of its claims found, where there were facts to check against.
-        finish_reason: the provider's own, as in a ``Reply``.
+        sections: words that each must be a heading, or be followed by a colon, in any letter case.
+        report: the result of checking its claims, if there were facts to check them against.
+        finish_reason: the provider's, as in a ``Reply``.
     """
-    complete = _complete(text[-READ:], finish_reason)
-    text = text[:READ]
+    complete = _completeness(text[-MOST_CHARACTERS:], finish_reason)
+    text = text[:MOST_CHARACTERS]
     words = re.findall(r"[a-z]+(?:['’][a-z]+)?", text.lower())
     parts = {
-        "says": _says(words),
+        "says": _known_words(words),
         "answers": 0.1 if _REFUSAL.match(text) else 1.0,
         "complete": complete,
-        "varied": _varied(text, words),
-        "plain": max(0.4, 1 - 0.15 * len(_STOCK.findall(text))),
-        "sections": _present(text, sections),
+        "varied": _variety(text, words),
+        "plain": max(0.4, 1 - 0.15 * len(_STOCK_PHRASES.findall(text))),
+        "sections": _share_of_sections(text, sections),
         "grounded": report.share if report else 1.0,
     }
     return Quality(round(prod(parts.values()), 4), MappingProxyType(parts))
 
 
-def _says(words: Sequence[str]) -> float:
+def _known_words(words: Sequence[str]) -> float:
     if not words:
         return 0.0
-    known = sum(bool({word, word.removesuffix("s")} & _COMMON or _FORMED.search(word)) for word in words)
-    share = known / len(words)
-    # Squared: Latin and noise have a few of the words by chance.
-    return min(1.0, share / _ENOUGH) ** 2 * min(1.0, len(words) / _SHORT)
+    known = sum(
+        bool({word, word.removesuffix("s")} & _COMMON_WORDS or _ENGLISH_ENDING.search(word)) for word in words
+    )
+    # Squared, because Latin and random letters contain a few of the words by chance.
+    return min(1.0, known / len(words) / _FULL_SHARE) ** 2 * min(1.0, len(words) / _FULL_LENGTH)
 
 
-def _complete(text: str, finish_reason: str | None) -> float:
-    return (1.0 if finish_reason in _FINISHED else 0.5) * (1.0 if _ENDED.search(text) else 0.7)
+def _completeness(text: str, finish_reason: str | None) -> float:
+    return (1.0 if finish_reason in _COMPLETE_REASONS else 0.5) * (1.0 if _SENTENCE_END.search(text) else 0.7)
 
 
-def _varied(text: str, words: Sequence[str]) -> float:
+def _variety(text: str, words: Sequence[str]) -> float:
     sentences = [part.strip().lower() for part in re.split(r"[.!?\n]+", text) if len(part.split()) > 2]
     runs = [tuple(words[n : n + 4]) for n in range(len(words) - 3)]
-    return _distinct(sentences) * _distinct(runs)
+    return _share_of_distinct(sentences) * _share_of_distinct(runs)
 
 
-def _distinct(items: Iterable[object]) -> float:
+def _share_of_distinct(items: Iterable[object]) -> float:
     listed = list(items)
     return len(set(listed)) / len(listed) if listed else 1.0
 
 
-def _present(text: str, sections: Sequence[str]) -> float:
+def _share_of_sections(text: str, sections: Sequence[str]) -> float:
     found = [
         re.search(
             rf"^[ \t#*\d.)-]*{re.escape(name)}\b[^\n.]{{0,20}}?(?::|\**\s*$)",

@@ -1,1 +1,1 @@
-"""Operations on a configuration, before anything is asked."""
+"""What an operator does with a configuration before it is used."""

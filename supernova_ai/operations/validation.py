@@ -1,4 +1,4 @@
-"""All about a configuration that can be checked before a call: what ``supernova config validate`` says."""
+"""Everything about a configuration that can be checked before a call, for ``supernova config validate``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from supernova_ai.prompts import Library, faults
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What is wrong with a configuration that could be loaded, and what is probably not meant."""
+class ValidationResult:
+    """The faults of a configuration that could be loaded, and what in it is probably a mistake."""
 
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
-def validate(loaded: Loaded, variables: Iterable[str]) -> Findings:
+def validate(loaded: Loaded, variables: Iterable[str]) -> ValidationResult:
     """Check templates, providers, models, prices, notification URLs and the names of variables.
 
     Args:
-        variables: the names of all that are set.
+        variables: the names of all environment variables that are set.
     """
-    from supernova_ai.routing import deployments  # imports LiteLLM, which knows the providers and models
+    from supernova_ai.routing import deployments  # imports LiteLLM, which lists providers and models
 
     config = loaded.config
     library = Library(loaded.prompts)
@@ -38,12 +38,12 @@ def validate(loaded: Loaded, variables: Iterable[str]) -> Findings:
     problems += unknown
     for i, url in enumerate(config.alerts.notify):
         if not url.startswith(VAULT_PREFIX) and not channels.is_valid(url):
-            at = f"alerts.notify[{i}] ({notify_name(url)})"
-            problems.append(f"{at}: Apprise knows no such URL, or a part of it is missing")
+            name = f"alerts.notify[{i}] ({notify_name(url)})"
+            problems.append(f"{name}: Apprise knows no such URL, or a part of it is missing")
     warnings = [f"{name} is not read: did you mean {near}?" for name, near in misspelt(variables).items()]
     for name in config.providers:
-        places = [place for at, place in loaded.origins.items() if at.startswith(f"providers.{name}.")]
-        if name not in config.routing.priority and any(place != "built-in defaults" for place in places):
+        origins = {origin for at, origin in loaded.origins.items() if at.startswith(f"providers.{name}.")}
+        if name not in config.routing.priority and origins - {"built-in defaults"}:
             warnings.append(f"providers.{name} is never asked: 'routing.priority' does not name it")
     (problems if config.budgets else warnings).extend(unpriced)
-    return Findings(tuple(problems), tuple(warnings))
+    return ValidationResult(tuple(problems), tuple(warnings))

@@ -100,15 +100,15 @@ def test_quality_reads_the_beginning_and_judges_the_end() -> None:
     """The score of a long text is that of its beginning, and says whether its end is complete."""
     good = "The price rose 3 % on strong demand, and the risk is small.\n"
     text = "".join(f"{n}. {good}" for n in range(1_000))
-    assert len(text) > 2 * quality.READ
-    cut_off = quality.assess(text + "and so it w").parts
-    assert (quality.assess(text).parts["complete"], cut_off["complete"]) == (1.0, 0.7)
-    assert quality.assess(text + "x" * 10**6).parts["says"] == quality.assess(text).parts["says"]
+    assert len(text) > 2 * quality.MOST_CHARACTERS
+    cut_off = quality.rate_quality(text + "and so it w").parts
+    assert (quality.rate_quality(text).parts["complete"], cut_off["complete"]) == (1.0, 0.7)
+    assert quality.rate_quality(text + "x" * 10**6).parts["says"] == quality.rate_quality(text).parts["says"]
 
 
 def test_a_score_is_looked_for_in_the_beginning() -> None:
     """A score far behind is none, and the reason is the usual one."""
     assert sentiment.read_sentiment("\n" * 100 + "Score: 0.5") == 0.5
-    assert sentiment.read_sentiment("\n" * quality.READ + "Score: 0.5") == (
+    assert sentiment.read_sentiment("\n" * quality.MOST_CHARACTERS + "Score: 0.5") == (
         'the answer has no line that begins with "Score:"'
     )

@@ -1,4 +1,4 @@
-"""The quality of an answer is a number that people can follow."""
+"""The quality score of an answer, and its parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from supernova_ai.advisor.grounding import Claim, GroundingReport
 from supernova_ai.analysis import quality
-from supernova_ai.analysis.quality import assess
+from supernova_ai.analysis.quality import rate_quality
 
 LOREM = (
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et "
@@ -55,8 +55,8 @@ HALF = GroundingReport(
     ],
 )
 def test_the_score_of_a_text(text: str, low: float, high: float) -> None:
-    """Nothing is 0, filler below 0.2, a refusal too, a short honest answer above 0.7."""
-    found = assess(text)
+    """An empty text scores 0, filler and refusals below 0.2, a short honest answer above 0.7."""
+    found = rate_quality(text)
     assert low <= found.score <= high, found.parts
 
 
@@ -74,16 +74,16 @@ def test_the_score_of_a_text(text: str, low: float, high: float) -> None:
         ("The price rose to 2.", {"report": GroundingReport(())}, "grounded", 1),
     ],
 )
-def test_each_part_says_why(text: str, checks: dict[str, Any], part: str, value: float) -> None:
-    """And the score is no higher than any of them."""
-    found = assess(text, **checks)
+def test_each_part_limits_the_score(text: str, checks: dict[str, Any], part: str, value: float) -> None:
+    """A part has its documented value, and the score is no higher than any part."""
+    found = rate_quality(text, **checks)
     assert found.parts[part] == value
     assert found.score <= value
 
 
 def test_the_score_is_the_product_of_its_parts() -> None:
-    """No part can make up for another."""
-    found = assess("I'm sorry. The price rose", finish_reason="length", report=HALF)
+    """A good part does not make up for a bad one, and the parts cannot be changed."""
+    found = rate_quality("I'm sorry. The price rose", finish_reason="length", report=HALF)
     product = 1.0
     for value in found.parts.values():
         product *= value
@@ -93,6 +93,6 @@ def test_the_score_is_the_product_of_its_parts() -> None:
 
 
 def test_the_example_in_the_docstring() -> None:
-    """It gives what it shows."""
+    """The example gives what it shows."""
     result = doctest.testmod(quality)
     assert (result.failed, result.attempted) == (0, 1)

@@ -1,4 +1,4 @@
-"""What is read out of an analysis: the number of a sentiment, never made up, and the quality."""
+"""The sentiment that an analysis states, and the rating of a reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from supernova_ai.analysis.sentiment import assessed, read_sentiment
+from supernova_ai.analysis.sentiment import rate_reply, read_sentiment
 from supernova_ai.types import Reply, Usage
 
 GOOD = "Score: 0.40\nWhy: the report says that profit rose and that the outlook is strong."
@@ -32,8 +32,8 @@ GOOD = "Score: 0.40\nWhy: the report says that profit rose and that the outlook 
         ("Score: 0.1\nWhy: it quotes 'Score: 1' of others.\nScore: 1", 0.1),
     ],
 )
-def test_the_number_is_read_as_models_write_it(text: str, score: float) -> None:
-    """The first line that begins with "Score:" counts, whatever stands around it."""
+def test_a_score_is_read_in_the_forms_that_models_write(text: str, score: float) -> None:
+    """The first line that begins with "Score:" counts, with or without Markdown."""
     assert read_sentiment(text) == score
 
 
@@ -62,8 +62,8 @@ def test_the_number_is_read_as_models_write_it(text: str, score: float) -> None:
         ("Score: 0.5 \N{EN DASH} 0.7", "no number"),
     ],
 )
-def test_what_is_no_score_is_none_with_its_reason(text: str, words: str) -> None:
-    """A score that cannot be read is never taken for neutral."""
+def test_an_unreadable_score_gives_the_reason(text: str, words: str) -> None:
+    """A score that cannot be read is not treated as neutral."""
     found = read_sentiment(text)
     assert isinstance(found, str)
     assert words in found
@@ -86,19 +86,19 @@ def reply(content: str, finish_reason: str = "stop") -> Reply:
     )
 
 
-def test_the_reply_gets_its_quality_and_sentiment() -> None:
-    """The quality counts the sections and the end; the sentiment is there, or the reason why not."""
-    found = assessed(reply(GOOD), ("Score", "Why"), sentiment=True)
+def test_a_reply_gets_its_quality_and_sentiment() -> None:
+    """The quality depends on sections and completeness; the reply has a sentiment, or the reason why not."""
+    found = rate_reply(reply(GOOD), ("Score", "Why"), sentiment=True)
     assert (found.sentiment, found.no_sentiment) == (0.4, None)
     assert found.quality_score is not None
     assert found.quality_score > 0.7
-    cut = assessed(reply(GOOD, "length"), ("Score", "Why"), sentiment=True).quality_score
+    cut = rate_reply(reply(GOOD, "length"), ("Score", "Why"), sentiment=True).quality_score
     assert cut == pytest.approx(found.quality_score / 2)
-    refused = assessed(reply("I am sorry, I cannot judge this text."), ("Score", "Why"), sentiment=True)
+    refused = rate_reply(reply("I am sorry, I cannot judge this text."), ("Score", "Why"), sentiment=True)
     assert refused.sentiment is None
     assert "Score:" in (refused.no_sentiment or "")
     assert (refused.quality_score or 0) < 0.2
-    declined = assessed(replace(reply(""), refusal="I can not judge."), ("Score",), sentiment=True)
+    declined = rate_reply(replace(reply(""), refusal="I can not judge."), ("Score",), sentiment=True)
     assert declined.no_sentiment == "the model refused: I can not judge."
-    other = assessed(reply(GOOD), (), sentiment=False)
+    other = rate_reply(reply(GOOD), (), sentiment=False)
     assert (other.sentiment, other.no_sentiment) == (None, None)
