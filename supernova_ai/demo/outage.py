@@ -1,4 +1,4 @@
-"""The demo of an outage: two real models on this machine, and one of them goes down in mid-answer."""
+"""The demo of an outage: of two models on this machine, one fails during an answer and recovers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PAUSE_S = 0.5
 
 
 def run(console: Terminal) -> None:
-    """Show a stream that survives its provider, a breaker that opens, and how it closes again.
+    """Show a stream that survives its provider, and a circuit breaker that opens and closes.
 
     Raises:
-        ExtraMissing: the ``local`` extra is not installed; the message says how to get it.
+        ExtraMissing: the ``local`` extra is not installed.
     """
     keys = {"openai": f"sk-demo-{secrets.token_hex(16)}", "huggingface": f"hf_{secrets.token_hex(16)}"}
-    console.print("[bold]SuperNova AI demo: an outage[/] — two real models, everything on this machine.")
+    console.print("[bold]SuperNova AI demo: an outage[/] — two real models on this machine.")
     with (
         tempfile.TemporaryDirectory(prefix="supernova-demo-") as folder,
         LocalModel(api_keys=list(keys.values())) as second,
@@ -49,11 +49,11 @@ def run(console: Terminal) -> None:
         console.print("Watch it from another terminal:")
         console.print(f"  supernova health --watch --config {path}", highlight=False, soft_wrap=True)
         console.print("\n[dim]Loading LiteLLM takes a few seconds …[/]\n")
-        asyncio.run(_Crisis(path, master, keys["openai"], first, console).play())
+        asyncio.run(_Outage(path, master, keys["openai"], first, console).run())
 
 
-class _Crisis:
-    """The play in four acts."""
+class _Outage:
+    """The steps of the demo, in one event loop."""
 
     def __init__(
         self, path: Path, master: MasterKey, key: str, model: LocalProcess, console: Terminal
@@ -65,23 +65,21 @@ class _Crisis:
         self._port = int(urlsplit(model.url).port or 0)
         self._console = console
 
-    async def play(self) -> None:
+    async def run(self) -> None:
         async with Supernova(self._path, master=self._master) as nova:
             await nova.warm_up()
-            await self._ask(nova, "All is well: the first provider answers.")
+            await self._ask(nova, "Both providers are healthy: the first answers.")
             await self._ask(
-                nova, "It goes down in mid-answer: the second goes on where it stopped.", kill=True
+                nova, "The first fails during its answer: the second continues where it stopped.", kill=True
             )
-            await self._ask(nova, "It is down: the second answers.")
-            self._show_health()  # at once, while it rests
+            await self._ask(nova, "The first is down: the second answers.")
+            self._show_health()  # at once, during the cooldown
             for _ in range(2):
-                await self._ask(nova, "It rests: the second is asked at once.")
+                await self._ask(nova, "The first is in cooldown: only the second is asked.")
             self._model = LocalProcess(api_keys=[self._key], port=self._port)
-            self._console.print(
-                f"[dim]It is back; its breaker lets a request try after {_COOLDOWN_S} s …[/]\n"
-            )
+            self._console.print(f"[dim]The first is back; its cooldown ends in {_COOLDOWN_S} s …[/]\n")
             await asyncio.sleep(_COOLDOWN_S)
-            await self._ask(nova, "One request tries it, and the breaker closes.")
+            await self._ask(nova, "One request tests the first, and its circuit breaker closes.")
             self._show_health()
         self._model.kill()
 
@@ -128,5 +126,5 @@ def _write_config(folder: Path, urls: Mapping[str, str]) -> Path:
 
 
 def _footer(reply: Reply) -> str:
-    story = " → ".join(f"{a.provider} ({a.error or 'answered'})" for a in reply.attempts)
-    return f"\n[dim]— {story}; {reply.latency_s:.2f} s[/]\n"
+    attempts = " → ".join(f"{a.provider} ({a.error or 'answered'})" for a in reply.attempts)
+    return f"\n[dim]— {attempts}; {reply.latency_s:.2f} s[/]\n"

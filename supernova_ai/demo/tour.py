@@ -1,4 +1,4 @@
-"""The demo: a real model on this machine, asked through the whole stack, in a folder that is gone after."""
+"""The demo: a real model on this machine, asked through the whole package, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _PARAGRAPH = (
 
 
 def run(console: Terminal) -> None:
-    """Show an answer, an analysis, a refusal and advice, and what the ledger says of them.
+    """Show an answer, an analysis, a refused request, advice, and their attempts in the ledger.
 
     Raises:
-        ExtraMissing: the ``local`` extra is not installed; the message says how to get it.
+        ExtraMissing: the ``local`` extra is not installed.
     """
     key = f"sk-demo-{secrets.token_hex(16)}"
-    console.print("[bold]SuperNova AI demo[/] — a real model, everything on this machine, nothing kept.")
+    console.print("[bold]SuperNova AI demo[/] — a real model on this machine; nothing is kept.")
     with (
         tempfile.TemporaryDirectory(prefix="supernova-demo-") as folder,
         LocalModel(api_keys=[key]) as model,
@@ -49,11 +49,13 @@ def run(console: Terminal) -> None:
         master = MasterKey.of(secrets.token_bytes(32))
         with Store(str(config.database)) as store:
             vault = Vault(store, master)
-            # The first provider is down, its key is never tried; the second is the local model.
+            # The first provider is down, so its key is never used; the second is the local model.
             vault.add("anthropic", "primary", Secret("sk-ant-" + secrets.token_hex(16)))
             vault.add("openai", "primary", Secret(key))
             console.print(inventory_tables.keys(vault.list()))
-            console.print("\nThe keys are sealed in the database; each is opened for one attempt only.\n")
+            console.print(
+                "\nThe keys are encrypted in the database; each is decrypted for one attempt only.\n"
+            )
         console.print("[dim]Loading LiteLLM takes a few seconds …[/]\n")
         asyncio.run(_talk(config, master, console))
         with Store(str(config.database)) as store:
@@ -89,21 +91,19 @@ async def _talk(config: Config, master: MasterKey, console: Terminal) -> None:
             console.print(f"[yellow]refused, nothing was sent:[/] {refusal}", highlight=False)
 
         console.print("\n[bold cyan]advise[/] on a year of made-up prices, for a bold client")
-        # So small a model writes nothing that would pass the check of its figures: it is not asked.
+        # The model is not asked: so small a one writes nothing that passes the check of its figures.
         advice = await aadvise(_bars(), symbol="ACME", risk_score=75, explain=False, client=nova)
         console.print(page(AdviceView.from_advice(advice)))
 
 
 def _bars() -> list[list[float]]:
-    """Make a year of daily bars up, always the same: a walk that drifts upwards."""
-    chance = random.Random(7)  # noqa: S311 - prices, not secrets
+    """Return a year of invented daily bars, always the same: a random walk with an upward drift."""
+    rng = random.Random(7)  # noqa: S311 - prices, not secrets
     day_ms, close, bars = 86_400_000, 100.0, []
     for day in range(260):
-        start, close = close, close * exp(chance.gauss(0.0012, 0.012))
+        start, close = close, close * exp(rng.gauss(0.0012, 0.012))
         high, low = max(start, close) * 1.004, min(start, close) * 0.996
-        bars.append(
-            [1_735_689_600_000 + day * day_ms, start, high, low, close, 1e6 * chance.uniform(0.7, 1.4)]
-        )
+        bars.append([1_735_689_600_000 + day * day_ms, start, high, low, close, 1e6 * rng.uniform(0.7, 1.4)])
     return bars
 
 
@@ -114,7 +114,7 @@ def _config(folder: Path, model: LocalModel) -> Config:
         {
             "database": str(folder / "demo.db"),
             "providers": {
-                "anthropic": {  # nothing listens there
+                "anthropic": {  # a port on which nothing listens
                     "api_base": "http://127.0.0.1:9",
                     "models": dict.fromkeys(tiers, "claude-sonnet-5-5"),
                     "keys": ["primary"],

@@ -15,7 +15,7 @@ from tests.cli.conftest import Supernova
 
 @pytest.mark.proof
 def test_demo(script: str, tmp_path: Path, supernova_home: Path) -> None:
-    """It shows answers after a failover, a refusal and the ledger, and leaves nothing behind."""
+    """The demo shows answers after a failover, a refusal and the ledger, and leaves no files."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     run = subprocess.run(
@@ -31,7 +31,7 @@ def test_demo(script: str, tmp_path: Path, supernova_home: Path) -> None:
     assert len(tokens) == 2
     assert all(int(prompt) > 10 and int(completion) > 0 for prompt, completion in tokens)
     assert max(map(len, (attempts + totals).splitlines())) <= 80
-    assert not re.search(r"\bsk-", shown)  # a key, and no "risk-free" that the model may tell of
+    assert not re.search(r"\bsk-", shown)  # a key, but not the "risk-free" that the model may write
     assert list(temporary.iterdir()) == []
     assert not supernova_home.exists()
 
@@ -48,14 +48,14 @@ def test_demo_without_the_extra_says_how_to_get_it(
 
 @pytest.mark.proof
 def test_demo_of_an_outage(script: str, tmp_path: Path, supernova_home: Path) -> None:
-    """A provider goes down in mid-answer: the text goes on, the breaker opens, and closes when it is back."""
+    """A provider fails during an answer: the text continues, the breaker opens, and closes on recovery."""
     run = subprocess.run([script, "demo", "--outage"], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     shown = " ".join(run.stdout.split())
     assert re.search(r"✂ .*— openai \(\w+\) → huggingface \(answered\)", shown)
-    down, back = shown.split("It is back;")
+    down, back = shown.split("The first is back;")
     assert "cooling down" in down
     assert "cooling down" not in back
     assert "— openai (answered)" in back
-    assert not re.search(r"\bsk-", shown)  # a key, and no "risk-free" that the model may tell of
+    assert not re.search(r"\bsk-", shown)  # a key, but not the "risk-free" that the model may write
     assert not supernova_home.exists()

@@ -1,4 +1,4 @@
-"""The local model, running. It writes weak text, so shapes and counts are asserted, never words."""
+"""The running local model. Its text is weak, so the tests check shapes and counts, never words."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_name_is_the_served_model(local_model: LocalModel) -> None:
 
 @pytest.mark.proof
 def test_wrong_key_is_refused_and_closing_ends_it() -> None:
-    """Given keys, it answers those and refuses others with 401; once closed, it serves no one."""
+    """It answers its keys and refuses others with 401; once closed, it refuses connections."""
     body = {"model": "smollm2", "messages": MESSAGES, "max_tokens": 1}
 
     def status(key: str) -> int:
@@ -76,7 +76,7 @@ def test_wrong_key_is_refused_and_closing_ends_it() -> None:
 
 @pytest.mark.proof
 def test_prints_nothing() -> None:
-    """A program that uses it sees nothing of it on its output or error stream."""
+    """The model writes nothing to the output or error stream of the program that uses it."""
     program = (
         "import json, urllib.request as http; from supernova_ai.demo.local_model import LocalModel\n"
         "with LocalModel() as model:\n"
@@ -112,8 +112,8 @@ def test_the_extra_has_nothing_to_compile() -> None:
     assert f"    {local.INSTALL_MODEL}\n" in (root / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_process_that_ends_at_once_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that dies before it serves is an error, and no waiting for ever."""
+def test_a_process_that_ends_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends before the model is ready is an error, not an endless wait."""
     monkeypatch.setattr(local, "_serve", print)
-    with pytest.raises(SupernovaError, match="ended before it served"):
+    with pytest.raises(SupernovaError, match="failed to start; its output is above"):
         LocalProcess()
