@@ -69,12 +69,12 @@ async def ours(url: str) -> None:
 def bill(side: str) -> tuple[int, Decimal]:
     """Run one side; return how many calls reached the provider, and its bill for them in USD."""
     from supernova_ai.testing import StubProvider
-    from supernova_ai.testing.answers import Answer, complete
+    from supernova_ai.testing.answers import Answer, completion_for
 
     with StubProvider(TEXT) as provider:
         subprocess.run([sys.executable, __file__, side, provider.url], check=True)
         bodies = [request.body for request in provider.requests]
-    usages = [complete(Answer(TEXT), body, body["max_tokens"]).usage for body in bodies]
+    usages = [completion_for(Answer(TEXT), body, body["max_tokens"]).usage for body in bodies]
     return len(usages), sum((u.prompt * INPUT + u.completion * OUTPUT for u in usages if u), Decimal(0))
 
 

@@ -1,4 +1,4 @@
-"""For tests: a stub provider, recorded exchanges, and (as a pytest plugin) the fixtures made of them."""
+"""For tests: a stub provider, recorded exchanges, and a pytest plugin with fixtures for them."""
 
 from supernova_ai.testing.answers import (
     Answer,

@@ -1,4 +1,4 @@
-"""What a stub provider can be told to do with a request, and what an answer then comes to."""
+"""What a stub provider can do with a request, and the completion that an answer gives."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from supernova_ai.types import Usage
 Body = Mapping[str, Any]
 """The JSON of a request or an answer."""
 
-
 Reason = Literal["length", "content", "credit"]
-"""Why a provider refuses a request: the prompt is too long, its content is not allowed, no money is left."""
+"""Why a provider refuses a request: too long a prompt, content that is not allowed, no credit left."""
 
-_DOOMED = "This answer will never reach its end."
+_UNFINISHED_TEXT = "This answer will never reach its end."
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it arrived, secrets included.
+    """A request as it arrived, secrets included.
 
-    Header names are in lower case; the body is its JSON, or its text if it is not JSON.
+    Header names are in lower case. The body is its JSON, or its text if it is not JSON.
     """
 
     method: str
@@ -34,12 +33,12 @@ class Received:
 
     @property
     def key(self) -> str:
-        """The key it carried, in ``x-api-key`` or ``authorization``; empty if none."""
+        """The key in ``x-api-key`` or ``authorization``; empty if there is none."""
         return self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
 
     @property
     def json(self) -> Body:
-        """Its JSON object; an empty one if the body is anything else."""
+        """The JSON object of the body; empty if the body is anything else."""
         return self.body if isinstance(self.body, dict) else {}
 
 
@@ -47,10 +46,10 @@ class Received:
 class Answer:
     """Answer with a text, streamed word by word if the request asks for a stream.
 
-    Like a provider it stops at the request's max_tokens, a word being a token. ``usage`` is counted in words
-    unless given; any number will do, and "missing" leaves it out. With a ``gate`` a plain answer waits before
-    it is sent, and a stream after its first token, until the gate is set. ``pause`` is the seconds before
-    each token of a stream, or each byte of a plain answer's body.
+    A word is a token, and the answer stops at the request's max_tokens. ``usage`` is counted in words unless
+    it is given; "missing" leaves it out. ``gate`` holds a plain answer back, or a stream after its first
+    token, until it is set. ``pause`` is the time in seconds before each token of a stream, or before each
+    byte of a plain answer's body.
     """
 
     text: str
@@ -61,30 +60,30 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Answer with an HTTP error, its body in the shape of the provider that is asked.
+    """Answer with an HTTP error, with a body in the format of the API that is asked.
 
-    Without a message it is what that provider says: LiteLLM knows some of OpenAI's errors by their words.
-    In a message "{key}" becomes the key that the request carried. With ``after_tokens`` a stream begins well
-    (status 200), gives that many tokens of ``text`` and then the error as an event.
+    The default message is that of the provider: LiteLLM recognizes some of OpenAI's errors by their text.
+    "{key}" in a message becomes the key of the request. With ``after_tokens`` a stream begins (status 200),
+    sends that many tokens of ``text``, and then the error as an event.
     """
 
     status: int
     message: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     after_tokens: int | None = None
-    text: str = _DOOMED
+    text: str = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Refuse the request in the provider's own words and with its own status."""
+    """Refuse the request with the provider's own status and message."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Answer with exactly this: a recorded body, say."""
+    """Answer with exactly this, for example a recorded body."""
 
     status: int
     content_type: str
@@ -92,16 +91,16 @@ class Raw:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-# The next three break off: before the headers (None), after them (0), or after so many tokens of a stream,
-# which for a plain answer is the middle of its body.
+# The next three break off before the headers (None), after them (0), or after that many tokens of a stream;
+# a plain answer then breaks off in the middle of its body.
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Fall silent, at once or after that many tokens; the connection stays open until the stub closes."""
+    """Stop sending, at once or after that many tokens; the connection stays open until the stub closes."""
 
     after_tokens: int | None = None
-    text: str = _DOOMED
+    text: str = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +108,24 @@ class Reset:
     """Reset the connection, at once or after that many tokens."""
 
     after_tokens: int | None = None
-    text: str = _DOOMED
+    text: str = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """End the answer politely after that many tokens: the connection closes before HTTP says it may.
+    """Close the connection after that many tokens, before the HTTP message is complete.
 
-    A ``complete`` one is whole by HTTP's measure, so that only its content tells.
+    With ``complete`` the HTTP message is complete, and only its content shows that the answer is not.
     """
 
     after_tokens: int = 0
     complete: bool = False
-    text: str = _DOOMED
+    text: str = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """Answer, but with broken JSON: in a stream only the event after that many tokens."""
+    """Answer with broken JSON; in a stream only the event after that many tokens is broken."""
 
     after_tokens: int = 0
     text: str = "This answer cannot be read."
@@ -134,25 +133,25 @@ class Garbled:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """Answer with one token of ``size`` bytes; without a size it never ends."""
+    """Answer with one token of ``size`` bytes, or with an endless one."""
 
     size: int | None = None
 
 
 Step = Answer | Failure | Refusal | Raw | Hang | Reset | Cut | Garbled | Flood
-"""What to do with one request."""
+"""What the stub does with one request."""
 
 Reply = str | Step | Callable[[Received], str | Step]
-"""A text to answer with, a step, or a function of the request that gives either."""
+"""A text to answer with, a step, or a function that returns one of them for a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the model says to one request, before a dialect writes it down; without usage, nor does that."""
+    """The content of an answer, before a dialect formats it. Without usage, the formatted answer has none."""
 
     model: str
     tokens: tuple[str, ...]
-    cut: bool
+    truncated: bool
     usage: Usage | None
 
     @property
@@ -160,8 +159,8 @@ class Completion:
         return "".join(self.tokens)
 
 
-def complete(answer: Answer, request: Body, max_tokens: int | None) -> Completion:
-    """Return what the answer comes to for this request: cut at max_tokens, its usage counted."""
+def completion_for(answer: Answer, request: Body, max_tokens: int | None) -> Completion:
+    """Return the completion of an answer to a request: truncated at max_tokens, with its usage counted."""
     tokens = tuple(re.findall(r"\s*\S+|\s+$", answer.text))
     kept = tokens[:max_tokens]
     prompt = _words(request.get("system")) + _words(request.get("messages"))
@@ -169,7 +168,7 @@ def complete(answer: Answer, request: Body, max_tokens: int | None) -> Completio
     return Completion(
         model=str(request.get("model", "")),
         tokens=kept,
-        cut=len(kept) < len(tokens),
+        truncated=len(kept) < len(tokens),
         usage=None if usage == "missing" else usage,
     )
 

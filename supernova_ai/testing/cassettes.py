@@ -1,4 +1,4 @@
-"""Record the HTTP of a test once, replay it for ever after: vcrpy, made strict and kept clean of secrets."""
+"""Record the HTTP requests of a test once and replay them: vcrpy, made strict and without secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from supernova_ai.secret import HIDDEN, redact
 
-# Named headers only, so that no key, cookie or fact about the machine is kept by oversight.
+# Only these headers are kept, so no key, cookie or detail of the machine is recorded by accident.
 _REQUEST_HEADERS = {"content-type", "anthropic-version"}
 _RESPONSE_HEADERS = {"content-type", "retry-after"}
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{256,}={0,2}")
@@ -26,16 +26,16 @@ _SECRET = re.compile(
     r"|(refresh|id|csrf|bearer|security)[-_]?token|x-(amz|goog)-(signature|credential|security-token)|bearer",
     re.IGNORECASE,
 )
-"""What a parameter or field with a secret in it is called, as a whole."""
+"""Full names of parameters and fields that contain a secret."""
 _FIELD = re.compile(rb'("([\w\-]{1,40})\\*"\s*:\s*\\*")((?:[^"\\]|\\[^"])++)')
-"""A text in JSON, and in JSON that is a text in it, as the arguments of a tool are."""
-_KEY_LIKE = re.compile(rb"(?=\S*\d)\S{12,}")  # a "token" may be a word of an answer, a "key" a name
+"""A string field in JSON, or in JSON inside a string, as the arguments of a tool are."""
+_KEY_LIKE = re.compile(rb"(?=\S*\d)\S{12,}")  # "token" may be a word of an answer, and "key" a name
 
 _MATCH = ("method", "scheme", "host", "port", "path", "query", "body")
 
 
 class Server(Protocol):
-    """What a test may talk to: a ``LocalModel``, a ``StubProvider``."""
+    """A server that a test can use, such as a ``LocalModel`` or a ``StubProvider``."""
 
     @property
     def url(self) -> str: ...
@@ -43,24 +43,24 @@ class Server(Protocol):
 
 
 class Cassette:
-    """One test's recorded HTTP. Use the ``cassette`` fixture; while recording, requests are really sent.
+    """The recorded HTTP requests of one test. Use the ``cassette`` fixture.
 
     Args:
         path: the YAML file.
-        recording: make it anew; otherwise only what it holds is answered, each interaction once.
+        recording: send the requests and replace the file; otherwise replay each interaction once.
     """
 
     def __init__(self, path: Path, *, recording: bool) -> None:
         self.path = path
         self.recording = recording
         self._exits = ExitStack()
-        self._tape: Any = None
+        self._cassette: Any = None
 
     def serve(self, start: Callable[[], Server]) -> str:
-        """Return the address to talk to: of the server that ``start`` gives when recording, else a stand-in.
+        """Return the address of a server: of ``start`` while recording, a placeholder while replaying.
 
-        The server is closed with the cassette. On the tape every loopback address is the same one, so
-        ports may differ between recording and replaying.
+        The server is closed with the cassette. All loopback addresses are recorded as the same one, so ports
+        may differ between recording and replaying.
         """
         if not self.recording:
             return "http://127.0.0.1:1"
@@ -69,12 +69,12 @@ class Cassette:
         return server.url
 
     def check(self) -> None:
-        """Fail the test if something on the tape was not asked for."""
-        left = len(self._tape) - self._tape.play_count
+        """Fail the test if a recorded interaction was not requested."""
+        left = len(self._cassette) - self._cassette.play_count
         if not self.recording and left:
             pytest.fail(
-                f"{left} of {len(self._tape)} interactions in {self.path} were not played. Either the code "
-                f"no longer sends them, and the cassette must be recorded again, or it should."
+                f"{left} of {len(self._cassette)} interactions in {self.path} were not played. If the code "
+                f"no longer sends these requests on purpose, record the cassette again."
             )
 
     def __enter__(self) -> Cassette:
@@ -94,7 +94,7 @@ class Cassette:
             before_record_request=_clean_request,
             before_record_response=_clean_response,
         )
-        self._tape = self._exits.enter_context(player.use_cassette(str(self.path)))
+        self._cassette = self._exits.enter_context(player.use_cassette(str(self.path)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,7 +102,7 @@ class Cassette:
 
 
 def cassette_path(root: Path, module: str, test: str) -> Path:
-    """Return ``cassettes/<module>/<test>.yaml`` under the root, brackets and the like made plain.
+    """Return ``cassettes/<module>/<test>.yaml`` under the root, with special characters replaced.
 
     >>> cassette_path(Path("/code"), "test_chat", "test_answer[openai-plain]").as_posix()
     '/code/cassettes/test_chat/test_answer-openai-plain.yaml'
@@ -111,7 +111,7 @@ def cassette_path(root: Path, module: str, test: str) -> Path:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether the host is this machine, by name or address."""
+    """Tell whether a host name or address is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -132,7 +132,7 @@ def _clean_request(request: Any) -> Any:
 
 
 def _without_secrets(query: str) -> str:
-    """Leave out the parameters that are called like a secret."""
+    """Remove the parameters whose names say that they are secret."""
     kept = [pair for pair in query.split("&") if not _SECRET.fullmatch(unquote(pair.partition("=")[0]))]
     return "&".join(kept)
 
@@ -146,10 +146,10 @@ def _clean_response(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(body: Any, encodings: Any) -> Any:
-    """Return the body without its content encodings: no secret can be found in a compressed one.
+    """Return the body without content encodings, because a compressed body cannot be searched for secrets.
 
     Raises:
-        ValueError: it cannot be decoded, so it must not be kept.
+        ValueError: it cannot be decoded, so it must not be recorded.
     """
     encoding = ", ".join([encodings] if isinstance(encodings, str) else encodings)
     if not isinstance(body, bytes) or not encoding:
@@ -157,13 +157,13 @@ def _decoded(body: Any, encodings: Any) -> Any:
     try:
         decoded = httpx.Response(200, headers={"content-encoding": encoding}, content=body).content
     except httpx.DecodingError:
-        decoded = body  # some clients decode before the recorder sees the answer
+        decoded = body  # some clients decode the answer before it is recorded
     try:
         decoded.decode()
     except UnicodeDecodeError:
         raise ValueError(
             f"an answer with content-encoding {encoding!r} cannot be decoded, so it is not recorded: it may "
-            f"hold a key. Install what decodes it (brotli, zstandard), or do not send that accept-encoding"
+            f"contain a key. Install its decoder (brotli, zstandard), or do not send that accept-encoding"
         ) from None
     return decoded
 
@@ -173,14 +173,14 @@ def _only(headers: Any, names: set[str]) -> dict[str, Any]:
 
 
 def _without_bytes(body: Any) -> Any:
-    # Of what is attached a hash will do: the tape is to say whether it is the same, and not to show it.
+    # A hash is enough to tell whether an attachment is the same.
     if not isinstance(body, bytes):
         return body
     return _BASE64.sub(lambda run: b"sha256:" + sha256(run[0]).hexdigest().encode(), body)
 
 
 def _redacted(body: Any, *, form: bool = False) -> Any:
-    # Providers repeat the key they refuse.
+    # Providers repeat keys in error messages.
     if isinstance(body, str):
         return _redacted(body.encode(errors="surrogateescape"), form=form)
     if not isinstance(body, bytes):
@@ -192,7 +192,7 @@ def _redacted(body: Any, *, form: bool = False) -> Any:
 
 
 def _without_value(field: re.Match[bytes]) -> bytes:
-    """Return a JSON field, without its value where it is called like a secret."""
+    """Return a JSON field, without its value if its name says that it is secret."""
     before, name, value = field.groups()
     ambiguous = name.lower() in (b"token", b"key")
     if _SECRET.fullmatch(name.decode()) and (not ambiguous or _KEY_LIKE.fullmatch(value)):

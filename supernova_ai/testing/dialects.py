@@ -1,6 +1,6 @@
-"""How each provider writes an answer, a stream and an error: the shapes on the wire."""
+"""How each provider's API formats an answer, a stream and an error."""
 
-# ruff: noqa: ARG002 - every dialect takes the same arguments, whether it needs them or not
+# ruff: noqa: ARG002 - all dialects have the same methods, which do not need every argument
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from supernova_ai.testing.answers import Body, Completion, Reason
-from supernova_ai.testing.refusals import (
-    SAID,
+from supernova_ai.testing.error_bodies import (
+    DEFAULT_MESSAGE,
     anthropic_error,
     anthropic_refusal,
     ollama_refusal,
@@ -23,7 +23,7 @@ CREATED_AT = "2026-11-18T10:26:40Z"
 
 
 class Dialect(Protocol):
-    """One provider's way of writing. A stream is ``opening``, ``token`` for each token, ``closing``."""
+    """The format of one API. A stream is ``opening``, ``token`` for each token, and ``closing``."""
 
     stream_type: str
 
@@ -39,7 +39,7 @@ class Dialect(Protocol):
 
 
 class OpenAI:
-    """Chat Completions; HuggingFace's router speaks it too."""
+    """OpenAI's Chat Completions, which HuggingFace's router uses too."""
 
     stream_type = "text/event-stream; charset=utf-8"
 
@@ -98,7 +98,7 @@ class OpenAI:
 
 
 class Anthropic:
-    """Messages. What was read from or written to the cache is not part of its input_tokens."""
+    """Anthropic's Messages. Its input_tokens exclude tokens read from or written to the cache."""
 
     stream_type = "text/event-stream; charset=utf-8"
 
@@ -163,7 +163,7 @@ class Anthropic:
             "input_tokens": usage.prompt - usage.cached - usage.cache_write,
             "cache_creation_input_tokens": usage.cache_write,
             "cache_read_input_tokens": usage.cached,
-            # The first count is of what is there when the stream opens: one token.
+            # The opening event counts the one token that exists by then.
             "output_tokens": min(1, usage.completion) if opening else usage.completion,
         }
         if not opening:
@@ -171,11 +171,11 @@ class Anthropic:
         return {"usage": counts}
 
     def _stop(self, completion: Completion) -> str:
-        return "max_tokens" if completion.cut else "end_turn"
+        return "max_tokens" if completion.truncated else "end_turn"
 
 
 class Ollama:
-    """``/api/chat``: streams lines of JSON, and does so unless told not to."""
+    """Ollama's ``/api/chat``, which streams lines of JSON unless the request says otherwise."""
 
     stream_type = "application/x-ndjson"
 
@@ -198,7 +198,7 @@ class Ollama:
         return json.dumps(self._message(completion, "") | self._end(completion)) + "\n"
 
     def error(self, status: int, message: str | None) -> Body:
-        return {"error": message or SAID}
+        return {"error": message or DEFAULT_MESSAGE}
 
     def refusal(self, reason: Reason) -> tuple[int, Body]:
         return ollama_refusal(reason)
@@ -214,7 +214,7 @@ class Ollama:
         end = {
             "done": True,
             "done_reason": _finish(completion),
-            "total_duration": 1_000_000,  # nanoseconds, as all durations here
+            "total_duration": 1_000_000,  # nanoseconds, like all durations here
             "load_duration": 0,
             "prompt_eval_duration": 500_000,
             "eval_duration": 500_000,
@@ -224,7 +224,7 @@ class Ollama:
 
 
 def _finish(completion: Completion) -> str:
-    return "length" if completion.cut else "stop"
+    return "length" if completion.truncated else "stop"
 
 
 def _data(value: Body) -> str:
@@ -240,4 +240,4 @@ DIALECTS: Mapping[str, Dialect] = {
     "/v1/messages": Anthropic(),
     "/api/chat": Ollama(),
 }
-"""Every dialect by the path that is asked."""
+"""The dialect of each path."""

@@ -1,10 +1,10 @@
-"""The pytest plugin: fixtures for tests of code that talks to models, with no key, no cost and no network.
+"""The pytest plugin: fixtures for tests of code that calls models, without keys, costs and network.
 
-stub_provider      start a provider that answers as told, in any of the four APIs
+stub_provider      start a provider with scripted answers, for any of the four APIs
 local_model        a real language model on this machine, one for the whole run
-cassette           record the test's HTTP once, replay it for ever after
-supernova_home     a home of its own for the test: folders moved, provider settings cleared
-no_real_providers  the test fails if it reaches for anything but this machine
+cassette           record the HTTP requests of the test once, then replay them
+supernova_home     give the test its own folders, without provider settings
+no_real_providers  fail the test if it connects to another machine
 
 Record cassettes with ``pytest --record-cassettes <tests>``, or with SUPERNOVA_RECORD=1.
 """
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Every pytest run of every user loads this module: what it needs is imported where it is needed.
+# Every pytest run of every user loads this module, so it imports the rest only in its fixtures.
 if TYPE_CHECKING:
     from supernova_ai.demo.local_model import LocalModel
     from supernova_ai.testing.cassettes import Cassette
@@ -39,13 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--record-cassettes",
         action="store_true",
         default=os.environ.get("SUPERNOVA_RECORD") == "1",
-        help="really send the requests of tests that use the 'cassette' fixture, and record them anew",
+        help="send the requests of tests that use the 'cassette' fixture, and record them again",
     )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Check a passed test's cassette while the failure can still be the test's own."""
+    """Check the cassette of a test that passed, so that an unplayed interaction fails the test itself."""
     result = yield
     cassette: Any = pyfuncitem.funcargs.get("cassette")
     if cassette is not None:
@@ -55,7 +55,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 @pytest.fixture
 def stub_provider() -> Iterator[Callable[..., StubProvider]]:
-    """Give ``StubProvider`` itself; every one made is closed when the test ends."""
+    """Return a function that makes a ``StubProvider``; all are closed when the test ends."""
     from supernova_ai.testing.stub import StubProvider
 
     with ExitStack() as exits:
@@ -64,7 +64,7 @@ def stub_provider() -> Iterator[Callable[..., StubProvider]]:
 
 @pytest.fixture(scope="session")
 def local_model() -> Iterator[LocalModel]:
-    """Give the running local model; skip the test without the ``local`` extra, but never on a CI machine."""
+    """Return the running local model; without the ``local`` extra, skip the test, or fail it in CI."""
     from supernova_ai.demo.local_model import LocalModel
     from supernova_ai.errors import ExtraMissing
 
@@ -80,9 +80,9 @@ def local_model() -> Iterator[LocalModel]:
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
-    """Replay the test's HTTP from ``cassettes/<module>/<test>.yaml`` under the root, or record it there.
+    """Replay the test's HTTP requests from ``cassettes/<module>/<test>.yaml`` under the root, or record them.
 
-    What is not on the tape is refused, and what is on it must be played.
+    While replaying, other requests are refused, and every recorded interaction must be played.
     """
     from supernova_ai.testing.cassettes import Cassette, cassette_path
 
@@ -94,9 +94,9 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
 
 @pytest.fixture
 def supernova_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """Move the user's folders into the test's own and clear every provider's settings; return SUPERNOVA_HOME.
+    """Move the user's folders into the test's, clear all provider settings, and return SUPERNOVA_HOME.
 
-    While cassettes are recorded the settings stay, since a real provider needs its key.
+    While cassettes are recorded the settings stay, because a real provider needs its key.
     """
     if not request.config.getoption("--record-cassettes"):
         for name in filter(_SETTINGS.fullmatch, list(os.environ)):
@@ -112,9 +112,9 @@ def supernova_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pyt
 
 @pytest.fixture
 def no_real_providers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Refuse connections and look-ups that leave this machine, and fail the test that tried one.
+    """Refuse connections and look-ups of other machines, and fail the test that tries one.
 
-    It does not apply while a cassette is recorded.
+    It has no effect on a test while its cassette is recorded.
     """
     from supernova_ai.testing.cassettes import is_loopback
 
@@ -127,7 +127,7 @@ def no_real_providers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
         name = host.decode() if isinstance(host, bytes) else host
         if name and not is_loopback(name):
             refused.append(name)
-            raise ConnectionRefusedError(f"the test reached for {name}, but only this machine is allowed")
+            raise ConnectionRefusedError(f"the test connected to {name}, but only this machine is allowed")
 
     connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
@@ -150,7 +150,8 @@ def no_real_providers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
     yield
     if refused:
-        # Said again here, because a client may have taken the refusal for a passing fault.
+        # Reported again, because a client may have retried after the refusal.
         pytest.fail(
-            f"the test reached for {', '.join(sorted(set(refused)))}: use a stub or a cassette", pytrace=False
+            f"the test connected to {', '.join(sorted(set(refused)))}: use a stub or a cassette",
+            pytrace=False,
         )

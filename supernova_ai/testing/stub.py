@@ -1,4 +1,4 @@
-"""A provider on loopback that answers as it is told, in the wire format of whichever API is asked."""
+"""A provider on loopback that gives scripted answers, in the format of the API that is asked."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
 from supernova_ai.testing.answers import Answer, Body, Failure, Raw, Received, Reply
-from supernova_ai.testing.delivery import Delivery
 from supernova_ai.testing.dialects import DIALECTS, Dialect, OpenAI
-from supernova_ai.testing.probes import find_probe
+from supernova_ai.testing.probe_answers import probe_answer
+from supernova_ai.testing.responder import Responder
 
 
 class StubProvider:
-    """Speak OpenAI's, HuggingFace's, Anthropic's and Ollama's chat APIs on 127.0.0.1 until closed.
+    """Serve OpenAI's, HuggingFace's, Anthropic's and Ollama's chat APIs on 127.0.0.1 until closed.
 
-    It runs on a thread of its own, so sync and async tests use it alike, and it is ready when the
-    constructor returns.
+    It runs in its own thread, so both sync and async tests can use it. It is ready when the constructor
+    returns.
 
     Args:
-        reply: what every chat request gets once the script is used up: a text, a step such as
-            ``Failure(500)``, or a function of the request that gives one of them.
-        script: what the first chat requests get, in order, whatever API they ask. More may be
-            appended to ``script`` at any time.
-        probe: what the free questions about health and keys get (``GET /v1/models``, ``/api/tags``,
-            ``/api/version``, ``/api/whoami-v2``): a text means what a healthy provider answers.
+        reply: the reply to every chat request after the script: a text, a step such as ``Failure(500)``, or
+            a function that returns one of them for a request.
+        script: the replies to the first chat requests, in order, for any API. More can be appended to
+            ``script`` at any time.
+        probe: the reply to the free requests that probe health and keys (``GET /v1/models``, ``/api/tags``,
+            ``/api/version``, ``/api/whoami-v2``). A text means the answer of a healthy provider.
     """
 
     def __init__(
@@ -49,22 +49,22 @@ class StubProvider:
 
     @property
     def chats(self) -> list[Received]:
-        """The requests that were no probes."""
+        """The requests that are not probes."""
         return [request for request in list(self.requests) if request.method != "GET"]
 
     def wait_for_requests(self, count: int, timeout: float = 30.0) -> None:
-        """Return once that many requests have arrived in all, probes not counted.
+        """Wait until that many requests in total have arrived, not counting probes.
 
         Raises:
-            TimeoutError: they have not within ``timeout`` seconds.
+            TimeoutError: fewer requests arrived within ``timeout`` seconds.
         """
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.chats) >= count, timeout):
-                raise TimeoutError(f"{len(self.chats)} of {count} requests came within {timeout} s")
+                raise TimeoutError(f"{len(self.chats)} of {count} requests arrived within {timeout} s")
 
     def close(self) -> None:
-        """Close every connection and stop. Calling again does nothing."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed already
+        """Close every connection and stop. Calling again has no effect."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed already
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
@@ -77,15 +77,15 @@ class StubProvider:
     async def _run(self, port: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
-        server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._serve_connection, "127.0.0.1", 0)
         port.set_result(server.sockets[0].getsockname()[1])
         await self._closing.wait()
-        server.close()  # the conversations are cancelled as the loop ends
+        server.close()  # the connections are cancelled when the loop ends
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests until the client, a step or the stub ends it."""
         try:
-            # A client may hang up at any byte, and closing the stub cancels: both are the end, not an error.
+            # A client may disconnect at any byte, and closing the stub cancels: neither is an error.
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
                     request = await _read(reader)
@@ -95,19 +95,19 @@ class StubProvider:
                         self._arrived.notify_all()
                     reply = reply(request) if callable(reply) else reply
                     step = Answer(reply) if isinstance(reply, str) else reply
-                    await Delivery(request, dialect, fixed, reader, writer).perform(step)
+                    await Responder(request, dialect, fixed, reader, writer).answer(step)
         finally:
             if self._closing.is_set():
-                writer.transport.abort()  # what nobody reads would keep the socket open
+                writer.transport.abort()  # unread data would keep the socket open
             else:
                 writer.close()
 
     def _choose(self, request: Received) -> tuple[Dialect, Body | None, Reply]:
         path = request.path.partition("?")[0]
-        # Given bytes are what a provider answers whatever its dialect, and wherever it is asked.
+        # A raw answer needs no dialect: it is sent for any path.
         if request.method == "POST" and (path in DIALECTS or isinstance(self.reply, Raw)):
             return DIALECTS.get(path, OpenAI()), None, self.script.popleft() if self.script else self.reply
-        if request.method == "GET" and (probe := find_probe(path, request.headers)):
+        if request.method == "GET" and (probe := probe_answer(path, request.headers)):
             return *probe, self.probe
         return OpenAI(), None, Failure(404, f"the stub does not know {request.method} {request.path}")
 
@@ -130,7 +130,7 @@ async def _read(reader: asyncio.StreamReader) -> Received:
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[int]:
-    """Give a port of 127.0.0.1 that refuses connections, kept from anyone else until the block ends."""
+    """Reserve a port of 127.0.0.1 that refuses connections until the block ends."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound, but never listening
         yield int(held.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Everything a provider can do wrong, by name: for tests that must hold whatever it is."""
+"""Every fault of a provider by name, for tests that must pass with all of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ _HTML = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>
 
 @dataclass(frozen=True, slots=True)
 class Toxin:
-    """One way to go wrong.
+    """One fault.
 
-    ``kind`` names the error that must follow, or one above it in the tree, where it is the same for every
-    provider. With ``after_content`` some tokens of a stream arrive before it breaks, which makes the error
-    StreamInterrupted there, unless the call's own time ran out. ``intact``: the answer arrives whole.
-    ``streams_only``: a plain call does not meet it.
+    Attributes:
+        step: what the stub does.
+        kind: the class of the resulting error or a base class of it; None if it differs between providers.
+        after_content: some tokens of a stream arrive before the fault. The error is then StreamInterrupted,
+            unless the call's own timeout ended it.
+        streams_only: a plain call is not affected.
+        intact: the whole answer arrives.
     """
 
     step: Step
@@ -73,4 +76,4 @@ TOXINS: Mapping[str, Toxin] = {
     "usage_missing": Toxin(Answer(_TEXT, "missing"), intact=True),
     "key_echoed": Toxin(Failure(401, "Incorrect API key provided: {key}."), "AuthenticationFailed"),
 }
-"""Every toxin by its name; but for a refused connection, which is ``closed_port`` and no stub at all."""
+"""Every fault by its name, except a refused connection: for that, use ``closed_port``."""

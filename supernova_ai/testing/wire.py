@@ -1,4 +1,4 @@
-"""Exchanges that real clients recorded from real providers, kept outside this project."""
+"""Recorded requests to real providers and their answers, which are stored outside this project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIRE_DIR = "SUPERNOVA_WIRE_DIR"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One recorded request and the answer to it. ``response`` is its JSON, or the text of a stream."""
+    """A recorded request and its answer. ``response`` is the JSON of the answer, or the text of a stream."""
 
     name: str
     provider: str
@@ -32,16 +32,16 @@ class Exchange:
 
     @property
     def answer(self) -> Raw:
-        """The recorded answer, for a ``StubProvider`` to serve."""
+        """The recorded answer, as a step of a ``StubProvider``."""
         body = self.response if isinstance(self.response, str) else json.dumps(self.response)
         return Raw(self.status, self.content_type, body, self.headers)
 
 
 def exchanges(folder: str | Path | None = None) -> Iterator[Exchange]:
-    """Yield the exchanges of a folder, in order of name.
+    """Yield the exchanges of a folder, sorted by name.
 
     Args:
-        folder: where they are; by default what SUPERNOVA_WIRE_DIR names, and nothing if it is not set.
+        folder: by default the folder in SUPERNOVA_WIRE_DIR; without either there are no exchanges.
     """
     folder = folder or os.environ.get(WIRE_DIR)
     for path in sorted(Path(folder).glob("*.json")) if folder else ():

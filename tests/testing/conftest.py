@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.testing.hearing import DIALECTS, Dialect
+from tests.testing.raw_client import DIALECTS, Dialect
 
 
 @pytest.fixture(params=DIALECTS)

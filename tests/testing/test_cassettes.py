@@ -1,4 +1,4 @@
-"""Cassettes: what is recorded, what is replayed, and what is never kept."""
+"""Cassettes: what is recorded and replayed, and what is never recorded."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ DIALECTS = {
 async def test_litellm_round_trip(
     model: str, base: str, server: Any, streamed: bool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What LiteLLM got while recording it gets again, word and token, when the server is gone."""
+    """LiteLLM gets the same text and usage while recording and, without the server, while replaying."""
     monkeypatch.setattr(litellm.utils, "_get_max_position_embeddings", lambda model_name: None)
     litellm.register_model({"ollama_chat/some-model": {"litellm_provider": "ollama_chat", "mode": "chat"}})
 
@@ -90,8 +90,8 @@ async def test_litellm_round_trip(
     assert min(recorded[2]) > 0
 
 
-def test_recording_starts_anew(path: Path) -> None:
-    """Recording again replaces what the cassette held."""
+def test_recording_again_replaces_the_cassette(path: Path) -> None:
+    """Recording again replaces the content of the cassette."""
     for reply in ("old", "new"):
         with Cassette(path, recording=True) as cassette:
             answered(cassette, Raw(200, "text/plain", reply), {"n": 1})
@@ -100,7 +100,7 @@ def test_recording_starts_anew(path: Path) -> None:
 
 
 def test_each_interaction_is_played_once(path: Path) -> None:
-    """Equal requests get their answers in the order recorded, and one more is refused."""
+    """Equal requests get their answers in the recorded order, and one more request is refused."""
     stub = StubProvider(script=[Raw(200, "text/plain", text) for text in ("one", "two")])
     with Cassette(path, recording=True) as cassette:
         url = cassette.serve(lambda: stub)
@@ -123,7 +123,7 @@ def test_each_interaction_is_played_once(path: Path) -> None:
     ids=["method", "path", "query", "body"],
 )
 def test_other_requests_are_refused(path: Path, method: str, target: str, body: Any) -> None:
-    """A request that differs in anything but the loopback port is not answered."""
+    """A request that differs in more than the loopback port is not answered."""
     with Cassette(path, recording=True) as cassette:
         httpx.post(f"{cassette.serve(StubProvider)}{CHAT}?a=1", json={"n": 1})
     with Cassette(path, recording=False) as cassette:
@@ -135,7 +135,7 @@ def test_other_requests_are_refused(path: Path, method: str, target: str, body: 
 
 
 def test_unplayed_interactions_fail(path: Path) -> None:
-    """An interaction that is not asked for fails the check, which names the cassette."""
+    """An interaction that is not requested fails the check, which names the cassette."""
     with Cassette(path, recording=True) as cassette:
         answered(cassette, "hello", {"n": 1}, {"n": 2})
         cassette.check()
@@ -145,24 +145,24 @@ def test_unplayed_interactions_fail(path: Path) -> None:
             cassette.check()
 
 
-def test_secrets_are_scrubbed(path: Path) -> None:
-    """No key is on the tape: not from a header, a cookie, the query, nor a provider that repeats it."""
+def test_secrets_are_not_recorded(path: Path) -> None:
+    """No key of a header, a cookie, the query or an error message is recorded."""
     secret = Secret("not shaped like any key")
     echo = Failure(401, f"wrong key: {secret.reveal()} or {KEY}", {"set-cookie": f"session={KEY}"})
     headers = dict.fromkeys(("authorization", "x-api-key", "x-goog-api-key", "cookie", "x-new-header"), KEY)
     with Cassette(path, recording=True) as cassette:
         url = cassette.serve(lambda: StubProvider(echo))
         httpx.post(f"{url}{CHAT}?key={KEY}&alt=sse", json={}, headers=headers)
-    tape = path.read_text()
-    assert KEY not in tape
-    assert secret.reveal() not in tape
-    assert "wrong key: [redacted] or [redacted]" in tape
-    assert "alt=sse" in tape
+    text = path.read_text()
+    assert KEY not in text
+    assert secret.reveal() not in text
+    assert "wrong key: [redacted] or [redacted]" in text
+    assert "alt=sse" in text
 
 
 @contextmanager
 def serve_bytes(body: bytes, encoding: str) -> Iterator[str]:
-    """Answer every request with these bytes, in this content encoding."""
+    """Answer every request with these bytes and this content encoding."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -193,7 +193,7 @@ ENCODED = {
 
 
 def fetch(client: str, url: str) -> str:
-    """Get the address with either client that LiteLLM uses."""
+    """Send a GET request with one of the two clients that LiteLLM uses."""
 
     async def get() -> str:
         transport = None if client == "httpx" else AsyncHTTPHandler.create_aiohttp_transport()
@@ -205,8 +205,8 @@ def fetch(client: str, url: str) -> str:
 
 @pytest.mark.parametrize("client", ["httpx", "aiohttp"])
 @pytest.mark.parametrize("encoding", ENCODED)
-def test_compressed_answers_are_kept_in_clear(path: Path, encoding: str, client: str) -> None:
-    """A key in a compressed answer is found and hidden, and the answer is replayed as readable text."""
+def test_compressed_answers_are_recorded_uncompressed(path: Path, encoding: str, client: str) -> None:
+    """A key in a compressed answer is redacted, and the answer is replayed as readable text."""
     with serve_bytes(ENCODED[encoding], encoding) as url:
         with Cassette(path, recording=True):
             assert fetch(client, url) == ECHO.decode()
@@ -217,7 +217,7 @@ def test_compressed_answers_are_kept_in_clear(path: Path, encoding: str, client:
 
 
 def test_an_answer_that_cannot_be_decoded_is_not_recorded(path: Path) -> None:
-    """Bytes in an unknown content encoding may hold a key: the recording fails and says so."""
+    """Bytes in an unknown content encoding may contain a key, so the recording fails and says so."""
     with (
         serve_bytes(gzip.compress(ECHO), "x-unknown") as url,
         Cassette(path, recording=True),
@@ -251,8 +251,8 @@ NAMES = (
 
 
 @pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
-def test_foreign_keys_are_scrubbed(path: Path, foreign: str) -> None:
-    """No parameter and no field of a form or of JSON that is called like a secret is on the tape."""
+def test_keys_of_other_services_are_not_recorded(path: Path, foreign: str) -> None:
+    """No parameter, form field or JSON field with the name of a secret is recorded."""
     fields = dict.fromkeys(NAMES, foreign)
     echo = json.dumps(
         {
@@ -276,18 +276,18 @@ def test_foreign_keys_are_scrubbed(path: Path, foreign: str) -> None:
 
     with Cassette(path, recording=True) as cassette:
         send(cassette)
-    tape = path.read_text()
-    assert foreign not in tape
+    text = path.read_text()
+    assert foreign not in text
     for kept in ("n=1", "n=2", "max_tokens", "none", "invalid_api_key", "diversification"):
-        assert kept in tape
+        assert kept in text
     with Cassette(path, recording=False) as cassette:
         send(cassette)
         cassette.check()
 
 
 @pytest.mark.parametrize("form", ["hex", "reversed", "base64", "upper", "cut"])
-def test_keys_are_scrubbed_in_every_form(path: Path, form: str) -> None:
-    """What a provider repeats of a living key in another form is not on the tape either."""
+def test_keys_are_redacted_in_every_encoding(path: Path, form: str) -> None:
+    """A key in use that a provider repeats in another encoding is redacted too."""
     secret = Secret("Qm7x-not-shaped-like-a-key")
     text = secret.reveal()
     echo = {
@@ -302,15 +302,15 @@ def test_keys_are_scrubbed_in_every_form(path: Path, form: str) -> None:
     assert "wrong: [redacted]" in path.read_text()
 
 
-def test_only_needed_headers_are_kept(path: Path) -> None:
-    """The tape keeps the headers that change how an answer is read, and no others."""
+def test_only_needed_headers_are_recorded(path: Path) -> None:
+    """Only the headers that are needed to read an answer are recorded."""
     busy = Failure(429, headers={"retry-after": "3", "x-request-id": "abc"})
     with Cassette(path, recording=True) as cassette:
         answered(cassette, busy, {})
-    tape = path.read_text()
-    assert "retry-after" in tape
-    assert "content-type" in tape
-    assert not any(name in tape for name in ("x-request-id", "user-agent", "content-length"))
+    text = path.read_text()
+    assert "retry-after" in text
+    assert "content-type" in text
+    assert not any(name in text for name in ("x-request-id", "user-agent", "content-length"))
 
 
 def test_missing_cassette_says_how_to_record(path: Path) -> None:
@@ -319,8 +319,8 @@ def test_missing_cassette_says_how_to_record(path: Path) -> None:
         Cassette(path, recording=False).__enter__()
 
 
-def test_unicode_survives(path: Path) -> None:
-    """Text beyond ASCII is replayed as it was recorded."""
+def test_non_ascii_text_is_replayed(path: Path) -> None:
+    """Text outside ASCII is replayed as recorded."""
     with Cassette(path, recording=True) as cassette:
         recorded = answered(cassette, Answer("Zürich, 東京: 5 €"), {"model": "é"})
     with Cassette(path, recording=False) as cassette:
@@ -336,12 +336,12 @@ def test_unicode_survives(path: Path) -> None:
     ],
 )
 def test_paths(test: str, name: str) -> None:
-    """A cassette lies at cassettes/<module>/<test>.yaml, in characters every file system takes."""
+    """A cassette is at cassettes/<module>/<test>.yaml, in characters that every file system allows."""
     assert cassette_path(Path("/r"), "test_m", test) == Path("/r/cassettes/test_m", f"{name}.yaml")
 
 
-def test_an_attachment_is_kept_as_its_hash(path: Path) -> None:
-    """The bytes of an attachment are not on the tape; another attachment is still another request."""
+def test_an_attachment_is_recorded_as_its_hash(path: Path) -> None:
+    """The bytes of an attachment are not recorded, and another attachment is another request."""
     images = [{"url": "data:image/png;base64," + letter * 400 + "=="} for letter in "ab"]
     with Cassette(path, recording=True) as cassette:
         answered(cassette, "Hi.", images[0])

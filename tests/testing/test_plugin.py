@@ -210,7 +210,7 @@ def test_supernova_home_isolates(usual: Ran) -> None:
 def test_no_real_providers_refuses_and_fails(usual: Ran) -> None:
     """Reaching beyond this machine is refused, and fails the test even if it swallowed the refusal."""
     assert usual.outcomes["test_out"] == {"passed": 4, "error": 4}, usual.said
-    assert "the test reached for api.openai.com: use a stub or a cassette" in usual.said
+    assert "the test connected to api.openai.com: use a stub or a cassette" in usual.said
 
 
 def test_no_real_providers_lets_loopback_through(usual: Ran) -> None:

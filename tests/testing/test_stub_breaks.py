@@ -11,7 +11,17 @@ import httpx
 import pytest
 
 from supernova_ai.testing import TOXINS, Answer, Cut, Flood, Garbled, Hang, Reset, StubProvider
-from tests.testing.hearing import TEXT, Dialect, bytes_of, dial, documents, each_way, hear, read_all, words_of
+from tests.testing.raw_client import (
+    TEXT,
+    Dialect,
+    ask,
+    connect,
+    documents,
+    each_way,
+    read_all,
+    request_bytes,
+    stream_text,
+)
 
 Make = Callable[..., StubProvider]
 
@@ -35,7 +45,7 @@ def test_breaks_where_it_is_told(
 ) -> None:
     """A reset, a close and a cut come right after the headers, or after some of the answer and no more."""
     stub = stub_provider(script=[TEXT, make(0, text=TEXT), make(2, text=TEXT)])
-    whole, at_once, midway = (hear(stub, dialect, streamed) for _ in range(3))
+    whole, at_once, midway = (ask(stub, dialect, streamed) for _ in range(3))
     for heard in (at_once, midway):
         assert heard.head is not None
         assert heard.head.status_code == 200
@@ -45,12 +55,12 @@ def test_breaks_where_it_is_told(
     assert whole.text.startswith(midway.text)
     if streamed:
         assert dialect.last not in midway.text
-        assert words_of(midway.text) == "Money lent"
+        assert stream_text(midway.text) == "Money lent"
 
 
 def test_reset_before_the_headers(dialect: Dialect, stub_provider: Make) -> None:
     """A reset at once gives nothing, not even a status."""
-    head, text, error = hear(stub_provider(Reset()), dialect, streamed=True)
+    head, text, error = ask(stub_provider(Reset()), dialect, streamed=True)
     assert (head, text) == (None, "")
     assert isinstance(error, httpx.ReadError)
 
@@ -70,8 +80,8 @@ def test_hangs_where_it_is_told(
     """A provider falls silent at once, after the headers, or in the middle, with the connection open."""
     stub = stub_provider(step)
     for streamed in (False, True):
-        with dial(stub) as line:
-            line.sendall(bytes_of(dialect, streamed))
+        with connect(stub) as line:
+            line.sendall(request_bytes(dialect, streamed))
             heard = b""
             while last[streamed] not in heard:
                 heard += line.recv(65_536)
@@ -83,7 +93,7 @@ def test_hangs_where_it_is_told(
 @each_way
 def test_garbled_json(streamed: bool, dialect: Dialect, stub_provider: Make) -> None:
     """A plain body, or exactly one event of a stream that goes on, is no JSON."""
-    head, text, error = hear(stub_provider(Garbled(1, TEXT)), dialect, streamed)
+    head, text, error = ask(stub_provider(Garbled(1, TEXT)), dialect, streamed)
     assert head is not None
     assert error is None
     if not streamed:
@@ -93,7 +103,7 @@ def test_garbled_json(streamed: bool, dialect: Dialect, stub_provider: Make) -> 
     (broken,) = (line for line in text.splitlines() if "lent" in line)
     with pytest.raises(json.JSONDecodeError):
         documents(broken)
-    assert words_of(text.replace(broken, "")) == "Money to a state."
+    assert stream_text(text.replace(broken, "")) == "Money to a state."
     assert dialect.last in text
 
 
@@ -101,9 +111,9 @@ def test_garbled_json(streamed: bool, dialect: Dialect, stub_provider: Make) -> 
 def test_slow_drip(streamed: bool, dialect: Dialect, stub_provider: Make) -> None:
     """A pause passes before each token of a stream, or each byte of a plain body; all of it arrives."""
     stub = stub_provider(Answer(TEXT, pause=0.001), script=[TEXT])
-    at_once = hear(stub, dialect, streamed)
+    at_once = ask(stub, dialect, streamed)
     began = time.monotonic()
-    dripped = hear(stub, dialect, streamed)
+    dripped = ask(stub, dialect, streamed)
     assert dripped.text == at_once.text
     assert time.monotonic() - began >= 0.001 * (5 if streamed else len(at_once.text))
 
@@ -112,7 +122,7 @@ def test_slow_drip(streamed: bool, dialect: Dialect, stub_provider: Make) -> Non
 def test_html_and_nothing(streamed: bool, dialect: Dialect, stub_provider: Make) -> None:
     """A page of HTML and an empty body both come with status 200."""
     stub = stub_provider(script=[TOXINS["html_page"].step, TOXINS["empty_body"].step])
-    page, nothing = hear(stub, dialect, streamed), hear(stub, dialect, streamed)
+    page, nothing = ask(stub, dialect, streamed), ask(stub, dialect, streamed)
     assert page.head is not None
     assert page.head.headers["content-type"].startswith("text/html")
     assert page.text.startswith("<!DOCTYPE html>")
@@ -123,11 +133,11 @@ def test_html_and_nothing(streamed: bool, dialect: Dialect, stub_provider: Make)
 @each_way
 def test_flood(streamed: bool, dialect: Dialect, stub_provider: Make) -> None:
     """A flood is a valid answer whose one token has the size that was ordered."""
-    _, text, error = hear(stub_provider(Flood(200_000)), dialect, streamed)
+    _, text, error = ask(stub_provider(Flood(200_000)), dialect, streamed)
     assert error is None
     assert text.count("x") >= 200_000
     if streamed:
-        assert words_of(text) == "x" * 200_000
+        assert stream_text(text) == "x" * 200_000
         assert dialect.last in text
     else:
         assert "x" * 200_000 in str(json.loads(text))
@@ -137,9 +147,9 @@ def test_flood(streamed: bool, dialect: Dialect, stub_provider: Make) -> None:
 def test_endless_flood(streamed: bool, dialect: Dialect, stub_provider: Make) -> None:
     """A flood without a size goes on until the client hangs up, and others are served meanwhile."""
     stub = stub_provider(TEXT, script=[Flood()])
-    with dial(stub) as line:
-        line.sendall(bytes_of(dialect, streamed))
+    with connect(stub) as line:
+        line.sendall(request_bytes(dialect, streamed))
         heard = 0
         while heard < 1_000_000:
             heard += len(line.recv(65_536))
-        assert hear(stub, dialect, streamed).error is None
+        assert ask(stub, dialect, streamed).error is None

@@ -1,4 +1,4 @@
-"""The stub provider as a server: its connections, its paths, its end."""
+"""The stub provider as an HTTP server: its connections, paths and shutdown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import httpx
 import pytest
 
 from supernova_ai.testing import TOXINS, Failure, Flood, Hang, Raw, Step, StubProvider, closed_port
-from tests.testing.hearing import dial
+from tests.testing.raw_client import connect
 
 Make = Callable[..., StubProvider]
 
 
 async def test_stream_has_usage_only_when_asked(stub_provider: Make) -> None:
-    """OpenAI's stream ends with the usage only if stream_options ask for it."""
+    """OpenAI's stream ends with the usage only if stream_options request it."""
     stub = stub_provider()
     body = {"model": "m", "messages": [], "stream": True}
     async with httpx.AsyncClient(base_url=stub.url) as client:
@@ -61,7 +61,7 @@ def test_raw_is_served_as_it_is(stub_provider: Make) -> None:
 
 
 def test_unknown_paths_are_not_found(stub_provider: Make) -> None:
-    """A path or method that no chat API has is answered with 404, and takes nothing from the script."""
+    """An unknown path or method is answered with 404, and does not use up the script."""
     stub = stub_provider(script=["for a chat"])
     answer = httpx.get(f"{stub.url}/v2/chat")
     assert answer.status_code == 404
@@ -69,41 +69,41 @@ def test_unknown_paths_are_not_found(stub_provider: Make) -> None:
     assert list(stub.script) == ["for a chat"]
 
 
-def hang_up(line: socket.socket) -> None:
-    """Close with a reset, as if the client was killed."""
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    line.close()
+def reset(connection: socket.socket) -> None:
+    """Close a connection with a reset, as if the client were killed."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
-def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the stub's event loop has logged; other threads of the run may log as they like."""
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the stub's event loop logged; other threads may log too."""
     return [record.getMessage() for record in caplog.records if record.name == "asyncio"]
 
 
 CHAT = b"""POST /api/chat HTTP/1.1\r\ncontent-length: 31\r\n\r\n{"model": "m", "stream": true }"""
 
 
-def test_clients_may_hang_up_at_any_byte(stub_provider: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that goes in the middle of its request, or of any toxin, disturbs nobody; no log is kept."""
+def test_clients_may_disconnect_at_any_byte(stub_provider: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """A client may disconnect during its request or any toxin: others are served, nothing is logged."""
     stub = stub_provider()
     for sent in range(len(CHAT)):
-        line = dial(stub)
-        line.sendall(CHAT[:sent])
-        hang_up(line)
-    cases = [(toxin.step, heard) for toxin in TOXINS.values() for heard in (0, 1, 200)]
-    for number, (step, heard) in enumerate(cases, start=1):
+        connection = connect(stub)
+        connection.sendall(CHAT[:sent])
+        reset(connection)
+    cases = [(toxin.step, received) for toxin in TOXINS.values() for received in (0, 1, 200)]
+    for number, (step, received) in enumerate(cases, start=1):
         stub.script.append(step)
-        line = dial(stub)
-        line.sendall(CHAT)
+        connection = connect(stub)
+        connection.sendall(CHAT)
         stub.wait_for_requests(number)
         if step != Hang():
             with suppress(ConnectionResetError):
-                line.recv(heard)
-        hang_up(line)
+                connection.recv(received)
+        reset(connection)
     assert httpx.post(f"{stub.url}/api/chat", json={}).status_code == 200
     stub.close()
-    gc.collect()  # a task's unnoticed failure is logged when it goes
-    assert complaints(caplog) == []
+    gc.collect()  # an unhandled error of a task is logged when the task is collected
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize(
@@ -111,20 +111,20 @@ def test_clients_may_hang_up_at_any_byte(stub_provider: Make, caplog: pytest.Log
     [b"\x16\x03\x01\r\n\r\n", b"POST /api/chat HTTP/1.1\r\ncontent-length: many\r\n\r\n", b"x" * 100_000],
     ids=["tls", "length", "endless-head"],
 )
-def test_what_is_not_http_is_hung_up_on(
+def test_invalid_http_closes_the_connection(
     nonsense: bytes, stub_provider: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bytes that are no request end the connection, quietly."""
+    """Bytes that are not an HTTP request close the connection, and nothing is logged."""
     stub = stub_provider()
-    with dial(stub) as line:
-        line.sendall(nonsense)
-        with suppress(ConnectionResetError):  # where bytes were left unread
-            assert line.recv(1) == b""
-    assert (stub.requests, complaints(caplog)) == ([], [])
+    with connect(stub) as connection:
+        connection.sendall(nonsense)
+        with suppress(ConnectionResetError):  # if the stub left bytes unread
+            assert connection.recv(1) == b""
+    assert (stub.requests, logged(caplog)) == ([], [])
 
 
-def test_body_that_is_not_json_is_kept_as_text(stub_provider: Make) -> None:
-    """A body that is not JSON is answered as an empty request, and kept as its text."""
+def test_a_body_that_is_not_json_is_recorded_as_text(stub_provider: Make) -> None:
+    """A body that is not JSON is answered like an empty request, and recorded as text."""
     stub = stub_provider("Diversify.")
     answer = httpx.post(f"{stub.url}/v1/chat/completions", content=b"not JSON \xff")
     assert answer.json()["choices"][0]["message"]["content"] == "Diversify."
@@ -132,26 +132,26 @@ def test_body_that_is_not_json_is_kept_as_text(stub_provider: Make) -> None:
 
 
 def test_close_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """A stub that is closed in the middle of everything ends its thread, its tasks and every socket."""
+    """Closing a stub during its answers ends its thread, its tasks and every socket."""
     steps: list[str | Step] = [Flood(), Hang(), Hang(2), TOXINS["slow_drip"].step, "idle"]
     gc.collect()  # what earlier tests left
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         stub = StubProvider(script=steps)
-        lines = [dial(stub) for _ in steps]
-        for line in lines:
-            line.sendall(CHAT)
+        connections = [connect(stub) for _ in steps]
+        for connection in connections:
+            connection.sendall(CHAT)
         stub.wait_for_requests(len(steps))
         with httpx.Client(verify=False) as client:
-            for _ in range(50):  # by then the flood has filled what takes it up
+            for _ in range(50):  # until the flood has filled the socket's buffers
                 client.get(f"{stub.url}/api/version")
         stub.close()
         gc.collect()
-        for line in lines:
-            line.close()
+        for connection in connections:
+            connection.close()
     assert "stub-provider" not in {thread.name for thread in threading.enumerate()}
     assert [str(warning.message) for warning in warned if warning.category is ResourceWarning] == []
-    assert complaints(caplog) == []
+    assert logged(caplog) == []
 
 
 PROBES: dict[str, tuple[dict[str, str], set[str]]] = {
@@ -167,10 +167,10 @@ each_probe = pytest.mark.parametrize(
 
 
 @each_probe
-def test_probes_find_a_healthy_provider(
+def test_probes_find_the_provider_healthy(
     path: str, headers: dict[str, str], fields: set[str], stub_provider: Make
 ) -> None:
-    """The free questions are answered in their provider's shape; the chat script and its count stay."""
+    """Probes are answered in their provider's format, and do not use up the script of the chats."""
     stub = stub_provider(Failure(500), script=["for a chat"])
     answer = httpx.get(stub.url + path, headers=headers)
     assert (answer.status_code, set(answer.json())) == (200, fields)
@@ -181,10 +181,8 @@ def test_probes_find_a_healthy_provider(
 
 
 @each_probe
-def test_probes_follow_the_mood(
-    path: str, headers: dict[str, str], fields: set[str], stub_provider: Make
-) -> None:
-    """A probe gets the step it is told, in that provider's shape, until healthy again; chats do not mind."""
+def test_probes_can_fail(path: str, headers: dict[str, str], fields: set[str], stub_provider: Make) -> None:
+    """A probe gets its given step, in the provider's format, until healthy again; chats are not affected."""
     stub = stub_provider("Diversify.", probe=TOXINS["key_echoed"].step)
     refused = httpx.get(stub.url + path, headers=headers | {"authorization": "Bearer sk-of-the-test"})
     assert (refused.status_code, "sk-of-the-test" in refused.text) == (401, True)
@@ -196,14 +194,14 @@ def test_probes_follow_the_mood(
     assert set(httpx.get(stub.url + path, headers=headers).json()) == fields
 
 
-def test_wait_for_requests_gives_up(stub_provider: Make) -> None:
-    """Waiting for a request that does not come ends with a TimeoutError that counts."""
+def test_wait_for_requests_times_out(stub_provider: Make) -> None:
+    """Waiting for a request that does not arrive ends with a TimeoutError that gives the count."""
     with pytest.raises(TimeoutError, match="0 of 1 requests"):
         stub_provider().wait_for_requests(1, timeout=0)
 
 
 def test_close_is_final() -> None:
-    """A closed stub refuses connections, ends what hangs, and closing it again does nothing."""
+    """A closed stub refuses connections and ends hanging ones; closing it again has no effect."""
     stub = StubProvider(Hang())
     errors: list[Exception] = []
 
@@ -225,6 +223,6 @@ def test_close_is_final() -> None:
 
 
 def test_closed_port_refuses() -> None:
-    """A closed port refuses connections at once."""
+    """A closed port refuses connections."""
     with closed_port() as port, pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}")

@@ -14,7 +14,7 @@ import pytest
 
 from supernova_ai import errors
 from supernova_ai.testing import TOXINS, Failure, Flood, Hang, Reset, Step, StubProvider
-from tests.testing.hearing import KEY, Dialect, hear, request_of
+from tests.testing.raw_client import KEY, Dialect, ask, request_body
 
 Make = Callable[..., StubProvider]
 
@@ -43,7 +43,7 @@ def test_content_arrives_where_the_catalogue_says(name: str, dialect: Dialect, s
     step = Flood(100) if name == "flood" else toxin.step
     if isinstance(step, Hang):
         step = Reset(step.after_tokens)  # which stops at the same place, and does not take a time-out to see
-    _, text, error = hear(stub_provider(step), dialect, streamed=True)
+    _, text, error = ask(stub_provider(step), dialect, streamed=True)
     arrived = '"content": "' in text.replace('"content": ""', "") or "text_delta" in text
     assert arrived == (toxin.after_content or toxin.intact)
     assert (dialect.last in text) == (toxin.intact or name == "garbled")
@@ -55,11 +55,11 @@ def test_reply_may_be_a_function(dialect: Dialect, stub_provider: Make) -> None:
     chance = random.Random(7)
     steps = [Failure(500), "Diversify."]
     stub = stub_provider(lambda request: chance.choice(steps) if request.key == KEY else Failure(401))
-    statuses = [head.status_code for _ in range(8) if (head := hear(stub, dialect, False).head)]
+    statuses = [head.status_code for _ in range(8) if (head := ask(stub, dialect, False).head)]
     repeat = random.Random(7)
     assert statuses == [500 if isinstance(repeat.choice(steps), Failure) else 200 for _ in range(8)]
     assert set(statuses) == {200, 500}
-    stranger = httpx.post(stub.url + dialect.path, json=request_of(False))
+    stranger = httpx.post(stub.url + dialect.path, json=request_body(False))
     assert stranger.status_code == 401
 
 

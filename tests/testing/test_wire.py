@@ -1,9 +1,9 @@
-"""The recorded exchanges, and the stub held against them."""
+"""Recorded exchanges, and the stub compared with them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from supernova_ai.testing import Answer, Exchange, Failure, StubProvider, exchanges
+from tests.testing.raw_client import documents
 
 RECORDED = list(exchanges())
 PATHS = {
@@ -24,16 +25,8 @@ each_exchange = pytest.mark.parametrize(
 )
 
 
-def documents(body: str) -> Iterator[Any]:
-    """Yield the JSON documents of a plain body, an event stream or lines of JSON."""
-    for line in body.splitlines():
-        line = line.removeprefix("data: ")
-        if line.startswith("{"):
-            yield json.loads(line)
-
-
 def fields(value: Any, at: str = "") -> set[str]:
-    """Name every field of a document by its path."""
+    """Return the paths of all fields of a document."""
     if isinstance(value, list):
         return {name for item in value for name in fields(item, at)}
     if not isinstance(value, dict):
@@ -61,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_exchanges_are_read_in_order(folder: Path) -> None:
-    """A folder's exchanges come in order of name, streams told from plain answers."""
+    """Exchanges are sorted by name, and streams are distinguished from plain answers."""
     plain, stream = exchanges(folder)
     assert (plain.name, plain.streamed, plain.provider) == ("a", False, "ollama")
     assert (stream.name, stream.streamed, stream.answer.body) == ("b", True, '{"done": true}\n')
@@ -76,10 +69,10 @@ def test_folder_is_named_by_the_environment(folder: Path, monkeypatch: pytest.Mo
 
 
 @each_exchange
-def test_stub_serves_what_was_recorded(
+def test_the_stub_serves_recorded_answers(
     exchange: Exchange, stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """A recorded answer comes from the stub with its status, type, headers and every byte."""
+    """The stub sends a recorded answer with its status, type, headers and every byte."""
     stub = stub_provider(exchange.answer)
     answer = httpx.post(stub.url + PATHS[exchange.provider], json=exchange.request)
     assert answer.status_code == exchange.status
@@ -90,10 +83,10 @@ def test_stub_serves_what_was_recorded(
 @pytest.mark.skipif(not RECORDED, reason="SUPERNOVA_WIRE_DIR names no recorded exchanges")
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama"])
-def test_stub_has_no_field_of_its_own(
+def test_the_stub_sends_no_invented_field(
     provider: str, streamed: bool, stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """Every field the stub sends is one that the real provider has sent."""
+    """Every field that the stub sends was also sent by the real provider."""
     request = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": streamed}
     request["stream_options"] = {"include_usage": True}
     stub = stub_provider(Answer("Good day to you."), script=[Failure(400)] if not streamed else [])
@@ -105,7 +98,7 @@ def test_stub_has_no_field_of_its_own(
         for document in documents(exchange.answer.body)
         for name in fields(document)
     }
-    # Ollama's error body is in no recording: {"error": …}, by its documentation.
+    # No recording has Ollama's error body, which is {"error": …} by its documentation.
     known = real | ({".error"} if provider == "ollama" else set())
     sent = {name for body in bodies for document in documents(body) for name in fields(document)}
     assert sent

@@ -1,4 +1,4 @@
-"""One request's answer on its connection: whole, broken, late or endless, as it was ordered."""
+"""Sends the answer to one request: complete, broken, late or endless, as its step says."""
 
 from __future__ import annotations
 
@@ -25,24 +25,21 @@ from supernova_ai.testing.answers import (
     Refusal,
     Reset,
     Step,
-    complete,
+    completion_for,
 )
 from supernova_ai.testing.dialects import Dialect
 
 _JSON = "application/json"
 _END = b"0\r\n\r\n"
 _GATE_POLL = 0.002
-"""Seconds between two looks at a closed gate, which is a thread's event and cannot be awaited."""
+"""Seconds between two checks of a gate, which is a threading event and cannot be awaited."""
 _FLOOD_MARK = "[flood]"
 _FLOOD_PIECE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """The answer to one request, in one dialect, on its way to the client.
-
-    ``fixed`` is what a probe answers instead of a completion; it is never streamed.
-    """
+class Responder:
+    """Answers one request in one dialect. ``fixed`` is the body for a probe, which is never streamed."""
 
     received: Received
     dialect: Dialect
@@ -50,22 +47,22 @@ class Delivery:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def perform(self, step: Step) -> None:
-        """Send what the step orders.
+    async def answer(self, step: Step) -> None:
+        """Send the answer of a step.
 
         Raises:
-            ConnectionError: the client has gone, or the connection must end now as ordered.
+            ConnectionError: the client has closed the connection, or the step closes it.
         """
         match step:
             case Answer():
-                await self._answer(step)
+                await self._send_completion(step)
             case Garbled(after, text):
-                await self._answer(Answer(text), garbled=after)
+                await self._send_completion(Answer(text), garbled=after)
             case Flood(size):
                 await self._flood(size)
             case Failure(status, message, headers):
-                said = message and message.replace("{key}", self.received.key)
-                error = self.dialect.error(status, said)
+                filled = message and message.replace("{key}", self.received.key)
+                error = self.dialect.error(status, filled)
                 if step.after_tokens is None or not self._streamed:
                     await self._send(_response(status, _JSON, json.dumps(error), headers))
                 else:
@@ -82,15 +79,15 @@ class Delivery:
             case Reset(after, text):
                 await self._begin(text, after)
                 self._reset()
-            case Cut(after, whole, text):
-                await self._begin(text, after, whole=whole)
-                if not whole:
-                    raise ConnectionAbortedError("cut, as told")
+            case Cut(after, complete, text):
+                await self._begin(text, after, complete=complete)
+                if not complete:
+                    raise ConnectionAbortedError("cut by its step")
                 if self._streamed:
                     await self._send(_END)
 
-    async def _answer(self, answer: Answer, garbled: int | None = None) -> None:
-        completion = self._complete(answer)
+    async def _send_completion(self, answer: Answer, garbled: int | None = None) -> None:
+        completion = self._make_completion(answer)
         if not self._streamed:
             body = self._plain(completion)
             await self._wait(answer.gate)
@@ -110,14 +107,17 @@ class Delivery:
                 await self._wait(answer.gate)
         await self._send(_chunk(self.dialect.closing(completion, self.received.json)) + _END)
 
-    async def _begin(self, text: str, after: int | None, *, whole: bool = False) -> None:
-        """Send the answer's beginning: nothing, the headers, or so many tokens, half the body if it is plain.
+    async def _begin(self, text: str, after: int | None, *, complete: bool = False) -> None:
+        """Send the beginning of an answer.
 
-        A plain body that is ``whole`` is said to be no longer than what is sent.
+        Args:
+            after: None sends nothing, 0 the headers, another number that many tokens of a stream, or half of
+                a plain body.
+            complete: the headers of a plain answer give the length of the part that is sent.
         """
         if after is None:
             return
-        completion = self._complete(Answer(text))
+        completion = self._make_completion(Answer(text))
         if self._streamed:
             await self._send(_stream_head(self.dialect))
             events = [self.dialect.token(completion, token) for token in completion.tokens[:after]]
@@ -126,11 +126,11 @@ class Delivery:
         else:
             body = self._plain(completion)
             sent = body[: len(body) // 2] if after else ""
-            head, _ = _parts(200, _JSON, sent if whole else body, {})
+            head, _ = _parts(200, _JSON, sent if complete else body, {})
             await self._send(head + sent.encode())
 
     async def _flood(self, size: int | None) -> None:
-        completion = self._complete(Answer(_FLOOD_MARK))
+        completion = self._make_completion(Answer(_FLOOD_MARK))
         if self._streamed:
             head = _stream_head(self.dialect)
             text = self.dialect.opening(completion) + self.dialect.token(completion, _FLOOD_MARK)
@@ -142,16 +142,16 @@ class Delivery:
         await self._send(head + _chunk(before))
         for left in repeat(_FLOOD_PIECE) if size is None else range(size, 0, -_FLOOD_PIECE):
             await self._send(_chunk("x" * min(left, _FLOOD_PIECE)))
-            await asyncio.sleep(0)  # a client that reads fast must not keep the stub from everyone else
+            await asyncio.sleep(0)  # let the stub answer other clients too
         await self._send(_chunk(after) + _END)
 
     @property
     def _streamed(self) -> bool:
         return self.fixed is None and self.dialect.streamed(self.received.json)
 
-    def _complete(self, answer: Answer) -> Completion:
+    def _make_completion(self, answer: Answer) -> Completion:
         request = self.received.json
-        return complete(answer, request, self.dialect.max_tokens(request))
+        return completion_for(answer, request, self.dialect.max_tokens(request))
 
     def _plain(self, completion: Completion) -> str:
         return json.dumps(self.fixed or self.dialect.plain(completion))
@@ -166,19 +166,19 @@ class Delivery:
 
     async def _sleep(self, seconds: float) -> None:
         if self.reader.at_eof() or self.reader.exception():
-            raise ConnectionResetError("the client has gone")
+            raise ConnectionResetError("the client has closed the connection")
         await asyncio.sleep(seconds)
 
     def _reset(self) -> None:
-        # Lingering for zero seconds makes closing send a reset instead of a polite end.
+        # With a linger time of zero, closing the socket sends a reset.
         linger = struct.pack("ii", 1, 0)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
-        raise ConnectionResetError("reset, as told")
+        raise ConnectionResetError("reset by its step")
 
 
 def _garble(text: str) -> str:
-    """Take away the last closing brace, and leave what frames the JSON."""
+    """Remove the last closing brace of the JSON."""
     before, _, after = text.rpartition("}")
     return before + after
 

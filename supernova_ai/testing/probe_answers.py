@@ -1,4 +1,4 @@
-"""The free questions by which a provider's health and keys are checked, and what a healthy one answers."""
+"""The answers of a healthy provider to the free requests that probe its health and keys."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from supernova_ai.testing.answers import Body
 from supernova_ai.testing.dialects import CREATED, CREATED_AT, Anthropic, Dialect, Ollama, OpenAI
 
 
-class ProbeRequest(NamedTuple):
-    """Who is asked, and the JSON answered."""
+class ProbeAnswer(NamedTuple):
+    """The dialect of the provider that is asked, and the JSON of its answer."""
 
     dialect: Dialect
     body: Body
@@ -21,18 +21,18 @@ _DETAILS = {"format": "gguf", "family": "stub", "parameter_size": "1M", "quantiz
 _TAG = {"name": _MODEL, "model": _MODEL, "modified_at": CREATED_AT, "size": 1_000_000, "digest": "0" * 64}
 _TOKEN = {"displayName": "stub", "role": "read", "createdAt": CREATED_AT}
 
-_PROBES: Mapping[str, ProbeRequest] = {
-    "/v1/models": ProbeRequest(
+_PROBES: Mapping[str, ProbeAnswer] = {
+    "/v1/models": ProbeAnswer(
         OpenAI(),
         {
             "object": "list",
             "data": [{"id": _MODEL, "object": "model", "created": CREATED, "owned_by": "stub"}],
         },
     ),
-    "/api/tags": ProbeRequest(Ollama(), {"models": [_TAG | {"details": _DETAILS}]}),
-    "/api/version": ProbeRequest(Ollama(), {"version": "0.12.0"}),
-    # HuggingFace's hub writes errors as Ollama does: {"error": …}.
-    "/api/whoami-v2": ProbeRequest(
+    "/api/tags": ProbeAnswer(Ollama(), {"models": [_TAG | {"details": _DETAILS}]}),
+    "/api/version": ProbeAnswer(Ollama(), {"version": "0.12.0"}),
+    # HuggingFace's hub formats errors like Ollama: {"error": …}.
+    "/api/whoami-v2": ProbeAnswer(
         Ollama(),
         {
             "type": "user",
@@ -43,7 +43,7 @@ _PROBES: Mapping[str, ProbeRequest] = {
         },
     ),
 }
-_ANTHROPIC_MODELS = ProbeRequest(
+_ANTHROPIC_MODELS = ProbeAnswer(
     Anthropic(),
     {
         "data": [{"type": "model", "id": _MODEL, "display_name": "Stub", "created_at": CREATED_AT}],
@@ -54,8 +54,8 @@ _ANTHROPIC_MODELS = ProbeRequest(
 )
 
 
-def find_probe(path: str, headers: Mapping[str, str]) -> ProbeRequest | None:
-    """Return who answers a GET of the path, and what; None if no provider has it."""
+def probe_answer(path: str, headers: Mapping[str, str]) -> ProbeAnswer | None:
+    """Return the answer to a GET of the path; None if no provider has the path."""
     if path == "/v1/models" and "anthropic-version" in headers:
         return _ANTHROPIC_MODELS
     return _PROBES.get(path)

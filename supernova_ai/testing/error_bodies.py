@@ -1,4 +1,4 @@
-"""What each provider says when it fails or refuses: its statuses, kinds and words."""
+"""The error bodies of each provider: its statuses, kinds and messages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from supernova_ai.testing.answers import Body, Reason
 
-SAID = "The stub was told to fail."
-"""What a provider says where its own words are not known."""
+DEFAULT_MESSAGE = "The stub was told to fail."
+"""The message of an error for which the provider's own is not known."""
 
 _INVALID = "invalid_request_error"
 
@@ -27,7 +27,7 @@ _ANTHROPIC_ERRORS = {
     529: "overloaded_error",
 }
 
-# Status, kind, code, words.
+# Status, kind, code and message.
 _OPENAI_REFUSALS: Mapping[Reason, tuple[int, str, str, str]] = {
     "length": (
         400,
@@ -59,35 +59,39 @@ _ANTHROPIC_REFUSALS: Mapping[Reason, str] = {
 
 
 def openai_error(status: int, message: str | None) -> Body:
-    """Return the body of OpenAI's error with that status."""
-    kind, code, said = _OPENAI_ERRORS.get(status, (_kind(status, "server_error"), None, SAID))
-    return _openai(kind, code, message or said)
+    """Return OpenAI's error body for a status."""
+    kind, code, default = _OPENAI_ERRORS.get(status, (_kind(status, "server_error"), None, DEFAULT_MESSAGE))
+    return _openai(kind, code, message or default)
 
 
 def openai_refusal(reason: Reason) -> tuple[int, Body]:
-    """Return the status and body of OpenAI's refusal."""
-    status, kind, code, said = _OPENAI_REFUSALS[reason]
-    return status, _openai(kind, code, said, "messages" if reason == "length" else None)
+    """Return the status and body with which OpenAI refuses."""
+    status, kind, code, message = _OPENAI_REFUSALS[reason]
+    return status, _openai(kind, code, message, "messages" if reason == "length" else None)
 
 
 def anthropic_error(status: int, message: str | None) -> Body:
-    """Return the body of Anthropic's error with that status."""
+    """Return Anthropic's error body for a status."""
     kind = _ANTHROPIC_ERRORS.get(status, _kind(status, "api_error"))
-    return {"type": "error", "error": {"type": kind, "message": message or SAID}, "request_id": "req_stub"}
+    return {
+        "type": "error",
+        "error": {"type": kind, "message": message or DEFAULT_MESSAGE},
+        "request_id": "req_stub",
+    }
 
 
 def anthropic_refusal(reason: Reason) -> tuple[int, Body]:
-    """Return the status and body of Anthropic's refusal."""
+    """Return the status and body with which Anthropic refuses."""
     return 400, anthropic_error(400, _ANTHROPIC_REFUSALS[reason])
 
 
 def ollama_refusal(reason: Reason) -> tuple[int, Body]:
-    """Return the status and body of Ollama's refusal; it judges only length, the rest is a plain error."""
+    """Return the status and body with which Ollama refuses. It checks only the length of prompts."""
     if reason != "length":
-        return 400, {"error": SAID}
-    # What its inner server said, JSON and all, is the words of its own error.
-    words = "request (8193 tokens) exceeds the available context size (4096 tokens), try increasing it"
-    inner = {"code": 400, "message": words, "type": "exceed_context_size_error"}
+        return 400, {"error": DEFAULT_MESSAGE}
+    # Its message is the JSON error of its inner server.
+    message = "request (8193 tokens) exceeds the available context size (4096 tokens), try increasing it"
+    inner = {"code": 400, "message": message, "type": "exceed_context_size_error"}
     return 400, {"error": json.dumps({"error": inner})}
 
 
@@ -95,5 +99,5 @@ def _openai(kind: str, code: str | None, message: str, param: str | None = None)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def _kind(status: int, trouble: str) -> str:
-    return trouble if status >= 500 else _INVALID
+def _kind(status: int, server_error: str) -> str:
+    return server_error if status >= 500 else _INVALID

@@ -1,6 +1,6 @@
-"""Ask the stub provider as no client library does, and hear every byte of what comes.
+"""A client that shows every byte of the stub provider's answer, as no client library does.
 
-HuggingFace's router is asked as OpenAI is, so OpenAI's dialect stands for both.
+HuggingFace's router has OpenAI's API, so the dialect of OpenAI covers both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TEXT = "Money lent to a state."
 
 
 class Dialect(NamedTuple):
-    """Where a provider is asked, how it carries a key, ends a stream, says an error in one, and counts."""
+    """An API: its path, key headers, last event of a stream, error event, and names of the token counts."""
 
     path: str
     key: Mapping[str, str]
@@ -57,15 +57,15 @@ DIALECTS = {
 each_way = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 
 
-class Heard(NamedTuple):
-    """What of an answer arrived, and what ended it if not its end."""
+class RawAnswer(NamedTuple):
+    """The part of an answer that arrived, and the error that ended it early."""
 
     head: httpx.Response | None
     text: str
     error: httpx.TransportError | None
 
 
-def request_of(streamed: bool) -> dict[str, Any]:
+def request_body(streamed: bool) -> dict[str, Any]:
     return {
         "model": "m",
         "messages": [{"role": "user", "content": "What is a bond?"}],
@@ -74,51 +74,51 @@ def request_of(streamed: bool) -> dict[str, Any]:
     }
 
 
-def hear(stub: StubProvider, dialect: Dialect, streamed: bool) -> Heard:
-    """Ask, and listen to the end."""
+def ask(stub: StubProvider, dialect: Dialect, streamed: bool) -> RawAnswer:
+    """Send a request, and read the answer to its end."""
     head, text = None, ""
     try:
-        # Nothing is encrypted here, and to load the certificates takes longer than most of these tests.
+        # Nothing is encrypted, and loading certificates takes longer than most of these tests.
         with (
             httpx.Client(verify=False) as client,
             client.stream(
-                "POST", stub.url + dialect.path, json=request_of(streamed), headers=dialect.key
+                "POST", stub.url + dialect.path, json=request_body(streamed), headers=dialect.key
             ) as head,
         ):
             for piece in head.iter_text():
                 text += piece
     except httpx.TransportError as error:
-        return Heard(head, text, error)
-    return Heard(head, text, None)
+        return RawAnswer(head, text, error)
+    return RawAnswer(head, text, None)
 
 
-def dial(stub: StubProvider) -> socket.socket:
+def connect(stub: StubProvider) -> socket.socket:
     address = urlsplit(stub.url)
     return socket.create_connection((address.hostname, address.port), timeout=10)
 
 
-def bytes_of(dialect: Dialect, streamed: bool) -> bytes:
-    """The request as it goes over the wire."""
-    body = json.dumps(request_of(streamed))
+def request_bytes(dialect: Dialect, streamed: bool) -> bytes:
+    """Return the bytes of an HTTP request."""
+    body = json.dumps(request_body(streamed))
     return f"POST {dialect.path} HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
 
 
 def documents(text: str) -> list[Any]:
-    """Read the JSON documents of an event stream or lines of JSON."""
+    """Read the JSON documents of a plain body, an event stream or lines of JSON."""
     lines = [line.removeprefix("data: ") for line in text.splitlines()]
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def words_of(text: str) -> str:
-    """Join the tokens of a stream, in whatever dialect."""
-    said = ""
-    for event in documents(text):
+def stream_text(stream: str) -> str:
+    """Join the tokens of a stream in any dialect."""
+    text = ""
+    for event in documents(stream):
         choice = (event.get("choices") or [{}])[0].get("delta", {})
-        said += choice.get("content") or event.get("delta", {}).get("text") or ""
-        said += event.get("message", {}).get("content") or "" if "done" in event else ""
-    return said
+        text += choice.get("content") or event.get("delta", {}).get("text") or ""
+        text += event.get("message", {}).get("content") or "" if "done" in event else ""
+    return text
 
 
-def read_all(line: socket.socket) -> None:
-    while line.recv(65_536):
+def read_all(connection: socket.socket) -> None:
+    while connection.recv(65_536):
         pass
