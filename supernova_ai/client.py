@@ -32,7 +32,7 @@ from supernova_ai.requests.options import (
     StreamOptions,
     check_names,
 )
-from supernova_ai.sessions import SessionKey, Turn, forget
+from supernova_ai.sessions import PreparedRequest, SessionKey, forget
 from supernova_ai.store import Store
 from supernova_ai.streams import Stream
 from supernova_ai.types import Attachment, Probe, Quote, Reply, Request
@@ -256,11 +256,13 @@ class Supernova:
 
     def _message_turn(
         self, message: str, options: StreamOptions, *, pay: bool = True
-    ) -> AbstractAsyncContextManager[Turn]:
+    ) -> AbstractAsyncContextManager[PreparedRequest]:
         request = self._request("chat", {"message": message}, options)
         return self._turn(request, message, options.get("attachments", ()), pay=pay)
 
-    async def _answer(self, taking: AbstractAsyncContextManager[Turn], options: ChatOptions) -> Reply:
+    async def _answer(
+        self, taking: AbstractAsyncContextManager[PreparedRequest], options: ChatOptions
+    ) -> Reply:
         streaming, on_token = options.get("streaming"), options.get("on_token")
         if streaming is None:
             streaming = self.config.streaming
@@ -269,7 +271,7 @@ class Supernova:
         if not (streaming or on_token):
             async with taking as turn:
                 reply = await self._runtime.engine.complete(turn.request)
-                await turn.keep(reply)
+                await turn.save(reply)
                 return reply
         async with Stream(lambda: self._runtime.engine, taking) as tokens:
             async for token in tokens:
@@ -285,7 +287,7 @@ class Supernova:
         attachments: Sequence[AttachmentSource] = (),
         *,
         pay: bool = True,
-    ) -> AsyncIterator[Turn]:
+    ) -> AsyncIterator[PreparedRequest]:
         """Yield the request with its attachments and, if sessions are kept, the history of its session.
 
         This opens the client, and takes the time that it needs from the request's timeout.
@@ -307,12 +309,12 @@ class Supernova:
             request = replace(request, timeout=left, asked_timeout=request.timeout)
         request = replace(request, attachments=loaded, began_ms=self._runtime.ledger.now_ms())
         if message is None or request.session_id is None or not self.config.sessions.history:
-            yield Turn(request)
+            yield PreparedRequest(request)
             return
         # ``max_cost`` limits this request alone: no second request is paid for a summary.
         may_pay = pay and request.max_cost is None
         summary = self._library.get("summary")
-        async with self._runtime.conversations.turn(
+        async with self._runtime.conversations.prepare(
             request, message, self.config, summary, pay=may_pay
         ) as turn:
             yield turn

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from supernova_ai.errors import InvalidRequest, NoProvider
-from supernova_ai.sessions import Turn
+from supernova_ai.sessions import PreparedRequest
 from supernova_ai.types import Reply
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ class Stream:
         turn: entered for the request to send, and left when the answer is over.
     """
 
-    def __init__(self, engine: Callable[[], Engine], turn: AbstractAsyncContextManager[Turn]) -> None:
+    def __init__(
+        self, engine: Callable[[], Engine], turn: AbstractAsyncContextManager[PreparedRequest]
+    ) -> None:
         self._find_engine = engine
         self._taking = turn
         self._source: AsyncGenerator[str | Reply, None] | None = None
@@ -83,7 +85,7 @@ class Stream:
         piece = await self._engine.run(_next(self._source, self._turn))
         if isinstance(piece, Reply):
             self._reply = piece
-            await self._taken.keep(piece)
+            await self._taken.save(piece)
             await self.aclose()
             raise StopAsyncIteration
         return piece

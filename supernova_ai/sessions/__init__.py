@@ -1,6 +1,6 @@
-"""Conversations: what was said before goes along with the next question, kept sealed in the store."""
+"""Conversations: the history of a session is stored encrypted and sent with its next request."""
 
-from supernova_ai.sessions.session import Conversations, Turn
-from supernova_ai.sessions.turns import SessionKey, erase, forget
+from supernova_ai.sessions.conversations import Conversations, PreparedRequest
+from supernova_ai.sessions.history import SessionKey, erase, forget
 
-__all__ = ["Conversations", "SessionKey", "Turn", "erase", "forget"]
+__all__ = ["Conversations", "PreparedRequest", "SessionKey", "erase", "forget"]

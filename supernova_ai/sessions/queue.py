@@ -1,4 +1,4 @@
-"""A line in which those who want the same thing wait their turn, from whichever event loops they come."""
+"""A queue in which callers wait for their turn, across event loops and threads."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from concurrent.futures import Future
 
 
 class TurnQueue:
-    """One turn at a time for each name, first come, first served."""
+    """One turn at a time per name, in order of arrival."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[Hashable, deque[Future[None]]] = {}
 
     async def enter(self, name: Hashable) -> Future[None]:
-        """Wait for a turn; what this returns ends it, by ``leave``."""
-        mine: Future[None] = Future()
+        """Wait for a turn; pass the result to ``leave`` to end it."""
+        turn: Future[None] = Future()
         with self._lock:
-            line = self._waiting.setdefault(name, deque())
-            line.append(mine)
-            if line[0] is mine:
-                mine.set_result(None)
+            waiting = self._waiting.setdefault(name, deque())
+            waiting.append(turn)
+            if waiting[0] is turn:
+                turn.set_result(None)
         try:
-            await asyncio.shield(asyncio.wrap_future(mine))
+            await asyncio.shield(asyncio.wrap_future(turn))
         except BaseException:
-            self.leave(name, mine)
+            self.leave(name, turn)
             raise
-        return mine
+        return turn
 
-    def leave(self, name: Hashable, mine: Future[None]) -> None:
+    def leave(self, name: Hashable, turn: Future[None]) -> None:
         """End a turn, or stop waiting for one."""
         with self._lock:
-            line = self._waiting[name]
-            line.remove(mine)
-            if not line:
+            waiting = self._waiting[name]
+            waiting.remove(turn)
+            if not waiting:
                 del self._waiting[name]
-            elif not line[0].done():
-                line[0].set_result(None)
+            elif not waiting[0].done():
+                waiting[0].set_result(None)

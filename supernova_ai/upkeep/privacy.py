@@ -26,7 +26,7 @@ from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.execution import cached_answers
 from supernova_ai.identifiers import storable
 from supernova_ai.keys import Vault
-from supernova_ai.sessions.turns import Seal, SessionKey
+from supernova_ai.sessions.history import ExchangeCipher, SessionKey
 from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import (
@@ -95,12 +95,12 @@ def export_user(store: Store, user: str, *, folder: Path, vault: Vault | None = 
         row |= {name: records.kept_input(record, name) for name in ("bars", "news")}
         row["content"] = json.loads(record.content)
     turns = found["session_turn"]
-    seal = Seal(vault.session_cipher(), store.id, os.urandom) if vault and turns else None
+    cipher = ExchangeCipher(vault.session_cipher(), store.id, os.urandom) if vault and turns else None
     for row in turns:
         sealed = bytes(row.pop("sealed"))
-        if seal:
-            turn = seal.open(SessionKey(user, row["session_id"]), row["number"], row["at_ms"], sealed)
-            row |= {"message": turn.message, "answer": turn.answer}
+        if cipher:
+            said = cipher.decrypt(SessionKey(user, row["session_id"]), row["number"], row["at_ms"], sealed)
+            row |= {"message": said.message, "answer": said.answer}
     cached = found["answer"]
     cache = cached_answers.StoredAnswers(store, vault.answer_cipher()) if vault and cached else None
     for row in cached:

@@ -140,7 +140,7 @@ async def test_reading_counts_to_the_timeout(
     await talk.warm_up()
     enough = Event()
     with monkeypatch.context() as patched:
-        patched.setattr(talk._runtime.conversations, "_seal", lambda: enough.wait(60))
+        patched.setattr(talk._runtime.conversations, "_cipher", lambda: enough.wait(60))
         with pytest.raises(ProviderTimeout, match="its history was not read within"):
             await talk.chat("First?", session_id="s", timeout=0.05)
     enough.set()

@@ -1,4 +1,4 @@
-"""The line: one at a time for each name, in the order they came, whatever loop they are on."""
+"""The queue gives one turn at a time per name, in order of arrival, across event loops."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from supernova_ai.sessions.queue import TurnQueue
 
 
 async def test_turns_come_in_order() -> None:
-    """Who came first goes first, and names do not wait for each other."""
-    line, order = TurnQueue(), []
+    """Turns follow the order of arrival, and names do not wait for each other."""
+    queue, order = TurnQueue(), []
 
     async def visit(name: str, number: int) -> None:
-        mine = await line.enter(name)
+        turn = await queue.enter(name)
         order.append((name, number))
         await asyncio.sleep(0)
-        line.leave(name, mine)
+        queue.leave(name, turn)
 
-    first = await line.enter("a")
+    first = await queue.enter("a")
     waiting = [asyncio.create_task(visit("a", n)) for n in range(3)]
     await visit("b", 0)
     assert order == [("b", 0)]
-    line.leave("a", first)
+    queue.leave("a", first)
     await asyncio.gather(*waiting)
     assert order == [("b", 0), ("a", 0), ("a", 1), ("a", 2)]
-    assert line._waiting == {}
+    assert queue._waiting == {}
 
 
-async def test_who_gives_up_is_passed_over() -> None:
-    """A cancelled wait holds nobody up, be it at the front or behind."""
-    line = TurnQueue()
-    first = await line.enter("a")
-    second, third, fourth = (asyncio.create_task(line.enter("a")) for _ in range(3))
+async def test_a_cancelled_wait_is_skipped() -> None:
+    """A cancelled wait at the front or in the middle does not block the others."""
+    queue = TurnQueue()
+    first = await queue.enter("a")
+    second, third, fourth = (asyncio.create_task(queue.enter("a")) for _ in range(3))
     await asyncio.sleep(0)
     second.cancel()
-    line.leave("a", first)
+    queue.leave("a", first)
     third.cancel()
     with pytest.raises(asyncio.CancelledError):
         await third
-    line.leave("a", await fourth)
-    assert line._waiting == {}
+    queue.leave("a", await fourth)
+    assert queue._waiting == {}
 
 
 def test_turns_across_threads() -> None:
-    """Loops of many threads take turns: never are two inside at once."""
-    line = TurnQueue()
+    """Event loops of many threads take turns: no two run at once."""
+    queue = TurnQueue()
     inside: list[int] = []
 
     async def visit() -> None:
         for _ in range(50):
-            mine = await line.enter("a")
+            turn = await queue.enter("a")
             inside.append(1)
             assert len(inside) == 1
             await asyncio.sleep(0)
             inside.clear()
-            line.leave("a", mine)
+            queue.leave("a", turn)
 
     failures: list[BaseException] = []
 
@@ -73,4 +73,4 @@ def test_turns_across_threads() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert line._waiting == {}
+    assert queue._waiting == {}

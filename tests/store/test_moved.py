@@ -13,7 +13,7 @@ import pytest
 
 from supernova_ai import StoreError, Supernova
 from supernova_ai.execution import settlement
-from supernova_ai.sessions import session
+from supernova_ai.sessions import conversations
 from supernova_ai.store import Store
 from supernova_ai.testing import Answer, StubProvider
 from tests import desk
@@ -91,7 +91,7 @@ async def test_an_answer_does_not_wait_for_a_locked_database(
 ) -> None:
     """While another program locks the file, the answer is returned; its hold is settled later."""
     monkeypatch.setattr(settlement, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(session, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(conversations, "_SAVE_TIMEOUT_S", 0.05)
     gate = threading.Event()
     stub = stub_provider(Answer("Diversify.", gate=gate))
     nova = open_nova({"openai": stub.url}, sessions={"history": True})

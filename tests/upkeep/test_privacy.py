@@ -17,8 +17,8 @@ from supernova_ai import InvalidRequest, ProviderUnavailable, Reply, StoreError,
 from supernova_ai.advisor import records
 from supernova_ai.keys import Vault
 from supernova_ai.ledger import Entry, Ledger
-from supernova_ai.sessions import SessionKey, turns
-from supernova_ai.sessions.turns import Seal
+from supernova_ai.sessions import SessionKey, history
+from supernova_ai.sessions.history import ExchangeCipher
 from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.tables import (
     TABLES,
@@ -60,7 +60,7 @@ def kept(store: Store, vault: Vault, seed: int) -> Store:
 
     fill(ledger, clock, make, 120, seed)
     ledger.close()
-    seal = Seal(vault.session_cipher(), store.id, lambda count: bytes(count))
+    cipher = ExchangeCipher(vault.session_cipher(), store.id, lambda count: bytes(count))
 
     def add(database: Any) -> None:
         for user in ("ann", "bob"):
@@ -69,7 +69,7 @@ def kept(store: Store, vault: Vault, seed: int) -> Store:
                 f"of-{user}", 1, user, "AAPL", "buy", content, None, "Ann wrote this."
             )
             records.append(database, draft)
-            turns.append(database, seal, SessionKey(user, "s"), 1, message="Hello", answer="Good day")
+            history.append(database, cipher, SessionKey(user, "s"), 1, message="Hello", answer="Good day")
 
     store.write(add).result()
     run(
@@ -391,12 +391,12 @@ async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> N
 
 def test_a_summary_does_not_restore_deleted_turns(kept: Store, vault: Vault) -> None:
     """If an exchange was deleted after it was read, the summary of it is not stored."""
-    seal = Seal(vault.session_cipher(), kept.id, lambda count: bytes(count))
-    key = SessionKey("bob", "s")
-    old = kept.read(lambda database: turns.read(database, seal, key, 0))
-    kept.write(lambda database: turns.prune(database, before_ms=2)).result()
-    kept.write(lambda database: turns.replace(database, seal, key, old, "In short.")).result()
-    assert kept.read(lambda database: turns.read(database, seal, key, 0)) == []
+    cipher = ExchangeCipher(vault.session_cipher(), kept.id, lambda count: bytes(count))
+    whose = SessionKey("bob", "s")
+    old = kept.read(lambda database: history.read(database, cipher, whose, 0))
+    kept.write(lambda database: history.prune(database, before_ms=2)).result()
+    kept.write(lambda database: history.replace(database, cipher, whose, old, "In short.")).result()
+    assert kept.read(lambda database: history.read(database, cipher, whose, 0)) == []
 
 
 def is_erased(store: Store, began_ms: int | None) -> bool:

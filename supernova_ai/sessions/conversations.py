@@ -1,4 +1,4 @@
-"""A turn of a conversation: what was said before is fetched, shortened where it is too long, and added to."""
+"""Conversations: add the session's history to a request, summarise what is too long, and store the answer."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from supernova_ai.keys.crypto import Random
 from supernova_ai.log import get_logger
 from supernova_ai.prompts import Template
 from supernova_ai.requests import arguments
-from supernova_ai.sessions import turns
+from supernova_ai.sessions import history
+from supernova_ai.sessions.history import Exchange, ExchangeCipher, SessionKey
 from supernova_ai.sessions.queue import TurnQueue
-from supernova_ai.sessions.turns import PastExchange, Seal, SessionKey
 from supernova_ai.store import Store
 from supernova_ai.types import Reply, Request
 
 log = get_logger(__name__)
 
 _DAY_MS = 86_400_000
-_PATIENCE_S = 3.0
-"""How long an answer waits until it is kept."""
+_SAVE_TIMEOUT_S = 3.0
+"""Seconds that an answer waits for its exchange to be stored."""
 
 Complete = Callable[[Request], Awaitable[Reply]]
 
 
-async def _not_kept(_: Reply) -> None:
+async def _discard(_: Reply) -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A request as it is to be sent, with what was said before; ``keep`` is for its answer."""
+class PreparedRequest:
+    """A request with the history of its session; ``save`` stores its answer."""
 
     request: Request
-    keep: Callable[[Reply], Awaitable[None]] = _not_kept
+    save: Callable[[Reply], Awaitable[None]] = _discard
 
 
 class Conversations:
-    """The conversations of one store. Calls in the same session take turns, in this process.
+    """The conversations of one store. Calls in the same session run one at a time, within this process.
 
     Args:
-        complete: answers the request for a summary.
-        timer: seconds, monotonic.
-        random: gives that many unpredictable bytes.
+        complete: sends a request, for summaries.
+        timer: returns monotonic seconds.
+        random: returns the given number of unpredictable bytes.
     """
 
     def __init__(
@@ -69,84 +69,84 @@ class Conversations:
         self._complete = complete
         self._timer = timer
         self._random = random
-        self._line = TurnQueue()
+        self._queue = TurnQueue()
 
     @asynccontextmanager
-    async def turn(
+    async def prepare(
         self, request: Request, message: str, config: Config, summary: Template, *, pay: bool = True
-    ) -> AsyncIterator[Turn]:
-        """Take a turn in the request's session.
+    ) -> AsyncIterator[PreparedRequest]:
+        """Wait for the request's turn in its session and add the history.
 
-        What is more than ``sessions.tokens`` is summarised first, by a request of its own; if that fails, the
-        oldest is forgotten.
+        Exchanges beyond ``sessions.tokens`` are first replaced by a summary, which is a request of its own.
+        If that fails, they are deleted.
 
         Args:
-            message: what the user said, as it is to be kept.
-            summary: the prompt that shortens a conversation.
-            pay: False makes no summary; the oldest is left out, and kept.
+            message: the user's message to store.
+            summary: the prompt for summaries.
+            pay: False makes no summary; the oldest exchanges are left out and stay stored.
 
         Raises:
-            MasterKeyError: there is nothing to seal what is said with.
-            ProviderTimeout: the request's time is over before its turn comes, or the history is read.
-            StoreError: what was said cannot be read.
+            MasterKeyError: there is no master key to encrypt the history with.
+            ProviderTimeout: the request's timeout passed before its turn, or before the history was read.
+            StoreError: the history cannot be read.
         """
-        whose = SessionKey(request.user_id or "", request.session_id or "")
+        key = SessionKey(request.user_id or "", request.session_id or "")
         began_ms = self._store.now_ms() if request.began_ms is None else request.began_ms
         started = self._timer()
         try:
             async with asyncio.timeout(request.timeout):
-                mine = await self._line.enter(whose)
+                turn = await self._queue.enter(key)
         except TimeoutError:
-            raise _late(request) from None
+            raise _timed_out(request) from None
         try:
             spent = self._timer() - started
             try:
                 async with asyncio.timeout(None if request.timeout is None else request.timeout - spent):
-                    seal = await in_thread(self._seal)
-                    past = await in_thread(self._read, seal, whose, config)
+                    cipher = await in_thread(self._cipher)
+                    past = await in_thread(self._read, cipher, key, config)
             except TimeoutError:
                 raise ProviderTimeout(
                     f"session {request.session_id!r}: its history was not read within {request.timeout:g} s"
                 ) from None
             recent = _newest(past, config.sessions.tokens)
             if pay and len(recent) < len(past):
-                recent = await self._shorten(request, seal, whose, past, config, summary)
+                recent = await self._summarise(request, cipher, key, past, config, summary)
             left = None if request.timeout is None else request.timeout - (self._timer() - started)
             if left is not None and left <= 0:
-                raise _late(request)
+                raise _timed_out(request)
 
-            async def keep(reply: Reply) -> None:
-                await self._keep(seal, whose, config, message, reply, began_ms)
+            async def save(reply: Reply) -> None:
+                await self._save(cipher, key, config, message, reply, began_ms)
 
             messages = (*request.messages[:-1], *_messages(recent), request.messages[-1])
-            yield Turn(replace(request, messages=messages, timeout=left), keep)
+            yield PreparedRequest(replace(request, messages=messages, timeout=left), save)
         finally:
-            self._line.leave(whose, mine)
+            self._queue.leave(key, turn)
 
-    def _seal(self) -> Seal:
+    def _cipher(self) -> ExchangeCipher:
         try:
-            return Seal(self._vault.session_cipher(), self._store.id, self._random)
+            return ExchangeCipher(self._vault.session_cipher(), self._store.id, self._random)
         except MasterKeyError as error:
-            error.add_note("sessions are kept sealed: to go without, set 'sessions.history: false'")
+            error.add_note("sessions are stored encrypted: to use none, set 'sessions.history: false'")
             raise
 
-    def _read(self, seal: Seal, whose: SessionKey, config: Config) -> list[PastExchange]:
+    def _read(self, cipher: ExchangeCipher, key: SessionKey, config: Config) -> list[Exchange]:
         since_ms = self._oldest_ms(config)
-        return self._store.read(lambda database: turns.read(database, seal, whose, since_ms))
+        return self._store.read(lambda database: history.read(database, cipher, key, since_ms))
 
     def _oldest_ms(self, config: Config) -> int:
         return self._store.now_ms() - config.sessions.keep_days * _DAY_MS
 
-    async def _shorten(
+    async def _summarise(
         self,
         request: Request,
-        seal: Seal,
-        whose: SessionKey,
-        past: Sequence[PastExchange],
+        cipher: ExchangeCipher,
+        key: SessionKey,
+        past: Sequence[Exchange],
         config: Config,
         template: Template,
-    ) -> list[PastExchange]:
-        """Put a summary in the place of the oldest exchanges, and leave room for some more."""
+    ) -> list[Exchange]:
+        """Replace the oldest exchanges by a summary, so that the rest takes half of ``sessions.tokens``."""
         recent = _newest(past, config.sessions.tokens // 2)
         old = past[: len(past) - len(recent)]
         summary: str | None = None
@@ -155,7 +155,7 @@ class Conversations:
             asked = arguments.build_request(
                 config.routing,
                 template,
-                {"content": "\n\n".join(map(_told, old))},
+                {"content": "\n\n".join(map(_transcript, old))},
                 {
                     "task": "summary",
                     "tier": "economy",
@@ -172,60 +172,66 @@ class Conversations:
         except SupernovaError as error:
             reason = type(error).__name__
         if summary is None:
-            log.warning("sessions.turns.dropped", session=whose.session, turns=len(old), reason=reason)
+            log.warning("sessions.turns.dropped", session=key.session, turns=len(old), reason=reason)
         await asyncio.wrap_future(
-            self._store.write(lambda database: turns.replace(database, seal, whose, old, summary))
+            self._store.write(lambda database: history.replace(database, cipher, key, old, summary))
         )
-        shortened = PastExchange(old[-1].number, old[-1].at_ms, None, summary or "")
-        return _newest([*([shortened] if summary else []), *recent], config.sessions.tokens)
+        summarised = Exchange(old[-1].number, old[-1].at_ms, None, summary or "")
+        return _newest([*([summarised] if summary else []), *recent], config.sessions.tokens)
 
     def prune(self, config: Config) -> None:
-        """Delete what is older than it may be kept."""
+        """Delete the exchanges older than ``sessions.keep_days``."""
         oldest_ms = self._oldest_ms(config)
-        self._store.write(lambda database: turns.prune(database, before_ms=oldest_ms)).result()
+        self._store.write(lambda database: history.prune(database, before_ms=oldest_ms)).result()
 
-    async def _keep(
-        self, seal: Seal, whose: SessionKey, config: Config, message: str, reply: Reply, began_ms: int
+    async def _save(
+        self,
+        cipher: ExchangeCipher,
+        key: SessionKey,
+        config: Config,
+        message: str,
+        reply: Reply,
+        began_ms: int,
     ) -> None:
-        """Keep an exchange; a failure must not take the answer away from who paid for it."""
+        """Store an exchange; a failure is logged, because the caller paid for the answer."""
         if not reply.content.strip():
             return
         now_ms, oldest_ms = self._store.now_ms(), self._oldest_ms(config)
 
         def write(database: Database) -> None:
-            turns.prune(database, before_ms=oldest_ms)
-            if turns.is_gone(database, whose, began_ms):
+            history.prune(database, before_ms=oldest_ms)
+            if history.was_erased(database, key, began_ms):
                 return
-            turns.append(database, seal, whose, now_ms, message=message, answer=reply.content)
+            history.append(database, cipher, key, now_ms, message=message, answer=reply.content)
 
         try:
             writing = asyncio.wrap_future(self._store.write(write))
         except StoreError as error:
-            log.warning("sessions.turn.lost", session=whose.session, error=str(error))
+            log.warning("sessions.turn.lost", session=key.session, error=str(error))
             return
 
-        def told(done: asyncio.Future[None]) -> None:
+        def log_failure(done: asyncio.Future[None]) -> None:
             if not done.cancelled() and (error := done.exception()):
-                log.warning("sessions.turn.lost", session=whose.session, error=str(error))
+                log.warning("sessions.turn.lost", session=key.session, error=str(error))
 
-        writing.add_done_callback(told)
-        await asyncio.wait([writing], timeout=_PATIENCE_S)  # a busy database takes it later
+        writing.add_done_callback(log_failure)
+        await asyncio.wait([writing], timeout=_SAVE_TIMEOUT_S)  # a busy database stores it later
 
 
-def tokens(exchange: PastExchange) -> int:
-    """Return about how many tokens an exchange takes: a token is four bytes of English."""
+def tokens(exchange: Exchange) -> int:
+    """Return the approximate tokens of an exchange: four bytes are one token."""
     return (len((exchange.message or "").encode()) + len(exchange.answer.encode())) // 4 + 1
 
 
-def _newest(past: Sequence[PastExchange], room: int) -> list[PastExchange]:
-    """Return the newest exchanges that the room is enough for."""
+def _newest(past: Sequence[Exchange], max_tokens: int) -> list[Exchange]:
+    """Return the newest exchanges that fit into ``max_tokens``."""
     first = len(past)
-    while first and (room := room - tokens(past[first - 1])) >= 0:
+    while first and (max_tokens := max_tokens - tokens(past[first - 1])) >= 0:
         first -= 1
     return list(past[first:])
 
 
-def _messages(past: Sequence[PastExchange]) -> list[Mapping[str, str]]:
+def _messages(past: Sequence[Exchange]) -> list[Mapping[str, str]]:
     messages: list[Mapping[str, str]] = []
     for exchange in past:
         said = (
@@ -239,13 +245,13 @@ def _messages(past: Sequence[PastExchange]) -> list[Mapping[str, str]]:
     return messages
 
 
-def _told(exchange: PastExchange) -> str:
+def _transcript(exchange: Exchange) -> str:
     if exchange.message is None:
         return f"Before that, in short: {exchange.answer}"
     return f"User: {exchange.message}\nAssistant: {exchange.answer}"
 
 
-def _late(request: Request) -> ProviderTimeout:
+def _timed_out(request: Request) -> ProviderTimeout:
     return ProviderTimeout(
         f"session {request.session_id!r}: the calls before this one took all of its {request.timeout:g} s"
     )
