@@ -34,7 +34,7 @@ def show(
     """Show what each class of tokens of a configured model costs, in USD per million."""
     from supernova_ai.litellm_adapter import prices  # imports LiteLLM, which has the price map
 
-    rows = prices.listed(configuration.load(config).config, model)
+    rows = prices.price_table(configuration.load(config).config, model)
     if json:
         print_json(rows)
     else:

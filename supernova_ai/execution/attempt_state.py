@@ -10,8 +10,8 @@ from typing import Any
 from supernova_ai.characters import open_surrogate, well_formed
 from supernova_ai.config import Timeout
 from supernova_ai.ledger import End, Hold
-from supernova_ai.litellm_adapter import prices
-from supernova_ai.litellm_adapter.circumstances import Circumstances, circumstances
+from supernova_ai.litellm_adapter import token_bounds
+from supernova_ai.litellm_adapter.price_terms import PriceTerms, read_price_terms
 from supernova_ai.litellm_adapter.reasoning import ReasoningSplitter
 from supernova_ai.litellm_adapter.usage import usage_of
 from supernova_ai.money import to_usd
@@ -94,9 +94,9 @@ class AttemptState:
         return Usage(*map(max, zip(*map(astuple, usages), strict=True))) if usages else None
 
     @property
-    def price_terms(self) -> Circumstances:
+    def price_terms(self) -> PriceTerms:
         """What the answer says about its price."""
-        return circumstances(self._answers)
+        return read_price_terms(self._answers)
 
     @property
     def finish_reason(self) -> str | None:
@@ -127,7 +127,7 @@ class AttemptState:
 
     def is_credible(self, usage: Usage) -> bool:
         """Return whether the reported numbers are plausible: a wrong report must not empty a budget."""
-        most_read = _CREDIBLE * prices.bound(self.request, self.deployment.model) + _LEEWAY
+        most_read = _CREDIBLE * token_bounds.request_bound(self.request, self.deployment.model) + _LEEWAY
         most_said = _CREDIBLE * max(self.max_tokens, self._bytes) + _LEEWAY
         read = max(usage.prompt, usage.cached + usage.cache_write)
         return read <= most_read and max(usage.completion, usage.reasoning) <= most_said

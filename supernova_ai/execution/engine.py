@@ -28,7 +28,7 @@ from supernova_ai.execution.reservations import Reservations
 from supernova_ai.execution.selector import Selector
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
-from supernova_ai.litellm_adapter import error_mapping, prices
+from supernova_ai.litellm_adapter import error_mapping, prices, token_bounds
 from supernova_ai.litellm_adapter.router import Router
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
@@ -320,4 +320,6 @@ def _worst(deployment: Deployment, request: Request) -> Decimal | None:
     """Return the most the request can cost at the deployment, in USD; None where no price is known."""
     if deployment.price is None:
         return None
-    return to_usd(deployment.price.bound(prices.bound(request, deployment.model), request.max_tokens))
+    return to_usd(
+        deployment.price.bound(token_bounds.request_bound(request, deployment.model), request.max_tokens)
+    )

@@ -26,7 +26,7 @@ from supernova_ai.errors import (
 from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.keys import KeySource, SealedKey
 from supernova_ai.ledger import Entry, Hold, Ledger
-from supernova_ai.litellm_adapter import prices
+from supernova_ai.litellm_adapter import token_bounds
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
@@ -232,7 +232,11 @@ class Reservations:
         )
         if request.max_cost is not None:
             room = min(room, to_nano(request.max_cost) - call.spent())
-        most = price.fit(prices.bound(request, deployment.model), room) if price else 0
+        most = (
+            price.affordable_completion(token_bounds.request_bound(request, deployment.model), room)
+            if price
+            else 0
+        )
         return most if self._min_tokens(call) <= most < request.max_tokens else None
 
     def _best_refusal(
@@ -255,7 +259,11 @@ class Reservations:
 
     def _bound(self, call: RequestState, deployment: Deployment, max_tokens: int) -> int:
         price = deployment.price
-        return 0 if price is None else price.bound(prices.bound(call.request, deployment.model), max_tokens)
+        return (
+            0
+            if price is None
+            else price.bound(token_bounds.request_bound(call.request, deployment.model), max_tokens)
+        )
 
 
 def entry_of(

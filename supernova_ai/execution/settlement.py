@@ -19,7 +19,7 @@ from supernova_ai.errors import NoAnswer, ProviderError, SupernovaError
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Ledger, lost_end
-from supernova_ai.litellm_adapter import error_mapping, prices
+from supernova_ai.litellm_adapter import error_mapping, token_bounds
 from supernova_ai.litellm_adapter.usage import count_tokens
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
@@ -200,7 +200,7 @@ def _estimate(attempt: AttemptState) -> Usage:
     # Some say at the start what the prompt takes.
     if reported is not None and reported.prompt and attempt.is_credible(reported):
         return replace(reported, completion=max(received, reported.completion))
-    read = count_tokens(model, messages=request.messages) + prices.attached(request, model)
+    read = count_tokens(model, messages=request.messages) + token_bounds.attachment_tokens(request, model)
     return Usage(prompt=read, completion=received)
 
 

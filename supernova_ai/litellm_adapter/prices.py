@@ -1,98 +1,31 @@
-"""Prices: what an attempt costs at most before it is sent, and what it did cost after.
+"""Prices of models: from YAML, or from LiteLLM's bundled price map.
 
-Source: LiteLLM's bundled price map, or the prices a user wrote in YAML. A model neither knows has no price;
-that is never the same as free.
+A model that is in neither has no price, which is never the same as free.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
-from functools import lru_cache
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from supernova_ai.config import Config, Provider
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.litellm_adapter.rates import ModelPrice, flat, read
+from supernova_ai.litellm_adapter.rates import ModelPrice, flat_price, read_entry
 from supernova_ai.litellm_adapter.setup import BUNDLED
 from supernova_ai.money import NANO
-from supernova_ai.types import Kind, Request
+from supernova_ai.types import Kind
 
-MESSAGE_ALLOWANCE = 32
-"""Tokens a provider may add to a message for its role and separators."""
+_HIDE_REASONING = ("openai", "azure", "xai")
+"""Providers whose models charge for reasoning and stream none of it."""
 
-TEMPLATE_ALLOWANCE = 256
-"""Tokens a model's chat template may add to a request: Llama 3's has 35 of its own, gpt-oss 70."""
+_REQUEST_PRICES = ("input_cost_per_request", "citation_cost_per_token")
+"""Names in the map of prices that no count of tokens tells."""
 
-IMAGE_TOKENS = 5_000
-"""Tokens an image can take, by the providers' documentation of November 2026: Anthropic scales it down to
-4,784 at most, OpenAI (detail "high") to 2,500 patches, or to 1,536 patches at up to 2.46 tokens each, or to
-8 tiles of 170 and 85."""
-
-_DEAR_IMAGES = {"gpt-4o-mini": 2_833 + 8 * 5_667}
-"""Models that count images otherwise, by the beginning of their names: OpenAI's tiles, at this one's rate."""
-
-_HIDING = ("openai", "azure", "xai")
-"""Providers of models that charge for what they think, and show nothing of it."""
-
-_FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
-
-PAGE_TOKENS = 3_000
-"""Tokens of text on a page of a PDF, beside its image: Anthropic's documentation names 1,500 to 3,000."""
-
-
-_BESIDE_TOKENS = ("input_cost_per_request", "citation_cost_per_token")
-"""Names in the map of what a request costs beside its tokens."""
-
-FREE = flat(Decimal(0), Decimal(0), Decimal(0))
-
-
-@lru_cache(maxsize=65_536)
-def _most_bytes(character: str) -> int:
-    """Return the UTF-8 bytes of the longest form that a tokenizer may read in the character's place."""
-    cases = {character, character.lower(), character.casefold()}
-    forms = (unicodedata.normalize(form, case) for form in _FORMS for case in cases)
-    return max(len(form.encode("utf-8", "surrogatepass")) for form in (*cases, *forms))
-
-
-def text_bound(text: str) -> int:
-    """Return a number of tokens the text cannot exceed, whatever normal form a tokenizer puts it into first.
-
-    No tokenizer makes more tokens than bytes of what it reads. It may read a normal form, in lower case too:
-    U+FDFA is 3 bytes as it is and 33 in NFKC. Each character counts as its longest form.
-    """
-    if text.isascii():
-        return len(text)
-    return sum(_most_bytes(character) * count for character, count in Counter(text).items())
-
-
-def prompt_bound(messages: Iterable[Mapping[str, str]]) -> int:
-    """Return a number of tokens the messages cannot exceed."""
-    return sum(
-        text_bound(message["content"]) + len(message["role"]) + MESSAGE_ALLOWANCE for message in messages
-    )
-
-
-def bound(request: Request, model: str) -> int:
-    """Return a number of tokens the prompt does not exceed: proven for text, documented for attachments."""
-    return prompt_bound(request.messages) + TEMPLATE_ALLOWANCE + attached(request, model)
-
-
-def attached(request: Request, model: str) -> int:
-    """Return how many tokens the attachments can take, as far as the providers' documentation is true."""
-    image = next((n for name, n in _DEAR_IMAGES.items() if model.startswith(name)), IMAGE_TOKENS)
-    pages = (one.pages for one in request.attachments)
-    return sum(image if many is None else many * (image + PAGE_TOKENS) for many in pages)
-
-
-def expected_prompt(request: Request, model: str) -> int:
-    """Return about how many tokens the prompt takes: a token is four bytes of English."""
-    return prompt_bound(request.messages) // 4 + attached(request, model)
+FREE = flat_price(Decimal(0), Decimal(0), Decimal(0))
 
 
 def find(provider: str, model: str, settings: Provider) -> ModelPrice | None:
@@ -100,22 +33,22 @@ def find(provider: str, model: str, settings: Provider) -> ModelPrice | None:
     own = settings.prices.get(model)
     if own is not None:
         cached = own.input if own.cached_input is None else own.cached_input
-        return flat(*(usd * NANO / 1_000_000 for usd in (own.input, cached, own.output)))
+        return flat_price(*(usd * NANO / 1_000_000 for usd in (own.input, cached, own.output)))
     if settings.price == "free":
         return FREE
-    return known(provider, model, _region(provider, settings.api_base))
+    return map_price(provider, model, _region(provider, settings.api_base))
 
 
-def known(provider: str, model: str, region: str | None) -> ModelPrice | None:
+def map_price(provider: str, model: str, region: str | None) -> ModelPrice | None:
     """Return the model's price in LiteLLM's map, for hosts of that region; None if it has none."""
     entry = _entry(provider, model)
-    if not entry or _costs_beside_tokens(provider, model, entry):
+    if not entry or _has_request_price(provider, model, entry):
         return None
-    return read(entry, provider=provider, region=region)
+    return read_entry(entry, provider=provider, region=region)
 
 
 def _region(provider: str, api_base: str | None) -> str | None:
-    """Return the region of the provider's host that the map has an uplift for, None where there is none."""
+    """Return the region of the provider's host for which the map has an uplift; None if there is none."""
     host = urlsplit(api_base or "").hostname or ""
     if provider.startswith("vertex_ai"):
         return None if host == "aiplatform.googleapis.com" else "regional"  # LiteLLM's default is a region
@@ -123,25 +56,25 @@ def _region(provider: str, api_base: str | None) -> str | None:
     return label if provider == "openai" and domain == "api.openai.com" else None
 
 
-def _costs_beside_tokens(provider: str, model: str, entry: Mapping[str, Any]) -> bool:
-    """Say whether a request has a price of its own, which no count of tokens tells."""
-    searches = provider == "perplexity" or "-search-" in model  # others only where they are asked to
+def _has_request_price(provider: str, model: str, entry: Mapping[str, Any]) -> bool:
+    """Say whether requests have a price besides that of their tokens."""
+    searches = provider == "perplexity" or "-search-" in model  # other models search only on request
     return bool(
-        any(entry.get(name) for name in _BESIDE_TOKENS)
+        any(entry.get(name) for name in _REQUEST_PRICES)
         or (searches and entry.get("search_context_cost_per_query"))
     )
 
 
-def takes(provider: str, model: str) -> frozenset[Kind]:
-    """Return which attachments the model can read, as far as LiteLLM's map knows."""
+def supported_attachments(provider: str, model: str) -> frozenset[Kind]:
+    """Return the kinds of attachments that the model can read according to LiteLLM's map."""
     entry = _entry(provider, model) or {}
-    known: dict[Kind, str] = {"image": "supports_vision", "pdf": "supports_pdf_input"}
-    return frozenset(kind for kind, name in known.items() if entry.get(name))
+    names: dict[Kind, str] = {"image": "supports_vision", "pdf": "supports_pdf_input"}
+    return frozenset(kind for kind, name in names.items() if entry.get(name))
 
 
-def hides_thoughts(provider: str, model: str) -> bool:
-    """Say whether the model thinks at a price, and shows nothing of it in a stream."""
-    return provider in _HIDING and bool((_entry(provider, model) or {}).get("supports_reasoning"))
+def hides_reasoning(provider: str, model: str) -> bool:
+    """Say whether the model charges for reasoning and streams none of it."""
+    return provider in _HIDE_REASONING and bool((_entry(provider, model) or {}).get("supports_reasoning"))
 
 
 def _entry(provider: str, model: str) -> Mapping[str, Any] | None:
@@ -152,14 +85,14 @@ def _entry(provider: str, model: str) -> Mapping[str, Any] | None:
     return None
 
 
-def listed(config: Config, model: str) -> list[dict[str, Any]]:
+def price_table(config: Config, model: str) -> list[dict[str, Any]]:
     """Return a configured model's rates in USD per million tokens.
 
     There is a row per provider, service tier and prompt length; ``factors`` multiply a row where an answer
     names that region or mode.
 
     Raises:
-        InvalidRequest: no provider has that model; the message lists those there are.
+        InvalidRequest: no provider has that model; the message lists the models that are configured.
     """
     models = {
         (provider, name)
@@ -185,5 +118,5 @@ def listed(config: Config, model: str) -> list[dict[str, Any]]:
 
 
 def version() -> str:
-    """Return which price map this is: LiteLLM bundles one with each version."""
+    """Return the version of the price map: LiteLLM bundles one with each release."""
     return f"litellm-{metadata.version('litellm')}"

@@ -13,7 +13,7 @@ from supernova_ai.config.fields import nearest
 from supernova_ai.errors import ConfigError
 from supernova_ai.health import DeploymentIdentity
 from supernova_ai.litellm_adapter import prices
-from supernova_ai.litellm_adapter.circumstances import Circumstances, charge
+from supernova_ai.litellm_adapter.price_terms import PriceTerms, cost_of_answer
 from supernova_ai.litellm_adapter.rates import ModelPrice
 from supernova_ai.litellm_adapter.setup import litellm
 from supernova_ai.log import get_logger
@@ -76,9 +76,9 @@ class Deployment:
         pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
         return pinned and self.takes >= {one.kind for one in request.attachments}
 
-    def price_of(self, usage: Usage, terms: Circumstances, *, held: int) -> tuple[int, CostBasis]:
+    def price_of(self, usage: Usage, terms: PriceTerms, *, held: int) -> tuple[int, CostBasis]:
         """Return the cost of an answer in nano-USD, by its usage and price terms, and how exact that is."""
-        return charge(self.provider, self.model, self.price, usage, terms, held=held)
+        return cost_of_answer(self.provider, self.model, self.price, usage, terms, held=held)
 
 
 def check_providers(config: Config) -> None:
@@ -158,8 +158,8 @@ def _each(config: Config) -> Iterator[Deployment]:
                     limits=settings.limits,
                     shares=settings.slots == "share",
                     rank=10 * rank + place,
-                    takes=prices.takes(provider, model),
-                    hides_thoughts=prices.hides_thoughts(provider, model),
+                    takes=prices.supported_attachments(provider, model),
+                    hides_thoughts=prices.hides_reasoning(provider, model),
                     address=settings.api_base,
                 )
 

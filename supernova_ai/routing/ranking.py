@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-from supernova_ai.litellm_adapter import prices
+from supernova_ai.litellm_adapter import token_bounds
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.routing.latency import LatencyStats
 from supernova_ai.types import Request, Usage
@@ -67,7 +67,7 @@ class ByCost(ByPriority):
     def _order(self, providers: list[Slots], request: Request) -> list[Slots]:
         def cost(slots: Slots) -> tuple[float, int]:
             price = slots[0].price
-            prompt = prices.expected_prompt(request, slots[0].model)
+            prompt = token_bounds.expected_prompt_tokens(request, slots[0].model)
             usual = self._stats.of(slots[0].id).mean_tokens or _USUAL_TOKENS
             usage = Usage(prompt, min(request.max_tokens, round(usual)))
             return math.inf if price is None else price.cost(usage), _rank(slots)

@@ -25,7 +25,7 @@ from supernova_ai.execution.request_state import RequestState
 from supernova_ai.execution.selector import Selector
 from supernova_ai.execution.settlement import Settlement
 from supernova_ai.ledger import Ledger
-from supernova_ai.litellm_adapter import error_mapping, prices
+from supernova_ai.litellm_adapter import error_mapping, token_bounds
 from supernova_ai.litellm_adapter.rates import ModelPrice
 from supernova_ai.litellm_adapter.setup import litellm
 from supernova_ai.store.tables import AttemptRow
@@ -86,8 +86,8 @@ STEPS: list[tuple[Any, str]] = [
     (settlement, "End"),
     (settlement, "replace"),
     (settlement, "log"),
-    (prices, "bound"),
-    (prices, "attached"),
+    (token_bounds, "request_bound"),
+    (token_bounds, "attachment_tokens"),
     (litellm, "token_counter"),
     (ModelPrice, "cost"),
     (AttemptState, "usage"),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from supernova_ai.config import Provider
 from supernova_ai.litellm_adapter import prices as pricing
+from supernova_ai.litellm_adapter import token_bounds
 from supernova_ai.litellm_adapter.rates import ModelPrice
 from supernova_ai.litellm_adapter.setup import litellm
 from supernova_ai.types import Attachment, Request, Usage
@@ -135,14 +136,14 @@ def test_bound_is_never_below_the_cost(data: st.DataObject) -> None:
         reasoning=data.draw(st.integers(0, completion)),
     )
     classes = ("audio_prompt", "image_prompt", "audio_completion", "image_completion")
-    apart = {name: data.draw(count) for name in classes}
+    media_tokens = {name: data.draw(count) for name in classes}
     models = priced()
     assert len(models) > 2000
     for name, price in models.items():
         regions = [value for place, value in price.factors.items() if place != "fast"]
         for tier in ("", *price.tiers):
             for factor in (Decimal(1), *regions):
-                cost = price.cost(usage, apart, tier=tier, factor=factor)
+                cost = price.cost(usage, media_tokens, tier=tier, factor=factor)
                 if tier != "ultrafast":  # which nothing but the request itself can ask for
                     assert cost <= price.bound(prompt + more, completion), (name, tier, factor)
 
@@ -181,24 +182,30 @@ def test_thinking_that_is_dearer_than_speaking_is_bounded_at_its_own_rate() -> N
     assert len(dear) >= 15
     for entry, price in dear:
         assert price.bound(0, 1000) == 1000 * entry["output_cost_per_reasoning_token"] * 10**9
-        assert price.fit(0, price.bound(0, 1000) + 1) == 1000
+        assert price.affordable_completion(0, price.bound(0, 1000) + 1) == 1000
 
 
 @pytest.mark.parametrize(
-    ("apart", "usage", "side"),
+    ("media_tokens", "usage", "side"),
     [
         ({"audio_completion": 10}, Usage(completion=10), "output_cost_per_audio_token"),
         ({"audio_prompt": 10}, Usage(prompt=10), "input_cost_per_audio_token"),
     ],
 )
-def test_audio_is_charged_and_bounded_at_its_own_rate(apart: dict[str, int], usage: Usage, side: str) -> None:
-    """Of what is counted apart, each token is charged once, and no more than there are."""
+def test_audio_is_charged_and_bounded_at_its_own_rate(
+    media_tokens: dict[str, int], usage: Usage, side: str
+) -> None:
+    """Each token of audio is charged once, and no more of them than the usage has."""
     price, entry = (
         price_of("openai", "gpt-4o-audio-preview-2024-12-17"),
         PRICES["gpt-4o-audio-preview-2024-12-17"],
     )
-    assert price.cost(usage, apart) == 10 * entry[side] * 10**9 <= price.bound(usage.prompt, usage.completion)
-    assert price.cost(usage, dict.fromkeys(apart, 99)) == price.cost(usage, apart)
+    assert (
+        price.cost(usage, media_tokens)
+        == 10 * entry[side] * 10**9
+        <= price.bound(usage.prompt, usage.completion)
+    )
+    assert price.cost(usage, dict.fromkeys(media_tokens, 99)) == price.cost(usage, media_tokens)
 
 
 def test_a_cache_write_for_an_hour_is_charged_at_its_own_rate() -> None:
@@ -338,7 +345,7 @@ async def test_prices_stay_once_litellm_knows_the_models() -> None:
 def test_prompt_bound_is_never_below_a_tokenizer(model: str, text: str, role: str) -> None:
     """Whatever the text, no tokenizer counts more tokens than the bound, alone or as one of two messages."""
     messages = [{"role": role, "content": text}, {"role": "user", "content": "and?"}]
-    assert litellm.token_counter(model=model, messages=messages) <= pricing.prompt_bound(messages)
+    assert litellm.token_counter(model=model, messages=messages) <= token_bounds.messages_bound(messages)
 
 
 def test_prompt_bound_holds_for_awkward_texts() -> None:
@@ -359,7 +366,7 @@ def test_prompt_bound_holds_for_awkward_texts() -> None:
         messages = [{"role": "user", "content": piece * 200}]
         for model in ("gpt-4o", "claude-haiku-4-5"):
             counted = litellm.token_counter(model=model, messages=messages)
-            assert counted <= pricing.prompt_bound(messages), (model, piece)
+            assert counted <= token_bounds.messages_bound(messages), (model, piece)
 
 
 def test_no_character_is_longer_in_any_form_than_its_bound() -> None:
@@ -369,7 +376,7 @@ def test_no_character_is_longer_in_any_form_than_its_bound() -> None:
         character = chr(code)
         if unicodedata.category(character) in ("Cn", "Co", "Cs"):
             continue
-        bound = pricing.text_bound(character)
+        bound = token_bounds.text_bound(character)
         for form in forms:
             normal = unicodedata.normalize(form, character)
             if normal != character or not character.islower():
@@ -382,8 +389,8 @@ def test_no_text_is_longer_in_any_normal_form_than_its_bound(text: str) -> None:
     """What is joined with its neighbours becomes no longer by that."""
     forms: tuple[Any, ...] = ("NFC", "NFD", "NFKC", "NFKD")
     for form in forms:
-        assert len(unicodedata.normalize(form, text).encode()) <= pricing.text_bound(text)
-    assert len(text.encode()) <= pricing.text_bound(text)
+        assert len(unicodedata.normalize(form, text).encode()) <= token_bounds.text_bound(text)
+    assert len(text.encode()) <= token_bounds.text_bound(text)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +405,7 @@ def test_no_text_is_longer_in_any_normal_form_than_its_bound(text: str) -> None:
 )
 def test_what_a_model_takes_is_what_the_map_says(provider: str, model: str, kinds: set[str]) -> None:
     """A model that LiteLLM's map does not have at that provider takes no attachments."""
-    assert pricing.takes(provider, model) == kinds
+    assert pricing.supported_attachments(provider, model) == kinds
 
 
 @pytest.mark.parametrize(
@@ -413,16 +420,16 @@ def test_what_a_model_takes_is_what_the_map_says(provider: str, model: str, kind
 )
 def test_who_thinks_unseen(provider: str, model: str, hides: bool) -> None:
     """Models that reason at providers whose streams do not show it."""
-    assert pricing.hides_thoughts(provider, model) is hides
+    assert pricing.hides_reasoning(provider, model) is hides
 
 
 def test_attachments_are_in_the_bound() -> None:
     """Images and pages come on top of the text, by the model's own rule where it has one."""
     image, document = Attachment("image/png", b""), Attachment("application/pdf", b"", pages=3)
     request = Request("r", ({"role": "user", "content": "Hi"},), "standard", "chat", 10)
-    plain = pricing.bound(request, "gpt-4.1")
-    assert plain == pricing.prompt_bound(request.messages) + pricing.TEMPLATE_ALLOWANCE
+    plain = token_bounds.request_bound(request, "gpt-4.1")
+    assert plain == token_bounds.messages_bound(request.messages) + token_bounds.TEMPLATE_ALLOWANCE
     both = replace(request, attachments=(image, document))
-    assert pricing.bound(both, "gpt-4.1") == plain + 5_000 + 3 * 8_000
+    assert token_bounds.request_bound(both, "gpt-4.1") == plain + 5_000 + 3 * 8_000
     dear = 2_833 + 8 * 5_667
-    assert pricing.bound(both, "gpt-4o-mini-2024-07-18") == plain + dear + 3 * (dear + 3_000)
+    assert token_bounds.request_bound(both, "gpt-4o-mini-2024-07-18") == plain + dear + 3 * (dear + 3_000)

@@ -1,8 +1,8 @@
-"""Circumstances: what an answer itself says of its price, and what it costs by that.
+"""What an answer itself says of its price, and what it costs by that.
 
 A provider may serve a request at another service tier, from another region or with another model than it was
-asked for, and OpenRouter says what it charged. What the price map knows of that is used. What it does not
-know is settled at the dearest it can be, and not called exact.
+asked for, and OpenRouter reports what it charged. The rates of the price map
+for that are used. Where it has none, the answer costs the most that it can, and the cost is not called exact.
 """
 
 from __future__ import annotations
@@ -22,47 +22,52 @@ from supernova_ai.money import to_nano
 from supernova_ai.types import CostBasis, Usage
 
 _STANDARD = ("", "default", "standard", "auto", "on_demand", "not_available", "global")
+"""Names that answers have for the standard service tier, region and mode."""
+
 _TIERS = {
     "fast": "priority",
     "batch": "batches",
     "on_demand_priority": "priority",
     "on_demand_flex": "flex",
 }
-"""Names that answers have for service tiers and regions: those of the standard, and others than the map's."""
+"""Names that answers have for service tiers, where the map has another name."""
 
-_APART = (
+_MEDIA = (
     ("prompt_tokens_details", "audio_tokens", "audio_prompt"),
     ("prompt_tokens_details", "image_tokens", "image_prompt"),
     ("completion_tokens_details", "audio_tokens", "audio_completion"),
     ("completion_tokens_details", "image_tokens", "image_completion"),
 )
-"""Where an answer counts classes of tokens that have rates of their own, and are no part of our usage."""
+"""Where an answer counts tokens of audio and images, and the name of their rate."""
 
-_CHARGES = ("openrouter",)
-"""Providers that say in USD what they charged for an answer."""
+_REPORT_CHARGES = ("openrouter",)
+"""Providers that report in USD what they charged for an answer."""
 
 _CREDIBLE = 10
-"""A charge of so many times the most we calculated is a mistake; it must not empty a budget."""
+"""A reported charge is believed up to so many times the hold: a mistake must not empty a budget."""
 
-_known = lru_cache(maxsize=256)(prices.known)  # an answer names the same few models again and again
+_map_price = lru_cache(maxsize=256)(prices.map_price)  # answers name the same few models again and again
 
 _VERSION = re.compile(r"[-@:](latest|default|\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|\d{3})$")
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What an answer says of its price: "" or None where it says nothing. The charge is nano-USD."""
+class PriceTerms:
+    """What an answer says of its price: "" or None where it says nothing.
+
+    ``charged`` is in nano-USD; ``media_tokens`` are tokens of audio and images, by the name of their rate.
+    """
 
     model: str = ""
     service_tier: str = ""
     region: str = ""
     mode: str = ""
     charged: int | None = None
-    apart: Mapping[str, int] = field(default_factory=dict)
+    media_tokens: Mapping[str, int] = field(default_factory=dict)
 
 
-def circumstances(answers: Iterable[Any]) -> Circumstances:
-    """Read LiteLLM's answer, or the chunks of a stream, of which the last that says something counts."""
+def read_price_terms(answers: Iterable[Any]) -> PriceTerms:
+    """Read the terms of LiteLLM's answer, or of a stream's chunks: the last that names a term counts."""
     found: dict[str, Any] = {}
     for answer in answers:
         hidden = getattr(answer, "_hidden_params", None)
@@ -70,8 +75,8 @@ def circumstances(answers: Iterable[Any]) -> Circumstances:
         usage = getattr(answer, "usage", None)
         specific = hidden.get("provider_specific_fields")
         traffic = specific.get("traffic_type") if isinstance(specific, dict) else None
-        said = {
-            # Of a stream's chunks the field has the name that was asked for.
+        terms = {
+            # In the chunks of a stream, ``model`` is the name that was asked for.
             "model": hidden.get("provider_response_model") or getattr(answer, "model", None),
             "service_tier": getattr(answer, "service_tier", None)
             or getattr(usage, "service_tier", None)
@@ -79,18 +84,18 @@ def circumstances(answers: Iterable[Any]) -> Circumstances:
             "region": getattr(usage, "inference_geo", None),
             "mode": getattr(usage, "speed", None),
         }
-        found |= {name: value for name, value in said.items() if isinstance(value, str) and value}
+        found |= {name: value for name, value in terms.items() if isinstance(value, str) and value}
         if usage is not None:
-            found |= {"charged": _charge(usage), "apart": _apart(usage)}
+            found |= {"charged": _charged(usage), "media_tokens": _media_tokens(usage)}
     for name in ("service_tier", "region", "mode"):
         value = str(found.get(name, "")).lower()
         found[name] = "" if value in _STANDARD else value
     found["service_tier"] = _TIERS.get(found["service_tier"], found["service_tier"])
-    return Circumstances(**found)
+    return PriceTerms(**found)
 
 
-def _charge(usage: Any) -> int | None:
-    """Return what the provider says it charged, and its upstream where the user pays that."""
+def _charged(usage: Any) -> int | None:
+    """Return what the provider reports to have charged, with its upstream's charge if the user pays that."""
     details = getattr(usage, "cost_details", None)
     upstream = details.get("upstream_inference_cost") if isinstance(details, dict) else None
     both: list[Any] = [
@@ -104,9 +109,9 @@ def _charge(usage: Any) -> int | None:
         return None
 
 
-def _apart(usage: Any) -> dict[str, int]:
+def _media_tokens(usage: Any) -> dict[str, int]:
     counts: dict[str, Any] = {
-        name: getattr(getattr(usage, part, None), key, None) for part, key, name in _APART
+        name: getattr(getattr(usage, details, None), key, None) for details, key, name in _MEDIA
     }
     return {name: int(count) for name, count in counts.items() if _is_number(count) and count > 0}
 
@@ -115,85 +120,89 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def charge(
-    provider: str, model: str, price: ModelPrice | None, usage: Usage, said: Circumstances, *, held: int
+def cost_of_answer(
+    provider: str, model: str, price: ModelPrice | None, usage: Usage, terms: PriceTerms, *, held: int
 ) -> tuple[int, CostBasis]:
     """Return what an answer costs in nano-USD, and whether that is exact, bound or unknown.
 
     Args:
-        model: what was asked for.
-        held: the most that was expected, in nano-USD; what cannot be told from the answer is taken for that.
+        model: the model that was asked for.
+        held: the hold, in nano-USD; it is the cost where the answer does not tell.
     """
-    if provider in _CHARGES and said.charged is not None and price != prices.FREE:
-        if price is None or said.charged <= _CREDIBLE * held:
-            return said.charged, "exact"
+    if provider in _REPORT_CHARGES and terms.charged is not None and price != prices.FREE:
+        if price is None or terms.charged <= _CREDIBLE * held:
+            return terms.charged, "exact"
         return held, "bound"
     if price is None:
         return 0, "unknown"
     if price.fixed:
         return price.cost(usage), "exact"
-    candidates, exact = _answering(provider, model, price, said.model)
+    candidates, exact = _possible_prices(provider, model, price, terms.model)
     if not candidates:
-        return max(held, _cost(price, usage, said)[0]), "bound"
-    costs = [_cost(one, usage, said) for one in candidates]
+        return max(held, _cost(price, usage, terms)[0]), "bound"
+    costs = [_cost(one, usage, terms) for one in candidates]
     exact = exact and all(certain for _, certain in costs)
     return max(cost for cost, _ in costs), "exact" if exact else "bound"
 
 
-def _cost(price: ModelPrice, usage: Usage, said: Circumstances) -> tuple[int, bool]:
-    """Return the cost at this price, and whether the price has all that the answer says."""
+def _cost(price: ModelPrice, usage: Usage, terms: PriceTerms) -> tuple[int, bool]:
+    """Return the cost at this price, and whether the price has rates for all of the terms."""
     factor = Decimal(1)
-    for name in (said.region, said.mode):
+    for name in (terms.region, terms.mode):
         factor *= price.factors.get(name, Decimal(1))
-    known = not said.service_tier or said.service_tier in price.tiers
-    if known:
-        cost = price.cost(usage, said.apart, tier=said.service_tier, factor=factor)
-    else:
-        each = (price.cost(usage, said.apart, tier=tier, factor=factor) for tier in ("", *price.tiers))
-        cost = max(each)
+    known = not terms.service_tier or terms.service_tier in price.tiers
+    tiers = (terms.service_tier,) if known else ("", *price.tiers)
+    cost = max(price.cost(usage, terms.media_tokens, tier=tier, factor=factor) for tier in tiers)
     return cost, known and price.certain
 
 
-def _answering(provider: str, asked: str, price: ModelPrice, name: str) -> tuple[list[ModelPrice], bool]:
-    """Return the prices of the model that answered, and whether it is that one; none where nobody knows it.
+def _possible_prices(
+    provider: str, asked: str, price: ModelPrice, answered: str
+) -> tuple[list[ModelPrice], bool]:
+    """Return the prices that the answering model may have, and whether it is certain which it has.
 
-    A name that no price map has, and no such provider either, is what a gateway or a server calls the model
-    that was asked for.
+    A name that is in no price map, and is like no other name of the provider, is what a gateway or a server
+    calls the model that was asked for.
+
+    Args:
+        asked: the model that was asked for.
+        price: its price.
+        answered: the model that the answer names.
     """
-    if name in ("", asked, f"{provider}/{asked}"):
+    if answered in ("", asked, f"{provider}/{asked}"):
         return [price], True
-    plain = name.removeprefix(f"{provider}/").removeprefix("models/")
-    if found := _known(provider, plain, price.region):
+    plain = answered.removeprefix(f"{provider}/").removeprefix("models/")
+    if found := _map_price(provider, plain, price.region):
         return [found], True
-    if _plain(plain) == _plain(asked):
+    if _base_name(plain) == _base_name(asked):
         return [price], True
-    elsewhere = _elsewhere(plain)
+    elsewhere = _price_elsewhere(plain)
     if elsewhere is not None:
         return [price, elsewhere], False
     return ([], False) if _family(plain) in _families(provider) else ([price], True)
 
 
-def _plain(name: str) -> str:
+def _base_name(name: str) -> str:
     """Return the name of a model without its maker, its tag and the date of its version."""
     name = name.lower().rpartition("/")[2]
     return _VERSION.sub("", name)
 
 
 def _family(name: str) -> str:
-    return re.split(r"[-@:.\d]", _plain(name), maxsplit=1)[0]
+    return re.split(r"[-@:.\d]", _base_name(name), maxsplit=1)[0]
 
 
 @lru_cache
 def _families(provider: str) -> frozenset[str]:
-    """Return the first words of the names of the provider's models, "gpt" and "claude" say."""
+    """Return the first words of the names of the provider's models, such as "gpt" and "claude"."""
     entries = BUNDLED.items()
     names = (_family(name) for name, entry in entries if entry.get("litellm_provider") == provider)
     return frozenset(name for name in names if name)
 
 
 @lru_cache(maxsize=256)
-def _elsewhere(name: str) -> ModelPrice | None:
-    """Return the price that the map has of this name at its own provider."""
+def _price_elsewhere(name: str) -> ModelPrice | None:
+    """Return the price that the map has for this name at its own provider."""
     entry = BUNDLED.get(name)
     provider = str((entry or {}).get("litellm_provider", ""))
-    return _known(provider, name.removeprefix(f"{provider}/"), None) if entry else None
+    return _map_price(provider, name.removeprefix(f"{provider}/"), None) if entry else None

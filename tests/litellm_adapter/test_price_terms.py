@@ -14,7 +14,7 @@ import pytest
 from supernova_ai import Supernova
 from supernova_ai.config import Provider
 from supernova_ai.litellm_adapter import prices
-from supernova_ai.litellm_adapter.circumstances import Circumstances, charge, circumstances
+from supernova_ai.litellm_adapter.price_terms import PriceTerms, cost_of_answer, read_price_terms
 from supernova_ai.litellm_adapter.setup import litellm
 from supernova_ai.money import to_usd
 from supernova_ai.store.tables import AttemptRow
@@ -27,13 +27,13 @@ Rows = Callable[[], list[AttemptRow]]
 
 USAGE = Usage(prompt=1000, completion=100, cached=200)
 HELD = 10**9
-NOTHING = Circumstances()
+NOTHING = PriceTerms()
 OWN = {"prices": {"openai/gpt-4o": {"input": "1", "output": "1"}}}
 
 
-def charged(provider: str, model: str, said: Circumstances, held: int = HELD) -> tuple[int, str]:
+def charged(provider: str, model: str, said: PriceTerms, held: int = HELD) -> tuple[int, str]:
     price = prices.find(provider, model, Provider())
-    return charge(provider, model, price, USAGE, said, held=held)
+    return cost_of_answer(provider, model, price, USAGE, said, held=held)
 
 
 def at(name: str, suffix: str = "") -> int:
@@ -48,7 +48,7 @@ def at(name: str, suffix: str = "") -> int:
 
 def test_an_answer_that_says_nothing_costs_the_standard_price() -> None:
     """So it is with one that names what is usual."""
-    usual = Circumstances(model="gpt-4o-mini")
+    usual = PriceTerms(model="gpt-4o-mini")
     assert charged("openai", "gpt-4o-mini", NOTHING) == (at("gpt-4o-mini"), "exact")
     assert charged("openai", "gpt-4o-mini", usual) == (at("gpt-4o-mini"), "exact")
 
@@ -69,13 +69,16 @@ def test_an_answer_that_says_nothing_costs_the_standard_price() -> None:
 def test_the_service_tier_of_the_answer_is_its_price(said: str, suffix: str) -> None:
     """Priority is dearer and flex cheaper, by the map's own rates."""
     answer = SimpleNamespace(service_tier=said, usage=None)
-    assert charged("openai", "gpt-6-astra", circumstances([answer])) == (at("gpt-6-astra", suffix), "exact")
+    assert charged("openai", "gpt-6-astra", read_price_terms([answer])) == (
+        at("gpt-6-astra", suffix),
+        "exact",
+    )
 
 
 @pytest.mark.parametrize("tier", ["scale", "flex", "performance"])
 def test_a_service_tier_without_a_price_is_not_exact(tier: str) -> None:
     """It costs the dearest that the model's price has."""
-    found = charged("openai", "gpt-4o-mini", Circumstances(service_tier=tier))
+    found = charged("openai", "gpt-4o-mini", PriceTerms(service_tier=tier))
     assert found == (at("gpt-4o-mini", "_priority"), "bound")
 
 
@@ -98,13 +101,13 @@ def test_another_name_of_the_same_model_stays_exact(provider: str, asked: str, a
     """A dated version, a prefix, a maker's name, or what only a gateway calls it."""
     usual = charged(provider, asked, NOTHING)
     assert usual[1] == "exact"
-    assert charged(provider, asked, Circumstances(model=answered)) == usual
+    assert charged(provider, asked, PriceTerms(model=answered)) == usual
 
 
 def test_another_model_costs_its_own_price() -> None:
     """What answered is priced, dearer or cheaper, where the map knows it."""
     for asked, answered in (("gpt-4o-mini", "gpt-4o-2024-11-20"), ("gpt-4o", "gpt-4o-mini")):
-        said = Circumstances(model=answered)
+        said = PriceTerms(model=answered)
         assert charged("openai", asked, said) == (at(answered), "exact")
 
 
@@ -112,10 +115,10 @@ def test_another_model_that_nobody_knows_is_not_exact() -> None:
     """One of another provider costs the dearer of both; one of no price at all the whole hold."""
     haiku = prices.find("anthropic", "claude-haiku-4-5", Provider())
     assert haiku is not None
-    foreign = charged("openai", "gpt-4o-mini", Circumstances(model="claude-haiku-4-5"))
+    foreign = charged("openai", "gpt-4o-mini", PriceTerms(model="claude-haiku-4-5"))
     assert foreign == (haiku.cost(USAGE), "bound")
-    assert charged("openai", "gpt-4o", Circumstances(model="gpt-4o-mini-of-mine")) == (HELD, "bound")
-    cheaper = charged("anthropic", "claude-haiku-4-5", Circumstances(model="gpt-4o-mini"))
+    assert charged("openai", "gpt-4o", PriceTerms(model="gpt-4o-mini-of-mine")) == (HELD, "bound")
+    cheaper = charged("anthropic", "claude-haiku-4-5", PriceTerms(model="gpt-4o-mini"))
     assert cheaper == (haiku.cost(USAGE), "bound")
 
 
@@ -129,7 +132,7 @@ def test_a_region_or_a_mode_multiplies() -> None:
         ({"speed": "fast"}, "2"),
         ({"speed": "standard"}, "1"),
     ):
-        said = circumstances([SimpleNamespace(usage=SimpleNamespace(**usage))])
+        said = read_price_terms([SimpleNamespace(usage=SimpleNamespace(**usage))])
         assert charged("anthropic", "claude-opus-5", said) == (round(plain * Decimal(factor)), "exact")
     price = prices.find("anthropic", "claude-opus-5", Provider())
     assert price is not None
@@ -164,11 +167,11 @@ def test_a_price_that_changes_by_the_hour_is_not_exact() -> None:
 )
 def test_what_openrouter_charged_is_the_cost(usage: dict[str, Any], expected: int | None) -> None:
     """It is exact, also where the map has no price; what is no amount is as good as nothing."""
-    said = circumstances([SimpleNamespace(usage=SimpleNamespace(**usage))])
+    said = read_price_terms([SimpleNamespace(usage=SimpleNamespace(**usage))])
     assert said.charged == expected
     if expected is not None:
         own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
-        found = charge("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)
+        found = cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)
         assert found == (expected, "exact")
         assert charged("openrouter", "nobody/knows-it", said) == (expected, "exact")
         assert charged("openai", "gpt-4o", said) == charged("openai", "gpt-4o", NOTHING)  # not its word
@@ -177,20 +180,20 @@ def test_what_openrouter_charged_is_the_cost(usage: dict[str, Any], expected: in
 def test_an_absurd_charge_costs_the_hold() -> None:
     """A mistake of the provider does not empty a budget."""
     own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
-    said = Circumstances(charged=10**15)
-    assert charge("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD) == (HELD, "bound")
+    said = PriceTerms(charged=10**15)
+    assert cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD) == (HELD, "bound")
 
 
 def test_a_price_of_ones_own_holds_whatever_the_answer_says() -> None:
     """YAML wins over the map and over the tier, model and region that an answer names; so does free."""
-    said = Circumstances("gpt-4o-mini", "priority", "us", "fast", charged=1)
+    said = PriceTerms("gpt-4o-mini", "priority", "us", "fast", charged=1)
     for provider, settings, cost in (
         ("openai", OWN, 1_100_000),
         ("openai", {"price": "free"}, 0),
         ("openrouter", {"price": "free"}, 0),
     ):
         price = prices.find(provider, "openai/gpt-4o", Provider.model_validate(settings))
-        assert charge(provider, "openai/gpt-4o", price, USAGE, said, held=HELD) == (cost, "exact")
+        assert cost_of_answer(provider, "openai/gpt-4o", price, USAGE, said, held=HELD) == (cost, "exact")
 
 
 @pytest.mark.parametrize("value", [None, 1, True, [], {}, "", object()])
@@ -205,8 +208,14 @@ def test_nonsense_says_nothing(value: object) -> None:
         value,
         SimpleNamespace(model=value, service_tier=value, usage=usage, _hidden_params=hidden),
     ):
-        said = circumstances([answer])
-        assert (said.model, said.service_tier, said.region, said.mode, said.apart) == ("", "", "", "", {})
+        said = read_price_terms([answer])
+        assert (said.model, said.service_tier, said.region, said.mode, said.media_tokens) == (
+            "",
+            "",
+            "",
+            "",
+            {},
+        )
 
 
 # Through the whole stack
