@@ -55,6 +55,17 @@ def tasks_of(nova: Supernova) -> set[str]:
     return {getattr(one, "__qualname__", type(one).__name__) for one in running}
 
 
+async def let_work(nova: Supernova, turns: int = 20) -> None:
+    """Let the client's loop read what has arrived for it: it turns so many times."""
+
+    async def work() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    loop = nova._runtime.engine._background._loop
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
+
+
 def configure(
     path: Path | str,
     providers: Mapping[str, str | Mapping[str, Any]],

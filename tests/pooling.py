@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.databases import SERVER, empty_schema
+from tests.waiting import comes_true
 
 
 class Pool(NamedTuple):
@@ -70,10 +70,9 @@ def pooled(**settings: str) -> Iterator[Pool]:
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
+    def listens() -> bool:
         with socket.socket() as asking:
-            if asking.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    pytest.fail("PgBouncer did not start: its output is above")
+            return asking.connect_ex(("127.0.0.1", port)) == 0
+
+    assert comes_true(lambda: listens() or process.poll() is not None)
+    assert process.poll() is None, "PgBouncer did not start: its output is above"

@@ -87,6 +87,6 @@ async def test_waiting_helps_if_it_helps_anybody(open_nova: Open, stub_provider:
     first = asyncio.create_task(nova.chat("What now?", max_tokens=80))
     await asyncio.to_thread(other.wait_for_requests, 1)
     second = asyncio.create_task(nova.chat("What now?", max_tokens=80))
-    await asyncio.sleep(0.1)
+    await until(nova._runtime.engine._reservations._queue.locked)  # it waits for the other's hold
     gate.set()
     assert [(await asked).provider for asked in (first, second)] == ["anthropic", "anthropic"]

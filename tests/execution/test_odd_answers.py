@@ -12,6 +12,7 @@ import pytest
 from supernova_ai import ConfigError, ProviderUnavailable, StreamInterrupted, Supernova
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Cut, Failure, Raw, StubProvider
+from tests import desk
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -118,7 +119,7 @@ def of_xai(url: str) -> dict[str, Any]:
 
 async def test_words_that_came_before_a_break_are_read(open_nova: Open, attempts: Rows) -> None:
     """A slow reader sees all that a provider sent before its connection broke, and it is charged for."""
-    read = asyncio.Event()
+    read, broken = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -127,13 +128,16 @@ async def test_words_that_came_before_a_break_are_read(open_nova: Open, attempts
         await read.wait()
         writer.write((event({"content": " low"}) + event({"content": " today"})).encode())
         writer.close()
+        await writer.wait_closed()
+        broken.set()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         nova = open_nova({"openai": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
         async with nova.stream("What now?", on_interrupt="raise") as tokens:
             said = [await anext(tokens)]
             read.set()
-            await asyncio.sleep(0.3)  # the break is known by now, and nothing more was read
+            await broken.wait()
+            await desk.let_work(nova)  # the client knows of the break now, and nothing more was read
             said += [await anext(tokens), await anext(tokens)]
             with pytest.raises(StreamInterrupted) as raised:
                 await anext(tokens)

@@ -13,6 +13,7 @@ from supernova_ai.config import Routing
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Cut, Failure, Garbled, Hang, Received, Reset, Step, StubProvider
 from supernova_ai.types import Usage
+from tests import desk
 from tests.telling import rest_of, said_before
 
 Open = Callable[..., Supernova]
@@ -325,5 +326,6 @@ async def test_slow_reader_holds_the_provider_back(open_nova: Open) -> None:
             before = -1
             while sent != before:  # until the provider is stuck, or done
                 before = sent
-                await asyncio.sleep(0.3)
+                for _ in range(100):
+                    await desk.let_work(nova)
     assert 0 < sent < total / 4

@@ -37,8 +37,10 @@ class Minute:
 
     def __init__(self) -> None:
         self.now = 60.0 * secrets.randbelow(2**32)
+        self.looks = 0
 
     def __call__(self) -> float:
+        self.looks += 1
         return self.now
 
 
@@ -95,6 +97,7 @@ async def test_requests_at_once_are_never_passed(
 async def test_who_waits_follows_who_is_done(streaming: bool, open_nova: Open, attempts: Rows) -> None:
     """Twenty requests share two places, one after the other, and all are answered."""
     under_way, most = 0, 0
+    together = asyncio.Barrier(2)  # each is answered beside another
     said = '"content":"Diversify."}'
     choice = f'"index":0,"finish_reason":"stop","message":{{"role":"assistant",{said},"delta":{{{said}'
     body = f'{{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{{{choice}}}]}}'
@@ -104,7 +107,7 @@ async def test_who_waits_follows_who_is_done(streaming: bool, open_nova: Open, a
         await reader.readuntil(b"\r\n\r\n")
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0.01)
+        await together.wait()
         under_way -= 1
         kind = "text/event-stream" if streaming else "application/json"
         writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n".encode())
@@ -156,8 +159,9 @@ async def test_room_that_comes_in_time_is_used(open_nova: Open, stub_provider: S
     nova = open_nova({"openai": {"url": stub.url, "limits": {"rpm": 1}}}, routing={"wait": 60.0})
     await ready(nova, minute)
     await nova.chat("What now?")
+    looks = minute.looks
     waiting = asyncio.create_task(nova.chat("What now?"))
-    await asyncio.sleep(0.2)
+    await until(lambda: minute.looks >= looks + 3)  # it found no room, and looks again and again
     assert not waiting.done()
     minute.now += 60
     assert (await waiting).content == "Diversify."
