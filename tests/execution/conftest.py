@@ -17,7 +17,7 @@ def _warm(warm: set[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _books_add_up(path: Path) -> Iterator[None]:
-    """Add up the books after each test, when its clients are closed."""
+    """Check after each test, when its clients are closed, that the ledger is consistent."""
     yield
     if path.exists():
         with Store(path) as store:
@@ -36,7 +36,7 @@ def window(path: Path) -> Callable[[], WindowRow]:
 
 @pytest.fixture
 def balance(path: Path) -> Callable[[], tuple[int, int, int]]:
-    """Read what is settled, held and lost in the daily budget's window, in nano-USD."""
+    """Read the amounts settled, held and lost in the daily budget's window, in nano-USD."""
 
     def read() -> tuple[int, int, int]:
         window = desk.window(path)

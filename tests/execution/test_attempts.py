@@ -1,4 +1,4 @@
-"""One attempt at each provider, and everything that can happen to it."""
+"""One attempt at each provider: what each outcome raises or returns, and how the hold ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Balance = Callable[[], tuple[int, int, int]]
 
 @pytest.fixture
 def ask(provider: str, streaming: bool, open_nova: Callable[..., Supernova]) -> Ask:
-    """Ask the provider at the address that is given, plainly or streamed."""
+    """Send one call to the provider at the given URL, plain or streamed."""
 
     async def ask(url: str, **settings: Any) -> Reply:
         return await open_nova({provider: {"url": url, **settings}}).chat("What now?", streaming=streaming)
@@ -67,7 +67,7 @@ def ask(provider: str, streaming: bool, open_nova: Callable[..., Supernova]) -> 
 async def test_answer_is_settled(
     provider: str, ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """An answer settles its attempt at the provider's usage, exactly; reply, row and window agree."""
+    """An answer settles its attempt at the exact cost of the reported usage; reply, row and window agree."""
     stub = stub_provider(Answer("Diversify.", usage=Usage(prompt=40, completion=7)))
     reply = await ask(stub.url)
     (row,) = attempts()
@@ -88,7 +88,7 @@ async def test_answer_is_settled(
 async def test_refusal_is_released(
     status: int, ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """An HTTP error is the error class of its status, in the provider's words; its money is free at once."""
+    """An HTTP error raises the class of its status with the provider's message, and releases the hold."""
     stub = stub_provider(Failure(status, 'No "such" luck.'))
     with pytest.raises(REFUSALS[status], match='No "such" luck') as raised:
         await ask(stub.url)
@@ -106,7 +106,7 @@ async def test_refusal_is_released(
 async def test_reset_before_the_answer_is_lost(
     ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """A connection that breaks after the request went out: nobody knows the cost, the hold stays counted."""
+    """A connection that breaks after the request was sent ends the attempt as lost: its cost is unknown."""
     stub = stub_provider(Reset())
     with pytest.raises(ProviderUnavailable) as raised:
         await ask(stub.url)
@@ -119,7 +119,7 @@ async def test_reset_before_the_answer_is_lost(
 
 @each_provider
 async def test_silence_is_lost(ask: Ask, stub_provider: Stub, attempts: Rows, balance: Balance) -> None:
-    """A provider that never answers is given up after its timeout, and its hold stays counted."""
+    """A provider that never answers times out, and the attempt ends as lost."""
     stub = stub_provider(Hang())
     with pytest.raises(ProviderTimeout) as raised:
         await ask(stub.url, timeout={"total": SENT_S, "first_token": SENT_S})
@@ -132,7 +132,7 @@ async def test_silence_is_lost(ask: Ask, stub_provider: Stub, attempts: Rows, ba
 
 @each_provider
 async def test_closed_port_is_released(ask: Ask, attempts: Rows, balance: Balance) -> None:
-    """A provider that cannot be reached was sent nothing: the money is free at once."""
+    """A refused connection releases the hold, because nothing was sent."""
     with closed_port() as port, pytest.raises(ProviderUnavailable):
         await ask(f"http://127.0.0.1:{port}")
     (row,) = attempts()

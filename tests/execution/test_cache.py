@@ -1,4 +1,4 @@
-"""The answer cache: what it gives, what it does not keep, and that its failures stay its own."""
+"""The answer cache: what it returns, what it does not store, and that its failures never fail a call."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "st
 
 
 @cache
-def _absence_of_redis() -> str | None:
+def _redis_error() -> str | None:
     try:
         redis.Redis.from_url(REDIS, socket_timeout=5).ping()
     except redis.RedisError as error:
@@ -54,21 +54,21 @@ def _absence_of_redis() -> str | None:
 
 
 def settings_of(kind: str) -> dict[str, Any]:
-    """The configuration of a cache. Redis is that of SUPERNOVA_TEST_REDIS, else of this machine."""
-    if kind == "redis" and (absence := _absence_of_redis()):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Redis: {absence}")
+    """Return the settings of this cache type; Redis is at SUPERNOVA_TEST_REDIS, else on this machine."""
+    if kind == "redis" and (error := _redis_error()):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Redis: {error}")
     return {"cache": {"type": kind, "ttl": 60}, "redis": REDIS if kind == "redis" else None}
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up no store for being slow: a busy machine's disk may take a while."""
+    """Never give up a slow store: the disk of a busy machine may take a while."""
     monkeypatch.setattr(answers, "PATIENCE_S", 60.0)
 
 
 @pytest.fixture
 def question() -> str:
-    """What nobody asked before: a Redis may be shared, and remembers."""
+    """Return a new question: a shared Redis has the answers of earlier runs."""
     return f"What now, {secrets.token_hex(8)}?"
 
 
@@ -82,7 +82,7 @@ def stub(stub_provider: Callable[..., StubProvider]) -> StubProvider:
 async def test_same_request_is_answered_from_the_cache(
     kind: str, streaming: bool, question: str, open_nova: Open, stub: StubProvider, attempts: Rows
 ) -> None:
-    """The second time nobody is asked and nothing is held: the answer is the first one's, at no cost."""
+    """A repeated request gets the first answer again, without a provider call, a hold or a cost."""
     nova = open_nova({"openai": stub.url}, **settings_of(kind))
     first = await nova.chat(question, user_id=7, session_id="s", streaming=streaming)
     second = await nova.chat(question, user_id=7, session_id="s", streaming=streaming)
@@ -96,11 +96,13 @@ async def test_same_request_is_answered_from_the_cache(
     assert (kept.state, kept.basis, kept.cost, kept.held, kept.windows) == ("settled", "cached", 0, 0, "[]")
     assert (kept.provider, kept.model, kept.tier) == (asked.provider, asked.model, asked.tier)
     assert (kept.prompt_name, kept.prompt_hash) == (asked.prompt_name, asked.prompt_hash)
-    assert (kept.prompt, kept.completion, kept.latency_ms) == (0, 0, None)  # none of it is the provider's
+    assert (kept.prompt, kept.completion, kept.latency_ms) == (0, 0, None)  # the provider did nothing
 
 
-async def test_stream_comes_in_one_piece(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """A plain answer that was kept serves a stream, whole at once, with the reply after it."""
+async def test_cached_answer_is_streamed_in_one_piece(
+    question: str, open_nova: Open, stub: StubProvider
+) -> None:
+    """A stream yields a cached plain answer as one piece, and then has its reply."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
     await nova.chat(question)
     async with nova.stream(question) as stream:
@@ -121,10 +123,10 @@ async def test_stream_comes_in_one_piece(question: str, open_nova: Open, stub: S
     ],
     ids=str,
 )
-async def test_what_changes_an_answer_misses(
+async def test_different_request_misses(
     change: dict[str, Any], question: str, open_nova: Open, stub: StubProvider
 ) -> None:
-    """Another text, user, tier, length, temperature or pin is another question."""
+    """A request with another text, user, tier, length, temperature or model is a miss."""
     models = {"economy": "gpt-4o-mini", "standard": "gpt-4o-mini"}
     nova = open_nova({"openai": {"url": stub.url, "models": models}}, cache=MEMORY)
     usual: dict[str, Any] = {"message": question, "user_id": 7}
@@ -133,8 +135,8 @@ async def test_what_changes_an_answer_misses(
     assert (await nova.chat(**usual)).cached
 
 
-async def test_what_does_not_change_it_hits(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """The session, the metadata, the timeout and the cap make no other question of it."""
+async def test_options_outside_the_cache_key_hit(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """The session, the metadata, the timeout and ``max_cost`` are not part of the cache key."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
     await nova.chat(question)
     again = await nova.chat(question, session_id=1, metadata={"a": "b"}, timeout=9, max_cost="0.000001")
@@ -142,7 +144,7 @@ async def test_what_does_not_change_it_hits(question: str, open_nova: Open, stub
 
 
 async def test_other_models_miss(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """A cache outlives the client, but not the models that were configured."""
+    """Another client hits the disk cache, unless other models are configured."""
     disk = {"type": "disk"}
     await open_nova({"openai": stub.url}, cache=disk).chat(question)
     assert (await open_nova({"openai": stub.url}, cache=disk).chat(question)).cached
@@ -153,7 +155,7 @@ async def test_other_models_miss(question: str, open_nova: Open, stub: StubProvi
 async def test_another_address_misses(
     question: str, open_nova: Open, stub: StubProvider, stub_provider: Any, path: Path
 ) -> None:
-    """After a reload to another server its own answer is given, not that of the one before."""
+    """After a reload to another address the answers from the old address are misses."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
     await nova.chat(question)
     other = stub_provider("Another answer.")
@@ -164,7 +166,7 @@ async def test_another_address_misses(
 async def test_shared_answers_are_for_every_user(
     question: str, open_nova: Open, stub: StubProvider, attempts: Rows
 ) -> None:
-    """With ``shared: true`` one user is given another's answer, and the row is the asking user's."""
+    """With ``shared: true`` a user gets another user's answer, and the row names the user who asked."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY | {"shared": True})
     await nova.chat(question, user_id=7)
     assert (await nova.chat(question, user_id=8)).cached
@@ -172,14 +174,14 @@ async def test_shared_answers_are_for_every_user(
 
 
 async def test_off_unless_configured(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """Without a word about it nothing is kept."""
+    """Without cache settings nothing is cached."""
     nova = open_nova({"openai": stub.url})
     assert not (await nova.chat(question)).cached
     assert not (await nova.chat(question)).cached
 
 
-async def test_one_call_can_do_without(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """With ``cache=False`` an answer is neither taken from the cache nor put there."""
+async def test_one_call_bypasses_the_cache(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """With ``cache=False`` a call neither reads nor writes the cache."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
     await nova.chat(question, cache=False)
     assert not (await nova.chat(question)).cached
@@ -187,8 +189,8 @@ async def test_one_call_can_do_without(question: str, open_nova: Open, stub: Stu
     assert (await nova.chat(question)).cached
 
 
-async def test_full_budget_does_not_bear_on_it(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """What is in the cache is given even when no budget could bear asking again."""
+async def test_cached_answer_needs_no_budget(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """A cached answer is returned even if the budget is too small for a new request."""
     budgets = [{"name": "daily", "limit": 10, "per": "day"}]
     disk = {"type": "disk"}
     await open_nova({"openai": stub.url}, budgets=budgets, cache=disk).chat(question)
@@ -198,10 +200,10 @@ async def test_full_budget_does_not_bear_on_it(question: str, open_nova: Open, s
 
 
 @each_way
-async def test_answer_that_is_not_whole_is_not_kept(
+async def test_shortened_answer_is_not_cached(
     streaming: bool, question: str, open_nova: Open, stub: StubProvider
 ) -> None:
-    """An answer that was cut short, or bounded by a budget, is asked for again."""
+    """An answer that was cut off, or whose ``max_tokens`` was lowered to fit a budget, is not cached."""
     nova = open_nova({"openai": stub.url}, routing={"min_tokens": 1}, cache=MEMORY)
     for limit in ({"max_tokens": 1}, {"max_cost": "0.0005"}):
         first = await nova.chat(question, streaming=streaming, **limit)
@@ -209,10 +211,10 @@ async def test_answer_that_is_not_whole_is_not_kept(
         assert not (await nova.chat(question, streaming=streaming, **limit)).cached
 
 
-async def test_lesser_tier_is_not_kept(
+async def test_degraded_answer_is_not_cached(
     question: str, open_nova: Open, stub: StubProvider, stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """An answer from a cheaper tier does not stand for what was asked once the dearer is back."""
+    """A cheaper tier's answer is not cached for the tier that was requested."""
     bad = stub_provider("Now I can.", [Failure(500)])
     providers = {
         "openai": {"url": bad.url, "models": {"premium": "gpt-4o"}},
@@ -223,18 +225,18 @@ async def test_lesser_tier_is_not_kept(
     assert (await nova.chat(question, tier="premium")).content == "Now I can."
 
 
-async def test_abandoned_stream_is_not_kept(question: str, open_nova: Open, stub: StubProvider) -> None:
-    """A stream that was left early is no answer."""
+async def test_abandoned_stream_is_not_cached(question: str, open_nova: Open, stub: StubProvider) -> None:
+    """A stream that the caller leaves early is not cached."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
     async with nova.stream(question) as stream:
         await anext(stream)
     assert not (await nova.chat(question)).cached
 
 
-async def test_disk_is_the_database_and_sealed(
+async def test_disk_cache_is_encrypted_in_the_database(
     question: str, open_nova: Open, stub: StubProvider, path: Path
 ) -> None:
-    """The file of the database has the answer, but neither its text nor the question nor an API key."""
+    """The database file has the answer, but neither its text, the question nor an API key in clear."""
     await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat(question, user_id=7)
     content = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
     assert b"supernova:answer:" in content
@@ -245,7 +247,7 @@ async def test_disk_is_the_database_and_sealed(
 async def test_dead_redis_fails_no_call(
     question: str, open_nova: Open, stub: StubProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With no server at the address, calls are answered as ever, and it is told once."""
+    """If Redis is unreachable calls are answered without the cache, and the log says so once."""
     settings_of("redis")
     with closed_port() as port:
         cold = {"cache": {"type": "redis"}, "redis": f"redis://127.0.0.1:{port}/0"}
@@ -255,10 +257,10 @@ async def test_dead_redis_fails_no_call(
     assert sum("engine.cache.failed" in record.message for record in caplog.records) == 1
 
 
-async def test_without_a_master_key_nothing_is_kept_on_disk(
+async def test_disk_cache_needs_a_master_key(
     question: str, stub: StubProvider, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where there is nothing to seal answers with, the client goes on without a cache and says so."""
+    """Without a master key to encrypt answers the client works without a cache, and the log says so."""
     with_none = Supernova(desk.configure(path, {"ollama": stub.url}, cache={"type": "disk"}))
     try:
         assert (await with_none.chat(question)).content
@@ -278,7 +280,7 @@ async def test_without_a_master_key_nothing_is_kept_on_disk(
     ],
     ids=["pickle", "expression", "yaml", "nested"],
 )
-async def test_what_is_planted_in_redis_is_not_executed(
+async def test_planted_value_in_redis_is_not_executed(
     value: bytes,
     question: str,
     open_nova: Open,
@@ -286,7 +288,7 @@ async def test_what_is_planted_in_redis_is_not_executed(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Whatever stands in an answer's place is data: it is no answer, and the provider is asked again."""
+    """A foreign value under a cache key is never executed: it is a miss, and the provider is asked again."""
     monkeypatch.chdir(tmp_path)
     nova = open_nova({"openai": stub.url}, **settings_of("redis"))
     places: list[str] = []
@@ -313,7 +315,7 @@ def test_redis_needs_an_address() -> None:
 
 
 def test_off_needs_no_quotes() -> None:
-    """YAML reads an unquoted off as false, and it is off all the same."""
+    """An unquoted ``off``, which YAML reads as false, switches the cache and the probes off."""
     assert Config.model_validate({"cache": {"type": False}}).cache == Cache()
     assert Config.model_validate({"health": {"probes": False}}).health.probes == "off"
 
@@ -321,14 +323,14 @@ def test_off_needs_no_quotes() -> None:
 async def test_missing_driver_says_what_to_install(
     open_nova: Open, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its driver the first call says which extra brings it."""
+    """Without the Redis driver the first call raises ExtraMissing, which names the extra to install."""
     monkeypatch.setattr(answers, "find_spec", lambda name: None)
     with pytest.raises(ExtraMissing, match=r"pip install 'supernova-ai\[redis\]'"):
         await open_nova({"openai": stub.url}, cache={"type": "redis"}, redis=REDIS).chat("What now?")
 
 
-class Nobody(Observer):
-    """Does not care how attempts go: there are none."""
+class NullObserver(Observer):
+    """An observer that does nothing: these tests make no attempts."""
 
     def first_token(self, attempt: AttemptState) -> None:
         pass
@@ -337,14 +339,16 @@ class Nobody(Observer):
         pass
 
 
-class Bench:
-    """A cache over a store of the test's, with a clock of its own."""
+class CacheHarness:
+    """An answer cache over the store of a test, with a fake clock."""
 
     def __init__(self, store: Any, ledger: Ledger) -> None:
         self.now = 1000.0
         self.cache = AnswerCache(store, ledger, lambda: self.now)
         self.cache.apply(Cache(type="memory", ttl=60), ())
-        self._call = RequestState(REQUEST, ledger, Nobody(), lambda: self.now, versions=Versions("c", "p"))
+        self._call = RequestState(
+            REQUEST, ledger, NullObserver(), lambda: self.now, versions=Versions("c", "p")
+        )
         self._place = self.cache.cache_key(REQUEST)
 
     async def ask(self) -> Reply | None:
@@ -374,7 +378,7 @@ REPLY = Reply(
 
 
 class Broken:
-    """A store whose every operation does what the test says."""
+    """A cache store whose every operation runs the given function."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         self.asked = 0
@@ -398,14 +402,14 @@ async def hang() -> None:
 
 
 @pytest.mark.parametrize("act", [fail, hang])
-async def test_store_that_fails_rests(
+async def test_failed_store_is_paused(
     act: Callable[[], Any], path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a failure, or a wait too long, the store is left alone for a minute; it is told once a minute."""
+    """After an error or a timeout the store is not used for a minute; each pause is logged once."""
     monkeypatch.setattr(answers, "PATIENCE_S", 0.01)
     with Store(path) as store:
         broken = Broken(act)
-        bench = Bench(broken, Ledger(store, ()))
+        bench = CacheHarness(broken, Ledger(store, ()))
         for _ in range(3):
             assert await bench.ask() is None
             await bench.keep()
@@ -420,11 +424,11 @@ async def test_store_that_fails_rests(
 @pytest.mark.parametrize(
     "value", ["", "{", '{"content": "Diversify."}', "[]", 5, {"content": 5}, "null"], ids=repr
 )
-async def test_damaged_value_is_no_answer(value: Any, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What is no whole answer is passed over without showing it in the log; the next answer replaces it."""
+async def test_damaged_value_is_a_miss(value: Any, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged value is a miss and is not logged; the next answer replaces it."""
     with Store(path) as store:
         memory = InMemoryCache()
-        bench = Bench(memory, Ledger(store, ()))
+        bench = CacheHarness(memory, Ledger(store, ()))
         await bench.keep()
         (key,) = memory.cache_dict
         memory.cache_dict[key] = value
@@ -436,10 +440,10 @@ async def test_damaged_value_is_no_answer(value: Any, path: Path, caplog: pytest
         assert kept.content == "Diversify."
 
 
-async def test_answers_are_kept_for_their_time(path: Path) -> None:
-    """After ``ttl`` seconds an answer is gone."""
+async def test_answers_expire(path: Path) -> None:
+    """An answer is a miss after ``ttl`` seconds."""
     with Store(path) as store:
-        bench: Bench = Bench(InMemoryCache(clock=lambda: bench.now), Ledger(store, ()))
+        bench: CacheHarness = CacheHarness(InMemoryCache(clock=lambda: bench.now), Ledger(store, ()))
         await bench.keep()
         bench.now += 59
         assert await bench.ask() is not None
@@ -447,8 +451,8 @@ async def test_answers_are_kept_for_their_time(path: Path) -> None:
         assert await bench.ask() is None
 
 
-def test_row_of_a_hit_adds_up(new_database: Callable[[], str], tmp_path: Path) -> None:
-    """On either engine the row counts as an answered attempt, verifies, and no bill is looked for."""
+def test_row_of_a_hit_is_consistent(new_database: Callable[[], str], tmp_path: Path) -> None:
+    """On both databases the row of a hit counts as an attempt, verifies, and needs no reconciliation."""
     entry = Entry(
         id="a",
         request="r",

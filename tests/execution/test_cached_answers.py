@@ -1,4 +1,4 @@
-"""Cached answers in the database open at their place only, end in their time, and are bounded in number."""
+"""Cached answers in the database are bound to their key and user, expire, and are limited in number."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def places(store: Store) -> list[str]:
     return [row.place for row in rows]
 
 
-async def test_an_answer_is_found_by_whoever_has_the_master(store: Store, cache: StoredAnswers) -> None:
-    """Another client of the same store reads it; the later of two in one place is kept."""
+async def test_another_client_with_the_master_key_reads_it(store: Store, cache: StoredAnswers) -> None:
+    """Another client with the master key reads an answer; a later answer replaces one under the same key."""
     for text in ("first", "Grüße"):
         await cache.async_set_cache("place", text, ttl=60)
     other = StoredAnswers(store, Vault(store, desk.MASTER).answer_cipher())
@@ -43,8 +43,8 @@ async def test_an_answer_is_found_by_whoever_has_the_master(store: Store, cache:
         "sealed = ?",
     ],
 )
-async def test_what_was_altered_does_not_open(change: str, store: Store, cache: StoredAnswers) -> None:
-    """Neither at another place, nor for another user, nor for longer than it was kept for."""
+async def test_altered_answer_does_not_decrypt(change: str, store: Store, cache: StoredAnswers) -> None:
+    """An answer whose key, user, expiry or ciphertext was changed does not decrypt."""
     await cache.async_set_cache("place", "text", ttl=60, user="ann")
     (row,) = store.read(lambda database: list(AnswerRow.select().execute(database)))
     sealed = bytearray(row.sealed)
@@ -54,16 +54,14 @@ async def test_what_was_altered_does_not_open(change: str, store: Store, cache: 
     assert (cache.find("place"), cache.find("moved")) == (None, None)
 
 
-async def test_another_master_opens_nothing(store: Store, cache: StoredAnswers) -> None:
-    """An answer sealed under a master that was replaced is no answer, and no error."""
+async def test_another_master_key_decrypts_nothing(store: Store, cache: StoredAnswers) -> None:
+    """An answer that another master key encrypted is a miss, not an error."""
     await cache.async_set_cache("place", "text", ttl=60)
     assert StoredAnswers(store, MasterKey.of(bytes(31) + b"1").answers).find("place") is None
 
 
-async def test_answers_end_in_their_time(
-    store: Store, cache: StoredAnswers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An answer is not given once its time is over, and the next one that is kept removes it."""
+async def test_answers_expire(store: Store, cache: StoredAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expired answer is a miss, and the next stored answer deletes it."""
     now = store.now_ms()
     monkeypatch.setattr(store, "now_ms", lambda: now)
     await cache.async_set_cache("old", "text", ttl=60)
@@ -75,10 +73,10 @@ async def test_answers_end_in_their_time(
     assert places(store) == ["new"]
 
 
-async def test_the_oldest_make_room(
+async def test_oldest_answers_are_deleted(
     store: Store, cache: StoredAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more answers are kept than there is room for."""
+    """When the cache is full, the oldest answers are deleted."""
     monkeypatch.setattr(cached_answers, "MOST", 3)
     now = store.now_ms()
     monkeypatch.setattr(store, "now_ms", lambda: now)
@@ -88,8 +86,8 @@ async def test_the_oldest_make_room(
     assert places(store) == ["c", "d", "e"]
 
 
-async def test_nothing_is_kept_for_a_user_erased_meanwhile(store: Store, cache: StoredAnswers) -> None:
-    """Calls that began before the erasure keep nothing; those that began after it do."""
+async def test_nothing_is_cached_for_a_user_erased_meanwhile(store: Store, cache: StoredAnswers) -> None:
+    """Calls that began before a user's erasure cache nothing; calls that began after it do."""
     store.write(lambda database: erased.mark(database, "ann", now_ms=1000)).result()
     await cache.async_set_cache("before", "text", ttl=60, user="ann", began_ms=999)
     await cache.async_set_cache("after", "text", ttl=60, user="ann", began_ms=1001)

@@ -1,4 +1,4 @@
-"""Answers and programs kept outside this project: each is right, plain and streamed, or not yet covered."""
+"""Answers and scripts stored outside this project: each gives the expected result, or is listed in LATER."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ SCRIPTS = [
     "think-tags-of-ollama",
     "usage-without-total",
 ]
-"""The programs that must find nothing wrong."""
+"""The scripts that must find nothing wrong."""
 
 LATER = {"tool-calls"}
-"""Answers that have no test here yet."""
+"""Answers that have no check here yet."""
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason=f"{CASES_DIR} names no folder of cases")
 
@@ -228,7 +228,7 @@ async def test_answer(
     attempts: Callable[[], list[AttemptRow]],
     balance: Callable[[], tuple[int, int, int]],
 ) -> None:
-    """One attempt is made without retries, its hold ends, and caller and ledger see what is right."""
+    """One attempt is made, its hold ends, and caller and ledger get the result that the case expects."""
     case = ANSWERS[name]
     body = Raw(case["status"], case["content_type"], case["body"], case["headers"])
     stub = stub_provider(body)
@@ -256,8 +256,8 @@ async def test_answer(
     assert len(stub.chats) == 1
 
 
-def test_every_answer_has_its_place() -> None:
-    """A case is tested here, or is named as one of a later work."""
+def test_every_answer_is_checked_or_listed() -> None:
+    """Each case has a check here, or is listed in LATER."""
     assert ANSWERS.keys() <= CHECKS.keys() | LATER
     assert not CHECKS.keys() & LATER
 
@@ -265,7 +265,7 @@ def test_every_answer_has_its_place() -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script(script: str) -> None:
-    """The program finds nothing wrong."""
+    """The script finds nothing wrong."""
     assert FOLDER is not None
     done = subprocess.run(
         [sys.executable, Path(FOLDER) / "scripts" / f"{script}.py"],

@@ -1,4 +1,4 @@
-"""How an attempt ends: its hold closes whatever fails on the way, and only what was free is released."""
+"""How an attempt ends: whatever step fails its hold ends, and is released only if nothing was spent."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def cancelled(nova: Supernova, stub: StubProvider, requests: int) -> objec
     return None
 
 
-async def left(nova: Supernova, *_: object) -> object:
+async def abandoned(nova: Supernova, *_: object) -> object:
     async with nova.stream("What now?") as tokens:
         async for _token in tokens:
             break
@@ -74,7 +74,7 @@ SCENARIOS: dict[str, tuple[Ask, Any]] = {
     "broken": (streamed, Cut(2)),
     "timed out": (plain, Hang()),
     "cancelled": (cancelled, Hang()),
-    "left": (left, Answer(TEXT, gate=threading.Event())),
+    "abandoned": (abandoned, Answer(TEXT, gate=threading.Event())),
 }
 STEPS: list[tuple[Any, str]] = [
     (error_mapping, "name"),
@@ -105,7 +105,7 @@ STEPS: list[tuple[Any, str]] = [
 
 
 class Broken:
-    """Whatever the engine does with it fails; the ledger's own thread has what it was."""
+    """A stand-in that raises on the engine's thread, and works as before on the ledger's thread."""
 
     def __init__(self, working: Any) -> None:
         self.working = working
@@ -127,7 +127,7 @@ def broken(owner: Any, step: str) -> Any:
     return (lambda *args, **kwargs: failing(*args, **kwargs)) if callable(working) else failing
 
 
-def after(breaks: Callable[[], None], told: Any, _: object) -> Any:
+def break_and_answer(breaks: Callable[[], None], told: Any, _: object) -> Any:
     breaks()
     return told
 
@@ -139,7 +139,7 @@ def after(breaks: Callable[[], None], told: Any, _: object) -> Any:
         for name in SCENARIOS
     ],
 )
-async def test_no_step_of_ending_leaves_a_hold_open(
+async def test_failing_step_leaves_no_hold_open(
     scenario: str,
     open_nova: Open,
     stub_provider: Stub,
@@ -147,7 +147,7 @@ async def test_no_step_of_ending_leaves_a_hold_open(
     balance: Balance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each step raises in turn, once the provider was asked: the hold ends, at what it may have cost."""
+    """Whichever step of ending an attempt raises, the hold ends, at what the attempt may have cost."""
     ask, told = SCENARIOS[scenario]
     stub = stub_provider()
     timeout = {"total": SENT_S} if scenario == "timed out" else {}
@@ -157,7 +157,7 @@ async def test_no_step_of_ending_leaves_a_hold_open(
     for owner, step in STEPS:
         with monkeypatch.context() as breaking:
             breaks = partial(breaking.setattr, owner, step, broken(owner, step))
-            stub.script.append(partial(after, breaks, told))
+            stub.script.append(partial(break_and_answer, breaks, told))
             answer, error = None, None
             before = len(attempts())
             try:
@@ -184,36 +184,36 @@ async def test_no_step_of_ending_leaves_a_hold_open(
     )
 
 
-async def test_an_end_that_is_refused_is_written_as_lost(
+async def test_refused_end_is_written_as_lost(
     open_nova: Open, stub_provider: Stub, attempts: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledger is given the plain end where it does not take the one with all that is known."""
+    """If the ledger refuses an attempt's detailed end, the attempt ends as lost."""
     nova = open_nova({"openai": stub_provider(TEXT).url})
     end = Ledger.end
 
-    def choosy(ledger: Ledger, hold: Any, known: Any) -> Any:
+    def refuse_settled(ledger: Ledger, hold: Any, known: Any) -> Any:
         if known.state == "settled":
             raise ValueError("not this one")
         return end(ledger, hold, known)
 
-    monkeypatch.setattr(Ledger, "end", choosy)
+    monkeypatch.setattr(Ledger, "end", refuse_settled)
     assert (await nova.chat("What now?")).content == TEXT
     assert [(row.state, row.cost) for row in attempts()] == [("lost", attempts()[0].held)]
 
 
-async def test_an_attempt_that_is_never_sent_ends_with_the_next(
+async def test_unsent_attempt_ends_before_the_next(
     open_nova: Open, stub_provider: Stub, attempts: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error between the hold and the sending leaves nothing open when the request tries again."""
+    """If an error comes between the hold and the sending, the retry first ends the unsent attempt."""
     nova = open_nova({"openai": stub_provider(TEXT).url}, routing={"retries": 2})
     start, failing = RequestState.start_attempt, [RuntimeError("out of order")]
 
-    def sometimes(call: RequestState, *args: Any) -> None:
+    def fail_once(call: RequestState, *args: Any) -> None:
         if failing:
             raise failing.pop()
         start(call, *args)
 
-    monkeypatch.setattr(RequestState, "start_attempt", sometimes)
+    monkeypatch.setattr(RequestState, "start_attempt", fail_once)
     with suppress(ProviderError):
         await nova.chat("What now?")
     assert "held" not in [row.state for row in attempts()]
@@ -243,7 +243,7 @@ async def test_an_error_inside_a_200(
     attempts: Rows,
     balance: Balance,
 ) -> None:
-    """Its code may be a word: it is asked once, in the provider's words, and what it cost is unknown."""
+    """An error in a 200 answer raises the provider's message after one attempt, which ends as lost."""
     body = json.dumps({"error": {"message": "no luck today", "code": code}})
     answer = stream(f"data: {body}\n\n") if streaming else Raw(200, "application/json", body)
     stub = stub_provider(answer)
@@ -269,17 +269,15 @@ async def test_an_error_inside_a_200(
 async def test_an_error_inside_a_200_fails_over(
     error: object, provider: str, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """The request was accepted, so the error does not say that others would refuse it."""
+    """An error in a 200 answer fails over: the request was accepted, so another provider may answer it."""
     broken = stub_provider(Raw(200, "application/json", json.dumps({"error": error})))
     well = stub_provider("Bonds.")
     reply = await open_nova({provider: broken.url, "huggingface": well.url}).chat("What now?")
     assert (reply.content, reply.attempts[0].error) == ("Bonds.", "ProviderUnavailable")
 
 
-async def test_an_error_with_a_word_in_mid_stream(
-    open_nova: Open, stub_provider: Stub, attempts: Rows
-) -> None:
-    """What came before is shown and charged, and the provider's words are told."""
+async def test_an_error_in_mid_stream(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """An error event in mid-stream raises the provider's message; the text before it is kept and charged."""
     error = json.dumps({"error": {"message": "the call was no JSON", "code": "tool_use_failed"}})
     stub = stub_provider(stream(event({"content": "Buy "}), event({"content": "low"}), f"data: {error}\n\n"))
     with pytest.raises(StreamInterrupted, match="the call was no JSON") as raised:
@@ -304,10 +302,10 @@ MAY_HAVE_RUN = {408, 499, 504, 520, 521, 522, 523, 524}
 async def test_which_statuses_prove_that_nothing_was_spent(
     provider: str, streaming: bool, every: int, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Of every status that is no answer, those of a gateway that lost sight of the model prove nothing."""
-    statuses = sorted({*range(300, 600, every), *MAY_HAVE_RUN} - {304})  # which has no body
+    """Every error status releases the hold, except those of a gateway whose model may have run."""
+    statuses = sorted({*range(300, 600, every), *MAY_HAVE_RUN} - {304})  # 304 has no body
     stub = stub_provider(script=[Failure(status, "no") for status in statuses])
-    # Nobody rests, however often it fails.
+    # No circuit opens, however many attempts fail.
     nova = open_nova({provider: stub.url}, routing={"breaker": {"failures": 10_000, "cooldown": 0.001}})
     for status in statuses:
         with pytest.raises(ProviderError) as raised:
@@ -328,9 +326,9 @@ async def test_which_statuses_prove_that_nothing_was_spent(
         ({"content": "Buy"}, "gpt-4o-mini", "estimated"),
         ({"role": "assistant", "content": ""}, "gpt-4o-mini", "bound"),
     ],
-    ids=["thoughts", "hidden thoughts", "text", "nothing yet"],
+    ids=["reasoning", "hidden reasoning", "text", "no text yet"],
 )
-async def test_a_stream_that_had_begun_was_not_free(
+async def test_refusal_in_mid_stream_is_not_free(
     delta: dict[str, str],
     model: str,
     basis: str,
@@ -339,7 +337,7 @@ async def test_a_stream_that_had_begun_was_not_free(
     stub_provider: Stub,
     attempts: Rows,
 ) -> None:
-    """A refusal in mid-stream says nothing about what came before: that is charged, or the whole hold is."""
+    """A refusal in mid-stream charges what came before it, or the whole hold if that cannot be counted."""
     refusal = json.dumps({"error": {"message": "slow down", "code": code}})
     stub = stub_provider(stream(*[event(delta)] * 9, f"data: {refusal}\n\n"))
     with pytest.raises((ProviderError, StreamInterrupted)):

@@ -1,4 +1,4 @@
-"""How holds end when it is the database that is slow, or fails."""
+"""How holds end when the database is slow or fails."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Rows = Callable[[], list[AttemptRow]]
 Balance = Callable[[], tuple[int, int, int]]
 
 
-async def test_a_hold_that_comes_too_late_is_given_back(
+async def test_hold_that_comes_too_late_is_released(
     open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """The deadline holds while the database is busy, however often the call is cancelled meanwhile."""
+    """A hold that a busy database writes after the deadline, or after a cancellation, is released."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": stub.url})
     await nova.warm_up()
@@ -46,10 +46,10 @@ async def test_a_hold_that_comes_too_late_is_given_back(
     assert (balance(), stub.requests) == ((0, 0, 0), [])
 
 
-async def test_an_end_that_cannot_be_written_is_owed(
+async def test_end_that_cannot_be_written_is_written_later(
     open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails for a moment takes neither the answer nor, in the end, the settlement."""
+    """If the disk fails while an attempt is settled, the call is answered and the end is written later."""
     gate = threading.Event()
     stub = stub_provider(Answer("Diversify.", gate=gate))
     nova = open_nova({"openai": stub.url})
@@ -72,8 +72,10 @@ async def test_an_end_that_cannot_be_written_is_owed(
     assert row.cost == reply.cost * 10**9
 
 
-async def test_waiting_helps_if_it_helps_anybody(open_nova: Open, stub_provider: Stub) -> None:
-    """One provider's own budget is spent, and another's only waits for a hold: so does the request."""
+async def test_request_waits_if_one_provider_may_become_affordable(
+    open_nova: Open, stub_provider: Stub
+) -> None:
+    """If one provider's budget is spent and another's is only held, the request waits for the hold to end."""
     gate = threading.Event()
     spent, other = stub_provider("Unused."), stub_provider(Answer("Diversify.", gate=gate))
     nova = open_nova(

@@ -1,4 +1,4 @@
-"""Real exchanges of all four providers, served from loopback and answered through the whole stack."""
+"""Recorded exchanges of all four providers, served on loopback and answered through the whole stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from supernova_ai.types import Usage
 RECORDED = list(exchanges())
 MAP = Path(litellm.__file__).with_name("model_prices_and_context_window_backup.json")
 PRICES: dict[str, Any] = json.loads(MAP.read_text(), parse_float=Fraction)
-# USD per million tokens, for the models that LiteLLM's map does not know, or no longer.
+# USD per million tokens, for models that are not in LiteLLM's price map.
 OWN = {"input": "3.00", "cached_input": "0.30", "output": "15.00"}
 ERRORS: dict[int, type[ProviderError]] = {400: RequestRejected, 404: ModelNotFound}
 FINISH = {"end_turn": "stop", "stop": "stop", None: None}
@@ -35,7 +35,7 @@ def recorded(*, good: bool) -> pytest.MarkDecorator:
 
 
 def documents(exchange: Exchange) -> list[Mapping[str, Any]]:
-    """The JSON documents of the answer: one, or each of the stream's."""
+    """Return the JSON documents of the answer: one, or one per event of a stream."""
     if isinstance(exchange.response, Mapping):
         return [exchange.response]
     lines = (line.removeprefix("data: ") for line in exchange.response.splitlines())
@@ -55,7 +55,7 @@ def openai(exchange: Exchange) -> tuple[str, str | None, Usage | None]:
                 cached=(said.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
                 reasoning=(said.get("completion_tokens_details") or {}).get("reasoning_tokens", 0),
             )
-    # What a model writes of its thoughts into its answer is not the answer.
+    # Reasoning that a model writes into its text is not part of the answer.
     return re.sub(r"^<think>.*</think>\s*", "", text, flags=re.DOTALL), finish, usage
 
 
@@ -95,7 +95,7 @@ def known(exchange: Exchange) -> dict[str, Any] | None:
 
 
 def cost(exchange: Exchange, usage: Usage) -> Fraction:
-    """What the usage costs in USD. No recorded prompt is as long as any model's first price step."""
+    """Return the cost of the usage in USD. No recorded prompt is long enough for a long-context price."""
     entry = known(exchange)
     if entry is None:
         fresh, cached, out = (Fraction(OWN[name]) / 10**6 for name in ("input", "cached_input", "output"))
@@ -132,10 +132,10 @@ async def test_answer_usage_and_cost(
     attempts: Callable[[], list[AttemptRow]],
     window: Callable[..., WindowRow],
 ) -> None:
-    """Content, finish reason, every class of tokens and the cost to the nano-dollar are the provider's."""
+    """Content, finish reason, each token count and the cost in nano-USD match the recorded answer."""
     text, finish, usage = READ[exchange.provider](exchange)
     nova, _ = serve(exchange)
-    question = "Hello" + "." * (usage.prompt if usage else 0)  # as long as what was recorded, to be credible
+    question = "Hello" + "." * (usage.prompt if usage else 0)  # as long as the recorded one, to be credible
     reply = await nova.chat(question, streaming=exchange.streamed)
 
     assert reply.content == text
@@ -148,7 +148,7 @@ async def test_answer_usage_and_cost(
     if usage is None:
         assert reply.cost_basis == "estimated"
         assert reply.usage.prompt > 0
-        # A token of English is about four letters; the recordings say nothing more exact.
+        # An English token has about four letters; the recordings say nothing more exact.
         assert len(text) / 8 < reply.usage.completion < len(text)
         usage = reply.usage
     else:
@@ -170,7 +170,7 @@ async def test_answer_usage_and_cost(
 
 
 def test_only_streams_without_usage_are_estimated() -> None:
-    """Of all that was recorded, the two streams that were not asked for usage are without it."""
+    """Of all recorded answers only the two streams that did not request usage have none."""
     silent = [e.name for e in RECORDED if e.status == 200 and READ[e.provider](e)[2] is None]
     assert len(RECORDED) == 36
     assert [name.rpartition("-")[0] for name in silent] == ["openai-stream-200-gpt-3.5-turbo"] * 2
@@ -183,7 +183,7 @@ async def test_refusal(
     attempts: Callable[[], list[AttemptRow]],
     window: Callable[..., WindowRow],
 ) -> None:
-    """A refusal is an error of ours by its status, in the provider's words, and costs nothing."""
+    """A refusal raises the class of its status with the provider's message, and releases the hold."""
     assert isinstance(exchange.response, Mapping)
     nova, _ = serve(exchange)
     with pytest.raises(ERRORS[exchange.status]) as raised:
@@ -198,8 +198,8 @@ async def test_refusal(
 
 
 @recorded(good=True)
-async def test_bound_is_sent(exchange: Exchange, serve: Serve) -> None:
-    """Every provider is told the longest answer that money was held for, thinking models by another name."""
+async def test_max_tokens_is_sent(exchange: Exchange, serve: Serve) -> None:
+    """Each provider gets the ``max_tokens`` that the hold covers, under the name that its model expects."""
     nova, stub = serve(exchange)
     await nova.chat("Hello", streaming=exchange.streamed, max_tokens=321)
     (request,) = stub.requests

@@ -1,4 +1,4 @@
-"""What follows a failed attempt: the next provider, the next key, or the error."""
+"""What follows a failed attempt: the next provider, the next key slot, or an error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_next_provider_answers(
     attempts: Rows,
     window: Callable[..., WindowRow],
 ) -> None:
-    """A provider that fails is followed by the next one; each request on the wire is one attempt."""
+    """If a provider fails the next one answers, and each request that is sent is one attempt."""
     bad, good = stub_provider(toxin), stub_provider("Diversify.")
     follower = "anthropic" if provider == "openai" else "openai"
     nova = open_nova({provider: bad.url, follower: good.url})
@@ -59,10 +59,10 @@ async def test_next_provider_answers(
 
 
 @each_way
-async def test_unreachable_and_silent_providers_are_passed_over(
+async def test_unreachable_and_silent_providers_fail_over(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A closed port and a provider that never answers each cost one attempt before the third answers."""
+    """A refused connection and a timeout take one attempt each, and the third provider answers."""
     silent, good = stub_provider(Hang()), stub_provider("Diversify.")
     with closed_port() as port:
         nova = open_nova(
@@ -80,8 +80,8 @@ async def test_unreachable_and_silent_providers_are_passed_over(
     assert [row.state for row in attempts()] == ["released", "lost", "settled"]
 
 
-async def test_last_reason_is_raised(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """When every provider fails, the error is the last one's, and the request's attempts are found by it."""
+async def test_last_error_is_raised(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """If every provider fails, the last one's error is raised, with the id of the request's attempts."""
     first, second = stub_provider(Failure(401)), stub_provider(Failure(500))
     nova = open_nova({"openai": first.url, "anthropic": second.url})
     with pytest.raises(ProviderUnavailable) as raised:
@@ -95,7 +95,7 @@ async def test_last_reason_is_raised(open_nova: Open, stub_provider: Stub, attem
 async def test_malformed_request_is_not_tried_elsewhere(
     streaming: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """A request that one provider refuses as malformed is not paid for at another."""
+    """A request that one provider refuses as malformed is not sent to another provider."""
     bad, good = stub_provider(Failure(400)), stub_provider("Diversify.")
     nova = open_nova({"openai": bad.url, "anthropic": good.url})
     with pytest.raises(RequestRejected):
@@ -106,7 +106,7 @@ async def test_malformed_request_is_not_tried_elsewhere(
 async def test_cheaper_tier_follows_when_one_is_down(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """When nobody in the asked tier answers, the tiers below it are asked, and the reply says which did."""
+    """If every provider of the requested tier fails, a cheaper tier answers, and the reply names it."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     nova = open_nova(
         {
@@ -123,7 +123,7 @@ async def test_cheaper_tier_follows_when_one_is_down(
 async def test_without_fallback_only_the_first_provider_is_asked(
     streaming: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """With fallback switched off, neither another provider nor another tier is asked."""
+    """With ``fallback: false`` neither another provider nor another tier is asked."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     models = {"standard": "gpt-4o-mini", "economy": "gpt-4o"}
     nova = open_nova(
@@ -146,7 +146,7 @@ async def test_backup_key_follows_a_refused_one(
     stub_provider: Stub,
     attempts: Rows,
 ) -> None:
-    """A refused key is followed by the backup; each attempt carries its own key and no other."""
+    """After a refused primary key the backup key is used; each attempt sends its own key only."""
     stub = stub_provider("Diversify.", script=[Failure(401)])
     nova = open_nova({provider: {"url": stub.url, **BOTH}})
     reply = await nova.chat("What now?", streaming=streaming)
@@ -165,7 +165,7 @@ async def test_backup_key_follows_a_refused_one(
 async def test_other_slots_work_when_one_record_is_corrupt(
     damage: str, open_nova: Open, stub_provider: Stub, path: Path, attempts: Rows
 ) -> None:
-    """A key record that was tampered with fails alone: the backup slot answers, and the next request too."""
+    """If the record of the primary key is corrupt, the backup slot answers this request and the next."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": {"url": stub.url, **BOTH}})
     with sqlite3.connect(path) as connection:
@@ -179,8 +179,8 @@ async def test_other_slots_work_when_one_record_is_corrupt(
     assert len(stub.requests) == 2
 
 
-async def test_missing_key_is_passed_over(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """A slot or provider without a key is passed over without an attempt."""
+async def test_slot_without_a_key_is_skipped(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """A key slot or a provider without a key is skipped without an attempt."""
     stub, good = stub_provider("Unused."), stub_provider("Diversify.")
     nova = open_nova(
         {"openai": stub.url, "anthropic": {"url": good.url, **BOTH}},
@@ -194,7 +194,7 @@ async def test_missing_key_is_passed_over(open_nova: Open, stub_provider: Stub, 
 async def test_no_key_at_all_says_how_to_add_one(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """With no key anywhere the error names each provider's command, and nothing was tried."""
+    """If no provider has a key, the error names the command that adds one, and no attempt is made."""
     url = stub_provider().url
     nova = open_nova({"openai": url, "anthropic": url}, without=("openai/primary", "anthropic/primary"))
     with pytest.raises(NoProvider, match=r"supernova keys add openai.*supernova keys add anthropic"):
@@ -202,10 +202,10 @@ async def test_no_key_at_all_says_how_to_add_one(
     assert attempts() == []
 
 
-async def test_closed_ollama_is_not_what_is_wrong_without_a_key(
+async def test_unreachable_ollama_does_not_hide_missing_keys(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ollama is asked by default, used or not: where no key is stored the error says how to add one, once."""
+    """If no key is stored and the default ollama does not run, the error says once how to add a key."""
     url = stub_provider().url
     with closed_port() as port:
         here = f"http://localhost:{port}"
@@ -224,8 +224,8 @@ async def test_closed_ollama_is_not_what_is_wrong_without_a_key(
     assert not hasattr(raised.value, "__notes__")
 
 
-async def test_key_of_a_provider_that_is_not_asked(open_nova: Open, stub_provider: Stub) -> None:
-    """A key of a provider outside the priority is the first thing to mend."""
+async def test_key_of_a_provider_outside_the_priority(open_nova: Open, stub_provider: Stub) -> None:
+    """If only a provider outside ``routing.priority`` has a key, the error says to add it there."""
     url = stub_provider().url
     nova = open_nova(
         {"openai": url, "anthropic": url}, routing={"priority": ["openai"]}, without=("openai/primary",)
@@ -237,7 +237,7 @@ async def test_key_of_a_provider_that_is_not_asked(open_nova: Open, stub_provide
 
 
 async def test_each_failure_is_noted_once(open_nova: Open, stub_provider: Stub) -> None:
-    """The error is the last one's; its notes have the others and who was not asked, each once."""
+    """The last error is raised; its notes name each earlier failure and each skipped key slot once."""
     bad, worse = stub_provider(Failure(401)), stub_provider(Failure(500))
     nova = open_nova(
         {
@@ -271,7 +271,7 @@ async def test_key_removed_meanwhile_is_not_used(
 
 
 async def test_router_is_given_no_key(open_nova: Open, stub_provider: Stub) -> None:
-    """LiteLLM's list of models holds no key, before, during or after a call."""
+    """Neither LiteLLM's Router nor its list of models holds a key after calls."""
     stub = stub_provider("Diversify.", script=[Failure(401)])
     nova = open_nova({"openai": {"url": stub.url, **BOTH}, "anthropic": stub.url})
     await nova.chat("What now?")
@@ -282,8 +282,8 @@ async def test_router_is_given_no_key(open_nova: Open, stub_provider: Stub) -> N
             assert desk.key_of(provider, slot) not in kept
 
 
-async def test_a_slot_without_a_key_hides_no_rest(open_nova: Open, stub_provider: Stub) -> None:
-    """With no backup key the request waits for the primary that is due soon, as if there were no backup."""
+async def test_wait_for_a_cooldown_ignores_slots_without_a_key(open_nova: Open, stub_provider: Stub) -> None:
+    """Without a backup key the request waits for the primary key's short cooldown."""
     stub = stub_provider("Diversify.", script=[Failure(500)])
     nova = open_nova(
         {"openai": {"url": stub.url, **BOTH}},
@@ -294,8 +294,8 @@ async def test_a_slot_without_a_key_hides_no_rest(open_nova: Open, stub_provider
     assert [attempt.key_slot for attempt in reply.attempts] == ["primary", "primary"]
 
 
-async def test_a_slot_without_a_key_hides_no_limit(open_nova: Open, stub_provider: Stub) -> None:
-    """With no backup key requests take turns at the primary that has one place."""
+async def test_wait_for_a_limit_ignores_slots_without_a_key(open_nova: Open, stub_provider: Stub) -> None:
+    """Without a backup key requests wait for the primary key's ``parallel`` limit."""
     stub = stub_provider("Diversify.")
     nova = open_nova(
         {"openai": {"url": stub.url, "limits": {"parallel": 1}, **BOTH}},
@@ -306,8 +306,8 @@ async def test_a_slot_without_a_key_hides_no_limit(open_nova: Open, stub_provide
     assert [reply.content for reply in replies] == ["Diversify."] * 3
 
 
-async def test_who_rests_is_named(open_nova: Open, stub_provider: Stub) -> None:
-    """Where nobody is left the error says who rests, for how long and after what, and not who has no key."""
+async def test_deployments_in_cooldown_are_named(open_nova: Open, stub_provider: Stub) -> None:
+    """If all are in cooldown the error names each with its last error and time left, not a missing key."""
     nova = open_nova(
         {"openai": {"url": stub_provider(Failure(500)).url, **BOTH}},
         without=("openai/backup",),

@@ -1,4 +1,4 @@
-"""A key that was refused and then corrected: its circuit closes at once."""
+"""A refused key that is then corrected: its circuit closes at once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add(path: Path, key: str) -> None:
 
 
 async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """While the slot has the refused key its circuit stays open; with another one it closes."""
+    """The circuit stays open while the slot has the refused key, and closes when it has another."""
     stub = stub_provider(only_the_good_key)
     nova = open_nova({"openai": stub.url}, routing=LONG)
     with pytest.raises(AuthenticationFailed):
@@ -44,7 +44,7 @@ async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stu
         await nova.chat("What now?")
     other = Supernova(nova.config, master=desk.MASTER)
     try:
-        # What one process learnt of its key is not held against another's: it may have a better one.
+        # A key that one client found refused does not open another client's circuit: its key may be valid.
         with pytest.raises(AuthenticationFailed):
             await other.chat("What now?")
         assert len(stub.chats) == 2
@@ -59,8 +59,8 @@ async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stu
         await asyncio.to_thread(other.close)
 
 
-async def test_a_second_wrong_key_is_asked_once(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """Another wrong key is tried once as well, and then left alone."""
+async def test_second_wrong_key_is_tried_once(open_nova: Open, stub_provider: Stub, path: Path) -> None:
+    """A second wrong key is tried once too, and then its circuit is open."""
     stub = stub_provider(only_the_good_key)
     nova = open_nova({"openai": stub.url}, routing=LONG)
     with pytest.raises(AuthenticationFailed):
@@ -73,8 +73,8 @@ async def test_a_second_wrong_key_is_asked_once(open_nova: Open, stub_provider: 
     assert len(stub.chats) == 2
 
 
-async def test_key_that_a_probe_saw_refused(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """A probe opens the circuit for its key alone, too."""
+async def test_key_refused_by_a_probe(open_nova: Open, stub_provider: Stub, path: Path) -> None:
+    """A circuit that a probe opened for a refused key closes when the key is corrected."""
     stub = stub_provider("Diversify.")
     stub.probe = Failure(401)
     nova = open_nova({"openai": stub.url}, routing=LONG)
@@ -85,10 +85,10 @@ async def test_key_that_a_probe_saw_refused(open_nova: Open, stub_provider: Stub
     assert (await nova.chat("What now?")).content == "Diversify."
 
 
-async def test_changed_variable(
+async def test_corrected_variable(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that starts with a corrected variable is answered, whatever the one before was told."""
+    """A client that starts with a corrected environment variable does not inherit the open circuit."""
     stub = stub_provider(only_the_good_key)
     without = ("openai/primary",)
     for key in ("sk-openaiwrong0123456789", GOOD):
@@ -106,7 +106,7 @@ async def test_changed_variable(
 async def test_changed_model_or_address(
     change: str, open_nova: Open, stub_provider: Stub, path: Path
 ) -> None:
-    """A reload to another model or address makes another deployment: its circuit is closed."""
+    """A reload to another model or address makes another deployment, whose circuit is closed."""
     bad, good = stub_provider(Failure(404)), stub_provider("Diversify.")
     nova = open_nova({"openai": bad.url}, routing=LONG)
     with pytest.raises(ModelNotFound):
@@ -120,10 +120,10 @@ async def test_changed_model_or_address(
     assert (await nova.chat("What now?")).content == "Diversify."
 
 
-async def test_no_look_at_the_vault_where_all_is_well(
+async def test_vault_is_read_only_after_a_refused_key(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a circuit that a refused key opened makes a request look for another key."""
+    """A request looks for another key only if a refused key opened the circuit."""
     stub = stub_provider("Diversify.", script=[Failure(500)])
     nova = open_nova(
         {"openai": stub.url}, routing={"retries": 2, "breaker": {"failures": 1, "cooldown": 0.1}}

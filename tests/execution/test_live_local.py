@@ -1,4 +1,4 @@
-"""The whole stack against the real local model. Its text is weak: shapes and counts are asserted."""
+"""The whole stack with the real local model. Its text is poor: the tests assert shapes and counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def local(url: str) -> dict[str, Any]:
 async def test_real_answer_is_settled(
     provider: str, streaming: bool, open_nova: Open, local_model: LocalModel, attempts: Rows
 ) -> None:
-    """A real model answers in each dialect: its own usage, its finish reason, and the exact cost of both."""
+    """In each dialect a real answer has its finish reason and usage, and is settled at their exact cost."""
     nova = open_nova({provider: local(local_model.url)})
     pieces: list[str] = []
     reply = await nova.chat("What is a bond?", max_tokens=12, on_token=pieces.append if streaming else None)
@@ -50,7 +50,7 @@ async def test_real_answer_is_settled(
 async def test_real_stream_left_early_is_estimated(
     provider: str, open_nova: Open, local_model: LocalModel, attempts: Rows
 ) -> None:
-    """A real stream that is left after three pieces is settled near three tokens, below its hold."""
+    """A real stream that the caller leaves after three pieces is settled at an estimate below its hold."""
     nova = open_nova({provider: local(local_model.url)})
     async with nova.stream("What is a bond?", max_tokens=200) as stream:
         for _ in range(3):
@@ -64,7 +64,7 @@ async def test_real_stream_left_early_is_estimated(
 @each_dialect
 @each_way
 async def test_real_refusals(provider: str, streaming: bool, open_nova: Open, attempts: Rows) -> None:
-    """A real server's refusal of a key is named, has its status, and costs nothing."""
+    """A real server's refusal of a key raises AuthenticationFailed with its status, and costs nothing."""
     with LocalModel(api_keys=["the-right-one"]) as model:
         nova = open_nova({provider: local(model.url)})
         with pytest.raises(AuthenticationFailed) as raised:
@@ -77,17 +77,17 @@ async def test_real_refusals(provider: str, streaming: bool, open_nova: Open, at
 async def test_real_context_is_exceeded(
     provider: str, open_nova: Open, local_model: LocalModel, attempts: Rows
 ) -> None:
-    """A prompt that is longer than the model's context is refused as such, and costs nothing."""
+    """A prompt that is longer than the model's context raises ContextTooLong, and costs nothing."""
     nova = open_nova({provider: local(local_model.url)})
     with pytest.raises(ContextTooLong):
         await nova.chat("bonds and shares " * 2000, max_tokens=5)
     assert [(row.state, row.error) for row in attempts()] == [("released", "ContextTooLong")]
 
 
-async def test_real_stream_goes_on_when_its_server_is_killed(
+async def test_real_stream_resumes_when_its_server_is_killed(
     open_nova: Open, local_model: LocalModel, attempts: Rows
 ) -> None:
-    """A real server killed in mid-stream: the text goes on at the second one, and both are charged."""
+    """If a real server is killed in mid-stream, the second one resumes the text, and both are charged."""
     doomed = LocalProcess()
     try:
         nova = open_nova({"openai": local(doomed.url), "huggingface": local(local_model.url)})

@@ -1,4 +1,4 @@
-"""Every toxin, by every provider, plain and streamed: what the caller gets, what it costs, what it leaves."""
+"""Every toxin at every provider, plain and streamed: the result, the cost, and that nothing leaks."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SILENT = {"hang_before_headers", "hang_after_headers", "hang_midway", "slow_drip
 DEADLINE = 20.0
 MOST_MEMORY = 100 * 2**20
 
-# What is no toxin to us, or not the one the catalogue says.
+# Toxins whose effect is not the one that the catalogue says.
 TOO_LONG = {"flood", "endless_flood"}
-SERVES_ELSEWHERE = {"http_413", "context_too_long"}  # another may read more
+SERVES_ELSEWHERE = {"http_413", "context_too_long"}  # another may have a longer context
 LOST_LINE = ("garbled", "ollama", True)  # LiteLLM skips a line it cannot read
 
 
@@ -46,7 +46,7 @@ def cases() -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a case must end: with TEXT from ``by``, or with the error; ``kept`` of the toxic text is shown."""
+    """The expected result: ``text`` from ``by``, or ``error``; ``kept``: text before the toxin is shown."""
 
     by: str
     error: str | None = None
@@ -59,7 +59,7 @@ def expected(name: str, provider: str, streaming: bool) -> Outcome:
     other = "anthropic" if provider == "openai" else "openai"
     refuses = name == "http_400" or (provider == "ollama" and name == "credit_spent")
     if refuses or name == "content_refused":
-        said = name == "content_refused" and provider != "ollama"  # which has no such refusal of its own
+        said = name == "content_refused" and provider != "ollama"  # ollama has no such refusal
         return Outcome(provider, error="ContentRefused" if said else "RequestRejected")
     if (name, provider, streaming) == LOST_LINE:
         return Outcome(provider, text=TEXT.replace("share, ", "", 1))
@@ -70,7 +70,7 @@ def expected(name: str, provider: str, streaming: bool) -> Outcome:
 
 async def ask(nova: Supernova, streaming: bool) -> Reply:
     await nova.warm_up()
-    async with asyncio.timeout(DEADLINE * 1.5):  # no hang, whatever happens
+    async with asyncio.timeout(DEADLINE * 1.5):  # fail instead of hanging
         return await nova.chat("What now?", user_id="ann", streaming=streaming, timeout=DEADLINE)
 
 
@@ -86,7 +86,7 @@ def test_matrix(
     attempts: Callable[[], list[Any]],
     balance: Callable[[], tuple[int, int, int]],
 ) -> None:
-    """A right answer or the right error in time; money, keys, memory, tasks, threads and files in order."""
+    """Each case ends in time as expected; money, keys, memory, tasks, threads and files are in order."""
     caplog.set_level(logging.DEBUG)
     want = expected(name, provider, streaming)
     other = "anthropic" if provider == "openai" else "openai"
@@ -98,7 +98,7 @@ def test_matrix(
     ):
         timeout = dict(QUICK) if name in SILENT else {}
         if timeout and want.kept:
-            del timeout["first_token"]  # that it comes is the point, and a busy machine takes a while
+            del timeout["first_token"]  # the first token must come, and a busy machine is slow
         nova = Supernova(
             desk.configure(path, {provider: {"url": bad.url, "timeout": timeout}, other: good.url}),
             master=desk.MASTER,
@@ -107,7 +107,7 @@ def test_matrix(
             answer = asyncio.run(ask(nova, streaming))
         except SupernovaError as failure:
             error = failure
-        asyncio.run(until(lambda: desk.tasks_of(nova) <= warm))  # LiteLLM works on when an answer is there
+        asyncio.run(until(lambda: desk.tasks_of(nova) <= warm))  # LiteLLM still works after the answer
         nova.close()
         asked = len(bad.chats) + len(good.chats)
 

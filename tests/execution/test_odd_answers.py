@@ -1,4 +1,4 @@
-"""What providers send that nobody expects: halves of characters, no end, long excuses, odd refusals."""
+"""Unusual answers: halves of characters, streams without an end, long errors, odd refusals."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Balance = Callable[[], tuple[int, int, int]]
 
 
 def event(delta: dict[str, str], finish: str | None = None, **fields: Any) -> str:
-    """One event of a stream in OpenAI's dialect."""
+    """Return one stream event in OpenAI's dialect."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     body = {"id": "c\0\ud800", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     return f"data: {json.dumps(body | {'choices': [choice]} | fields)}\n\n"
 
 
 def stream(*events: str, silence: bool = False) -> Raw:
-    """A stream of these events, that goes on or never ends."""
+    """Return a stream of these events; with ``silence`` it never ends."""
     body = "".join(events)
     return Raw(200, "text/event-stream", body, {"content-length": str(len(body) + 99)} if silence else {})
 
@@ -40,7 +40,7 @@ END = event({}, "stop", usage=USAGE) + "data: [DONE]\n\n"
 async def test_a_character_in_two_halves_is_one(
     open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """A stream may split an emoji over two pieces; half a one alone is shown as unknown."""
+    """A character split over two chunks is joined; half of one alone becomes U+FFFD."""
     sent = [event({"content": text}) for text in ("Up \ud83d", "\ude00!", " \ude00", " low\ud83d")]
     stub = stub_provider(stream(*sent, END))
     nova = open_nova({"openai": {"url": stub.url, "limits": {"parallel": 1}}})
@@ -51,13 +51,13 @@ async def test_a_character_in_two_halves_is_one(
     (row,) = attempts()
     assert (row.state, row.response) == ("settled", "c\ufffd\ufffd")
     assert balance() == (row.cost, 0, 0)
-    await nova.chat("And then?", streaming=True)  # its place among those under way is free
+    await nova.chat("And then?", streaming=True)  # the place under the parallel limit is free
 
 
-async def test_half_a_character_in_an_error_is_a_failure_like_any(
+async def test_half_a_character_in_an_error_message(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """The hold ends, the next provider answers, and the pattern of the failure is kept."""
+    """An error message with half a character fails over like any other, and its pattern is recorded."""
     bad, good = stub_provider(Failure(500, "bad \ud800 \0")), stub_provider("Diversify.")
     reply = await open_nova({"openai": bad.url, "anthropic": good.url}).chat("What now?")
     assert (reply.content, reply.attempts[0].error) == ("Diversify.", "ProviderUnavailable")
@@ -66,10 +66,10 @@ async def test_half_a_character_in_an_error_is_a_failure_like_any(
 
 
 @pytest.mark.parametrize("usage", [{}, {"usage": USAGE}], ids=["without usage", "with usage"])
-async def test_what_was_said_to_its_end_is_not_continued(
+async def test_silence_after_the_finish_reason_is_no_break(
     usage: dict[str, Any], open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """After its finish reason a stream has said all: silence instead of its last line is no break."""
+    """A stream that goes silent after its finish reason is complete, and is not resumed."""
     said = [event({"content": "Hello"}), event({"content": " world."}), event({}, "stop", **usage)]
     stub, other = stub_provider(stream(*said, silence=True)), stub_provider("More words.")
     impatient = {"url": stub.url, "timeout": {"between_tokens": 0.2}}
@@ -79,10 +79,10 @@ async def test_what_was_said_to_its_end_is_not_continued(
     assert other.requests == []
 
 
-async def test_hidden_thoughts_are_charged_in_full(
+async def test_hidden_reasoning_is_charged_in_full(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Who leaves a model that thinks unseen may have had it think as much as it can: the hold is the cost."""
+    """A stream that the caller leaves early costs its whole hold if the model hides its reasoning."""
     nova = open_nova({"openai": {"url": stub_provider("A b c.").url, "models": {"standard": "gpt-5-nano"}}})
     async with nova.stream("What now?") as tokens:
         async for _ in tokens:
@@ -91,8 +91,8 @@ async def test_hidden_thoughts_are_charged_in_full(
     assert (row.state, row.basis, row.cost) == ("settled", "bound", row.held)
 
 
-async def test_a_long_error_is_not_read_to_its_end(open_nova: Open, stub_provider: Stub) -> None:
-    """A megabyte of error would keep every other call waiting for seconds."""
+async def test_long_error_is_not_read_to_its_end(open_nova: Open, stub_provider: Stub) -> None:
+    """A long error is truncated: reading a megabyte would block all other calls for seconds."""
     bad, good = stub_provider(Failure(500, "sorry " * 200_000)), stub_provider("Diversify.")
     nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing={"fallback": False})
     with pytest.raises(ProviderUnavailable) as raised:
@@ -103,10 +103,10 @@ async def test_a_long_error_is_not_read_to_its_end(open_nova: Open, stub_provide
 @pytest.mark.parametrize(
     "words", ["API key not valid. Please pass a valid one.", "Incorrect API key provided"]
 )
-async def test_a_wrong_key_that_is_answered_with_400_is_passed_over(
+async def test_wrong_key_that_is_answered_with_400_fails_over(
     words: str, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """Some say so as a bad request: the next provider is asked all the same."""
+    """A wrong key that a provider reports as a bad request fails over to the next provider."""
     bad, good = stub_provider(Failure(400, words)), stub_provider("Diversify.")
     reply = await open_nova({"xai": of_xai(bad.url), "anthropic": good.url}).chat("What now?")
     assert [attempt.error for attempt in reply.attempts] == ["AuthenticationFailed", None]
@@ -117,8 +117,8 @@ def of_xai(url: str) -> dict[str, Any]:
     return {"url": f"{url}/v1", "models": {"standard": "grok"}, "keys": ["primary"], "prices": prices}
 
 
-async def test_words_that_came_before_a_break_are_read(open_nova: Open, attempts: Rows) -> None:
-    """A slow reader sees all that a provider sent before its connection broke, and it is charged for."""
+async def test_text_sent_before_a_break_is_read(open_nova: Open, attempts: Rows) -> None:
+    """A slow reader gets all text that was sent before the connection broke, and it is charged."""
     read, broken = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,8 +145,8 @@ async def test_words_that_came_before_a_break_are_read(open_nova: Open, attempts
     assert [(row.state, row.completion) for row in attempts()] == [("settled", 3)]
 
 
-async def test_words_held_back_at_a_break_are_not_said(open_nova: Open, stub_provider: Stub) -> None:
-    """What a continuation had repeated when it broke too was not shown, so the next one is not told of it."""
+async def test_text_held_back_at_a_break_is_not_resumed(open_nova: Open, stub_provider: Stub) -> None:
+    """Text held back as a repetition when a resumed stream breaks is not sent to the next provider."""
     script = [Cut(3, text="the market is calm today"), Cut(1, text="the end"), "and so on."]
     stub = stub_provider(script=script)
     nova = open_nova({"openai": stub.url}, routing={"retries": 3, "breaker": {"failures": 9}})
@@ -157,7 +157,7 @@ async def test_words_held_back_at_a_break_are_not_said(open_nova: Open, stub_pro
 
 
 async def test_an_unknown_provider_is_named(open_nova: Open, stub_provider: Stub) -> None:
-    """A name that LiteLLM does not know is an error of the configuration, with the nearest that it does."""
+    """A provider that LiteLLM does not know is a ConfigError that suggests the nearest known name."""
     nova = open_nova({"opnai": of_xai(stub_provider().url)})
     with pytest.raises(ConfigError, match=r"providers\.opnai: LiteLLM knows no .* Did you mean 'openai'"):
         await nova.chat("What now?")

@@ -1,4 +1,4 @@
-"""Providers that are only a name in the configuration: whatever LiteLLM knows."""
+"""Providers without code of ours: any name that LiteLLM knows works in the configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_answers_with_its_key(
     stub_provider: Stub,
     attempts: Callable[[], list[AttemptRow]],
 ) -> None:
-    """A provider needs no code of ours: it is asked with its key, and its answer is settled."""
+    """A provider that is only a name in the configuration gets its key, and its answer is settled."""
     stub = stub_provider("Diversify, always.")
     reply = await open_nova({provider: settings(stub.url)}).chat("What now?", streaming=streaming)
     assert reply.content == "Diversify, always."
@@ -54,7 +54,7 @@ async def test_answers_with_its_key(
 
 @pytest.mark.parametrize("provider", ONCE)
 async def test_is_sent_once(provider: str, open_nova: Open, stub_provider: Stub) -> None:
-    """A connection that breaks is not tried again behind the ledger's back."""
+    """A broken connection is not retried by an HTTP client, which the ledger would not see."""
     stub = stub_provider(Reset())
     with pytest.raises(ProviderUnavailable):
         await open_nova({provider: settings(stub.url)}).chat("What now?")

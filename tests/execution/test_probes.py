@@ -1,4 +1,4 @@
-"""Probes: what they ask, what they find, and what that does to a circuit."""
+"""Probes: which endpoint they call, what they report, and how they change a circuit."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PATHS = {
 
 
 @pytest.mark.parametrize("provider", PATHS)
-async def test_free_probe_asks_for_nothing_that_costs(
+async def test_free_probe_calls_the_free_endpoint(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Each provider is asked at its free endpoint, with its key, and no attempt is made."""
+    """A free probe calls the provider's free endpoint with its key, and makes no attempt."""
     stub = stub_provider()
     nova = open_nova({provider: stub.url})
     (probe,) = await nova.probe()
@@ -43,7 +43,7 @@ async def test_free_probe_asks_for_nothing_that_costs(
 
 
 async def test_each_key_is_checked_once(open_nova: Open, stub_provider: Stub) -> None:
-    """A provider with two slots in three tiers is asked twice: once with each key."""
+    """A provider with two key slots in three tiers is probed twice: once with each key."""
     stub = stub_provider()
     models = dict.fromkeys(["economy", "standard", "premium"], "gpt-4o-mini")
     nova = open_nova({"openai": {"url": stub.url, "models": models, "keys": ["primary", "backup"]}})
@@ -55,7 +55,7 @@ async def test_each_key_is_checked_once(open_nova: Open, stub_provider: Stub) ->
 
 
 async def test_refused_key_opens_the_circuit(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """A probe whose key is refused says so, everywhere, and nobody is sent there with that key."""
+    """A key that is refused in a probe opens the circuit, which the requests and the store show."""
     stub = stub_provider("Diversify.")
     stub.probe = Failure(401)
     nova = open_nova({"openai": stub.url, "anthropic": stub_provider("Anyway.").url})
@@ -79,7 +79,7 @@ async def test_refused_key_opens_the_circuit(open_nova: Open, stub_provider: Stu
 async def test_a_key_that_may_only_chat_stays_in_service(
     refusal: Failure, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """That it may not list models is no reason to ask it for nothing."""
+    """A key that may not list models fails its probe, but its circuit stays closed."""
     stub = stub_provider("Diversify.")
     stub.probe = refusal
     nova = open_nova({"openai": stub.url})
@@ -87,8 +87,8 @@ async def test_a_key_that_may_only_chat_stays_in_service(
     assert (await nova.chat("What now?")).content == "Diversify."
 
 
-async def test_unreachable_empty_and_silent_are_named(open_nova: Open, stub_provider: Stub) -> None:
-    """A probe says what is wrong by the name of our error."""
+async def test_failed_probes_name_the_error(open_nova: Open, stub_provider: Stub) -> None:
+    """A probe that fails reports the name of the error class."""
     broken = stub_provider()
     broken.probe = Failure(503)
     with closed_port() as port:
@@ -108,8 +108,8 @@ async def test_unreachable_empty_and_silent_are_named(open_nova: Open, stub_prov
     }
 
 
-async def test_good_probe_lets_one_request_try(open_nova: Open, stub_provider: Stub) -> None:
-    """A provider that rests for long is tried by the next request once a probe went well."""
+async def test_successful_probe_half_opens_the_circuit(open_nova: Open, stub_provider: Stub) -> None:
+    """After a successful probe the next request tests a provider that is in a long cooldown."""
     stub = stub_provider("Back again.", script=[Failure(500)])
     nova = open_nova({"openai": stub.url}, routing={"breaker": {"failures": 1, "cooldown": 600}})
     with pytest.raises(ProviderUnavailable):
@@ -118,8 +118,8 @@ async def test_good_probe_lets_one_request_try(open_nova: Open, stub_provider: S
     assert (await nova.chat("What now?")).content == "Back again."
 
 
-async def test_good_probe_does_not_lift_a_rate_limit(open_nova: Open, stub_provider: Stub) -> None:
-    """Listing models works while completions are limited: the provider is left in peace as it asked."""
+async def test_successful_probe_does_not_end_a_rate_limit(open_nova: Open, stub_provider: Stub) -> None:
+    """A successful probe does not shorten the cooldown of a rate limit, which applies to completions."""
     limited, other = (
         stub_provider("Too soon.", script=[Failure(429, headers={"retry-after": "600"})]),
         stub_provider("Diversify."),
@@ -131,8 +131,8 @@ async def test_good_probe_does_not_lift_a_rate_limit(open_nova: Open, stub_provi
     assert len(limited.chats) == 1
 
 
-async def test_resting_provider_is_probed_on_schedule(open_nova: Open, stub_provider: Stub) -> None:
-    """Without being asked, the client probes what rests, and no other that was heard of."""
+async def test_provider_in_cooldown_is_probed_on_schedule(open_nova: Open, stub_provider: Stub) -> None:
+    """The client probes providers in cooldown on schedule, and none that answered recently."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     nova = open_nova(
         {"openai": bad.url, "anthropic": good.url},
@@ -144,8 +144,8 @@ async def test_resting_provider_is_probed_on_schedule(open_nova: Open, stub_prov
     assert all(request.method == "POST" for request in good.requests)
 
 
-async def test_paid_probe_where_none_is_free(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """A provider without a free probe is asked for one token, if that is wanted: an attempt like any."""
+async def test_paid_probe_if_none_is_free(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """With ``pay=True`` a provider without a free probe is asked for one token, as a normal attempt."""
     stub = stub_provider("Yes.")
     prices = {"mistral-small": {"input": "1", "output": "1"}}
     mistral = {"url": f"{stub.url}/v1", "models": {"standard": "mistral-small"}, "keys": [], "prices": prices}
@@ -156,10 +156,10 @@ async def test_paid_probe_where_none_is_free(open_nova: Open, stub_provider: Stu
     assert (row.task, row.max_tokens, row.state) == ("probe", 1, "settled")
 
 
-async def test_paid_probe_asks_each_key_and_who_rests(
+async def test_paid_probe_uses_each_key_and_closes_circuits(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Each slot's own key is tried, a resting deployment's too: an answer to its trial closes the circuit."""
+    """A paid probe uses each slot's key, even in cooldown, and its answer closes the circuit."""
     stub = stub_provider("Yes.", script=[Failure(500), Failure(500)])
     prices = {"mistral-small": {"input": "1", "output": "1"}}
     slots = {"keys": ["primary", "backup"], "models": {"standard": "mistral-small"}, "prices": prices}
@@ -174,10 +174,10 @@ async def test_paid_probe_asks_each_key_and_who_rests(
     assert (await nova.chat("What now?")).attempts[0].key_slot == "primary"
 
 
-async def test_whatever_a_probe_meets_it_goes_on(
+async def test_unexpected_error_is_a_failed_probe(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error that nobody foresaw is a probe that failed; its words, which may hold a key, are not told."""
+    """An unexpected error is a failed probe; its message, which may contain a key, is not reported."""
 
     def fail(*_: object, **__: object) -> None:
         raise UnicodeEncodeError("ascii", "the key", 0, 1, "no such letter")
@@ -190,7 +190,7 @@ async def test_whatever_a_probe_meets_it_goes_on(
 async def test_paid_probes_have_a_budget_of_their_own(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """What probes may spend in a day is bounded apart: past that none is sent, and requests still are."""
+    """Paid probes have a daily limit of their own: above it none is sent, and requests still are."""
     stub = stub_provider("Yes.")
     prices = {"mistral-small": {"input": "1", "output": "1"}}
     mistral = {"url": f"{stub.url}/v1", "models": {"standard": "mistral-small"}, "keys": [], "prices": prices}
@@ -200,10 +200,10 @@ async def test_paid_probes_have_a_budget_of_their_own(
     assert (await nova.chat("What now?")).content == "Yes."
 
 
-async def test_hanging_probe_ends(
+async def test_hanging_probe_times_out(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that never answers a probe is given up."""
+    """A probe that is never answered ends with ProviderTimeout."""
     monkeypatch.setattr("supernova_ai.execution.probes._TIMEOUT_S", 0.2)
     stub = stub_provider()
     stub.probe = Hang()

@@ -1,4 +1,4 @@
-"""Who is left in peace after failures, and how they come back: the breaker as callers meet it."""
+"""The circuit breaker as callers see it: which deployments are in cooldown, and how they return."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "st
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """A fake clock, in seconds."""
 
     now = 1000.0
 
@@ -39,7 +39,7 @@ class Clock:
 
 
 async def on_clock(nova: Supernova) -> Clock:
-    """Open the client, and give it a breaker whose time passes when told."""
+    """Open the client, and put its circuit breaker on a fake clock."""
     await nova.warm_up()
     clock = nova._runtime.engine.monitor.breaker._clock = Clock()
     return clock
@@ -51,10 +51,10 @@ def circuit(nova: Supernova, provider: str = "openai", slot: str | None = "prima
 
 
 @each_way
-async def test_dead_key_is_passed_over_at_once(
+async def test_refused_key_is_tried_once(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A refused key is tried once; from then on the backup is asked straight away."""
+    """A refused key is tried once; later requests use the backup key directly."""
     dead = desk.key_of("openai", "primary")
 
     def answer(request: Received) -> str | Step:
@@ -73,7 +73,7 @@ async def test_dead_key_is_passed_over_at_once(
 async def test_retry_after_is_honoured(
     provider: str, date: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """A provider that says when to come back is left in peace until then, be it in seconds or as a date."""
+    """``Retry-After``, in seconds or as a date, sets the provider's cooldown."""
     value = formatdate(time.time() + 90, usegmt=True) if date else "90"
     limited, good = stub_provider(Failure(429, headers={"retry-after": value})), stub_provider("Diversify.")
     follower = "anthropic" if provider == "openai" else "openai"
@@ -89,8 +89,8 @@ async def test_retry_after_is_honoured(
     assert (await nova.chat("What now?")).provider == provider
 
 
-async def test_provider_that_asks_for_a_moment_is_waited_for(open_nova: Open, stub_provider: Stub) -> None:
-    """Where nobody else is there, and the wait is short, the same request is tried again."""
+async def test_short_retry_after_is_waited_for(open_nova: Open, stub_provider: Stub) -> None:
+    """If no other provider is left and ``Retry-After`` is short, the request waits and is sent again."""
     stub = stub_provider("Diversify.", script=[Failure(429, headers={"retry-after": "0.05"})])
     nova = open_nova({"openai": stub.url}, routing={"retries": 1})
     assert (await nova.chat("What now?")).content == "Diversify."
@@ -98,8 +98,10 @@ async def test_provider_that_asks_for_a_moment_is_waited_for(open_nova: Open, st
 
 
 @each_way
-async def test_one_of_many_tries_who_is_back(streaming: bool, open_nova: Open, stub_provider: Stub) -> None:
-    """After the cooldown one of twenty callers tries it, the others go elsewhere; its fate decides."""
+async def test_half_open_circuit_admits_one_of_many(
+    streaming: bool, open_nova: Open, stub_provider: Stub
+) -> None:
+    """After the cooldown one of twenty requests is the trial; its result closes or reopens the circuit."""
     gate = Event()
     back, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     nova = open_nova({"openai": back.url, "anthropic": good.url}, routing=BREAKER)
@@ -114,7 +116,7 @@ async def test_one_of_many_tries_who_is_back(streaming: bool, open_nova: Open, s
     await asyncio.to_thread(good.wait_for_requests, 21)
     await asyncio.to_thread(back.wait_for_requests, 2)
     assert circuit(nova).state == "half-open"
-    if streaming:  # a stream's first word would close it
+    if streaming:  # a stream's first token would close the circuit
         back.close()
     gate.set()
     answered = Counter([reply.provider for reply in await asyncio.gather(*asking)])
@@ -123,8 +125,10 @@ async def test_one_of_many_tries_who_is_back(streaming: bool, open_nova: Open, s
     assert circuit(nova).state == ("open" if streaming else "closed")
 
 
-async def test_failed_trial_costs_one_request(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """One that is still down is asked once per cooldown, whatever the traffic, and nobody gets its error."""
+async def test_failing_provider_gets_one_request_per_cooldown(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """A provider that stays down gets one request per cooldown, and no caller gets its error."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing=BREAKER)
     clock = await on_clock(nova)
@@ -137,8 +141,8 @@ async def test_failed_trial_costs_one_request(open_nova: Open, stub_provider: St
     assert 3 <= len(bad.requests) <= 7  # of the first five each may have begun before the first failure
 
 
-async def test_everyone_waits_for_the_only_ones_trial(open_nova: Open, stub_provider: Stub) -> None:
-    """Where nobody else is there, callers wait for how the trial goes, and are served when it is well."""
+async def test_requests_wait_for_the_only_providers_trial(open_nova: Open, stub_provider: Stub) -> None:
+    """With one provider, requests wait for the result of the trial, and are answered if it succeeds."""
     gate = Event()
     stub = stub_provider("Diversify.", script=[Failure(500), Answer("Back.", gate=gate)])
     nova = open_nova({"openai": stub.url}, routing={**BREAKER, "wait": 60.0})
@@ -153,8 +157,8 @@ async def test_everyone_waits_for_the_only_ones_trial(open_nova: Open, stub_prov
     assert contents == {"Back.": 1, "Diversify.": 9}
 
 
-async def test_caller_who_leaves_lets_another_try(open_nova: Open, stub_provider: Stub) -> None:
-    """A trial that is cancelled does not keep its provider shut."""
+async def test_cancelled_trial_admits_the_next(open_nova: Open, stub_provider: Stub) -> None:
+    """If the trial is cancelled, the half-open circuit admits the next request."""
     stub = stub_provider("Diversify.", script=[Failure(500), Hang()])
     nova = open_nova({"openai": stub.url}, routing=BREAKER)
     clock = await on_clock(nova)
@@ -169,8 +173,8 @@ async def test_caller_who_leaves_lets_another_try(open_nova: Open, stub_provider
     assert (await nova.chat("What now?")).content == "Diversify."
 
 
-async def test_streams_that_always_break_open_it(open_nova: Open, stub_provider: Stub) -> None:
-    """A provider whose streams begin well and never end well is left in peace like any other."""
+async def test_streams_that_always_break_open_the_circuit(open_nova: Open, stub_provider: Stub) -> None:
+    """Streams that always break after their first token open the circuit."""
     broken, good = stub_provider(Cut(1)), stub_provider("Diversify.")
     routing = {"breaker": {"failures": 3, "cooldown": 600}}
     nova = open_nova({"openai": broken.url, "anthropic": good.url}, routing=routing)
@@ -181,10 +185,10 @@ async def test_streams_that_always_break_open_it(open_nova: Open, stub_provider:
     assert len(broken.requests) == 3
 
 
-async def test_who_cannot_be_reached_is_left_in_peace(
+async def test_refused_connections_open_the_circuit(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A provider that refuses connections costs so many attempts as configured, and no more."""
+    """Refused connections open the circuit after the configured number of failures."""
     good = stub_provider("Diversify.")
     with closed_port() as port:
         nova = open_nova({"openai": f"http://127.0.0.1:{port}", "anthropic": good.url}, routing=BREAKER)
@@ -194,10 +198,10 @@ async def test_who_cannot_be_reached_is_left_in_peace(
 
 
 @each_way
-async def test_one_that_hangs_holds_up_nobody_else(
+async def test_hanging_provider_does_not_block_another(
     streaming: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """While sixty calls hang at one provider, sixty at another are all answered."""
+    """While sixty calls hang at one provider, sixty calls to another are all answered."""
     silent, good = stub_provider(Hang()), stub_provider("Diversify.")
     nova = open_nova({"openai": silent.url, "anthropic": good.url})
     stuck = [asyncio.create_task(nova.chat("What?", model="gpt-4o-mini")) for _ in range(60)]
@@ -211,8 +215,8 @@ async def test_one_that_hangs_holds_up_nobody_else(
     await asyncio.gather(*stuck, return_exceptions=True)
 
 
-async def test_what_is_open_is_kept(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """An open circuit is in the store, with its reason; a new client begins with it and asks elsewhere."""
+async def test_open_circuit_is_stored(open_nova: Open, stub_provider: Stub, path: Path) -> None:
+    """An open circuit is stored with its error; a new client restores it and asks another provider."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     routing = {"breaker": {"failures": 1, "cooldown": 600}}
     nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing=routing)
@@ -229,8 +233,8 @@ async def test_what_is_open_is_kept(open_nova: Open, stub_provider: Stub, path: 
     assert len(bad.requests) == 1
 
 
-async def test_what_closes_is_kept(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """A circuit that closed again is in the store as closed."""
+async def test_closed_circuit_is_stored(open_nova: Open, stub_provider: Stub, path: Path) -> None:
+    """A circuit that closed again is stored as closed."""
     stub = stub_provider("Diversify.", script=[Failure(500)])
     nova = open_nova({"openai": stub.url}, routing=BREAKER)
     clock = await on_clock(nova)
@@ -246,10 +250,10 @@ async def test_what_closes_is_kept(open_nova: Open, stub_provider: Stub, path: P
 
 
 @pytest.mark.parametrize("changed", ["model", "address"])
-async def test_nothing_learnt_is_inherited(
+async def test_changed_deployment_starts_fresh(
     changed: str, open_nova: Open, stub_provider: Stub, path: Path
 ) -> None:
-    """Another model or address begins with a closed circuit, whole limits and no samples."""
+    """Another model or address starts with a closed circuit, unused limits and no samples."""
     bad, good = stub_provider(script=["Quick."] * 30, reply=Failure(500)), stub_provider("Diversify.")
     model: dict[str, Any] = {"models": {"standard": "gpt-4o-mini"}, "limits": {"rpm": 31}}
     routing = {"wait": 0.0, "breaker": {"failures": 1, "cooldown": 600}}
@@ -267,7 +271,7 @@ async def test_nothing_learnt_is_inherited(
     assert (await nova.chat("What now?")).content == "Diversify."
     another = Supernova(after, master=desk.MASTER)
     await another.warm_up()
-    for client, asked in ((nova, 1), (another, 1)):  # the second learns from the ledger
+    for client, asked in ((nova, 1), (another, 1)):  # the second restores its samples from the ledger
         samples = client._runtime.engine.monitor.stats.of(desk.deployment(client, "openai"))
         assert len(samples.answers) == asked
     another.close()

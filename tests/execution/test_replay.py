@@ -1,4 +1,4 @@
-"""Recorded calls, replayed through the whole stack with no server. cassettes/README.md says whence."""
+"""Recorded calls, replayed through the whole stack without a server; see cassettes/README.md."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_local_model(
 async def test_local_model_refuses_the_key(
     provider: str, cassette: Cassette, open_nova: Open, attempts: Rows
 ) -> None:
-    """A real server's recorded 401 is replayed as the error it was."""
+    """A real server's recorded 401 is replayed as AuthenticationFailed, and costs nothing."""
     nova = open_nova({provider: local(cassette.serve(lambda: LocalModel(api_keys=["the-right-one"])))})
     with pytest.raises(AuthenticationFailed):
         await nova.chat("What is a bond?")
@@ -88,7 +88,7 @@ async def test_error_answer(
     open_nova: Open,
     attempts: Rows,
 ) -> None:
-    """An error answer is replayed as the error of its status, and costs nothing."""
+    """A recorded error is replayed as the error class of its status, and costs nothing."""
     nova = open_nova({provider: cassette.serve(lambda: StubProvider(failure))})
     with pytest.raises(error):
         await nova.chat("What is a bond?")
@@ -96,7 +96,7 @@ async def test_error_answer(
 
 
 async def test_key_in_an_error_is_not_recorded(cassette: Cassette, open_nova: Open) -> None:
-    """A provider that repeats the key it refuses does not get it onto the tape, nor into the error."""
+    """A refused key that the provider repeats is neither in the cassette nor in the error."""
     key = desk.key_of("openai")
     refusal = Failure(401, f"Incorrect API key provided: {key}.")
     nova = open_nova({"openai": cassette.serve(lambda: StubProvider(refusal))})
@@ -108,7 +108,7 @@ async def test_key_in_an_error_is_not_recorded(cassette: Cassette, open_nova: Op
 
 
 async def test_failover(cassette: Cassette, open_nova: Open, attempts: Rows) -> None:
-    """A failing provider and the real model that follows it are replayed as the two attempts they were."""
+    """A recorded failover from a failing provider to the real model is replayed as two attempts."""
     down = cassette.serve(lambda: StubProvider(Failure(503)))
     nova = open_nova({"openai": down, "anthropic": local(cassette.serve(LocalModel))})
     reply = await nova.chat("What is a bond?", max_tokens=16, temperature=0)
@@ -119,18 +119,18 @@ async def test_failover(cassette: Cassette, open_nova: Open, attempts: Rows) -> 
     ]
 
 
-def test_tapes_are_clean_and_listed() -> None:
-    """No tape holds a key or a header that could carry one, and the README names where each is from."""
+def test_cassettes_are_clean_and_listed() -> None:
+    """No cassette has a key or a header that could carry one, and the README lists the source of each."""
     folder = Path(__file__).parents[2] / "cassettes"
-    tapes = sorted(folder.glob("*/*.yaml"))
+    cassettes = sorted(folder.glob("*/*.yaml"))
     provenance = (folder / "README.md").read_text()
-    assert tapes
-    for tape in tapes:
-        text = tape.read_text()
-        assert redact(text) == text, tape
+    assert cassettes
+    for cassette in cassettes:
+        text = cassette.read_text()
+        assert redact(text) == text, cassette
         sent = yaml.safe_load(text)["interactions"]
         kept = {name for one in sent for side in ("request", "response") for name in one[side]["headers"]}
-        assert kept <= {"content-type", "anthropic-version", "retry-after"}, tape
-        assert f"`{tape.parent.name}`" in provenance, tape
-        test = tape.stem.partition("-")[0]
-        assert f"`{test}`" in provenance, tape
+        assert kept <= {"content-type", "anthropic-version", "retry-after"}, cassette
+        assert f"`{cassette.parent.name}`" in provenance, cassette
+        test = cassette.stem.partition("-")[0]
+        assert f"`{test}`" in provenance, cassette

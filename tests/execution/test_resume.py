@@ -1,4 +1,4 @@
-"""Joining the rest of an answer to what was said: no repetition, no gap, whatever pieces it comes in."""
+"""Joining the rest of an answer to the text shown: no repetition and no gap, however it is cut."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SAID = "Buy bonds when others sell, and keep some"
 
 
 def joined(said: str, *pieces: str) -> str:
-    """The text that the reader sees in all."""
-    seam = ResumeJoiner(said)
-    shown = [seam.feed(piece) for piece in pieces]
-    return "".join([said, *shown, seam.end()])
+    """Return all the text that the reader sees."""
+    joiner = ResumeJoiner(said)
+    shown = [joiner.feed(piece) for piece in pieces]
+    return "".join([said, *shown, joiner.end()])
 
 
 @pytest.mark.parametrize(
@@ -41,26 +41,26 @@ def joined(said: str, *pieces: str) -> str:
         ("Größe", "über alles", "Größe über alles"),
     ],
     ids=[
-        "goes on with a space",
-        "goes on without one",
-        "goes on with a comma",
-        "goes on after a comma",
-        "goes on after a bracket",
-        "a space was said",
+        "starts with a space",
+        "starts without a space",
+        "starts with a comma",
+        "follows a comma",
+        "follows a bracket",
+        "follows a space",
         "repeats the last words",
-        "repeats the last words and no more",
+        "repeats only the last words",
         "restarts from the beginning",
-        "restarts and says no more",
-        "says nothing",
-        "a number after its point",
-        "a number in its middle",
-        "a word after a mark",
-        "a word after a number",
+        "repeats only the whole text",
+        "is empty",
+        "splits a number at its point",
+        "splits a number between digits",
+        "starts with a word after a percent sign",
+        "starts with a word after a number",
         "letters beyond ASCII",
     ],
 )
-def test_rest_fits(said: str, rest: str, text: str) -> None:
-    """What the next provider says goes on where the first one stopped, in one piece or letter by letter."""
+def test_rest_is_joined(said: str, rest: str, text: str) -> None:
+    """The rest continues the text shown, whether it comes in one piece or letter by letter."""
     assert joined(said, rest) == text
     assert joined(said, *rest) == text
 
@@ -79,31 +79,31 @@ def test_rest_fits(said: str, rest: str, text: str) -> None:
     ],
 )
 def test_very_short_texts(said: str, rest: str, text: str) -> None:
-    """A restart is known by all of what was said; a few letters that agree at the end are chance."""
+    """A restart must repeat all of the text shown; a few equal letters at its end are no repetition."""
     assert joined(said, rest) == text
     assert joined(said, *rest) == text
 
 
-def test_what_looks_like_a_repetition_but_is_none_is_shown() -> None:
-    """Words that were said before may be said again: they are held back for a while, and not lost."""
+def test_apparent_repetition_is_shown() -> None:
+    """Text that could be a repetition is held back, and is shown once it proves to be none."""
     rest = " Buy bonds when others sell at a loss."
     assert joined(SAID, *rest) == SAID + rest
-    seam = ResumeJoiner(SAID)
-    assert seam.feed("others sell") == ""
-    assert seam.feed(" at a loss.") == " others sell at a loss."
-    assert seam.feed(" others sell") == " others sell"
+    joiner = ResumeJoiner(SAID)
+    assert joiner.feed("others sell") == ""
+    assert joiner.feed(" at a loss.") == " others sell at a loss."
+    assert joiner.feed(" others sell") == " others sell"
 
 
-def test_restart_that_takes_another_turn_is_shown() -> None:
-    """A new beginning that soon says something else is another answer, and nothing of it is dropped."""
+def test_restart_that_differs_is_shown() -> None:
+    """A restart that then differs from the text shown is another answer, and all of it is shown."""
     rest = "Buy bonds, but not now."
     assert joined(SAID, *rest) == f"{SAID} {rest}"
 
 
-def test_long_texts_are_held_back_no_longer_than_they_may_repeat() -> None:
-    """A rest that has nothing to do with what was said is shown from its first piece on."""
-    seam = ResumeJoiner("word " * 10_000)
-    assert seam.feed("Now") == "Now"
+def test_rest_that_cannot_be_a_repetition_is_shown_at_once() -> None:
+    """A rest that cannot be a repetition is shown from its first piece on."""
+    joiner = ResumeJoiner("word " * 10_000)
+    assert joiner.feed("Now") == "Now"
 
 
 texts = st.text(st.sampled_from("ab .1é"), max_size=30)
@@ -111,7 +111,7 @@ texts = st.text(st.sampled_from("ab .1é"), max_size=30)
 
 @st.composite
 def splits(draw: st.DrawFn, text: st.SearchStrategy[str]) -> tuple[str, list[str]]:
-    """A text, and the pieces it may come in."""
+    """Draw a text, and the pieces that it is cut into."""
     whole = draw(text)
     cuts = draw(st.lists(st.integers(0, len(whole))))
     return whole, [whole[start:end] for start, end in pairwise([0, *sorted(cuts), len(whole)])]
@@ -119,14 +119,14 @@ def splits(draw: st.DrawFn, text: st.SearchStrategy[str]) -> tuple[str, list[str
 
 @given(texts, splits(texts))
 def test_pieces_of_any_size_give_the_same_text(said: str, rest: tuple[str, list[str]]) -> None:
-    """How the rest is cut into pieces makes no difference."""
+    """However the rest is cut into pieces, the joined text is the same."""
     whole, pieces = rest
     assert joined(said, *pieces) == joined(said, whole)
 
 
 @given(texts, texts)
-def test_nothing_is_lost_but_repetitions(said: str, rest: str) -> None:
-    """What is shown of the rest is its end; what is not was said before, at the end or from the start."""
+def test_only_repetitions_are_dropped(said: str, rest: str) -> None:
+    """The part of the rest that is shown is its end; the dropped part repeats the text shown before."""
     shown = joined(said, rest)[len(said) :]
     kept = shown if rest.endswith(shown) else shown[1:]  # with the space between two words
     assert rest.endswith(kept)
@@ -136,13 +136,13 @@ def test_nothing_is_lost_but_repetitions(said: str, rest: str) -> None:
 
 @given(st.text(min_size=1, max_size=900))
 def test_restarts_are_dropped(said: str) -> None:
-    """Whatever the text, one that is repeated from the start is seen once."""
+    """A rest that repeats the whole text from its start is shown once."""
     assert joined(said, said) == said
     assert joined(said, f"{said}.") == f"{said}."
 
 
-def test_continuation_shows_what_was_said_and_asks_to_go_on() -> None:
-    """The next provider is given the question, the answer so far as its own, and what to do with it."""
+def test_continuation_has_the_answer_so_far_and_an_instruction() -> None:
+    """The next provider gets the question, the answer so far as its own, and the instruction to continue."""
     question = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "What now?"})
     *before, said, asked = continuation(question, SAID)
     assert tuple(before) == question

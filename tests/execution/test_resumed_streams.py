@@ -1,4 +1,4 @@
-"""Streams that break after their first words, and what the reader sees: one text, or an honest end."""
+"""Streams that break after their first token: another deployment resumes them, or the call fails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BREAKS: dict[str, Step] = {
 
 
 def rest(request: Received) -> str:
-    """Go on where the answer so far stops, with the next word."""
+    """Return the rest of the text after the answer so far."""
     return rest_of(TEXT, request)
 
 
@@ -56,7 +56,7 @@ def another(provider: str) -> str:
 async def test_reader_sees_one_text(
     provider: str, how: str, open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """However a stream breaks, the next provider goes on with it, and all that was received is charged."""
+    """However a stream breaks, the next provider resumes it, and all that was received is charged."""
     broken, good = stub_provider(BREAKS[how]), stub_provider(rest)
     nova = open_nova({provider: {"url": broken.url, "timeout": IMPATIENT}, another(provider): good.url})
     pieces: list[str] = []
@@ -72,10 +72,10 @@ async def test_reader_sees_one_text(
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
-async def test_both_attempts_are_charged_for_what_they_gave(
+async def test_both_attempts_are_charged_for_what_they_sent(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """The first attempt is settled at an estimate of what came, the second at its own usage."""
+    """The broken attempt is settled at an estimate, and the one that resumed it at its own usage."""
     broken = stub_provider(Hang(2, TEXT))
     good = stub_provider(lambda request: Answer(rest(request), usage=Usage(prompt=70, completion=9)))
     nova = open_nova({provider: {"url": broken.url, "timeout": IMPATIENT}, another(provider): good.url})
@@ -92,11 +92,11 @@ async def test_both_attempts_are_charged_for_what_they_gave(
     ]
     assert {row.request for row in attempts()} == {reply.request_id}
     assert reply.first_token_s is not None
-    assert reply.first_token_s < reply.latency_s - IMPATIENT["between_tokens"]  # it is the first part's
+    assert reply.first_token_s < reply.latency_s - IMPATIENT["between_tokens"]  # that of the first attempt
 
 
-async def test_next_provider_is_asked_for_the_rest_alone(open_nova: Open, stub_provider: Stub) -> None:
-    """It is given the question and the answer so far, and as many tokens as are left."""
+async def test_next_provider_is_asked_for_the_rest_only(open_nova: Open, stub_provider: Stub) -> None:
+    """The next provider gets the question, the answer so far, and the tokens that are left."""
     broken, good = stub_provider(Hang(2, TEXT)), stub_provider(rest)
     nova = open_nova({"openai": {"url": broken.url, "timeout": IMPATIENT}, "huggingface": good.url})
     await nova.chat("What now?", streaming=True, max_tokens=100)
@@ -109,7 +109,7 @@ async def test_next_provider_is_asked_for_the_rest_alone(open_nova: Open, stub_p
 
 
 async def test_repetition_is_not_shown(open_nova: Open, stub_provider: Stub) -> None:
-    """A provider that starts all over again is heard from where the first one stopped."""
+    """If the next provider repeats the answer from its start, the reader sees only the new part."""
     broken, good = stub_provider(Hang(2, TEXT)), stub_provider(TEXT)
     nova = open_nova({"openai": {"url": broken.url, "timeout": IMPATIENT}, "anthropic": good.url})
     pieces: list[str] = []
@@ -117,17 +117,15 @@ async def test_repetition_is_not_shown(open_nova: Open, stub_provider: Stub) -> 
     assert reply.content == "".join(pieces) == TEXT
 
 
-async def test_rest_that_is_nothing_but_repetition_ends_the_answer(
-    open_nova: Open, stub_provider: Stub
-) -> None:
-    """Where all was said before the break, the answer is whole with that."""
+async def test_rest_that_only_repeats_ends_the_answer(open_nova: Open, stub_provider: Stub) -> None:
+    """If the rest only repeats the text shown, the answer ends with that text."""
     broken, good = stub_provider(Cut(99, complete=True, text=TEXT)), stub_provider(TEXT)
     nova = open_nova({"openai": broken.url, "anthropic": good.url})
     assert (await nova.chat("What now?", streaming=True)).content == TEXT
 
 
 async def test_stream_may_break_more_than_once(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """When the one that goes on breaks as well, a third one goes on from there."""
+    """If the resumed stream breaks too, a third provider resumes it from there."""
     first, second = stub_provider(Hang(2, TEXT)), stub_provider(Hang(3, "and sell high, but then"))
     third = stub_provider(rest)
     impatient = [{"url": stub.url, "timeout": IMPATIENT} for stub in (first, second)]
@@ -139,10 +137,10 @@ async def test_stream_may_break_more_than_once(open_nova: Open, stub_provider: S
     assert reply.cost * 10**9 == sum(row.cost for row in attempts())
 
 
-async def test_who_fails_to_go_on_is_passed_over(
+async def test_provider_that_fails_to_resume_fails_over(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """The rest is asked for like anything else: a provider that is down is followed by the next."""
+    """If the provider that should resume the stream fails, the next one resumes it."""
     broken, down, good = stub_provider(Hang(2, TEXT)), stub_provider(Failure(500)), stub_provider(rest)
     nova = open_nova(
         {
@@ -155,16 +153,18 @@ async def test_who_fails_to_go_on_is_passed_over(
     assert [row.state for row in attempts()] == ["settled", "released", "settled"]
 
 
-async def test_backup_key_goes_on(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """A provider with two keys goes on with its own answer under the other."""
+async def test_backup_key_resumes(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """A provider with two keys resumes its own answer with the backup key."""
     stub = stub_provider(rest, script=[Hang(2, TEXT)])
     nova = open_nova({"openai": {"url": stub.url, "timeout": IMPATIENT, "keys": ["primary", "backup"]}})
     assert (await nova.chat("What now?", streaming=True)).content == TEXT
     assert [row.slot for row in attempts()] == ["primary", "backup"]
 
 
-async def test_pinned_model_goes_on_by_itself(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """A pinned model is asked for the rest of its own answer, and nobody else is."""
+async def test_pinned_model_resumes_its_own_answer(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """A pinned model is asked for the rest of its own answer, and no other model is."""
     pinned, never = stub_provider(rest, script=[Hang(2, TEXT)]), stub_provider("Unused.")
     nova = open_nova({"anthropic": never.url, "openai": {"url": pinned.url, "timeout": IMPATIENT}})
     reply = await nova.chat("What now?", streaming=True, model="gpt-4o-mini")
@@ -180,8 +180,10 @@ async def interrupted(nova: Supernova, **options: Any) -> StreamInterrupted:
 
 
 @pytest.mark.parametrize("where", ["call", "configuration"])
-async def test_raise_does_not_go_on(where: str, open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """With ``on_interrupt: raise`` the caller gets what there is, and nobody else is asked or paid."""
+async def test_raise_does_not_resume(
+    where: str, open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """With ``on_interrupt: raise`` the error has the partial text, and no other provider is asked or paid."""
     broken, never = stub_provider(Cut(2, text=TEXT)), stub_provider("Unused.")
     routing = {"on_interrupt": "raise"} if where == "configuration" else {}
     options = {"on_interrupt": "raise"} if where == "call" else {}
@@ -192,8 +194,8 @@ async def test_raise_does_not_go_on(where: str, open_nova: Open, stub_provider: 
     assert [(row.state, row.basis) for row in attempts()] == [("settled", "estimated")]
 
 
-async def test_nobody_left_to_go_on(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """When everyone else is down the caller gets what there is, and why the last one failed."""
+async def test_no_provider_left_to_resume(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """If every other provider is down, the error has the partial text and the request's id."""
     broken, down = stub_provider(Cut(2, text=TEXT)), stub_provider(Failure(503))
     nova = open_nova({"openai": broken.url, "anthropic": down.url})
     error = await interrupted(nova)
@@ -202,8 +204,10 @@ async def test_nobody_left_to_go_on(open_nova: Open, stub_provider: Stub, attemp
     assert down.requests != []
 
 
-async def test_stream_that_always_breaks_ends(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """Nobody goes on for ever: where every part breaks, the caller gets all that came."""
+async def test_stream_that_always_breaks_is_given_up(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """If every part breaks, the retries end, and the error has all the text that was received."""
     words = ("Stocks", "bonds", "cash", "gold", "land", "art", "wine", "time")
     stub = stub_provider("Unused.", script=[Cut(1, text=f"{word} and") for word in words])
     nova = open_nova({"openai": stub.url, "anthropic": stub.url})
@@ -216,7 +220,7 @@ async def test_stream_that_always_breaks_ends(open_nova: Open, stub_provider: St
 async def test_budget_too_small_for_the_rest(
     open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """What no budget bears is not asked for: the caller gets what there is, and no hold is left."""
+    """If no budget allows the rest, the error has the partial text, and no hold is left."""
     broken, dear = stub_provider(Cut(2, text=TEXT)), stub_provider("Unused.")
     nova = open_nova(
         {"openai": broken.url, "anthropic": dear.url},
@@ -231,10 +235,8 @@ async def test_budget_too_small_for_the_rest(
     assert balance()[1] == 0
 
 
-async def test_cap_of_the_request_is_over_both_parts(
-    open_nova: Open, stub_provider: Stub, attempts: Rows
-) -> None:
-    """``max_cost`` counts what the broken part cost: a rest that could pass it is not asked for."""
+async def test_max_cost_covers_both_parts(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """``max_cost`` counts the broken part: a rest that could exceed it is not asked for."""
     stub = stub_provider(rest, script=[Hang(2, TEXT)])
     prices = {"gpt-4o-mini": {"input": "100", "output": "100"}}
     nova = open_nova({"openai": {"url": stub.url, "prices": prices, "timeout": IMPATIENT}})
@@ -244,8 +246,8 @@ async def test_cap_of_the_request_is_over_both_parts(
     assert len(stub.requests) == len(attempts()) == 1
 
 
-async def test_deadline_is_over_both_parts(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """A rest that does not come before the request's deadline is not waited for, nor asked for again."""
+async def test_deadline_covers_both_parts(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """A rest that does not come before the request's deadline is given up, and not asked for again."""
     broken, silent, never = stub_provider(Hang(2, TEXT)), stub_provider(Hang()), stub_provider("Unused.")
     nova = open_nova(
         {
@@ -264,7 +266,7 @@ async def test_deadline_is_over_both_parts(open_nova: Open, stub_provider: Stub,
 async def test_leaving_a_resumed_stream_charges_both_parts(
     open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """A reader who leaves in the second part leaves no hold behind."""
+    """If the caller leaves a resumed stream, both attempts are settled and no hold is left."""
     broken, good = stub_provider(Hang(2, TEXT)), stub_provider(Hang(2, "and sell high."))
     nova = open_nova({"openai": {"url": broken.url, "timeout": IMPATIENT}, "anthropic": good.url})
     seen = ""
@@ -281,10 +283,10 @@ async def test_leaving_a_resumed_stream_charges_both_parts(
     assert balance()[1] == 0
 
 
-async def test_break_before_the_first_word_is_a_failure_like_any_other(
+async def test_break_before_the_first_token_is_not_resumed(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Where nothing was shown the next provider is asked the question itself."""
+    """If no text was shown before the break, the next provider is asked the question itself."""
     broken, good = stub_provider(Cut(0)), stub_provider(TEXT)
     nova = open_nova({"openai": broken.url, "anthropic": good.url})
     assert (await nova.chat("What now?", streaming=True)).content == TEXT
@@ -293,7 +295,7 @@ async def test_break_before_the_first_word_is_a_failure_like_any_other(
 
 
 async def test_plain_calls_are_not_resumed(open_nova: Open, stub_provider: Stub) -> None:
-    """A plain answer that breaks shows nothing of itself: the next provider gives a whole one."""
+    """A plain answer that breaks is not resumed: the next provider gives a whole one."""
     broken, good = stub_provider(Cut(2, text=TEXT)), stub_provider(TEXT)
     nova = open_nova({"openai": broken.url, "anthropic": good.url})
     assert (await nova.chat("What now?")).content == TEXT
@@ -302,8 +304,8 @@ async def test_plain_calls_are_not_resumed(open_nova: Open, stub_provider: Stub)
         await open_nova({"openai": broken.url}).chat("What now?")
 
 
-async def test_slow_reader_holds_the_provider_back(open_nova: Open) -> None:
-    """What nobody reads is not fetched: the provider can send no more than the buffers on the way hold."""
+async def test_slow_reader_applies_backpressure(open_nova: Open) -> None:
+    """The stream is read only as fast as the caller reads: the provider can fill the buffers, and no more."""
     event = 'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
     event += f'"delta":{{"content":"{"x" * 4000}"}},"finish_reason":null}}]}}\n\n'
     piece, total = event.encode() * 16, 2**26
@@ -324,7 +326,7 @@ async def test_slow_reader_holds_the_provider_back(open_nova: Open) -> None:
         async with nova.stream("What now?", max_tokens=100) as stream:
             await anext(stream)
             before = -1
-            while sent != before:  # until the provider is stuck, or done
+            while sent != before:  # until the provider is blocked, or done
                 before = sent
                 for _ in range(100):
                     await desk.let_work(nova)

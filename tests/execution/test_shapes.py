@@ -1,4 +1,4 @@
-"""Answers in shapes that LiteLLM does not know: read where they can be, told and charged where not."""
+"""Answers in shapes that LiteLLM does not know: read if possible, else reported and charged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def body(**fields: Any) -> Raw:
 
 
 def choices(*given: Any) -> Raw:
-    """An answer with these choices, and none of the fields that LiteLLM wants beside them."""
+    """Return an answer with these choices, without the other fields that LiteLLM expects."""
     return body(choices=list(given), usage=USAGE)
 
 
@@ -43,8 +43,8 @@ READABLE = {
     "parts of text": choices({"message": {"content": [{"type": "output_text", "text": "Bonds."}]}}),
     "parts that are strings": choices({"message": {"content": ["Bonds", "."]}}),
     "nested parts": choices({"message": {"content": [{"type": "text", "text": [{"text": "Bonds."}]}]}}),
-    "a choice that is none": choices({"message": {"content": "Bonds."}}, None),
-    "thoughts and refusals of other types": choices(
+    "a null choice": choices({"message": {"content": "Bonds."}}, None),
+    "reasoning and refusal of other types": choices(
         {"message": {"content": "Bonds.", "reasoning_content": {"text": "Hm."}, "refusal": False}}
     ),
     "finish details": choices({"message": {"content": "Bonds."}, "finish_details": {"type": "stop"}}),
@@ -55,7 +55,7 @@ READABLE = {
 async def test_odd_choices_are_read(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Whichever of LiteLLM's converters reads it, a choice without the usual fields is an answer."""
+    """A choice without the usual fields is an answer, whichever of LiteLLM's converters reads it."""
     stub = stub_provider(READABLE["no role"])
     url = stub.url if provider == "openai" else f"{stub.url}/v1"
     nova = open_nova({provider: PRICED | {"url": url}}, routing=AGAIN)
@@ -72,11 +72,11 @@ STREAMS: dict[str, list[str]] = {
         event({"content": "Bonds."}),
         f"data: {json.dumps({'usage': USAGE, 'choices': []})}\n\n",
     ],
-    "a report beside the choices": [
+    "usage in an event without choices": [
         event({"content": "Bonds."}),
         event({}, usage=USAGE, choices=[]),
     ],
-    "a report with the last choice": [event({"content": "Bonds"}), event({"content": "."}, usage=USAGE)],
+    "usage with the last choice": [event({"content": "Bonds"}), event({"content": "."}, usage=USAGE)],
     "no delta": [
         event({"content": "Bonds."}),
         f"data: {json.dumps({'choices': [{'index': 0, 'finish_reason': 'stop'}], 'usage': USAGE})}\n\n",
@@ -103,14 +103,14 @@ NOTHING: dict[str, tuple[Raw, type[ProviderError], str]] = {
     "empty": (openai_plain({"content": ""}), NoAnswer, "is empty"),
     "null": (openai_plain({"content": None}), NoAnswer, "is empty"),
     "white space": (openai_plain({"content": " \n"}), NoAnswer, "is empty"),
-    "thoughts": (openai_plain({"content": "<think>Hm.</think>\n"}), NoAnswer, "only thoughts"),
-    "thoughts apart": (openai_plain({"reasoning_content": "Hm."}), NoAnswer, "only thoughts"),
+    "only reasoning": (openai_plain({"content": "<think>Hm.</think>\n"}), NoAnswer, "only thoughts"),
+    "only a reasoning field": (openai_plain({"reasoning_content": "Hm."}), NoAnswer, "only thoughts"),
     "cut short": (openai_plain({"content": ""}, "length"), NoAnswer, "max_tokens"),
     "no choices": (choices(), NoAnswer, "is empty"),
     "choices of another type": (body(choices="none", usage=USAGE), UnreadableAnswer, "choices, usage"),
     "another protocol": (body(result="hi", usage=USAGE), UnreadableAnswer, "result, usage"),
     "empty stream": (sse(event({}, "stop", usage=USAGE)), NoAnswer, "is empty"),
-    "stream of thoughts": (
+    "stream of reasoning": (
         sse(event({"content": "<think>Hm."}), event({}, "stop", usage=USAGE)),
         NoAnswer,
         "only thoughts",
@@ -120,10 +120,10 @@ NOTHING: dict[str, tuple[Raw, type[ProviderError], str]] = {
 
 
 @pytest.mark.parametrize("name", NOTHING)
-async def test_an_answer_with_nothing_in_it_is_told_and_charged_once(
+async def test_empty_answer_is_reported_and_charged_once(
     name: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """It is paid by its usage, not asked for again by itself, and says in plain words what it was."""
+    """An empty answer is settled at its usage, not retried, and raises an error that says what it was."""
     raw, error, words = NOTHING[name]
     stub, other = stub_provider(raw), stub_provider("Bonds.")
     nova = open_nova({"openai": stub.url, "anthropic": other.url}, routing=AGAIN)
@@ -136,10 +136,10 @@ async def test_an_answer_with_nothing_in_it_is_told_and_charged_once(
     assert (row.error, len(stub.chats), other.chats) == (error.__name__, 1, [])
 
 
-async def test_an_unreadable_answer_without_usage_costs_its_hold(
+async def test_unreadable_answer_without_usage_is_lost(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Nobody knows what it took: no money is given back. It may be no model's answer: another is asked."""
+    """An unreadable answer without usage ends as lost, and the next provider is asked."""
     stub, other = stub_provider(body(result="hi")), stub_provider("Bonds.")
     nova = open_nova({"openai": stub.url, "anthropic": other.url})
     assert (await nova.chat("What now?")).content == "Bonds."
@@ -149,8 +149,10 @@ async def test_an_unreadable_answer_without_usage_costs_its_hold(
         await nova.chat("What now?", model="openai/gpt-4o-mini")
 
 
-async def test_a_refusal_in_a_stream_is_told(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """It is no text of the answer."""
+async def test_refusal_in_a_stream_is_not_content(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """A refusal in a stream is in ``refusal``, and not in the content."""
     said = [event({"refusal": "I can not "}), event({"refusal": "help."}), event({}, "stop", usage=USAGE)]
     pieces: list[str] = []
     reply = await open_nova({"openai": stub_provider(sse(*said)).url}).chat("Hi", on_token=pieces.append)
@@ -159,10 +161,10 @@ async def test_a_refusal_in_a_stream_is_told(open_nova: Open, stub_provider: Stu
 
 
 @pytest.mark.parametrize("text", ["", "Bonds "])
-async def test_an_error_in_a_streams_choice_is_told(
+async def test_error_in_a_streams_choice_is_raised(
     text: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """It is told in the provider's words, and what it took is charged."""
+    """An error in a stream's choice is raised with the provider's message, and the usage is charged."""
     error = {"code": 502, "message": "the upstream went away"}
     failed = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "error": error}
     last = event({}, choices=[failed], usage=USAGE)
@@ -175,7 +177,7 @@ async def test_an_error_in_a_streams_choice_is_told(
 
 
 def ended(reason: str, *, stream: bool) -> Raw:
-    """An answer of Anthropic's."""
+    """Return an answer of Anthropic's with this stop reason."""
     text = {"type": "text", "text": "Bonds."}
     if not stream:
         return body(**CLAUDE | {"content": [text], "stop_reason": reason, "usage": TOKENS})
@@ -203,13 +205,13 @@ def ended(reason: str, *, stream: bool) -> Raw:
 async def test_finish_reasons_of_anthropic(
     said: str, reason: str, streaming: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """An answer that may go on is no whole one."""
+    """Each stop reason of Anthropic's has its finish reason; an answer that could continue has "length"."""
     nova = open_nova({"anthropic": stub_provider(ended(said, stream=streaming)).url})
     assert (await nova.chat("Hi", streaming=streaming)).finish_reason == reason
 
 
 def cohere(reason: str, *, stream: bool) -> Raw:
-    """An answer of Cohere's."""
+    """Return an answer of Cohere's with this finish reason."""
     usage = {"tokens": {"input_tokens": 9, "output_tokens": 8}}
     text = {"type": "text", "text": "Bonds."}
     if not stream:
@@ -233,7 +235,7 @@ def cohere(reason: str, *, stream: bool) -> Raw:
 async def test_cohere(
     said: str, reason: str, streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Its ``event:`` lines, its counts and its finish reasons are read."""
+    """Cohere's ``event:`` lines, token counts and finish reasons are read."""
     stub = stub_provider(cohere(said, stream=streaming))
     nova = open_nova({"cohere": PRICED | {"url": f"{stub.url}/v2/chat"}})
     reply: Reply = await nova.chat("Hi", streaming=streaming, on_interrupt="raise")
@@ -242,10 +244,10 @@ async def test_cohere(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_a_failure_of_coheres_is_told(
+async def test_failure_of_cohere_is_raised(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """It says so in its finish reason alone; what it wrote is charged."""
+    """Cohere reports a failure only in its finish reason: it is raised, and the text is charged."""
     stub = stub_provider(cohere("ERROR", stream=streaming))
     nova = open_nova({"cohere": PRICED | {"url": f"{stub.url}/v2/chat"}})
     with pytest.raises(ProviderError, match="finish reason 'ERROR'"):
@@ -254,8 +256,8 @@ async def test_a_failure_of_coheres_is_told(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_a_forced_call_of_a_tool(streaming: bool, open_nova: Open, stub_provider: Stub) -> None:
-    """Where a tool is forced the provider says "stop"; the reason is the call all the same."""
+async def test_forced_tool_call(streaming: bool, open_nova: Open, stub_provider: Stub) -> None:
+    """A forced tool call has the finish reason "tool_calls", though the provider reports "stop" for it."""
     call = {"index": 0, "id": "t", "type": "function", "function": {"name": "quote", "arguments": "{}"}}
     raw = (
         sse(event({"tool_calls": [call]}), event({}, "stop", usage=USAGE))
@@ -270,10 +272,10 @@ REPORT: dict[str, Any] = {"usage": USAGE}
 
 
 @pytest.mark.parametrize("reports", [(REPORT, REPORT, REPORT), (REPORT, {}, {})], ids=["each", "first"])
-async def test_a_report_before_the_end_is_no_end(
+async def test_usage_before_the_end_does_not_end_a_stream(
     reports: tuple[dict[str, Any], ...], open_nova: Open, stub_provider: Stub
 ) -> None:
-    """A server that reports as it goes has not said all when the stream just stops."""
+    """A stream that stops without a finish reason is broken, even if it reported usage before."""
     said = "".join(event({"content": "Bonds "}, **report) for report in reports)
     stub = stub_provider(Raw(200, "text/event-stream", said))
     with pytest.raises(StreamInterrupted, match="ended before its end"):

@@ -1,4 +1,4 @@
-"""Streams that do not come to their end, and what they are charged."""
+"""Streams that break before their end, and what they are charged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Balance = Callable[[], tuple[int, int, int]]
 
 
 async def read_until_it_breaks(nova: Supernova, stub: StubProvider) -> StreamInterrupted:
-    """Read the first word of a stream, end the provider there, and return what reading on raises."""
+    """Read the first token of a stream, close the provider, and return the error of the next read."""
     async with nova.stream("What now?", on_interrupt="raise") as stream:
         assert await anext(stream) == "Buy"
         await asyncio.to_thread(stub.close)
@@ -30,10 +30,10 @@ async def read_until_it_breaks(nova: Supernova, stub: StubProvider) -> StreamInt
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
-async def test_broken_stream_is_charged_for_what_came(
+async def test_broken_stream_is_charged_for_what_was_received(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """A stream that breaks after its first word raises with that word, and is settled at an estimate."""
+    """A stream that breaks raises an error with the text received, and is settled at an estimate."""
     stub = stub_provider(Answer("Buy low and sell high.", gate=Event()))
     error = await read_until_it_breaks(open_nova({provider: stub.url}), stub)
     assert (error.partial, error.provider, error.status) == ("Buy", provider, None)
@@ -63,8 +63,10 @@ OVERLOADED = (
 )
 
 
-async def test_prompt_said_at_the_start_is_used(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """Anthropic says what the prompt takes as the stream opens: a broken one is charged for exactly that."""
+async def test_prompt_tokens_reported_at_the_start_are_used(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """A broken Anthropic stream is charged for the prompt tokens that it reported at its start."""
     stub = stub_provider(Raw(200, "text/event-stream", STARTED + SPOKEN + OVERLOADED))
     nova = open_nova({"anthropic": stub.url})
     with pytest.raises(StreamInterrupted, match="Overloaded"):
@@ -74,7 +76,7 @@ async def test_prompt_said_at_the_start_is_used(open_nova: Open, stub_provider: 
     assert row.completion == 2
 
 
-async def test_stream_that_just_ends_is_not_passed_off_as_finished(
+async def test_stream_without_a_finish_reason_is_broken(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
     """A stream that stops without a finish reason is broken, and its first usage does not count as exact."""
@@ -85,10 +87,10 @@ async def test_stream_that_just_ends_is_not_passed_off_as_finished(
     assert [(row.state, row.basis) for row in attempts()] == [("settled", "estimated")]
 
 
-async def test_stream_that_fails_before_its_first_word_goes_to_the_next_provider(
+async def test_stream_that_fails_before_its_first_token_fails_over(
     open_nova: Open, stub_provider: Stub, attempts: Rows, balance: Balance
 ) -> None:
-    """An error inside a stream, before any text, is a failed attempt: the tier's next provider answers."""
+    """An error in a stream before any text is a failed attempt, and the tier's next provider answers."""
     overloaded = stub_provider(Raw(200, "text/event-stream", STARTED + OVERLOADED))
     stub = stub_provider(Answer("Diversify.", usage=Usage(prompt=5, completion=2)))
     nova = open_nova({"anthropic": overloaded.url, "openai": stub.url})
@@ -106,7 +108,7 @@ async def test_stream_that_fails_before_its_first_word_goes_to_the_next_provider
 
 
 async def test_answer_without_usage_is_estimated(open_nova: Open, stub_provider: Stub) -> None:
-    """A plain answer whose provider counted nothing is estimated, and not taken for free."""
+    """A plain answer without usage is settled at an estimate, and not as free."""
     body = '{"id":"1","object":"chat.completion","created":1,"model":"gpt-4o-mini","choices":[{"index":0,'
     body += '"finish_reason":"stop","message":{"role":"assistant","content":"Diversify."}}]}'
     reply = await open_nova({"openai": stub_provider(Raw(200, "application/json", body)).url}).chat("What?")
@@ -118,7 +120,7 @@ async def test_answer_without_usage_is_estimated(open_nova: Open, stub_provider:
 async def test_estimates_need_no_network(
     model: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Tokens are counted with what is here, also for models whose tokenizers LiteLLM would fetch."""
+    """Tokens are counted offline, even for models whose tokenizers LiteLLM would download."""
     price = {model: {"input": "1", "output": "1"}}
     stub = stub_provider(Answer("Buy low and sell high.", gate=Event()))
     nova = open_nova({"huggingface": {"url": stub.url, "models": {"standard": model}, "prices": price}})
