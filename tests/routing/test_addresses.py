@@ -1,4 +1,4 @@
-"""Where requests go: the configuration decides it, and no variable of LiteLLM or its clients."""
+"""Provider addresses come from the configuration, not from variables of LiteLLM or its clients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VARIABLES = {
 }
 
 
-def asking(provider: str, **settings: object) -> Config:
+def config_for(provider: str, **settings: object) -> Config:
     models = {"standard": "some-model"}
     return Config.model_validate(
         {"providers": {provider: {"models": models, **settings}}, "routing": {"priority": [provider]}}
@@ -34,12 +34,12 @@ def asking(provider: str, **settings: object) -> Config:
 @pytest.mark.parametrize(
     ("provider", "variable"), [(name, variable) for name, names in VARIABLES.items() for variable in names]
 )
-def test_a_variable_does_not_move_a_provider(
+def test_variable_does_not_change_an_address(
     provider: str, variable: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """LiteLLM is given the provider's own address, and the log says that the variable is ignored."""
+    """LiteLLM gets the provider's own address, and the log says that the variable is ignored."""
     monkeypatch.setenv(variable, "http://elsewhere.test/v1")
-    config = asking(provider)
+    config = config_for(provider)
     with caplog.at_level(logging.WARNING):
         fleet.check_providers(config)
     assert f"engine.address.ignored variable={variable}" in caplog.text
@@ -51,27 +51,27 @@ def test_a_variable_does_not_move_a_provider(
     ("provider", "variable"),
     [("groq", "GROQ_API_BASE"), ("together_ai", "TOGETHERAI_API_BASE"), ("azure", "AZURE_API_BASE")],
 )
-def test_a_variable_that_would_move_another_provider_is_refused(
+def test_variable_that_changes_an_unknown_address_is_refused(
     provider: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of most providers only LiteLLM knows the address: the error names the variable and the setting."""
+    """If only LiteLLM knows the address, the error names the variable that changes it and the setting."""
     monkeypatch.setenv(variable, "http://elsewhere.test/v1")
     with pytest.raises(ConfigError, match=rf"{variable} is set.*providers\.{provider}\.api_base"):
-        fleet.check_providers(asking(provider))
-    fleet.check_providers(asking(provider, api_base="https://here.test/v1"))
+        fleet.check_providers(config_for(provider))
+    fleet.check_providers(config_for(provider, api_base="https://here.test/v1"))
 
 
 def test_a_socks_proxy_is_refused_for_remote_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither HTTP client can use it, and nothing may go past it."""
+    """A SOCKS proxy is a ConfigError for remote providers: neither HTTP client can use it."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     monkeypatch.setenv("NO_PROXY", "")
     with pytest.raises(ConfigError, match="only HTTP proxies are supported"):
-        fleet.check_providers(asking("openai"))
-    fleet.check_providers(asking("openai", api_base="http://localhost:8000/v1"))
+        fleet.check_providers(config_for("openai"))
+    fleet.check_providers(config_for("openai", api_base="http://localhost:8000/v1"))
 
 
 @pytest.mark.parametrize("provider", desk.PROVIDERS)
-async def test_no_proxy_stands_before_this_machine(
+async def test_local_addresses_bypass_the_proxy(
     provider: str, open_nova: Open, stub_provider: Stub, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls, streams and probes reach a model on this machine directly, whatever the proxy variables say."""

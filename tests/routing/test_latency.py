@@ -1,4 +1,4 @@
-"""What attempts took, the timeouts that follow from it, and every timeout there is."""
+"""Latency samples, the adaptive timeouts that follow from them, and every other timeout."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ HERE = "standard/openai/primary"
 
 
 @pytest.fixture
-def book() -> LatencyStats:
+def stats() -> LatencyStats:
     return LatencyStats(clock=lambda: 7.0)
 
 
-def sampled(book: LatencyStats, answer: float, first: float | None = None, *, times: int = ENOUGH) -> Samples:
+def sampled(
+    stats: LatencyStats, answer: float, first: float | None = None, *, times: int = ENOUGH
+) -> Samples:
     for _ in range(times):
-        book.add(HERE, answer, first)
-    return book.of(HERE)
+        stats.add(HERE, answer, first)
+    return stats.of(HERE)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))
@@ -45,80 +47,80 @@ def test_percentile_is_a_value_with_its_share_below(values: list[float], share: 
     assert percentile(values, 1) == max(values)
 
 
-def test_timeouts_adapt_to_what_is_usual(book: LatencyStats) -> None:
-    """With enough samples the first token and the whole have three times their 99th percentile."""
-    found = adaptive_timeout(Timeout(least=1), sampled(book, 9, 2))
+def test_timeouts_adapt_to_samples(stats: LatencyStats) -> None:
+    """With enough samples the timeouts of first token and answer are three times the 99th percentile."""
+    found = adaptive_timeout(Timeout(least=1), sampled(stats, 9, 2))
     assert (found.total, found.first_token) == (27, 6)
     assert (found.connect, found.between_tokens) == (5, 30)
 
 
-def test_a_few_samples_change_nothing(book: LatencyStats) -> None:
-    """Less than enough samples leave the timeouts as configured, each by its own count."""
-    assert adaptive_timeout(Timeout(), sampled(book, 1, 1, times=ENOUGH - 1)) == Timeout()
-    book.add(HERE, 1, None)
-    assert adaptive_timeout(Timeout(), book.of(HERE)) == Timeout(total=10)
+def test_a_few_samples_change_nothing(stats: LatencyStats) -> None:
+    """With too few samples a timeout stays as configured; each timeout has its own count."""
+    assert adaptive_timeout(Timeout(), sampled(stats, 1, 1, times=ENOUGH - 1)) == Timeout()
+    stats.add(HERE, 1, None)
+    assert adaptive_timeout(Timeout(), stats.of(HERE)) == Timeout(total=10)
 
 
 @pytest.mark.parametrize(
     ("took", "total"), [(0.01, 10), (3, 10), (3.5, 10.5), (39, 117), (41, 120), (900, 120)]
 )
-def test_timeouts_stay_within_what_is_configured(book: LatencyStats, took: float, total: float) -> None:
+def test_timeouts_stay_within_what_is_configured(stats: LatencyStats, took: float, total: float) -> None:
     """An adapted timeout is never below ``least`` nor above the configured one."""
-    assert adaptive_timeout(Timeout(), sampled(book, took)).total == total
+    assert adaptive_timeout(Timeout(), sampled(stats, took)).total == total
 
 
-def test_least_raises_no_timeout(book: LatencyStats) -> None:
+def test_least_raises_no_timeout(stats: LatencyStats) -> None:
     """A timeout configured below ``least`` stays as it is."""
-    assert adaptive_timeout(Timeout(total=2), sampled(book, 1)).total == 2
+    assert adaptive_timeout(Timeout(total=2), sampled(stats, 1)).total == 2
 
 
-def test_adapting_can_be_switched_off(book: LatencyStats) -> None:
-    """Without ``adaptive`` the timeouts are the configured ones, whatever was measured."""
+def test_adapting_can_be_switched_off(stats: LatencyStats) -> None:
+    """With ``adaptive: false`` the timeouts are the configured ones, whatever was measured."""
     fixed = Timeout(adaptive=False)
-    assert adaptive_timeout(fixed, sampled(book, 1, 1)) is fixed
+    assert adaptive_timeout(fixed, sampled(stats, 1, 1)) is fixed
 
 
-def test_timeouts_grow_again_when_a_provider_slows_down(book: LatencyStats) -> None:
-    """What was given up counts with the time it was given, so that the next is given more."""
-    sampled(book, 4, times=KEPT)
+def test_timeouts_grow_again_when_a_provider_slows_down(stats: LatencyStats) -> None:
+    """An attempt that timed out counts with its timeout, so that the next timeout is longer."""
+    sampled(stats, 4, times=KEPT)
     seen = []
     for _ in range(12):
-        seen.append(adaptive_timeout(Timeout(), book.of(HERE)).total)
-        book.add(HERE, seen[-1], None)
+        seen.append(adaptive_timeout(Timeout(), stats.of(HERE)).total)
+        stats.add(HERE, seen[-1], None)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (12, 120)
 
 
-def test_old_samples_are_forgotten(book: LatencyStats) -> None:
-    """A slow spell is over for the timeouts once enough quick answers have followed it."""
-    sampled(book, 39, times=KEPT)
-    assert adaptive_timeout(Timeout(), sampled(book, 4, times=KEPT)).total == 12
+def test_old_samples_are_forgotten(stats: LatencyStats) -> None:
+    """Enough quick answers replace slow samples, and the timeouts are short again."""
+    sampled(stats, 39, times=KEPT)
+    assert adaptive_timeout(Timeout(), sampled(stats, 4, times=KEPT)).total == 12
 
 
-def test_latency_is_the_recent_median(book: LatencyStats) -> None:
-    """Of late means the last twenty; one slow answer among them changes nothing."""
-    assert book.of(HERE).latency == 0
-    sampled(book, 9, times=50)
-    sampled(book, 0.2, times=19)
-    book.add(HERE, 60, None)
-    assert book.of(HERE).latency == 0.2
+def test_latency_is_the_recent_median(stats: LatencyStats) -> None:
+    """Latency is the median of the last twenty answers; one slow answer among them changes nothing."""
+    assert stats.of(HERE).latency == 0
+    sampled(stats, 9, times=50)
+    sampled(stats, 0.2, times=19)
+    stats.add(HERE, 60, None)
+    assert stats.of(HERE).latency == 0.2
 
 
-def test_mean_tokens_of_answers(book: LatencyStats) -> None:
-    """Attempts whose tokens are not known do not count as short answers."""
-    assert book.of(HERE).mean_tokens is None
-    book.add(HERE, 1, None, tokens=100)
-    book.add(HERE, 1, None, tokens=300)
-    book.add(HERE, 1, None)
-    assert book.of(HERE).mean_tokens == 200
+def test_mean_tokens_of_answers(stats: LatencyStats) -> None:
+    """An attempt without a token count is not part of the mean."""
+    assert stats.of(HERE).mean_tokens is None
+    stats.add(HERE, 1, None, tokens=100)
+    stats.add(HERE, 1, None, tokens=300)
+    stats.add(HERE, 1, None)
+    assert stats.of(HERE).mean_tokens == 200
 
 
-def test_recalled_samples_are_not_news(book: LatencyStats) -> None:
-    """What was measured before this process counts, but nobody was heard of since."""
-    book.restore(HERE, 3, 1)
-    assert (list(book.of(HERE).answers), book.of(HERE).last_seen) == ([3], float("-inf"))
-    book.add(HERE, 3, 1)
-    assert book.of(HERE).last_seen == 7
+def test_restored_samples_do_not_set_last_seen(stats: LatencyStats) -> None:
+    """Samples of an earlier process count as latencies, but do not set ``last_seen``."""
+    stats.restore(HERE, 3, 1)
+    assert (list(stats.of(HERE).answers), stats.of(HERE).last_seen) == ([3], float("-inf"))
+    stats.add(HERE, 3, 1)
+    assert stats.of(HERE).last_seen == 7
 
 
 def of_openai(nova: Supernova) -> str:
@@ -141,14 +143,14 @@ async def test_answers_are_measured(open_nova: Open, stub_provider: Stub) -> Non
 
 @pytest.mark.parametrize("step", [Failure(500), Failure(401), Failure(408)], ids=repr)
 async def test_refusals_are_not_measured(step: Failure, open_nova: Open, stub_provider: Stub) -> None:
-    """How quickly a provider refuses says nothing of how long its answers take, even a 408."""
+    """The time of a refusal, even of a 408, is no latency sample."""
     nova = open_nova({"openai": stub_provider(step).url, "anthropic": stub_provider("Fine.").url})
     await nova.chat("What now?")
     assert not taken(nova).answers
 
 
 async def test_next_attempt_has_the_adapted_timeout(open_nova: Open, stub_provider: Stub) -> None:
-    """What the samples say is what the attempt gets: one that takes longer is given up."""
+    """An attempt has the adapted timeout: one that takes longer fails over."""
     nova = open_nova(
         {
             "openai": {"url": stub_provider(Hang()).url, "timeout": {"least": 0.1}},
@@ -167,10 +169,10 @@ async def test_next_attempt_has_the_adapted_timeout(open_nova: Open, stub_provid
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
-async def test_stream_that_never_speaks_goes_to_the_next_provider(
+async def test_stream_without_a_token_fails_over(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A stream whose headers come and no token is given up after ``first_token``, not after ``total``."""
+    """A stream that sends headers and no token times out after ``first_token``, not after ``total``."""
     silent, good = stub_provider(Hang(0)), stub_provider("Diversify.")
     follower = "anthropic" if provider == "openai" else "openai"
     nova = open_nova(
@@ -195,7 +197,7 @@ END = f'data: {CHUNK}{{}},"finish_reason":"stop"}}]}}\n\ndata: [DONE]\n\n'
 
 @asynccontextmanager
 async def dripping(*pieces: str | float) -> AsyncIterator[str]:
-    """Serve a stream of these texts, waiting so many seconds where a number stands; give its URL."""
+    """Serve a stream of these texts, where a number is a pause in seconds; yield its URL."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -211,8 +213,8 @@ async def dripping(*pieces: str | float) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_model_that_thinks_is_alive(open_nova: Open, attempts: Rows) -> None:
-    """Thoughts that are streamed are a sign of life: the first word may come long after ``first_token``."""
+async def test_reasoning_stops_the_first_token_timeout(open_nova: Open, attempts: Rows) -> None:
+    """Streamed reasoning counts as a first token: the text may come long after ``first_token``."""
     thoughts: list[str | float] = [THOUGHT, 0.3] * 6
     async with dripping(*thoughts, WORD, END) as url:
         nova = open_nova({"openai": {"url": url, "timeout": {"first_token": 1, "between_tokens": 5}}})
@@ -223,10 +225,10 @@ async def test_model_that_thinks_is_alive(open_nova: Open, attempts: Rows) -> No
     assert len(attempts()) == 1
 
 
-async def test_model_that_stops_thinking_is_given_up(
+async def test_silence_after_reasoning_fails_over(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Once it thinks, a model has ``between_tokens`` for its next sign of life; its thoughts cost."""
+    """Silence after streamed reasoning times out after ``between_tokens``; the reasoning is charged."""
     async with dripping(THOUGHT, 600.0) as url:
         timeout = {"first_token": 600, "between_tokens": 0.2}
         nova = open_nova({"openai": {"url": url, "timeout": timeout}, "anthropic": stub_provider("Hi.").url})
@@ -242,7 +244,7 @@ async def test_model_that_stops_thinking_is_given_up(
 async def test_silence_between_tokens_breaks_a_stream(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A stream that falls silent after a token is given up after ``between_tokens``, and charged for that."""
+    """A stream that goes silent after a token times out after ``between_tokens``, and is settled."""
     stub = stub_provider(Hang(2, "Buy low and sell high."))
     timeout = {"first_token": 600, "total": 600, "between_tokens": 0.5}
     nova = open_nova({provider: {"url": stub.url, "timeout": timeout}})
@@ -252,10 +254,8 @@ async def test_silence_between_tokens_breaks_a_stream(
     assert [(row.state, row.error) for row in attempts()] == [("settled", "ProviderTimeout")]
 
 
-async def test_plain_answer_cannot_drip_for_ever(
-    open_nova: Open, stub_provider: Stub, attempts: Rows
-) -> None:
-    """A plain answer whose bytes trickle in is given up after ``total``, however lively it looks."""
+async def test_slow_plain_answer_times_out(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """A plain answer that arrives byte by byte times out after ``total``."""
     slow, good = stub_provider(Answer("Buy low.", pause=0.05)), stub_provider("Diversify.")
     timeout = {"first_token": 600, "between_tokens": 600, "total": SENT_S}
     nova = open_nova({"openai": {"url": slow.url, "timeout": timeout}, "anthropic": good.url})
@@ -264,10 +264,10 @@ async def test_plain_answer_cannot_drip_for_ever(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_deadline_is_over_all_attempts(
+async def test_deadline_covers_all_attempts(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """The deadline of a request counts its retries and fallbacks: the third provider is asked no more."""
+    """A request's deadline covers its retries and fallbacks: after it the third provider is not asked."""
     silent, never = stub_provider(Hang()), stub_provider("Too late.")
     quick = {"url": silent.url, "timeout": {"first_token": 0.5, "total": 0.5}}
     nova = open_nova(
@@ -279,8 +279,8 @@ async def test_deadline_is_over_all_attempts(
     assert never.requests == []
 
 
-async def test_stream_cannot_drip_past_its_deadline(open_nova: Open, stub_provider: Stub) -> None:
-    """A stream that goes on and on, each token in its time, ends at the deadline and is not resumed."""
+async def test_slow_stream_ends_at_its_deadline(open_nova: Open, stub_provider: Stub) -> None:
+    """A stream whose tokens all come in time ends at the deadline, and is not resumed."""
     slow, never = stub_provider(Answer("so " * 999, pause=0.05)), stub_provider("Too late.")
     nova = open_nova({"openai": slow.url, "anthropic": never.url})
     await nova.warm_up()
@@ -290,10 +290,8 @@ async def test_stream_cannot_drip_past_its_deadline(open_nova: Open, stub_provid
     assert never.requests == []
 
 
-async def test_callers_own_short_deadline_is_not_held_against_the_provider(
-    open_nova: Open, stub_provider: Stub
-) -> None:
-    """Callers in a hurry open nobody's circuit, and do not make a provider look quick."""
+async def test_short_deadline_of_the_caller_is_no_failure(open_nova: Open, stub_provider: Stub) -> None:
+    """A caller's short deadline opens no circuit, and adds no latency sample."""
     stub = stub_provider("Diversify.", script=[Hang()] * 3)
     nova = open_nova({"openai": stub.url}, routing={"breaker": {"failures": 1, "cooldown": 600}})
     await nova.warm_up()
@@ -305,10 +303,8 @@ async def test_callers_own_short_deadline_is_not_held_against_the_provider(
     assert (await nova.chat("What now?")).content == "Diversify."
 
 
-async def test_deadline_after_a_fair_time_is_held_against_the_provider(
-    open_nova: Open, stub_provider: Stub
-) -> None:
-    """A provider that is silent for longer than ``least`` has failed, whoever gave up first."""
+async def test_deadline_longer_than_least_is_a_failure(open_nova: Open, stub_provider: Stub) -> None:
+    """A provider that is silent for longer than ``least`` has failed, even if the deadline ended the call."""
     silent, good = stub_provider(Hang()), stub_provider("Diversify.")
     nova = open_nova(
         {"openai": {"url": silent.url, "timeout": {"least": 0.1}}, "anthropic": good.url},
@@ -321,8 +317,8 @@ async def test_deadline_after_a_fair_time_is_held_against_the_provider(
 
 
 @contextmanager
-def deaf_port() -> Iterator[int]:
-    """Give a port of 127.0.0.1 that listens and takes no more connections: its queue is full."""
+def full_port() -> Iterator[int]:
+    """Yield a port of 127.0.0.1 that listens and accepts no connection: its queue is full."""
     with ExitStack() as opened:
         server = opened.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))
@@ -336,26 +332,26 @@ def deaf_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama", "huggingface"])
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_connecting_has_a_time_of_its_own(
+async def test_connecting_has_its_own_timeout(
     provider: str, streaming: bool, open_nova: Open, attempts: Rows
 ) -> None:
-    """Who cannot be connected to is given up after ``connect``; nothing was sent, and the money is free."""
+    """A connection that is not accepted times out after ``connect``, and the hold is released."""
     timeout = {"connect": 0.2, "first_token": 600, "between_tokens": 600, "total": 600}
-    with deaf_port() as port:
+    with full_port() as port:
         nova = open_nova({provider: {"url": f"http://127.0.0.1:{port}", "timeout": timeout}})
         with pytest.raises(ProviderTimeout):
             await nova.chat("What now?", streaming=streaming)
     assert [(row.state, row.cost) for row in attempts()] == [("released", 0)]
 
 
-async def test_attempt_after_one_that_was_never_sent_is_judged_by_itself(
+async def test_failed_connection_does_not_make_the_next_attempt_free(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """That one provider could not be connected to does not make the next one's broken answer free."""
+    """After a provider that could not be reached, the next one's broken answer still ends as lost."""
     broken = stub_provider(Reset())
-    with deaf_port() as port:
-        deaf = {"url": f"http://127.0.0.1:{port}", "timeout": {"connect": 0.2}}
-        nova = open_nova({"anthropic": deaf, "openai": broken.url, "ollama": broken.url})
+    with full_port() as port:
+        unreachable = {"url": f"http://127.0.0.1:{port}", "timeout": {"connect": 0.2}}
+        nova = open_nova({"anthropic": unreachable, "openai": broken.url, "ollama": broken.url})
         for streaming in (False, True):
             with pytest.raises(ProviderUnavailable):
                 await nova.chat("What now?", streaming=streaming)

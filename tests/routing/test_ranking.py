@@ -1,4 +1,4 @@
-"""Who is asked first: the strategies, and how the key slots of a provider follow each other."""
+"""The ranking of candidates: the strategies, and the order of a provider's key slots."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHARED = BOTH | {"slots": "share"}
 
 
 def fleet(**providers: dict[str, Any]) -> list[Deployment]:
-    """Deployments of the tier standard; each provider has one key unless told otherwise."""
+    """Return deployments of the tier standard; each provider has one key slot by default."""
     usual = {"models": {"standard": "m"}, "keys": ["primary"], "prices": {"m": {"input": "1", "output": "1"}}}
     written = {name: usual | own for name, own in providers.items()}
     config = Config.model_validate({"providers": written, "routing": {"priority": list(providers)}})
@@ -44,8 +44,8 @@ def order(ranking: ByPriority, candidates: Iterable[Deployment], asked: Request 
     return [f"{d.provider}/{d.slot}" for d in ranking.rank(candidates, asked or request())]
 
 
-def play(ranking: ByPriority, candidates: list[Deployment], times: int) -> list[str]:
-    """Rank and take the first, so many times; return who was taken."""
+def choose(ranking: ByPriority, candidates: list[Deployment], times: int) -> list[str]:
+    """Rank the candidates and choose the first, this many times; return those chosen."""
     taken = []
     for _ in range(times):
         first = ranking.rank(candidates, request())[0]
@@ -55,7 +55,7 @@ def play(ranking: ByPriority, candidates: list[Deployment], times: int) -> list[
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """A fake clock, in seconds."""
 
     now = 0.0
 
@@ -65,7 +65,7 @@ class Clock:
 
 @pytest.mark.parametrize("name", RANKINGS)
 def test_slots_of_a_provider_follow_each_other(name: str) -> None:
-    """Whatever the strategy, all are ranked, and a provider's slots stand together, in order."""
+    """Every strategy ranks all candidates and keeps a provider's key slots together, in order."""
     candidates = fleet(a=BOTH, b=BOTH, c={})
     ranked = order(RANKINGS[name](LatencyStats()), reversed(candidates))
     assert sorted(ranked) == ["a/backup", "a/primary", "b/backup", "b/primary", "c/primary"]
@@ -75,48 +75,48 @@ def test_slots_of_a_provider_follow_each_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RANKINGS)
-def test_nobody_to_rank(name: str) -> None:
-    """Where nobody is left, nobody is ranked, however often."""
+def test_no_candidates(name: str) -> None:
+    """Without candidates every strategy returns an empty ranking, however often it is asked."""
     ranking = RANKINGS[name](LatencyStats())
     assert [ranking.rank([], request()) for _ in range(40)] == [[]] * 40
 
 
 def test_priority_keeps_the_configured_order() -> None:
-    """By priority the first provider's first slot goes first, every time."""
-    assert set(play(ByPriority(LatencyStats()), fleet(b=BOTH, a={}), 9)) == {"b/primary"}
+    """The strategy ``priority`` always ranks the first provider's first key slot first."""
+    assert set(choose(ByPriority(LatencyStats()), fleet(b=BOTH, a={}), 9)) == {"b/primary"}
 
 
 def test_shared_slots_take_turns() -> None:
-    """Slots that share are asked in turn, the others of the provider right after."""
+    """Shared key slots take turns in being first, and the provider's other slots follow."""
     candidates = fleet(a=SHARED, b={})
     ranking = ByPriority(LatencyStats())
-    assert play(ranking, candidates, 5) == ["a/primary", "a/backup"] * 2 + ["a/primary"]
+    assert choose(ranking, candidates, 5) == ["a/primary", "a/backup"] * 2 + ["a/primary"]
     assert order(ranking, candidates) == ["a/backup", "a/primary", "b/primary"]
 
 
 def test_round_robin_gives_equal_counts() -> None:
-    """By round robin every provider is asked equally often, however many key slots it has."""
-    counts = Counter(play(ByTurn(LatencyStats()), fleet(a=BOTH, b={}, c=SHARED), 12))
+    """Round robin chooses each provider equally often, however many key slots it has."""
+    counts = Counter(choose(ByTurn(LatencyStats()), fleet(a=BOTH, b={}, c=SHARED), 12))
     assert counts == {"a/primary": 4, "b/primary": 4, "c/primary": 2, "c/backup": 2}
 
 
-def test_round_robin_shares_an_outage_among_the_rest() -> None:
-    """While one rests the others take its turns alike; when it is back it is owed none."""
+def test_round_robin_spreads_an_outage_evenly() -> None:
+    """While a provider is in cooldown the others share its turns; it does not catch up on them later."""
     candidates = fleet(a={}, b={}, c={})
     ranking = ByTurn(LatencyStats())
-    play(ranking, candidates, 4)
+    choose(ranking, candidates, 4)
     rest = [d for d in candidates if d.provider != "b"]
-    assert Counter(play(ranking, rest, 10)) == {"a/primary": 5, "c/primary": 5}
-    assert Counter(play(ranking, candidates, 9)) == {"a/primary": 3, "b/primary": 3, "c/primary": 3}
+    assert Counter(choose(ranking, rest, 10)) == {"a/primary": 5, "c/primary": 5}
+    assert Counter(choose(ranking, candidates, 9)) == {"a/primary": 3, "b/primary": 3, "c/primary": 3}
 
 
 def test_round_robin_counts_the_provider_and_not_the_slot() -> None:
-    """When a provider's first key rests, its backup has no turns of its own to make up for."""
+    """Turns are counted per provider: a backup key slot does not catch up on turns of its own."""
     candidates = fleet(a=BOTH, b={})
     ranking = ByTurn(LatencyStats())
-    play(ranking, candidates, 1)
+    choose(ranking, candidates, 1)
     left = [d for d in candidates if d.id != "standard/a/m/primary"]
-    assert play(ranking, left, 4) == ["b/primary", "a/backup"] * 2
+    assert choose(ranking, left, 4) == ["b/primary", "a/backup"] * 2
 
 
 def priced(input_usd: str, output_usd: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def priced(input_usd: str, output_usd: str) -> dict[str, Any]:
 
 
 def test_cost_weighs_the_prompt_against_the_answer() -> None:
-    """By cost a dear prompt price matters for long prompts, and a dear answer price for short ones."""
+    """The strategy ``cost`` weighs the input price by the prompt and the output price by the answer."""
     candidates = fleet(talks=priced("10", "1"), reads=priced("1", "10"))
     ranking = ByCost(LatencyStats())
     assert order(ranking, candidates)[0] == "talks/primary"
@@ -133,24 +133,24 @@ def test_cost_weighs_the_prompt_against_the_answer() -> None:
 
 
 def test_cost_expects_answers_as_long_as_they_were() -> None:
-    """A provider whose answers are wordy costs more than its price says."""
+    """The strategy ``cost`` expects answers as long as the provider's earlier ones."""
     candidates = fleet(wordy=priced("1", "1"), terse=priced("1", "2"))
-    book = LatencyStats()
-    ranking = ByCost(book)
+    stats = LatencyStats()
+    ranking = ByCost(stats)
     assert order(ranking, candidates) == ["wordy/primary", "terse/primary"]
-    book.add("standard/wordy/m/primary", 1, None, tokens=900)
-    book.add("standard/terse/m/primary", 1, None, tokens=100)
+    stats.add("standard/wordy/m/primary", 1, None, tokens=900)
+    stats.add("standard/terse/m/primary", 1, None, tokens=100)
     assert order(ranking, candidates) == ["terse/primary", "wordy/primary"]
 
 
 def test_cost_asks_the_free_first_and_the_unknown_last() -> None:
-    """What is free is cheapest; what has no known price may cost anything."""
+    """The strategy ``cost`` ranks a free model first, and a model without a known price last."""
     candidates = fleet(unknown={"prices": {}}, dear=priced("9", "9"), free={"prices": {}, "price": "free"})
     assert order(ByCost(LatencyStats()), candidates) == ["free/primary", "dear/primary", "unknown/primary"]
 
 
 def test_cost_knows_the_price_list() -> None:
-    """Prices are those of the models, as LiteLLM's list has them."""
+    """Without configured prices the strategy ``cost`` uses LiteLLM's price map."""
     candidates = fleet(
         openai={"models": {"standard": "gpt-4o"}, "prices": {}},
         anthropic={"models": {"standard": "claude-haiku-4-5"}, "prices": {}},
@@ -158,47 +158,47 @@ def test_cost_knows_the_price_list() -> None:
     assert order(ByCost(LatencyStats()), candidates)[0] == "anthropic/primary"
 
 
-def test_latency_ranks_by_what_was_learnt() -> None:
-    """By latency the quickest of late goes first; one slow answer among quick ones does not change that."""
+def test_latency_ranks_by_recent_answers() -> None:
+    """The strategy ``latency`` ranks by the recent median: one slow answer does not change the order."""
     candidates = fleet(first={}, second={})
-    book = LatencyStats()
-    ranking = ByLatency(book)
+    stats = LatencyStats()
+    ranking = ByLatency(stats)
     for _ in range(5):
-        book.add("standard/first/m/primary", 0.9, None)
-        book.add("standard/second/m/primary", 0.2, None)
+        stats.add("standard/first/m/primary", 0.9, None)
+        stats.add("standard/second/m/primary", 0.2, None)
     assert order(ranking, candidates) == ["second/primary", "first/primary"]
-    book.add("standard/second/m/primary", 9, None)
+    stats.add("standard/second/m/primary", 9, None)
     assert order(ranking, candidates) == ["second/primary", "first/primary"]
     for _ in range(9):
-        book.add("standard/second/m/primary", 3, None)
+        stats.add("standard/second/m/primary", 3, None)
     assert order(ranking, candidates) == ["first/primary", "second/primary"]
 
 
-def test_latency_first_asks_who_is_not_known() -> None:
-    """One not heard of yet goes before those that are, so that each is measured."""
-    book = LatencyStats()
-    book.add("standard/a/m/primary", 0.1, None)
-    assert order(ByLatency(book), fleet(a={}, b={}))[0] == "b/primary"
+def test_latency_ranks_unmeasured_providers_first() -> None:
+    """The strategy ``latency`` ranks providers without samples first, so that each is measured."""
+    stats = LatencyStats()
+    stats.add("standard/a/m/primary", 0.1, None)
+    assert order(ByLatency(stats), fleet(a={}, b={}))[0] == "b/primary"
 
 
 def test_latency_notices_recovery() -> None:
-    """Every twentieth request asks whoever was not heard of for the longest, if that is half a minute."""
+    """Every twentieth request asks the provider with the oldest sample, if that is 30 seconds old."""
     clock = Clock()
-    book = LatencyStats(clock)
+    stats = LatencyStats(clock)
     candidates = fleet(quick={}, slow={}, slower={})
-    ranking = ByLatency(book)
+    ranking = ByLatency(stats)
     for seconds, name in ((9.0, "slower"), (5.0, "slow"), (0.1, "quick")):
         clock.now += 1
         for _ in range(3):
-            book.add(f"standard/{name}/m/primary", seconds, None)
-    assert play(ranking, candidates, 40) == ["quick/primary"] * 40  # all were heard of just now
+            stats.add(f"standard/{name}/m/primary", seconds, None)
+    assert choose(ranking, candidates, 40) == ["quick/primary"] * 40  # all have recent samples
     clock.now += 60
-    book.add("standard/quick/m/primary", 0.1, None)
-    assert play(ranking, candidates, 20) == ["quick/primary"] * 19 + ["slower/primary"]
-    book.add("standard/slower/m/primary", 0.01, None)
-    assert play(ranking, candidates, 20) == ["quick/primary"] * 19 + ["slow/primary"]
+    stats.add("standard/quick/m/primary", 0.1, None)
+    assert choose(ranking, candidates, 20) == ["quick/primary"] * 19 + ["slower/primary"]
+    stats.add("standard/slower/m/primary", 0.01, None)
+    assert choose(ranking, candidates, 20) == ["quick/primary"] * 19 + ["slow/primary"]
     for _ in range(3):
-        book.add("standard/slower/m/primary", 0.01, None)
+        stats.add("standard/slower/m/primary", 0.01, None)
     assert order(ranking, candidates)[0] == "slower/primary"
 
 
@@ -206,7 +206,7 @@ def test_latency_notices_recovery() -> None:
 async def test_round_robin_is_equal_for_concurrent_callers(
     slots: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Thirty callers at once are spread over three providers as evenly as one after the other."""
+    """Thirty concurrent requests are spread over three providers as evenly as sequential ones."""
     provider = {"url": stub_provider("Diversify.").url, "slots": slots, **BOTH}
     nova = open_nova(
         dict.fromkeys(["openai", "anthropic", "huggingface"], provider), routing={"strategy": "round_robin"}
@@ -221,7 +221,7 @@ async def test_round_robin_is_equal_for_concurrent_callers(
 async def test_round_robin_goes_on_through_an_outage(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A provider that fails is passed over, and the others share its turns."""
+    """A provider that fails is skipped, and the others share its turns."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     nova = open_nova(
         {"openai": good.url, "anthropic": bad.url, "huggingface": good.url},
@@ -237,7 +237,7 @@ async def test_round_robin_goes_on_through_an_outage(
 async def test_shared_slots_stand_in_for_each_other(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """When the slot whose turn it is fails, the other one answers."""
+    """If the shared key slot whose turn it is fails, the other one answers."""
     stub = stub_provider("Diversify.", script=["Diversify.", Failure(401)])
     nova = open_nova({"openai": {"url": stub.url, **SHARED}})
     for _ in range(3):

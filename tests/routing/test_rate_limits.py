@@ -1,4 +1,4 @@
-"""Our own limits on a deployment: exactly kept, passed over, waited for, and shared through Redis."""
+"""The configured limits of a deployment: kept exactly, skipped or waited for, and shared through Redis."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Balance = Callable[[], tuple[int, int, int]]
 
 _SERVER = urlsplit(os.environ.get("SUPERNOVA_TEST_REDIS", "redis://127.0.0.1:6379"))
 REDIS = _SERVER._replace(path=f"/{1 + secrets.randbelow(15)}").geturl()
-"""One of the server's databases, by chance: others may be testing there, too."""
+"""A random database of the server, which other test runs may use too."""
 
 
 class Minute:
-    """Unix seconds within one minute, in which no other test counts, until told otherwise."""
+    """A fake clock: Unix seconds at a random minute, which no other test uses."""
 
     def __init__(self) -> None:
         self.now = 60.0 * secrets.randbelow(2**32)
@@ -50,23 +50,23 @@ def minute() -> Minute:
 
 
 async def ready(nova: Supernova, minute: Minute) -> Supernova:
-    """Open the client, its limits counting in that minute."""
+    """Open the client, and put its rate limits on the fake clock."""
     await nova.warm_up()
     nova._runtime.engine._limits._clock = minute
     return nova
 
 
 async def ask(nova: Supernova, times: int) -> Counter[str]:
-    """Ask so many times at once; count the providers that answered."""
+    """Send this many concurrent requests; count the providers that answered."""
     replies = await asyncio.gather(*(nova.chat("What now?") for _ in range(times)))
     return Counter(reply.provider for reply in replies)
 
 
 @pytest.mark.parametrize("strategy", ["priority", "round_robin"])
-async def test_requests_per_minute_are_never_passed(
+async def test_requests_per_minute_are_never_exceeded(
     strategy: str, open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows, balance: Balance
 ) -> None:
-    """Of fifty requests at once a provider gets exactly as many as it may, and the next one the others."""
+    """Of fifty concurrent requests a provider gets exactly its ``rpm``, and the next provider the others."""
     tight, free = stub_provider("Diversify."), stub_provider("Diversify.")
     limited = {"url": tight.url, "limits": {"rpm": 7}}
     nova = open_nova({"openai": limited, "anthropic": free.url}, routing={"strategy": strategy})
@@ -78,10 +78,10 @@ async def test_requests_per_minute_are_never_passed(
     assert (await nova.chat("What now?")).provider == "openai"
 
 
-async def test_requests_at_once_are_never_passed(
+async def test_parallel_requests_are_never_exceeded(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Of fifty requests at once a provider has no more under way than it may."""
+    """Of fifty concurrent requests a provider runs no more than its ``parallel`` limit."""
     gate = Event()
     tight, free = stub_provider(Answer("Diversify.", gate=gate)), stub_provider("Diversify.")
     nova = open_nova({"openai": {"url": tight.url, "limits": {"parallel": 3}}, "anthropic": free.url})
@@ -94,8 +94,10 @@ async def test_requests_at_once_are_never_passed(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_who_waits_follows_who_is_done(streaming: bool, open_nova: Open, attempts: Rows) -> None:
-    """Twenty requests share two places, one after the other, and all are answered."""
+async def test_waiting_requests_follow_finished_ones(
+    streaming: bool, open_nova: Open, attempts: Rows
+) -> None:
+    """With ``parallel: 2`` twenty requests are all answered, and no more than two run at a time."""
     under_way, most = 0, 0
     together = asyncio.Barrier(2)  # each is answered beside another
     said = '"content":"Diversify."}'
@@ -125,7 +127,7 @@ async def test_who_waits_follows_who_is_done(streaming: bool, open_nova: Open, a
 
 
 async def test_tokens_per_minute(open_nova: Open, stub_provider: Stub, minute: Minute) -> None:
-    """Once the tokens of a minute are used up the next provider is asked, until the next minute."""
+    """When the tokens of a minute are used up, the next provider is asked until the next minute."""
     stub = stub_provider(Answer("Diversify.", usage=Usage(prompt=50, completion=10)))
     nova = open_nova({"openai": {"url": stub.url, "limits": {"tpm": 100}}, "anthropic": stub.url})
     await ready(nova, minute)
@@ -135,10 +137,10 @@ async def test_tokens_per_minute(open_nova: Open, stub_provider: Stub, minute: M
     assert (await nova.chat("What now?")).provider == "openai"
 
 
-async def test_all_at_their_limits_is_an_error_after_a_wait(
+async def test_all_limits_reached_is_an_error_after_a_wait(
     open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows, balance: Balance
 ) -> None:
-    """When nobody has room in time the error names the limits; nothing was sent, nothing is in the books."""
+    """If all limits stay reached, the error names them; no request is sent and no attempt is recorded."""
     stub = stub_provider("Diversify.")
     limited = {"url": stub.url, "limits": {"rpm": 1}}
     nova = open_nova({"openai": limited, "anthropic": limited}, routing={"wait": 0.1, "retries": 5})
@@ -153,8 +155,10 @@ async def test_all_at_their_limits_is_an_error_after_a_wait(
     assert balance() == settled
 
 
-async def test_room_that_comes_in_time_is_used(open_nova: Open, stub_provider: Stub, minute: Minute) -> None:
-    """A request in line is sent as soon as the minute is over."""
+async def test_waiting_request_is_sent_in_the_next_minute(
+    open_nova: Open, stub_provider: Stub, minute: Minute
+) -> None:
+    """A waiting request is sent as soon as the minute is over."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": {"url": stub.url, "limits": {"rpm": 1}}}, routing={"wait": 60.0})
     await ready(nova, minute)
@@ -170,7 +174,7 @@ async def test_room_that_comes_in_time_is_used(open_nova: Open, stub_provider: S
 async def test_cheaper_tier_has_limits_of_its_own(
     open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows
 ) -> None:
-    """Where the asked tier has no room a cheaper one answers, without a wait."""
+    """If the limit of the requested tier is reached, a cheaper tier answers without a wait."""
     stub = stub_provider("Diversify.")
     models = {"standard": "gpt-4o", "economy": "gpt-4o-mini"}
     limited = {"url": stub.url, "models": models, "limits": {"rpm": 1}}
@@ -180,10 +184,12 @@ async def test_cheaper_tier_has_limits_of_its_own(
 
 
 @pytest.mark.parametrize(
-    "step", [Failure(500), Failure(401), Hang()], ids=["trouble", "refused key", "silence"]
+    "step", [Failure(500), Failure(401), Hang()], ids=["server error", "refused key", "timeout"]
 )
-async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open, stub_provider: Stub) -> None:
-    """However an attempt ends, its place among the requests at once is free again."""
+async def test_failed_attempts_free_the_parallel_limit(
+    step: Any, open_nova: Open, stub_provider: Stub
+) -> None:
+    """However an attempt fails, it no longer counts towards the ``parallel`` limit."""
     stub = stub_provider("Diversify.", script=[step] * 2)
     openai = {"url": stub.url, "limits": {"parallel": 1}, "timeout": {"total": SENT_S, "first_token": SENT_S}}
     nova = open_nova({"openai": openai}, routing={"wait": 0.0, "breaker": {"failures": 9, "cooldown": 1}})
@@ -195,8 +201,8 @@ async def test_failed_attempts_give_their_place_back(step: Any, open_nova: Open,
     assert nova._runtime.engine._limits._running == {desk.deployment(nova, "openai"): 0}
 
 
-async def test_callers_who_leave_give_their_place_back(open_nova: Open, stub_provider: Stub) -> None:
-    """A request that is cancelled on its way leaves its place to the next."""
+async def test_cancelled_requests_free_the_parallel_limit(open_nova: Open, stub_provider: Stub) -> None:
+    """A cancelled request no longer counts towards the ``parallel`` limit, and the next one is sent."""
     stub = stub_provider("Diversify.", script=[Hang()])
     nova = open_nova({"openai": {"url": stub.url, "limits": {"parallel": 1}}}, routing={"wait": 60.0})
     leaving = asyncio.create_task(nova.chat("What now?"))
@@ -210,7 +216,7 @@ async def test_callers_who_leave_give_their_place_back(open_nova: Open, stub_pro
 
 @pytest.fixture
 def server() -> Iterator[redis.Redis]:
-    """The Redis of SUPERNOVA_TEST_REDIS, else of this machine; what these tests leave there expires."""
+    """Connect to the Redis at SUPERNOVA_TEST_REDIS, else on this machine; the tests' entries expire."""
     connection = redis.Redis.from_url(REDIS, socket_timeout=5)
     try:
         connection.ping()
@@ -220,13 +226,13 @@ def server() -> Iterator[redis.Redis]:
     connection.close()
 
 
-def resting(nova: Supernova, provider: str) -> str:
-    """Return what LiteLLM keeps in Redis of a deployment that rests."""
+def cooldown_key(nova: Supernova, provider: str) -> str:
+    """Return the key under which LiteLLM keeps a deployment's cooldown in Redis."""
     return f"deployment:{desk.deployment(nova, provider)}:cooldown"
 
 
 def pair(open_nova: Open, bad: StubProvider, good: StubProvider, **settings: Any) -> list[Supernova]:
-    """Two clients on two machines, so to speak, that share nothing but a Redis."""
+    """Return two clients that share a Redis, as if on two machines."""
     own = {"models": {"standard": "m"}, "keys": ["primary"], "prices": {"m": {"input": "1", "output": "1"}}}
     first = open_nova(
         {
@@ -244,7 +250,7 @@ def pair(open_nova: Open, bad: StubProvider, good: StubProvider, **settings: Any
 async def test_machines_share_requests_per_minute(
     open_nova: Open, stub_provider: Stub, minute: Minute, server: redis.Redis
 ) -> None:
-    """Two clients with one Redis send a provider no more in a minute than one could."""
+    """Two clients with one Redis send a provider no more requests in a minute than its ``rpm``."""
     tight, free = stub_provider("Diversify."), stub_provider("Diversify.")
     clients = pair(open_nova, tight, free, limits={"rpm": 7})
     async with clients[1]:
@@ -256,15 +262,17 @@ async def test_machines_share_requests_per_minute(
 
 
 @pytest.mark.xdist_group("redis")
-async def test_machines_share_what_is_open(open_nova: Open, stub_provider: Stub, server: redis.Redis) -> None:
-    """What one client found to be down the other does not ask; once it is well again, both may."""
+async def test_machines_share_open_circuits(
+    open_nova: Open, stub_provider: Stub, server: redis.Redis
+) -> None:
+    """A circuit that one client opens stops the other's requests too, until it closes."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     clients = pair(open_nova, bad, good)
     first, second = clients
     async with second:
-        await second.warm_up()  # before: what is in the store is read when a client opens
+        await second.warm_up()  # first: a client reads the store when it opens
         assert (await first.chat("What now?")).provider == "xai"
-        told = resting(first, "mistral")
+        told = cooldown_key(first, "mistral")
         await until(lambda: server.exists(told))
         kept = server.get(told)
         assert desk.key_of("mistral") not in str(kept)
@@ -277,23 +285,25 @@ async def test_machines_share_what_is_open(open_nova: Open, stub_provider: Stub,
 
 
 @pytest.mark.xdist_group("redis")
-async def test_all_open_elsewhere_says_so(open_nova: Open, stub_provider: Stub, server: redis.Redis) -> None:
-    """Where other machines found everyone to be down, the error says that they rest."""
+async def test_circuits_opened_elsewhere_are_reported(
+    open_nova: Open, stub_provider: Stub, server: redis.Redis
+) -> None:
+    """If other machines opened all circuits, the error names the cooldown."""
     bad = stub_provider(Failure(500))
     first, second = pair(open_nova, bad, bad)
     async with second:
         await second.warm_up()
         with pytest.raises(ProviderUnavailable):
             await first.chat("What now?")
-        both = [resting(first, name) for name in ("mistral", "xai")]
+        both = [cooldown_key(first, name) for name in ("mistral", "xai")]
         await until(lambda: server.exists(*both) == 2)
         with pytest.raises(NoProvider, match=r"breaker\.cooldown"):
             await second.chat("What now?")
     assert len(bad.requests) == 2
 
 
-async def test_dead_redis_stops_nobody(open_nova: Open, stub_provider: Stub) -> None:
-    """Without its Redis each client goes on with its own counts and its own breaker."""
+async def test_unreachable_redis_stops_no_request(open_nova: Open, stub_provider: Stub) -> None:
+    """If Redis is unreachable, each client uses its own counts and its own circuits."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     with closed_port() as port:
         nova = open_nova(

@@ -1,4 +1,4 @@
-"""Who is asked: strategies, breaker, pins, prices and budgets."""
+"""Which deployment is asked: strategies, circuit breaker, pinned models, prices and budgets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_round_robin_takes_turns(open_nova: Open, stub_provider: Stub, att
 
 
 async def test_cost_asks_the_cheapest(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """By cost the cheapest provider is asked first, and the next cheapest when it fails."""
+    """The strategy ``cost`` asks the cheapest provider, and the next cheapest when it fails."""
     stub = stub_provider("Diversify.", script=[Failure(500)])
     nova = open_nova(
         {"anthropic": stub.url, "openai": stub.url, "huggingface": stub.url}, routing={"strategy": "cost"}
@@ -60,7 +60,7 @@ async def test_cost_asks_the_cheapest(open_nova: Open, stub_provider: Stub, atte
 async def test_latency_tries_each_before_it_compares(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """By latency a provider not heard of yet is asked first, so that each is measured."""
+    """The strategy ``latency`` asks providers without samples first, so that each is measured."""
     url = stub_provider("Diversify.").url
     nova = open_nova({"openai": url, "anthropic": url}, routing={"strategy": "latency"})
     for _ in range(2):
@@ -68,8 +68,10 @@ async def test_latency_tries_each_before_it_compares(
     assert [row.provider for row in attempts()] == ["openai", "anthropic"]
 
 
-async def test_breaker_rests_a_failing_provider(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """After so many failures in a row a provider is not asked again, and the other one is at once."""
+async def test_failures_in_a_row_open_the_circuit(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """After the configured failures in a row a provider is skipped, and the other one is asked at once."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     routing = {"breaker": {"failures": 2, "cooldown": 600}}
     nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing=routing)
@@ -79,8 +81,8 @@ async def test_breaker_rests_a_failing_provider(open_nova: Open, stub_provider: 
     assert len(attempts()) == 7
 
 
-async def test_all_at_rest_says_so(open_nova: Open, stub_provider: Stub) -> None:
-    """When every provider of a tier rests, nothing is sent and the error names the cooldown."""
+async def test_all_in_cooldown_is_reported(open_nova: Open, stub_provider: Stub) -> None:
+    """If every provider of a tier is in cooldown, nothing is sent and the error names the cooldown."""
     bad = stub_provider(Failure(500))
     routing = {"breaker": {"failures": 1, "cooldown": 600}}
     nova = open_nova({"openai": bad.url, "anthropic": bad.url}, routing=routing)
@@ -92,10 +94,10 @@ async def test_all_at_rest_says_so(open_nova: Open, stub_provider: Stub) -> None
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "anthropic/claude-haiku-4-5"])
-async def test_pin_asks_that_model_alone(
+async def test_only_the_pinned_model_is_asked(
     model: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A pinned model is asked whatever the priority, and nobody else follows when it fails."""
+    """A pinned model is asked whatever the priority, and there is no fallback when it fails."""
     stub, pinned = stub_provider("Unused."), stub_provider(Failure(500), script=["Diversify."])
     nova = open_nova({"openai": stub.url, "anthropic": pinned.url})
     reply = await nova.chat("What now?", model=model)
@@ -108,7 +110,7 @@ async def test_pin_asks_that_model_alone(
 
 
 async def test_unknown_pin_lists_the_models(open_nova: Open, stub_provider: Stub) -> None:
-    """A model that is not configured is refused with those that are."""
+    """A pinned model that is not configured is refused, and the error lists the models that are."""
     nova = open_nova({"openai": stub_provider().url})
     with pytest.raises(InvalidRequest, match="openai/gpt-4o-mini"):
         await nova.chat("What now?", model="gpt-99")
@@ -124,7 +126,7 @@ async def refused(nova: Supernova, streaming: bool = False, **options: Any) -> B
 async def test_exceeded_budget_sends_nothing(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows, window: Callable[..., WindowRow]
 ) -> None:
-    """A request no budget can bear is refused without a request, an attempt or a hold, and says why."""
+    """A request that exceeds a budget is refused, with the amounts, without an attempt or a hold."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": stub.url, "anthropic": stub.url}, budgets=TINY, routing={"retries": 5})
     error = await refused(nova, streaming)
@@ -135,8 +137,10 @@ async def test_exceeded_budget_sends_nothing(
     assert (window().settled, window().held, window().lost) == (0, 0, 0)
 
 
-async def test_borne_provider_is_asked_instead(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """A provider that no budget can bear is passed over for one that can be borne."""
+async def test_provider_within_budget_is_asked_instead(
+    open_nova: Open, stub_provider: Stub, attempts: Rows
+) -> None:
+    """A provider that would exceed a budget is skipped for one that is within all budgets."""
     stub = stub_provider("Diversify.")
     budgets = [{"name": "dear", "limit": "0.0000001", "per": "day", "provider": "openai"}]
     nova = open_nova({"openai": stub.url, "anthropic": stub.url}, budgets=budgets)
@@ -144,10 +148,10 @@ async def test_borne_provider_is_asked_instead(open_nova: Open, stub_provider: S
     assert [row.provider for row in attempts()] == ["anthropic"]
 
 
-async def test_cheaper_tier_is_asked_when_the_dear_one_cannot_be_borne(
+async def test_cheaper_tier_is_asked_when_the_budget_is_too_small(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A budget too small for the asked tier is still enough for a cheaper one."""
+    """If the budget is too small for the requested tier, a cheaper tier answers."""
     stub = stub_provider("Diversify.")
     models = {"premium": "dear", "economy": "cheap"}
     prices = {"dear": {"input": "1000", "output": "1000"}, "cheap": {"input": "0.1", "output": "0.1"}}
@@ -161,7 +165,7 @@ async def test_cheaper_tier_is_asked_when_the_dear_one_cannot_be_borne(
 
 
 async def test_max_cost_caps_one_request(open_nova: Open, stub_provider: Stub) -> None:
-    """A request's own cap refuses it, by that name, and the next request without one is answered."""
+    """``max_cost`` refuses one request, by that name; the next request is answered."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": stub.url})
     error = await refused(nova, max_cost="0.0000001")
@@ -173,7 +177,7 @@ async def test_max_cost_caps_one_request(open_nova: Open, stub_provider: Stub) -
 async def test_max_cost_counts_what_earlier_attempts_lost(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """The cap is over all attempts of a request: what one lost is not there for the next."""
+    """``max_cost`` covers all attempts of a request: a lost attempt leaves less for the next."""
     lossy, good = stub_provider(Reset()), stub_provider("Diversify.")
     prices = {"gpt-4o-mini": {"input": "1", "output": "1000"}}
     nova = open_nova({"openai": {"url": lossy.url, "prices": prices}, "anthropic": good.url})
@@ -188,7 +192,7 @@ async def test_max_cost_counts_what_earlier_attempts_lost(
 async def test_unpriced_model_is_refused_under_a_limit(
     budgets: Any, options: dict[str, Any], open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A model without a price is refused where a budget or a cap applies; the error says how to price it."""
+    """If a budget or cap applies, a model without a price is refused; the error says how to price it."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-99"}}}, budgets=budgets)
     with pytest.raises(PriceUnknown, match=r"providers\.openai\.prices.*price: free"):
@@ -199,7 +203,7 @@ async def test_unpriced_model_is_refused_under_a_limit(
 async def test_unpriced_model_without_a_limit_has_an_unknown_cost(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Where nothing limits it an unpriced model answers, and its cost is called unknown, not free."""
+    """Without a limit a model without a price answers, and its cost is unknown, not free."""
     nova = open_nova(
         {"openai": {"url": stub_provider("Diversify.").url, "models": {"standard": "gpt-99"}}}, budgets=[]
     )
