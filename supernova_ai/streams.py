@@ -1,4 +1,4 @@
-"""An answer as it comes, read from whichever event loop the caller has."""
+"""The stream of an answer, readable from any asyncio event loop."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """An answer as it comes. After the end, ``reply`` is the finished answer.
+    """The text of an answer, token by token. After the end, ``reply`` is the finished answer.
 
-    Leaving early ends the provider call, and charges what was received.
+    Leaving the ``async with`` block early ends the provider call; the text received is paid for.
 
     Args:
-        engine: gives the engine that answers, once the turn was entered.
-        turn: entered for the request to send, and left when the answer is over.
+        engine: returns the engine, after the turn was entered.
+        turn: entering it gives the request to send; it is left at the end of the answer.
     """
 
     def __init__(
         self, engine: Callable[[], Engine], turn: AbstractAsyncContextManager[PreparedRequest]
     ) -> None:
-        self._find_engine = engine
-        self._taking = turn
+        self._get_engine = engine
+        self._turn_context = turn
         self._source: AsyncGenerator[str | Reply, None] | None = None
-        self._turn = asyncio.Lock()  # used on the engine's loop, where a cancelled step takes a while to end
+        self._lock = asyncio.Lock()  # on the engine's loop: a cancelled read needs time to end
         self._reply: Reply | None = None
         self._opened = False
 
@@ -41,7 +41,7 @@ class Stream:
         """The finished answer.
 
         Raises:
-            InvalidRequest: the stream has not come to its end.
+            InvalidRequest: the stream was not read to its end.
         """
         if self._reply is None:
             raise InvalidRequest("the stream has no reply before its end; read it to the end first")
@@ -49,11 +49,11 @@ class Stream:
 
     async def __aenter__(self) -> Stream:
         if self._opened:
-            raise InvalidRequest("a stream is opened once: ask for another with stream(…)")
+            raise InvalidRequest("a stream is opened once: call stream(…) for another")
         self._opened = True
-        self._taken = await self._taking.__aenter__()
-        self._engine = self._find_engine()
-        self._source = self._engine.stream(self._taken.request)
+        self._turn = await self._turn_context.__aenter__()
+        self._engine = self._get_engine()
+        self._source = self._engine.stream(self._turn.request)
         return self
 
     async def __aexit__(
@@ -62,17 +62,17 @@ class Stream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the provider call if it is still going. Calling again does nothing."""
+        """End the provider call if it is running. Closing twice does nothing."""
         if self._source is not None:
             source, self._source = self._source, None
             try:
-                with suppress(NoProvider):  # the client was closed, and that ended it
-                    await self._engine.run(_close(source, self._turn))
+                with suppress(NoProvider):  # closing the client has ended the call
+                    await self._engine.run(_close(source, self._lock))
             finally:
-                await self._taking.__aexit__(None, None, None)
+                await self._turn_context.__aexit__(None, None, None)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Stream cannot be pickled or copied: it is a call under way. Its reply can be")
+        raise TypeError("a Stream cannot be pickled or copied: copy its reply instead")
 
     def __aiter__(self) -> Stream:
         return self
@@ -82,20 +82,20 @@ class Stream:
             if self._reply is not None:
                 raise StopAsyncIteration
             raise InvalidRequest("open the stream first: async with stream(…) as s")
-        piece = await self._engine.run(_next(self._source, self._turn))
+        piece = await self._engine.run(_next(self._source, self._lock))
         if isinstance(piece, Reply):
             self._reply = piece
-            await self._taken.save(piece)
+            await self._turn.save(piece)
             await self.aclose()
             raise StopAsyncIteration
         return piece
 
 
-async def _next(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) -> str | Reply:
-    async with turn:
+async def _next(source: AsyncGenerator[str | Reply, None], lock: asyncio.Lock) -> str | Reply:
+    async with lock:
         return await anext(source)
 
 
-async def _close(source: AsyncGenerator[str | Reply, None], turn: asyncio.Lock) -> None:
-    async with turn:
+async def _close(source: AsyncGenerator[str | Reply, None], lock: asyncio.Lock) -> None:
+    async with lock:
         await source.aclose()

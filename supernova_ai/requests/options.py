@@ -1,4 +1,4 @@
-"""The options of each call: their names, types and meanings."""
+"""The options of each call, as TypedDicts, and the check for unknown ones."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class RequestOptions(TypedDict, total=False):
     """The conversation that the call belongs to."""
 
     task: str | None
-    """chat, analysis, summary or a task of your own. It decides the tier. Default: the prompt's own task."""
+    """chat, analysis, summary or a task of your own; it selects the tier. Default: the task of the prompt."""
 
     tier: Tier | None
     """economy, standard or premium. Default: the tier of the prompt, else of the task."""
 
     quality: Tier | None
-    """Another name of ``tier``."""
+    """Another name for ``tier``."""
 
     complexity: Complexity | None
     """Instead of a tier: simple, moderate, complex, critical, or auto, which estimates it from the text."""
@@ -52,17 +52,17 @@ class RequestOptions(TypedDict, total=False):
     """Seconds for the whole call, with all retries, fallbacks and waiting. Default: ``routing.deadline``."""
 
     temperature: float | None
-    """0 to 2. Default: the model's own."""
+    """0 to 2. Default: that of the model."""
 
     on_interrupt: OnInterrupt | None
     """When a stream breaks after its first token: resume it at another deployment, or raise.
     Default: ``routing.on_interrupt``."""
 
     cache: bool
-    """False: neither take the answer from the cache nor keep it there. Default: True."""
+    """False: do not read the answer from the cache, and do not store it there. Default: True."""
 
     metadata: Mapping[str, str] | None
-    """Names and texts that are passed to LiteLLM's callbacks."""
+    """Names and texts for LiteLLM's callbacks."""
 
 
 class StreamOptions(RequestOptions, total=False):
@@ -76,28 +76,29 @@ class ChatOptions(StreamOptions, total=False):
     """The options of ``chat``."""
 
     streaming: bool | None
-    """Ask the provider for the answer token by token. Default: ``streaming`` of the configuration."""
+    """Request the answer token by token. Default: ``streaming`` in the configuration."""
 
     on_token: OnToken | None
-    """Called with each piece of text as it comes, and awaited if it is async. Implies ``streaming``."""
+    """Called with each piece of text, and awaited if it is async. Implies ``streaming``."""
 
 
 class AnalyzeOptions(ChatOptions, total=False):
     """The options of ``analyze``."""
 
     analysis_type: str
-    """financial, sentiment, news, risk, summary, or one that you wrote a prompt for. Default: financial."""
+    """financial, sentiment, news, risk, summary, or one with a prompt of your own. Default: financial."""
 
 
 def check_names(function: str, options: Mapping[str, object], known: type) -> None:
-    """Check that a function has all of these options.
+    """Check that a function has all of the given options.
 
     Args:
-        function: the name of what the caller called.
-        known: the TypedDict of its options.
+        function: the name of the function that the user called.
+        options: the given options.
+        known: the TypedDict of the function's options.
 
     Raises:
-        UnknownOption: it does not; the message has the nearest option, or all of them.
+        UnknownOption: an option is unknown; the message names the nearest one, or all of them.
     """
     for name in options:
         if name not in known.__annotations__:

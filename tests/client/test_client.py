@@ -125,7 +125,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         for m in ("", " \n", None, 5, b"hi", ["hi"])
     ),
     ({"message": "half a \ud83d"}, "half a character"),
-    ({"message": "long " * 1_000_000}, "message has 5,000,000 characters: at most 4,000,000 are taken"),
+    ({"message": "long " * 1_000_000}, "message has 5,000,000 characters: at most 4,000,000 are allowed"),
     ({"tier": "gold"}, "tier 'gold' is not known; choose one of: economy, standard, premium"),
     ({"tier": ["standard"]}, "tier"),
     ({"task": "sing"}, "task 'sing' is not configured; choose one of: chat, analysis, summary"),

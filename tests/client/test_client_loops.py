@@ -100,7 +100,7 @@ async def test_what_can_go_to_another_process(nova: Supernova) -> None:
         assert copied(nova.config) == nova.config
         assert isinstance(copied(nova.config), Config)
         assert copied(advice) == advice
-        with pytest.raises(TypeError, match="give the other process its configuration"):
+        with pytest.raises(TypeError, match="pass its configuration to the other process"):
             copied(nova)
         with pytest.raises(TypeError, match="a Stream cannot be pickled"):
             copied(nova.stream("What now?"))
