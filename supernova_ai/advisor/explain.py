@@ -28,8 +28,8 @@ _POSITIONS: dict[Action, tuple[str, str, str]] = {
         "keep what is held; add on a stronger signal",
     ),
     "avoid": ("stay out", "stay out until the price is calmer", "stay out, or risk only what may be lost"),
-    "reduce": ("cut the position well back", "take a part of the position off", "trim the position"),
-    "sell": ("leave the whole position", "leave most of the position", "leave the position, or hedge it"),
+    "reduce": ("reduce the position strongly", "reduce the position", "reduce the position a little"),
+    "sell": ("close the whole position", "close most of the position", "close the position, or hedge it"),
 }
 
 

@@ -144,8 +144,12 @@ def test_what_does_not_follow_is_a_violation(line: str) -> None:
         ("It trades 4.1 % above its 50-day average.", "grounded", "(close − sma_50) ÷ sma_50"),
         ("The RSI (14) is 25.1.", "contradicted", "RSI (14) is 62.3"),
         ("It rose 3.5 %.", "contradicted", "Change over 20 bars is -3.47 %: the sign differs"),
-        ("The P/E ratio is 25.1.", "unsupported", "only ADX (14) is this, which the text does not name"),
-        ("It rose +8.1 % and fell +8.1 %.", "contradicted", "its sign and the words beside it disagree"),
+        (
+            "The P/E ratio is 25.1.",
+            "unsupported",
+            "only ADX (14) has this value; the text does not name it",
+        ),
+        ("It rose +8.1 % and fell +8.1 %.", "contradicted", "the sign and the words next to it disagree"),
     ],
 )
 def test_each_claim_says_where_it_comes_from(text: str, verdict: Verdict, source: str) -> None:

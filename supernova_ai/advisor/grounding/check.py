@@ -97,7 +97,7 @@ def check(
 
 
 def _unread(text: str, start: int, most: str) -> Claim:
-    wrong = f"only {most} are checked, and the text goes on from here: shorten it"
+    wrong = f"only {most} are checked, and the text continues here: shorten it"
     begun = text[start : start + 40]
     return Claim(begun, start, start + len(begun), "rest", "unsupported", wrong)
 

@@ -51,14 +51,14 @@ def date_claims(text: str, facts: Iterable[Fact]) -> Iterator[Claim]:
                 for day, source in known
                 if _within(day, match.groupdict()) and (not meant or source == meant)
             ]
-            there_are = ", ".join(sorted({day.isoformat() for day, _ in known})) or "none"
+            dates = ", ".join(sorted({day.isoformat() for day, _ in known})) or "none"
             yield Claim(
                 match[0],
                 match.start(),
                 match.end(),
                 "date",
                 "grounded" if sources else "unsupported",
-                sources[0] if sources else f"not a date of the facts; those are: {there_are}",
+                sources[0] if sources else f"not a date in the facts; the dates are: {dates}",
             )
 
 

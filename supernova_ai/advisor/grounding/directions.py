@@ -110,8 +110,8 @@ def _claim(
     if holds:
         return Claim(match[0], start, end, "direction", "grounded", source)
     if signs:
-        return Claim(match[0], start, end, "direction", "contradicted", f"{source} says otherwise")
-    return Claim(match[0], start, end, "direction", "unsupported", "no fact says so")
+        return Claim(match[0], start, end, "direction", "contradicted", f"contradicted by {source}")
+    return Claim(match[0], start, end, "direction", "unsupported", "no fact states this direction")
 
 
 def _comparison(
@@ -159,7 +159,7 @@ def _evidence(
         return [], ""
     told = [directions[name] for name in _TOLD_BY.get(match[0].lower(), ()) if name in directions]
     if told:
-        return _signs(told), "what the signals say of the trend"
+        return _signs(told), "the signals on the trend"
     moved = [fact for fact in changes if fact.unit == "percent"]
     if moved:
         return _signs(values(fact)[0] for fact in moved), "every change in the facts"

@@ -67,7 +67,7 @@ class Judge:
         percent = figure.measure in ("percent", "points")
         sign = stated_sign(self.read.text, figure.start, figure.end, percent=percent)
         if percent and figure.signed and sign * figure.value < 0:
-            return "contradicted", "its sign and the words beside it disagree"
+            return "contradicted", "the sign and the words next to it disagree"
         found = [] if self.read.is_distance(figure) else self._direct(figure, sign)
         meant = self.read.meant(figure)
         of_meant: list[Value] = []
@@ -89,7 +89,10 @@ class Judge:
         if other := bound or self._derived(figure, sign) or level:
             return other
         if found:
-            return "unsupported", f"only {found[0].facts[0].label} is this, which the text does not name"
+            return (
+                "unsupported",
+                f"only {found[0].facts[0].label} has this value; the text does not name it",
+            )
         return self._wrong(figure)
 
     def _of_clause(self, figure: Figure) -> tuple[Fact, ...]:
@@ -112,7 +115,7 @@ class Judge:
         known = any(fact.id.startswith("rsi") for m in self.read.mentions for fact in m.facts)
         for word, level in zip(("oversold", "overbought"), self.rsi, strict=True):
             if known and word in text and figure.measure == "plain" and figure.value == level:
-                return "grounded", f"where the rules have it {word}"
+                return "grounded", f"the {word} level of the rules"
         return None
 
     def _direct(self, figure: Figure, sign: int) -> list[Value]:
@@ -223,7 +226,7 @@ class Judge:
                     )
                 if figure.digits > 1 and agrees(figure, -number, hedged=False):
                     return "contradicted", f"{fact.label} is {format_fact(fact)}: the sign differs"
-        return "unsupported", "no fact is this, and none gives it by a difference, ratio, change, sum or mean"
+        return "unsupported", "no fact and no difference, ratio, change, sum or mean of facts has this value"
 
 
 def _same(figure: Figure, number: Decimal, nature: str, sign: int, down: bool, hedged: bool) -> bool:

@@ -164,10 +164,10 @@ class Names:
             within = any(mention.start <= start < mention.end for mention in mentions)
             if within or all(count == 1 for count, _ in periods):
                 continue
-            wrong = "" if periods <= self.periods else "no fact speaks of this period"
+            wrong = "" if periods <= self.periods else "no fact has this period"
             yield _claim(text, start, end, "a period of the facts", wrong)
         for match in _CALENDAR.finditer(text):
-            yield _claim(text, match.start(), match.end(), "", "no fact speaks of this period")
+            yield _claim(text, match.start(), match.end(), "", "no fact has this period")
 
 
 def _claim(text: str, start: int, end: int, source: str, wrong: str) -> Claim:
