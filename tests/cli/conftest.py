@@ -20,7 +20,7 @@ KEY = "sk-test-0123456789abcdef"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command left behind."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def supernova(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Supernova:
-    """Run a command in this process, as the installed script would; ``stdin`` is text or bytes."""
+    """Run a command in this process as the installed script does; ``stdin`` is text or bytes."""
 
     def run(*arguments: str, stdin: str | bytes = b"") -> Result:
         data = stdin.encode() if isinstance(stdin, str) else stdin
@@ -73,7 +73,7 @@ def script() -> str:
 
 @pytest.fixture
 def configure(folder: Path) -> Callable[..., Path]:
-    """Write ``config/supernova.yaml`` with openai alone, at this address; settings may be added."""
+    """Write ``config/supernova.yaml`` with the provider openai at this address, and more settings."""
 
     def write(url: str, **settings: Any) -> Path:
         models = {"economy": "gpt-6-luna", "standard": "gpt-6.1-sol", "premium": "gpt-6-astra"}

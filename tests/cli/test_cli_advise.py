@@ -1,4 +1,4 @@
-"""Advice from the command line, its records, and what is known of a user."""
+"""``supernova advise``, ``advice`` and ``privacy``: advice, its records, and the data of a user."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SEED = ("--symbol", "AAPL", "--bars", str(CSV), "--risk", "75", "--sentiment", "
 
 @pytest.fixture
 def given(supernova: Supernova) -> str:
-    """The id of a record of advice, for ann, without a model."""
+    """The id of a record of advice for ann, given without a model."""
     result = supernova("advise", *SEED, "--no-llm", "--user", "ann", "--json")
     return str(result.json["details"]["record_id"])
 
 
-def test_advise_prints_what_a_person_wants_to_read(supernova: Supernova) -> None:
-    """What to do and how surely, the signals, why, the risk, the disclaimer and the cost, in 80 columns."""
+def test_advise_prints_one_page(supernova: Supernova) -> None:
+    """The page has action, confidence, signals, rationale, risks, disclaimer and cost, in 80 columns."""
     result = supernova("advise", *SEED, "--no-llm")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
@@ -50,7 +50,7 @@ def test_advise_with_a_model(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The model's words under its headings, who wrote them, and what they cost; the news is sent along."""
+    """The page has the model's rationale, the model's name and the cost; the news is sent to the model."""
     stub = stub_provider(GOOD)
     configure(stub.url)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -73,14 +73,14 @@ def test_advise_with_a_model(
     ],
 )
 def test_wrong_arguments_exit_with_2(arguments: tuple[str, ...], message: str, supernova: Supernova) -> None:
-    """With a message that says which, and what would be right."""
+    """A wrong argument exits with 2, and the message names it."""
     result = supernova("advise", *arguments, "--no-llm")
     assert result.code == 2
     assert message in result.err
 
 
 def test_records_are_listed_and_shown(given: str, supernova: Supernova) -> None:
-    """By the beginning of their id; what is shown is as it was given."""
+    """A record is found by the beginning of its id, and shown as it was given."""
     listed = supernova("advice", "list").out
     assert given[:8] in listed
     assert "deterministic" in listed
@@ -93,14 +93,14 @@ def test_records_are_listed_and_shown(given: str, supernova: Supernova) -> None:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options.console, "_width", 50)
-        assert given[:8] in supernova("advice", "list").out  # to be copied, however narrow the terminal
+        assert given[:8] in supernova("advice", "list").out  # never folded, so that it can be copied
     assert [row["id"] for row in supernova("advice", "list", "--user", "ann", "--json").json] == [given]
     assert supernova("advice", "list", "--symbol", "MSFT").out == "no advice was recorded\n"
     assert supernova("advice", "show", "ffff-none").code == 2
 
 
 def test_a_record_is_replayed_and_the_chain_verified(given: str, supernova: Supernova) -> None:
-    """Both say that all is right and exit with 0, as text and as JSON."""
+    """Both commands report success and exit with 0, as text and as JSON."""
     assert supernova("advice", "replay", given).out == "the result is the same, to the last digit\n"
     assert supernova("advice", "replay", given, "--json").json["agrees"] is True
     verified = supernova("advice", "verify")
@@ -108,14 +108,14 @@ def test_a_record_is_replayed_and_the_chain_verified(given: str, supernova: Supe
     assert supernova("advice", "verify", "--json").json["rows"] == 1
 
 
-def test_young_records_are_not_pruned(given: str, supernova: Supernova) -> None:
-    """By default six years are kept."""
+def test_recent_records_are_not_pruned(given: str, supernova: Supernova) -> None:
+    """By default records of six years are kept."""
     assert supernova("advice", "prune").out == "deleted 0 records of advice older than 2190 days\n"
     assert supernova("advice", "prune", "--days", "1").out.startswith("deleted 0 records")
 
 
 def test_old_records_are_pruned(given: str, supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When their time has come they are deleted, and the chain still verifies."""
+    """Records that are too old are deleted, and the chain still verifies."""
     later = time.time() + 2191 * 86_400
     monkeypatch.setattr(Clock, "__call__", lambda _: later)
     assert supernova("advice", "prune", "--days", "2192").out.startswith("deleted 0 records")
@@ -124,8 +124,8 @@ def test_old_records_are_pruned(given: str, supernova: Supernova, monkeypatch: p
     assert supernova("advice", "verify").code == 0
 
 
-def test_pruning_wants_to_know_how_old(given: str, supernova: Supernova, folder: Path) -> None:
-    """Where records are kept for ever, the command must say for how long."""
+def test_pruning_needs_a_number_of_days(given: str, supernova: Supernova, folder: Path) -> None:
+    """Without ``retention.advice`` the command needs --days."""
     (folder / "nova.yaml").write_text("retention: {advice: null}\n")
     result = supernova("advice", "prune", "--config", "nova.yaml")
     assert (result.code, result.out) == (2, "")
@@ -134,7 +134,7 @@ def test_pruning_wants_to_know_how_old(given: str, supernova: Supernova, folder:
 
 
 def test_a_user_is_exported_and_erased(given: str, supernova: Supernova) -> None:
-    """Erasing asks first; afterwards nothing is known of the user, and the chain still verifies."""
+    """Erasing asks first; afterwards the user is unknown, and the chain still verifies."""
     exported = supernova("privacy", "export", "--user", "ann").json
     assert [row["id"] for row in exported["advice"]] == [given]
     assert supernova("privacy", "erase", "--user", "ann", stdin="n\n").code == 1

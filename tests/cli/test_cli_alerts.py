@@ -1,4 +1,4 @@
-"""``supernova alerts``: list, test and acknowledge, with no URL's secrets in what is printed."""
+"""``supernova alerts``: list, test and acknowledge, without printing secrets of URLs."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ def configure(folder: Path) -> Iterator[Configure]:
         store.close()
 
 
-def tell(store: Store, threshold: int, budget: str = "daily") -> None:
+def put_alert(store: Store, threshold: int, budget: str = "daily") -> None:
     key = (budget, "", "2026-11-22", threshold)
     amounts = {"spent": to_nano("0.5") * threshold, "limit": to_nano(50)}
     now_ms = 1_795_348_800_000
     assert store.write(lambda database: record_alert(database, key, **amounts, now_ms=now_ms)).result()
 
 
-def test_a_quiet_ledger_has_nothing_to_list(supernova: Supernova, configure: Configure) -> None:
-    """Without alerts the command says so, and its JSON is an empty list."""
+def test_without_alerts_the_list_is_empty(supernova: Supernova, configure: Configure) -> None:
+    """Without alerts the command says so, and the JSON is an empty list."""
     configure()
     assert supernova("alerts", "list").out == "no alerts\n"
     assert supernova("alerts", "list", "--json").json == []
 
 
 def test_alerts_are_listed_until_they_are_acknowledged(supernova: Supernova, configure: Configure) -> None:
-    """list shows number, state and message; ack puts some or all aside; --all still shows those."""
+    """list shows number, state and message; ack hides some or all; list --all still shows them."""
     store = configure()
-    tell(store, 50)
-    tell(store, 80)
+    put_alert(store, 50)
+    put_alert(store, 80)
     listed = supernova("alerts", "list").out
     assert listed.startswith("#1  2026-11-22 ")
     assert "$25.00 of $50.00 (50 %) of the budget daily is spent in 2026-11-22." in listed
@@ -80,8 +80,8 @@ def test_alerts_are_listed_until_they_are_acknowledged(supernova: Supernova, con
 
 
 def test_json_has_every_part(supernova: Supernova, configure: Configure) -> None:
-    """A script gets exact amounts, times in ISO 8601, the delivery, and the text as people get it."""
-    tell(configure(), 80)
+    """JSON has exact amounts, times in ISO 8601, the delivery, and the text of the message."""
+    put_alert(configure(), 80)
     (row,) = supernova("alerts", "list", "--json").json
     assert row["title"] == "Budget daily: 80 % spent"
     assert (row["spent"], row["limit"], row["threshold"]) == ("40", "50", 80)
@@ -89,14 +89,14 @@ def test_json_has_every_part(supernova: Supernova, configure: Configure) -> None
     assert (row["state"], row["tries"], row["delivery"]) == ("new", 0, {})
 
 
-def test_the_budget_of_paid_probes_resets_as_others_do(supernova: Supernova, configure: Configure) -> None:
-    """Its alert says when, though no budget of the configuration has its name."""
-    tell(configure(), 80, "probe")
+def test_an_alert_of_the_probe_budget_says_when_it_resets(supernova: Supernova, configure: Configure) -> None:
+    """The configuration has no budget of this name, but its alert has a time of reset."""
+    put_alert(configure(), 80, "probe")
     assert "It resets on 2026-11-23" in supernova("alerts", "list").out
 
 
-def test_a_spike_is_listed_without_a_courier(supernova: Supernova, configure: Configure) -> None:
-    """Who has named nobody to tell still sees a spike here."""
+def test_a_spike_is_listed_without_notify(supernova: Supernova, configure: Configure) -> None:
+    """A spike is listed even if ``alerts.notify`` is empty."""
     store = configure()
     now = int(store.now() * 1000) // HOUR_MS
 
@@ -120,17 +120,17 @@ def test_ack_needs_numbers_or_all(
     supernova: Supernova, configure: Configure, arguments: tuple[str, ...], said: str
 ) -> None:
     """Neither, both, an unknown alert or no number is a usage error, and acknowledges nothing."""
-    tell(configure(), 50)
+    put_alert(configure(), 50)
     result = supernova("alerts", "ack", *arguments)
     assert result.code == 2
     assert said in " ".join(result.err.replace("│", "").split())
     assert "#1" in supernova("alerts", "list").out
 
 
-def test_test_reaches_everybody_or_says_whom_not(
+def test_the_test_names_each_url_that_failed(
     supernova: Supernova, configure: Configure, service: Service
 ) -> None:
-    """Each URL gets a message; one that did not take it is named with the reason, and the exit code is 1."""
+    """Each URL gets a message; one that fails is named with the reason, and the exit code is 1."""
     place = service.url.removeprefix("json://")
     service.statuses = [200, 403]
     store = configure(notify=[f"json://ann:{CANARY}@{place}/{CANARY}", "vault:ops", "vault:gone"])
@@ -146,16 +146,16 @@ def test_test_reaches_everybody_or_says_whom_not(
     assert CANARY not in result.out
 
 
-def test_test_succeeds_when_everybody_was_reached(
+def test_the_test_succeeds_if_every_url_accepts(
     supernova: Supernova, configure: Configure, service: Service
 ) -> None:
-    """The exit code is 0 only then."""
+    """The exit code is 0 if every URL accepted the message."""
     configure(notify=[service.url])
     assert supernova("alerts", "test").code == 0
 
 
-def test_test_without_anybody_to_tell_says_what_to_do(supernova: Supernova, configure: Configure) -> None:
-    """No URL is an error of the configuration that names the setting."""
+def test_the_test_needs_a_url(supernova: Supernova, configure: Configure) -> None:
+    """Without URLs the command exits with 3 and names the setting."""
     configure()
     result = supernova("alerts", "test")
     assert (result.code, result.out) == (3, "")

@@ -54,7 +54,7 @@ _BUDGET = errors.BudgetExceeded(
 def test_error_becomes_message_and_code(
     error: errors.SupernovaError, code: int, supernova: Supernova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of ours ends the command with its class's code, its words on standard error alone."""
+    """A ``SupernovaError`` ends the command with the code of its class, and its message on standard error."""
 
     def fail(path: Path | None) -> None:
         raise error
@@ -93,14 +93,14 @@ def test_error_becomes_message_and_code(
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_usage_error(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
-    """A misspelt or misused command exits with 2 and says what was wrong, on standard error."""
+    """A wrong command, option or value exits with 2 and is explained on standard error."""
     result = supernova(*arguments)
     assert (result.code, result.out) == (2, "")
     assert said in " ".join(result.err.replace("│", "").split())
 
 
 def test_help_names_commands_and_exit_codes(supernova: Supernova) -> None:
-    """The help lists every command, and every exit code of ours."""
+    """The help lists every command and every exit code."""
     result = supernova("--help")
     assert result.code == 0
     for command in app._LOCATIONS:
@@ -136,7 +136,7 @@ def test_version(supernova: Supernova) -> None:
 
 
 def test_no_message_repeats_a_key(supernova: Supernova) -> None:
-    """What is shaped like a key is left out of a complaint, whatever the command."""
+    """An argument that looks like a key is not repeated in the error of any command."""
     result = supernova("costs", KEY)
     assert (result.code, result.out) == (2, "")
     assert "No such command" in result.err
@@ -146,15 +146,17 @@ def test_no_message_repeats_a_key(supernova: Supernova) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("arguments", [["version"], ["costs", "export"], ["costs"]], ids=" ".join)
 def test_output_that_cannot_be_written_is_one_line(script: str, arguments: list[str]) -> None:
-    """A full disk under the output ends the command with 1 and says so, without a traceback."""
+    """A full disk ends the command with 1 and one line, without a traceback."""
     with Path("/dev/full").open("w") as full:
         run = subprocess.run([script, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
     assert run.returncode == 1
     assert run.stderr == "error: the output cannot be written: No space left on device\n"
 
 
-def test_output_of_few_letters_loses_only_the_others(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the output has no such letter, a question mark stands for it."""
+def test_characters_outside_the_output_encoding_are_replaced(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A character that the output encoding does not have becomes a question mark."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     bars = Path(__file__).parents[2] / "examples" / "bars.csv"
     command = [script, "advise", "--symbol", "AAPL", "--bars", str(bars), "--no-llm"]
@@ -163,8 +165,8 @@ def test_output_of_few_letters_loses_only_the_others(script: str, monkeypatch: p
     assert "rationale without a model (no model was asked: explain is False) ? 0 requests" in run.stdout
 
 
-def test_only_asking_a_model_imports_litellm(folder: Path) -> None:
-    """Every command that needs no model, nor a list of them, works without importing LiteLLM."""
+def test_only_commands_that_ask_a_model_import_litellm(folder: Path) -> None:
+    """A command that needs neither a model nor a list of models works without importing LiteLLM."""
     (folder / "key").write_text(KEY)
     commands = [
         ["--help"],
@@ -206,8 +208,8 @@ def test_only_asking_a_model_imports_litellm(folder: Path) -> None:
     assert run.stderr.splitlines() == [f"{command} 0 False" for command in commands]
 
 
-def test_a_command_imports_no_other(folder: Path) -> None:
-    """A command brings its own module and no other, nor what encrypts keys where there are none to open."""
+def test_a_command_imports_only_its_module(folder: Path) -> None:
+    """A command imports only its own module, and no cryptography if it decrypts no keys."""
     program = (
         "import sys\n"
         "from supernova_ai.cli import main\n"
@@ -237,8 +239,8 @@ def test_installed_script(script: str, folder: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_h_is_help_everywhere(supernova: Supernova) -> None:
-    """Every command shows its help with -h too, and what takes no value is shown without one."""
+def test_every_command_has_the_short_option_for_help(supernova: Supernova) -> None:
+    """Every command shows its help with -h, and the help of a flag shows no value."""
     for words in ((), ("costs",), ("costs", "report"), ("keys", "add")):
         result = supernova(*words, "-h")
         assert (result.code, "Usage: supernova" in result.out) == (0, True)
@@ -260,7 +262,7 @@ def test_h_is_help_everywhere(supernova: Supernova) -> None:
 def test_shells_complete_names(
     supernova: Supernova, monkeypatch: pytest.MonkeyPatch, words: str, found: str
 ) -> None:
-    """A shell that asks is given the names of commands, providers, models and prompts."""
+    """A shell can complete the names of commands, providers, models and prompts."""
     monkeypatch.setenv("_SUPERNOVA_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", f"supernova {words}")
     monkeypatch.setenv("COMP_CWORD", str(words.count(" ") + 1))
@@ -270,7 +272,7 @@ def test_shells_complete_names(
 def test_a_wrong_configuration_completes_nothing(
     supernova: Supernova, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    """A shell is not told of a wrong configuration in the middle of a command line."""
+    """A wrong configuration prints no error during completion."""
     (folder / "wrong.yaml").write_text("budgets: 5\n")
     monkeypatch.setenv("SUPERNOVA_CONFIG", str(folder / "wrong.yaml"))
     monkeypatch.setenv("_SUPERNOVA_COMPLETE", "complete_bash")
@@ -280,8 +282,8 @@ def test_a_wrong_configuration_completes_nothing(
     assert (result.out.strip(), result.err) == ("", "")
 
 
-def test_a_hint_shows_its_placeholders(supernova: Supernova, folder: Path) -> None:
-    """What is right instead is not hidden as if it were a password; the password that was given is."""
+def test_a_remedy_keeps_its_placeholders(supernova: Supernova, folder: Path) -> None:
+    """A placeholder in a remedy is shown, but a password that was given is hidden."""
     (folder / "wrong.yaml").write_text("database: postgresql://me:p@ss@host/db\n")
     said = supernova("costs", "-c", "wrong.yaml").err
     assert "postgresql://USER:PASSWORD@HOST/DATABASE" in said

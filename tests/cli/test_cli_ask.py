@@ -1,4 +1,4 @@
-"""``supernova chat`` and ``analyze`` against a stub: what they print, what they send, how they end."""
+"""``supernova chat`` and ``analyze`` with a stub: output, requests and exit codes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _attempts(supernova: Supernova) -> list[dict[str, Any]]:
     return rows
 
 
-def test_chat_prints_the_answer_and_its_cost_apart(
+def test_chat_prints_answer_and_cost_to_different_streams(
     stub_provider: Stub, configure: Configure, supernova: Supernova
 ) -> None:
-    """The answer alone goes to standard output; who gave it and what it cost, to standard error."""
+    """The answer goes to standard output; provider, model and cost go to standard error."""
     stub = stub_provider("Buy low, sell high.")
     configure(stub.url)
     result = supernova("chat", "What now?")
@@ -42,8 +42,8 @@ def test_chat_prints_the_answer_and_its_cost_apart(
     assert stub.requests[0].body["stream"] is True
 
 
-def test_chat_tells_a_refusal(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
-    """It stands where the answer would; the JSON has it in a field of its own."""
+def test_chat_prints_a_refusal(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """The refusal is printed instead of the answer; JSON has it in its own field."""
     delta = {"choices": [{"index": 0, "delta": {"refusal": "I can not."}, "finish_reason": "stop"}]}
     configure(stub_provider(Raw(200, "text/event-stream", f"data: {json.dumps(delta)}\n\n")).url)
     assert supernova("chat", "What now?").out == "I can not.\n"
@@ -65,7 +65,7 @@ def test_chat_json(stub_provider: Stub, configure: Configure, supernova: Superno
 
 
 def test_chat_estimates_the_tier(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
-    """With --complexity auto the text decides the tier, and both the line and the JSON say why."""
+    """With --complexity auto the text decides the tier; the summary line and the JSON say why."""
     configure(stub_provider("Hold.").url)
     assert (
         "economy (complexity auto: simple (4 words, 1 question))"
@@ -87,7 +87,7 @@ def test_chat_reads_standard_input(stub_provider: Stub, configure: Configure, su
 def test_chat_options_reach_request_and_ledger(
     stub_provider: Stub, configure: Configure, supernova: Supernova
 ) -> None:
-    """Tier, task, user and the longest answer are those of the options."""
+    """Tier, task, user and max_tokens of the options are in the request and the ledger."""
     stub = stub_provider("one two three")
     configure(stub.url)
     options = ["--tier", "economy", "--task", "summary", "--user", "ann", "--max-tokens", "2"]
@@ -99,7 +99,7 @@ def test_chat_options_reach_request_and_ledger(
 
 
 def test_chat_pins_a_model(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
-    """--model asks that model; one that is not configured is refused with those that are."""
+    """--model asks that model; the error for an unknown model lists the configured ones."""
     stub = stub_provider()
     configure(stub.url)
     assert supernova("chat", "Hi.", "--model", "gpt-6-astra").code == 0
@@ -113,7 +113,7 @@ def test_chat_pins_a_model(stub_provider: Stub, configure: Configure, supernova:
 def test_analyze(
     piped: bool, stub_provider: Stub, configure: Configure, supernova: Supernova, folder: Path
 ) -> None:
-    """A text from a file or standard input is sent as material of the analysis that was named."""
+    """A text from a file or standard input is sent as the content of the named analysis."""
     stub = stub_provider("Some risk.")
     configure(stub.url)
     text = "Rates may rise."
@@ -151,7 +151,7 @@ def test_wrong_arguments_send_nothing(
     configure: Configure,
     supernova: Supernova,
 ) -> None:
-    """A wrong argument exits with 2 and its reason, before anything is sent."""
+    """A wrong argument exits with 2 and a reason, before anything is sent."""
     stub = stub_provider()
     configure(stub.url)
     result = supernova(*arguments, stdin=stdin)
@@ -160,7 +160,7 @@ def test_wrong_arguments_send_nothing(
 
 
 def test_budget_refusal_exits_with_5(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
-    """A request that a budget cannot bear is not sent, and the budget is named."""
+    """A request that exceeds a budget is not sent, and the budget is named."""
     stub = stub_provider()
     configure(stub.url, budgets=[{"name": "tiny", "limit": "0.000001", "per": "day"}])
     result = supernova("chat", "Hi.")
@@ -172,7 +172,7 @@ def test_budget_refusal_exits_with_5(stub_provider: Stub, configure: Configure, 
 def test_failing_provider_exits_with_6(
     stub_provider: Stub, configure: Configure, supernova: Supernova
 ) -> None:
-    """A refused key exits with 6 and advice, and the key is in no output."""
+    """A refused key exits with 6 and a remedy, and the key is in no output."""
     configure(stub_provider(Failure(401, f"Incorrect API key provided: {KEY}")).url)
     result = supernova("chat", "Hi.")
     assert (result.code, result.out) == (6, "")
@@ -222,10 +222,10 @@ def test_interrupt_exits_with_130_and_ends_the_hold(
 
 @pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a dead process is noticed at once")
-def test_killed_stream_shows_as_lost(
+def test_a_killed_stream_is_lost(
     stub_provider: Stub, configure: Configure, supernova: Supernova, script: str
 ) -> None:
-    """Killed in the middle of a stream, its attempt is lost in the next costs, and its hold counted."""
+    """After a kill during a stream, the next ``costs`` shows the attempt as lost, and its hold counts."""
     stub = stub_provider(Answer("Buy low, sell high.", gate=Event()))
     configure(stub.url)
     with subprocess.Popen(
@@ -245,7 +245,7 @@ def test_killed_stream_shows_as_lost(
 def test_chat_and_analyze_take_attachments(
     stub_provider: Stub, configure: Configure, supernova: Supernova, tmp_path: Path
 ) -> None:
-    """Each --attach goes along, and one that cannot be read is a mistake of usage."""
+    """Each --attach is sent, and one that cannot be read exits with 2."""
     stub = stub_provider("A chart.")
     configure(stub.url)
     chart, report = tmp_path / "chart.png", tmp_path / "report.txt"
@@ -264,7 +264,7 @@ def test_chat_and_analyze_take_attachments(
 
 
 def test_chat_names_its_session(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
-    """With --session the ledger has the conversation's name."""
+    """With --session the ledger has the id of the conversation."""
     configure(stub_provider("Hold.").url)
     assert supernova("chat", "What now?", "--session", "talk").code == 0
     assert [row["session"] for row in _attempts(supernova)] == ["talk"]
@@ -274,7 +274,7 @@ def test_chat_names_its_session(stub_provider: Stub, configure: Configure, super
 def test_an_argument_outside_the_locale_names_the_locale(
     word: str, stub_provider: Stub, configure: Configure, supernova: Supernova
 ) -> None:
-    """Bytes that the locale cannot decode reach the command as halves of characters: the remedy is said."""
+    """For bytes that the locale cannot decode, the error names the argument and the remedy."""
     stub = stub_provider("Diversify.")
     configure(stub.url)
     for words in (("chat", word), ("chat", "What now?", "--user", word)):
@@ -286,7 +286,7 @@ def test_an_argument_outside_the_locale_names_the_locale(
 
 
 def test_standard_input_must_be_utf8(supernova: Supernova, configure: Configure) -> None:
-    """Latin-1 on standard input is refused for what it is."""
+    """Latin-1 on standard input is refused as not being UTF-8."""
     configure("http://127.0.0.1:1")
     result = supernova("chat", "-", stdin="café".encode("latin-1"))
     assert result.code == 2

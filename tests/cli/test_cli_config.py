@@ -1,4 +1,4 @@
-"""``supernova config``: what is in force, and whether it is right."""
+"""``supernova config``: the configuration in force, and its validation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from supernova_ai.config import Config
 from tests.cli.conftest import Supernova
 
 
-def test_show_is_yaml_that_can_be_used_again(supernova: Supernova, folder: Path) -> None:
-    """What is shown is valid YAML of the whole configuration, and loading it gives the same version."""
+def test_show_prints_usable_yaml(supernova: Supernova, folder: Path) -> None:
+    """The output is YAML of the whole configuration, and loading it gives the same version."""
     shown = supernova("config", "show")
     assert shown.code == 0
     assert yaml.safe_load(shown.out) == Config().shown()
@@ -21,8 +21,8 @@ def test_show_is_yaml_that_can_be_used_again(supernova: Supernova, folder: Path)
     assert supernova("config", "show", "--config", "again.yaml").out.splitlines()[0] == first_line
 
 
-def test_show_says_where_it_came_from(supernova: Supernova, folder: Path) -> None:
-    """The sources are listed strongest first, and JSON names the place of every setting."""
+def test_show_names_the_sources(supernova: Supernova, folder: Path) -> None:
+    """The sources are listed strongest first, and JSON has the origin of every setting."""
     (folder / "nova.yaml").write_text("streaming: true\n")
     (folder / ".env").write_text("LLM_DAILY_COST_LIMIT=7\n")
     text = supernova("config", "show", "--config", "nova.yaml").out
@@ -55,7 +55,7 @@ def test_show_hides_secrets(supernova: Supernova, folder: Path) -> None:
 
 
 def test_validate(supernova: Supernova, folder: Path) -> None:
-    """A right configuration exits with 0; a wrong one with 3, every problem at its place."""
+    """A valid configuration exits with 0; a wrong one with 3, and each problem has its place."""
     assert supernova("config", "validate").out.startswith("valid: version ")
     (folder / "bad.yaml").write_text("streaming: 7\nrouting:\n  stratgy: cost\n")
     wrong = supernova("config", "validate", "--config", "bad.yaml")
@@ -66,10 +66,10 @@ def test_validate(supernova: Supernova, folder: Path) -> None:
     assert "Did you mean 'strategy'?" in wrong.err
 
 
-def test_validate_is_the_one_check(
+def test_validate_checks_everything(
     supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prompts, providers, models, prices, addresses and variables are checked; as JSON the same is listed."""
+    """Prompts, providers, models, prices, addresses and variables are checked, with the same list as JSON."""
     monkeypatch.setenv("SUPERNOVA_ENVIRONMENT", "production")
     monkeypatch.setenv("OPENAI_KEY", "x")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.test")
@@ -111,7 +111,7 @@ def test_validate_is_the_one_check(
 
 
 def test_validate_as_json(supernova: Supernova, folder: Path) -> None:
-    """A configuration that cannot be loaded is JSON too, with a line for each problem."""
+    """For a configuration that cannot be loaded, the JSON lists its problems."""
     right = supernova("config", "validate", "--json")
     assert (right.code, right.json["valid"], right.json["problems"]) == (0, True, [])
     (folder / "bad.yaml").write_text("streaming: 7\nstratgy: cost\n")
@@ -122,8 +122,8 @@ def test_validate_as_json(supernova: Supernova, folder: Path) -> None:
     assert "there is no configuration file at absent.yaml" in absent["problems"][0]
 
 
-def test_named_file_must_exist(supernova: Supernova) -> None:
-    """A file that is named and not there is an error of configuration."""
+def test_the_named_file_must_exist(supernova: Supernova) -> None:
+    """A missing file given by --config is an error of configuration."""
     result = supernova("config", "show", "--config", "absent.yaml")
     assert result.code == 3
     assert "there is no configuration file at absent.yaml" in result.err
@@ -132,7 +132,7 @@ def test_named_file_must_exist(supernova: Supernova) -> None:
 def test_warnings_of_this_machine(
     supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unchecked certificates and a database that others may write are told, and the YAML stays usable."""
+    """Unchecked certificates and a database that others can write are warnings; the YAML stays usable."""
     monkeypatch.setenv("SSL_VERIFY", "False")
     (folder / "nova.yaml").write_text("database: open.db\n")
     Path(supernova("config", "show", "--config", "nova.yaml", "--json").json["database"]).touch(0o666)

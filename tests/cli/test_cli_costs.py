@@ -66,7 +66,7 @@ def _released() -> End:
 
 
 def test_empty_ledger(supernova: Supernova) -> None:
-    """Before the first attempt, the budgets are shown whole and nothing else is."""
+    """Before the first attempt only the budgets are shown, as unused."""
     result = supernova("costs")
     assert result.code == 0
     assert "$50.00" in result.out
@@ -79,8 +79,8 @@ def test_empty_ledger(supernova: Supernova) -> None:
     ]
 
 
-def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, spend: Spend) -> None:
-    """In 80 columns every line fits, and names, outcomes, errors and costs are whole."""
+def test_the_table_fits_80_columns_uncut(supernova: Supernova, spend: Spend) -> None:
+    """In 80 columns every line fits, and names, outcomes, errors and costs are complete."""
     spend("one", _released())
     spend("two", _settled(38_850), provider="openai", model="smollm2")
     result = supernova("costs")
@@ -94,7 +94,7 @@ def test_table_fits_80_columns_with_nothing_cut(supernova: Supernova, spend: Spe
 def test_a_narrow_terminal_splits_no_amount(
     supernova: Supernova, spend: Spend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In 60 columns names give way, and every amount and number is on one line."""
+    """In 60 columns names are folded, and every amount and number is on one line."""
     monkeypatch.setattr(options.console, "_width", 60)
     spend("two", _settled(38_850), provider="openai", model="a-model-with-a-very-long-name")
     out = supernova("costs").out
@@ -107,7 +107,7 @@ def test_a_narrow_terminal_splits_no_amount(
 def test_a_wide_terminal_shows_one_line_each(
     supernova: Supernova, spend: Spend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In 160 columns what is stacked on a narrow terminal stands side by side."""
+    """In 160 columns the parts of a column are side by side."""
     monkeypatch.setattr(options.console, "_width", 160)
     spend("one", _released())
     (line,) = (line for line in supernova("costs").out.splitlines() if "ProviderUnavailable" in line)
@@ -115,7 +115,7 @@ def test_a_wide_terminal_shows_one_line_each(
 
 
 def test_budgets_show_the_users_who_used_most(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """Of many users the five nearest to their limit are listed with their share, and the others counted."""
+    """The five users nearest to their limit are listed with their share, and the others are counted."""
     (folder / "config").mkdir()
     (folder / "config" / "supernova.yaml").write_text(
         'budgets: [{name: each-user, limit: 0.01, per: day, user: "*"}]\n'
@@ -138,8 +138,8 @@ def test_budgets_show_the_users_who_used_most(supernova: Supernova, spend: Spend
     assert [row["request"] for row in plain["attempts"]] == ["r2"]
 
 
-def test_users_may_be_called_anything(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """A user's id is shown as it is, even where it looks like markup of the terminal."""
+def test_a_user_id_may_contain_markup(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """A user's id is shown unchanged, even if it looks like markup of the terminal."""
     (folder / "config").mkdir()
     (folder / "config" / "supernova.yaml").write_text(
         'budgets: [{name: each-user, limit: 2, per: day, user: "*"}]\n'
@@ -152,7 +152,7 @@ def test_users_may_be_called_anything(supernova: Supernova, spend: Spend, folder
 
 
 def test_json_is_exact(supernova: Supernova, spend: Spend) -> None:
-    """Amounts in JSON are decimal texts to the nano-dollar, in budgets, totals and attempts alike."""
+    """Amounts in JSON are decimal strings, exact to the nano-dollar."""
     spend("one", _settled(1))
     spend("two", _settled(2))
     plain = supernova("costs", "--json").json
@@ -162,8 +162,8 @@ def test_json_is_exact(supernova: Supernova, spend: Spend) -> None:
     assert plain["attempts"][0]["request"] == "one"
 
 
-def test_archiving_changes_no_totals(supernova: Supernova, spend: Spend) -> None:
-    """The totals are those of the rollups: attempts that were moved into files still count."""
+def test_archiving_does_not_change_totals(supernova: Supernova, spend: Spend) -> None:
+    """Totals come from the rollups, so archived attempts still count."""
     days_ago_ms = int((time.time() - 3 * 86_400) * 1000)
     spend("old", replace(_settled(5), ended_ms=days_ago_ms), started_ms=days_ago_ms)
     spend("new", _settled(7))
@@ -175,8 +175,8 @@ def test_archiving_changes_no_totals(supernova: Supernova, spend: Spend) -> None
     assert supernova("costs", "--json").json["totals"] == before
 
 
-def test_the_budget_of_paid_probes_is_shown_once_it_is_used(supernova: Supernova, spend: Spend) -> None:
-    """It is no line for those who never pay for probes."""
+def test_the_probe_budget_is_shown_once_it_is_used(supernova: Supernova, spend: Spend) -> None:
+    """The budget of paid probes has no line before the first paid probe."""
     spend("one", _settled(1))
     assert [row["budget"] for row in supernova("costs", "--json").json["budgets"]] == ["daily", "monthly"]
     spend("two", _settled(1), task="probe", held_nano=1_000)
@@ -186,7 +186,7 @@ def test_the_budget_of_paid_probes_is_shown_once_it_is_used(supernova: Supernova
 
 
 def test_selection(supernova: Supernova, spend: Spend) -> None:
-    """Attempts can be limited in number, to one request, and to some days; totals follow the days alone."""
+    """Attempts can be limited in number, to one request, and to some days; totals only to days."""
     spend("old", _settled(1), started_ms=int((time.time() - 3 * 86_400) * 1000))
     spend("one", _settled(1))
     spend("two", _settled(1))

@@ -30,7 +30,7 @@ ODD = "[/bold]=ann"
 
 @pytest.fixture
 def spend() -> Iterator[Spend]:
-    """Put a settled attempt into the ledger, rows and rollups, so many days ago, for so many nano-dollars."""
+    """Put a settled attempt, with its rollups, into the ledger: days ago, and cost in nano-dollars."""
     with Store(configuration.load().database) as store:
 
         def run(days_ago: int, nano: int, *, user: str = "ann", model: str = "gpt-6-luna") -> None:
@@ -59,7 +59,7 @@ def spend() -> Iterator[Spend]:
 
 
 def test_report_fits_80_columns(supernova: Supernova, spend: Spend) -> None:
-    """Days and the whole are shown in 80 columns: success, tokens, costs, times, and a line of bars."""
+    """The report per day and in total fits 80 columns: success, tokens, costs, latency and a sparkline."""
     spend(2, 1_000_000_000)
     spend(0, 2_000_000_000, model="a-model-with-a-very-long-name-indeed-2026-11-22")
     result = supernova("costs", "report", "--days", "3")
@@ -72,8 +72,8 @@ def test_report_fits_80_columns(supernova: Supernova, spend: Spend) -> None:
     assert "openai/" in grouped.out
 
 
-def test_report_shows_the_dearest_groups(supernova: Supernova, spend: Spend) -> None:
-    """Both tables have the dearest groups alone and say how many there are more; JSON has all."""
+def test_report_shows_the_groups_with_the_highest_cost(supernova: Supernova, spend: Spend) -> None:
+    """Both tables have only the groups with the highest cost, and count the others; JSON has all."""
     for nano, user in ((2, "ann"), (9, "bob"), (5, "eve")):
         spend(0, nano, user=user)
     asked = ("costs", "report", "--by", "user", "--limit", "2")
@@ -85,7 +85,7 @@ def test_report_shows_the_dearest_groups(supernova: Supernova, spend: Spend) -> 
 
 
 def test_report_as_json_is_exact(supernova: Supernova, spend: Spend) -> None:
-    """Each day has a line, an empty one too, and the whole adds up to the nano-dollar."""
+    """Each day has a line, even without attempts, and the total is exact to the nano-dollar."""
     spend(2, 1)
     spend(0, 2)
     plain = supernova("costs", "report", "--days", "3", "--json").json
@@ -96,8 +96,8 @@ def test_report_as_json_is_exact(supernova: Supernova, spend: Spend) -> None:
     assert plain["periods"][-1]["period"] == today
 
 
-def test_top_shows_who_costs_most(supernova: Supernova, spend: Spend) -> None:
-    """The dearest come first with their shares, and a user may be called anything."""
+def test_top_shows_the_users_with_the_highest_cost(supernova: Supernova, spend: Spend) -> None:
+    """Users with the highest cost come first, with their shares; a user's id may contain markup."""
     spend(0, 1_000_000_000, user="bob")
     spend(1, 3_000_000_000, user=ODD)
     result = supernova("costs", "top")
@@ -108,7 +108,7 @@ def test_top_shows_who_costs_most(supernova: Supernova, spend: Spend) -> None:
 
 
 def test_forecast_of_a_steady_ledger(supernova: Supernova, spend: Spend) -> None:
-    """After weeks of a dollar a day, about a dollar a day is forecast, with its interval."""
+    """After weeks of a dollar a day, the forecast is about a dollar a day, with an interval."""
     for days in range(30):
         spend(days, 1_000_000_000)
     month, daily, monthly = supernova("costs", "forecast", "--json").json
@@ -120,8 +120,8 @@ def test_forecast_of_a_steady_ledger(supernova: Supernova, spend: Spend) -> None
     assert "everything" in supernova("costs", "forecast").out
 
 
-def test_forecast_says_what_it_lacks(supernova: Supernova) -> None:
-    """Before there is enough history the forecast says so, instead of a number."""
+def test_forecast_without_history_gives_the_reason(supernova: Supernova) -> None:
+    """Without enough history the forecast has a reason instead of a number."""
     result = supernova("costs", "forecast")
     assert result.code == 0
     assert "everything: not enough history: 0 whole days, 0 with costs; it takes 21 and 7" in result.out
@@ -129,7 +129,7 @@ def test_forecast_says_what_it_lacks(supernova: Supernova) -> None:
 
 
 def test_export_to_standard_output_and_to_a_file(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """CSV and JSON have the same attempts; the file is its owner's alone."""
+    """CSV and JSON have the same attempts; only the owner can read the file."""
     spend(1, 1, user="=cmd()")
     spend(0, 2)
     rows = supernova("costs", "export", "--format", "json").json
@@ -146,7 +146,7 @@ def test_export_to_standard_output_and_to_a_file(supernova: Supernova, spend: Sp
 
 
 def test_export_takes_whole_days(supernova: Supernova, spend: Spend) -> None:
-    """The first and the last day are both in it."""
+    """The export includes the first and the last day."""
     for days in range(4):
         spend(days, days + 1)
     day = datetime.now(UTC) - timedelta(days=2)
@@ -163,8 +163,8 @@ def test_export_takes_whole_days(supernova: Supernova, spend: Spend) -> None:
     assert [row["cost_usd"] for row in rows] == ["0.000000003", "0.000000002"]
 
 
-def test_files_for_cron(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """The files that are due are written and named; the second run is silent."""
+def test_due_files_are_written_once(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """Due files are written and named; a second run writes nothing."""
     spend(2, 1)
     result = supernova("costs", "files", "--folder", "reports")
     paths = [Path(line) for line in result.out.splitlines()]
@@ -199,7 +199,7 @@ def test_files_for_cron(supernova: Supernova, spend: Spend, folder: Path) -> Non
     ],
 )
 def test_wrong_use_is_refused(supernova: Supernova, folder: Path, arguments: Any, said: str) -> None:
-    """A wrong option, or a place that cannot be written, is usage: code 2 and what was wrong."""
+    """A wrong option, or a path that cannot be written, exits with 2 and a reason."""
     (folder / "taken").write_text("a file")
     result = supernova("costs", *arguments)
     assert result.code == 2
@@ -208,5 +208,5 @@ def test_wrong_use_is_refused(supernova: Supernova, folder: Path, arguments: Any
 
 @pytest.mark.parametrize("command", [["report"], ["top"]])
 def test_an_empty_ledger_says_so(supernova: Supernova, command: list[str]) -> None:
-    """Without attempts there is no table."""
+    """Without attempts there is a sentence instead of a table."""
     assert supernova("costs", *command).out == "no attempts in the last 30 days\n"

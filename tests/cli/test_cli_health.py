@@ -1,4 +1,4 @@
-"""``supernova health``: readable in 80 columns, exact as JSON, and drawn anew while it is watched."""
+"""``supernova health``: readable in 80 columns, exact as JSON, and redrawn with --watch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Stub = Callable[..., StubProvider]
 
 @pytest.fixture
 def attempt(folder: Any) -> Attempt:
-    """Put an attempt that ended some seconds ago into the configured ledger; with words it failed."""
+    """Put an attempt that ended some seconds ago into the configured ledger; with a message it failed."""
 
     def put(words: str | None = None, ago_s: int = 130, **given: Any) -> None:
         now_ms = int(time.time() * 1000) - ago_s * 1000
@@ -55,7 +55,7 @@ def write(operation: Callable[[Database], object]) -> None:
 
 
 def opened(seconds: int) -> None:
-    """Open the breaker of a deployment that was never asked."""
+    """Open the circuit breaker of a deployment that was never asked."""
     now_ms = int(time.time() * 1000)
     state = CircuitState(
         DeploymentIdentity("premium", "huggingface", "meta-llama/llama-3.1-8b-instruct", "primary"), "open",
@@ -72,14 +72,14 @@ def opened(seconds: int) -> None:
     ],
 )
 def test_empty_ledger(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
-    """Before the first attempt there is nothing to show, and that is said; in JSON it is an empty list."""
+    """Before the first attempt a sentence says that there is nothing to show; the JSON is an empty list."""
     result = supernova("health", *arguments)
     assert (result.code, result.out) == (0, said)
     assert supernova("health", *arguments, "--json").json == []
 
 
 def test_before_the_first_attempt(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That nothing was asked is said, and which providers have no key, with the command that mends it."""
+    """Without attempts the command says so, names providers without a key, and the command that adds one."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert supernova("health").out.splitlines() == [
         "no attempts in the last hour",
@@ -93,7 +93,7 @@ def test_before_the_first_attempt(supernova: Supernova, monkeypatch: pytest.Monk
 def test_a_deployment_without_a_key_is_not_called_healthy(
     supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody asks it, whatever its circuit breaker says."""
+    """Its state is "no key", although its circuit breaker is closed."""
     attempt()
     assert "no key" in supernova("health").out.partition("no key: ")[0]
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -102,10 +102,10 @@ def test_a_deployment_without_a_key_is_not_called_healthy(
     assert "no key" not in table
 
 
-def test_the_worst_come_first_and_fit_the_screen(
+def test_the_worst_deployments_come_first_and_fit_the_screen(
     supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a terminal of 11 lines two deployments are shown, those in trouble; the others are counted."""
+    """On a terminal of 11 lines the two worst deployments are shown, and the others are counted."""
     attempt()
     attempt(provider="anthropic", model="claude")
     attempt("overloaded", provider="anthropic", model="claude")
@@ -119,10 +119,10 @@ def test_the_worst_come_first_and_fit_the_screen(
     assert "gpt" in supernova("health", "--all").out
 
 
-def test_table_fits_80_columns_with_nothing_cut(
+def test_the_table_fits_80_columns_uncut(
     supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In 80 columns every line fits, and states, times and errors are whole."""
+    """In 80 columns every line fits, and states, times and errors are complete."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     attempt()
     attempt("overloaded", ago_s=7300)
@@ -150,17 +150,17 @@ def test_json_is_exact(supernova: Supernova, attempt: Attempt) -> None:
 
 
 def test_hours(supernova: Supernova, attempt: Attempt) -> None:
-    """Older attempts are found when more hours are asked for."""
+    """More hours include older attempts."""
     attempt("overloaded", ago_s=7300)
     for arguments in (["health", "--json"], ["health", "errors", "--json"]):
         assert supernova(*arguments, "--hours", "2").json == []
         assert len(supernova(*arguments, "--hours", "3").json) == 1
 
 
-def test_watching_draws_anew_until_interrupted(
+def test_watch_redraws_until_interrupted(
     supernova: Supernova, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What happens meanwhile is in the last picture, and Ctrl-C is the ordinary end."""
+    """The last table has what happened meanwhile, and Ctrl-C exits with 0."""
 
     def ticks() -> Iterator[None]:
         yield
@@ -174,8 +174,8 @@ def test_watching_draws_anew_until_interrupted(
     assert "openai" in result.out
 
 
-def test_ticks_come_at_once_and_then_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first picture does not wait."""
+def test_ticks_come_at_once_and_then_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first tick does not wait."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     ticks = command.ticks()
@@ -187,7 +187,7 @@ def test_ticks_come_at_once_and_then_by_the_second(monkeypatch: pytest.MonkeyPat
 
 
 def test_errors_are_shown_by_their_patterns(supernova: Supernova, attempt: Attempt) -> None:
-    """The same trouble is one line, with its words as they are, even where they look like markup."""
+    """Equal failures are one line, with their message unchanged, even if it looks like markup."""
     attempt("[/bold] overloaded, retry in 20ms")
     attempt("[/bold] overloaded, retry in 6m0s")
     attempt("maintenance")
@@ -200,7 +200,7 @@ def test_errors_are_shown_by_their_patterns(supernova: Supernova, attempt: Attem
 
 
 def test_uptime_by_provider(supernova: Supernova, attempt: Attempt) -> None:
-    """The share of attempts that each provider did not fail, as a table and as numbers."""
+    """Uptime is the share of attempts that a provider did not fail, in the table and as JSON."""
     attempt(ago_s=0)
     attempt("overloaded", ago_s=0)
     attempt(ago_s=0, provider="ollama", key_slot=None)
@@ -213,10 +213,10 @@ def test_uptime_by_provider(supernova: Supernova, attempt: Attempt) -> None:
     assert sum(row["attempts"] for row in found) == 3
 
 
-def test_check_asks_with_each_key(
+def test_check_probes_with_each_key(
     supernova: Supernova, configure: Configure, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It asks for what is free, and keeps what it found; a key that is refused is told, with exit code 1."""
+    """A check uses free probes and stores the result; a refused key is reported with exit code 1."""
     stub = stub_provider()
     configure(stub.url)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -231,10 +231,10 @@ def test_check_asks_with_each_key(
     assert {(row["probe"], row["state"]) for row in kept} == {("AuthenticationFailed", "open")}
 
 
-def test_check_pays_only_when_told_and_within_its_budget(
+def test_check_pays_only_with_the_option_and_within_its_budget(
     supernova: Supernova, configure: Configure, stub_provider: Stub
 ) -> None:
-    """Where no probe is free, nobody is asked but with --pay: then for a token, while the budget bears it."""
+    """Without a free probe a provider is asked only with --pay, for one token and within the budget."""
     stub = stub_provider("Yes.", "Yes.")
     prices = {"mistral-small": {"input": "1", "output": "1"}}
     mistral = {
@@ -257,10 +257,10 @@ def test_check_pays_only_when_told_and_within_its_budget(
 
 
 @pytest.mark.parametrize(("results", "code"), [(["ok", "Timeout"], 0), (["Timeout"], 1), ([], 1)])
-def test_check_says_whether_anybody_is_well(
+def test_check_fails_if_no_provider_is_healthy(
     supernova: Supernova, monkeypatch: pytest.MonkeyPatch, results: list[str], code: int
 ) -> None:
-    """The check exits with 1 when no provider is well, and shows all of them either way."""
+    """The check exits with 1 if no provider is healthy, and shows all of them in any case."""
 
     async def found(*_: object) -> list[Probe]:
         return [Probe("openai", "primary", result, 0.1) for result in results]
@@ -281,7 +281,7 @@ def test_check_says_whether_anybody_is_well(
     ],
 )
 def test_usage_errors(arguments: tuple[str, ...], said: str, supernova: Supernova) -> None:
-    """What does not go together is refused with a word on what does."""
+    """Options that do not fit together exit with 2 and a remedy."""
     result = supernova("health", *arguments)
     assert (result.code, result.out) == (2, "")
     assert said in " ".join(result.err.replace("│", "").split())

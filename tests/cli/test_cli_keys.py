@@ -1,4 +1,4 @@
-"""``supernova keys``: keys go in by prompt, file or stdin, and never come out."""
+"""``supernova keys``: keys are read from a prompt, file or stdin, and never printed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.cli.conftest import KEY, Supernova
 
 @pytest.fixture
 def alter(supernova_home: Path) -> Callable[[str], None]:
-    """Change the database behind the program's back."""
+    """Change the database directly."""
 
     def run(statement: str) -> None:
         connection = sqlite3.connect(supernova_home / "supernova.db")
@@ -32,7 +32,7 @@ def alter(supernova_home: Path) -> Callable[[str], None]:
 
 
 def test_add_from_standard_input_and_list(supernova: Supernova) -> None:
-    """A key piped in is stored under its slot, and only its fingerprint is ever shown."""
+    """A key from standard input is stored in its slot, and only its fingerprint is shown."""
     added = supernova("keys", "add", "openai", stdin=f"{KEY}\n")
     assert (added.code, added.err) == (0, "")
     (row,) = supernova("keys", "list", "--json").json
@@ -44,7 +44,7 @@ def test_add_from_standard_input_and_list(supernova: Supernova) -> None:
 
 
 def test_add_from_file_into_backup(supernova: Supernova, folder: Path) -> None:
-    """A key in a file is stored in the slot that was named."""
+    """A key in a file is stored in the given slot."""
     (folder / "key.txt").write_text(f"{KEY}\n")
     assert supernova("keys", "add", "openai", "--slot", "backup", "--file", "key.txt").code == 0
     assert supernova("keys", "list", "--json").json[0]["slot"] == "backup"
@@ -63,8 +63,8 @@ def test_add_from_file_into_backup(supernova: Supernova, folder: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_key_is_no_argument(arguments: list[str], supernova: Supernova) -> None:
-    """A key given on the command line is refused as usage, not stored and not repeated, and called lost."""
+def test_a_key_is_never_an_argument(arguments: list[str], supernova: Supernova) -> None:
+    """A key on the command line exits with 2, is neither stored nor repeated, and must be replaced."""
     result = supernova("keys", *arguments)
     assert (result.code, result.out) == (2, "")
     said = " ".join(result.err.replace("│", "").split())
@@ -76,7 +76,7 @@ def test_key_is_no_argument(arguments: list[str], supernova: Supernova) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("arguments", [["add", "openai"], ["remove", "openai"]], ids=" ".join)
 def test_interrupt_at_a_prompt_exits_with_130(arguments: list[str], script: str) -> None:
-    """Ctrl-C at a question ends the command as it does everywhere."""
+    """Ctrl-C at a prompt exits with 130."""
     subprocess.run([script, "keys", "add", "openai"], input=KEY.encode(), capture_output=True, check=True)
     terminal, side = os.openpty()
     with subprocess.Popen(
@@ -103,7 +103,7 @@ def test_interrupt_at_a_prompt_exits_with_130(arguments: list[str], script: str)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_prompt_hides_the_key(script: str, supernova: Supernova) -> None:
-    """At a terminal the key is asked for, and what is typed is not shown."""
+    """A terminal asks for the key and does not show it."""
     terminal, side = os.openpty()
     seen = b""
     with subprocess.Popen(
@@ -136,7 +136,7 @@ def test_prompt_hides_the_key(script: str, supernova: Supernova) -> None:
 def test_add_refuses(
     arguments: list[str], stdin: str | bytes, code: int, said: str, supernova: Supernova
 ) -> None:
-    """What cannot be a key, or has no place, is refused with the reason; nothing is stored or repeated."""
+    """An invalid key, provider or slot is refused with a reason; nothing is stored or repeated."""
     result = supernova("keys", "add", *arguments, stdin=stdin)
     assert (result.code, result.out) == (code, "")
     assert said in " ".join(result.err.replace("│", "").split())
@@ -144,8 +144,8 @@ def test_add_refuses(
     assert supernova("keys", "list", "--json").json == []
 
 
-def test_add_takes_any_key_of_another_server(supernova: Supernova, folder: Path) -> None:
-    """Where the provider is another server, its key may look like anything."""
+def test_a_key_for_a_custom_endpoint_may_have_any_format(supernova: Supernova, folder: Path) -> None:
+    """A provider with its own ``api_base`` takes keys of any format."""
     (folder / "nova.yaml").write_text("providers: {openai: {api_base: 'http://localhost:8000/v1'}}\n")
     (folder / ".env").write_text("OPENAI_API_KEY_BACKUP=local-fedcba9876543210\n")
     assert supernova("keys", "add", "openai", stdin="local-0123456789abcdef").code == 4
@@ -156,14 +156,14 @@ def test_add_takes_any_key_of_another_server(supernova: Supernova, folder: Path)
 
 
 def test_add_says_when_a_key_is_not_used(supernova: Supernova) -> None:
-    """A key for a provider that takes none is kept, and said to be of no use."""
+    """A key that the configuration does not use is stored with a warning."""
     added = supernova("keys", "add", "ollama", stdin=KEY)
     assert added.code == 0
     assert "It is not used: 'providers.ollama.keys' does not name 'primary'" in added.err
 
 
 def test_add_a_notification_url(supernova: Supernova, folder: Path) -> None:
-    """The URL that alerts.notify names as vault:NAME is added as a key is, and must be one."""
+    """The URL of a vault:NAME in alerts.notify is added like a key, and must be an Apprise URL."""
     (folder / "nova.yaml").write_text("alerts: {notify: ['vault:ops-slack']}\n")
     add = ("keys", "add", "ops-slack", "--config", "nova.yaml")
     refused = supernova(*add, stdin="xoxb-0123456789abcdef")
@@ -176,8 +176,10 @@ def test_add_a_notification_url(supernova: Supernova, folder: Path) -> None:
     assert "It is not used: vault:ops-slack is the key in the slot 'primary'." in unused.err
 
 
-def test_add_asks_for_no_key_without_a_master(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no master key learns it before the key is read."""
+def test_a_missing_master_key_is_reported_before_the_key_is_read(
+    supernova: Supernova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong master key ends the command before the key is read."""
     monkeypatch.setenv(master.VARIABLE, "short")
     monkeypatch.setattr(keys, "_read_key", lambda *_: pytest.fail("the key was asked for"))
     result = supernova("keys", "add", "openai", stdin=KEY)
@@ -186,7 +188,7 @@ def test_add_asks_for_no_key_without_a_master(supernova: Supernova, monkeypatch:
 
 
 def test_wrong_master_is_refused(supernova: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another master key than the store's is an error of keys, and adds nothing."""
+    """A master key of another store exits with 4, and adds nothing."""
     supernova("keys", "add", "openai", stdin=KEY)
     monkeypatch.setenv(master.VARIABLE, "aa" * 32)
     result = supernova("keys", "add", "openai", "--slot", "backup", stdin=KEY)
@@ -196,7 +198,7 @@ def test_wrong_master_is_refused(supernova: Supernova, monkeypatch: pytest.Monke
 
 
 def test_remove_asks_first(supernova: Supernova) -> None:
-    """A key is removed after a yes or with --yes, and kept otherwise."""
+    """A key is removed after a yes or with --yes, but not after a no."""
     supernova("keys", "add", "openai", stdin=KEY)
     for answer in ("n\n", ""):
         assert supernova("keys", "remove", "openai", stdin=answer).code == 1
@@ -209,12 +211,12 @@ def test_remove_asks_first(supernova: Supernova) -> None:
 
 
 def test_list_without_keys_says_what_to_do(supernova: Supernova) -> None:
-    """With no keys, the list names the commands that add one."""
+    """Without keys, the list names the commands that add one."""
     assert "supernova keys add <provider>" in supernova("keys", "list").out
 
 
 def test_import_env(supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of the environment, .env and configured providers of any name are imported, each once."""
+    """Keys of the environment and .env are imported once, for configured providers of any name."""
     (folder / "nova.yaml").write_text(
         "providers: {groq: {models: {standard: m}, price: free}}\nrouting: {priority: [openai, groq]}\n"
     )
@@ -232,7 +234,7 @@ def test_import_env(supernova: Supernova, folder: Path, monkeypatch: pytest.Monk
 
 
 def test_audit_lists_what_happened(supernova: Supernova) -> None:
-    """The audit tells every change in order, as text and as JSON, and that the chain is intact."""
+    """The audit lists every change in order, as text and as JSON, and says that the chain is intact."""
     supernova("keys", "add", "openai", stdin=KEY)
     supernova("keys", "remove", "openai", "--yes")
     audit = supernova("keys", "audit", "--json").json
@@ -245,7 +247,7 @@ def test_audit_lists_what_happened(supernova: Supernova) -> None:
 
 
 def test_audit_of_an_altered_chain_exits_with_4(supernova: Supernova, alter: Callable[[str], None]) -> None:
-    """An altered row makes the audit fail and name it, whatever was written into it."""
+    """The audit names an altered row and exits with 4."""
     supernova("keys", "add", "openai", stdin=KEY)
     alter("UPDATE audit SET details = '[/nonsense]' WHERE number = 2")
     result = supernova("keys", "audit")

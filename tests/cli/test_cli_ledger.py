@@ -1,4 +1,4 @@
-"""``supernova ledger``: what its commands print, change, and end with."""
+"""``supernova ledger``: output, effect and exit codes of its commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def spend(folder: Path) -> Spend:
 
 
 def execute(statement: str) -> None:
-    """Write into the working folder's database behind the ledger's back."""
+    """Change the database of the working folder directly."""
     with Store(configuration.load().database) as store:
         store.write(lambda database: bulk.run(database, statement)).result()
 
@@ -61,7 +61,7 @@ def attempts(where: str) -> list[tuple[str, str, int]]:
 
 
 def test_verify(supernova: Supernova, spend: Spend) -> None:
-    """A right ledger ends with 0; a wrong one with 1, and what should be and is are named."""
+    """A right ledger exits with 0; a wrong one with 1, and the expected and found amounts."""
     spend("a", nano=5)
     good = supernova("ledger", "verify")
     assert (good.code, good.out.splitlines()[-1]) == (0, "the ledger is right")
@@ -76,7 +76,7 @@ def test_verify(supernova: Supernova, spend: Spend) -> None:
 
 
 def test_lost_and_settle(supernova: Supernova, spend: Spend) -> None:
-    """What is uncertain is listed with its id, and is gone from the list once settled."""
+    """Attempts with uncertain costs are listed with their ids until they are settled."""
     spend("a")
     spend("b", nano=5, basis="estimated")
     listed = supernova("ledger", "lost")
@@ -99,8 +99,10 @@ def test_lost_and_settle(supernova: Supernova, spend: Spend) -> None:
         "ledger copy --to b.db",
     ],
 )
-def test_a_dead_process_is_told_of(supernova: Supernova, folder: Path, command: str) -> None:
-    """Whichever command turns its holds into lost ones records the alerts of the thresholds they pass."""
+def test_losing_the_holds_of_a_dead_process_records_alerts(
+    supernova: Supernova, folder: Path, command: str
+) -> None:
+    """Each command that turns the holds into lost ones records the alerts of passed thresholds."""
     (folder / "config").mkdir()
     (folder / "config" / "supernova.yaml").write_text("budgets: [{name: daily, limit: 10, per: day}]\n")
     loaded = configuration.load()
@@ -114,8 +116,8 @@ def test_a_dead_process_is_told_of(supernova: Supernova, folder: Path, command: 
     assert [(row["threshold"], row["spent"]) for row in told] == [(50, "8.5"), (80, "8.5")]
 
 
-def test_settling_needs_sense(supernova: Supernova, spend: Spend) -> None:
-    """An unknown attempt, no amount, or no reason is a mistake in the command's use."""
+def test_settle_refuses_wrong_arguments(supernova: Supernova, spend: Spend) -> None:
+    """An unknown attempt, a wrong amount, or no reason exits with 2."""
     spend("a")
     assert supernova("ledger", "settle", "a", "--cost", "1").code == 2
     for cost in ("much", "1e999999"):
@@ -125,8 +127,8 @@ def test_settling_needs_sense(supernova: Supernova, spend: Spend) -> None:
     assert (unknown.code, "no attempt 'z'" in unknown.err) == (2, True)
 
 
-def test_reconcile_is_dry_until_applied(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """Without --apply nothing is written; with it, the amounts of the export are."""
+def test_reconcile_changes_nothing_without_apply(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """Without --apply nothing is written; with it, the amounts of the export are settled."""
     spend("a")
     spend("b")
     (folder / "june.csv").write_text("ref,usd\na,0.0001\nx,1\n")
@@ -146,8 +148,8 @@ def test_reconcile_is_dry_until_applied(supernova: Supernova, spend: Spend, fold
     assert [row["id"] for row in supernova("ledger", "lost", "--json").json] == ["b"]
 
 
-def test_reconcile_books_what_is_not_counted(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """With --book a line of no attempt is counted, once; the ledger is still right."""
+def test_reconcile_books_lines_that_are_not_counted(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """With --book a line without an attempt is counted once, and the ledger is still right."""
     spend("a", nano=100_000)
     (folder / "june.csv").write_text(f"ref,usd,at\nx,1,{time.time() - 5}\n")
     asked = ("ledger", "reconcile", "june.csv", "--provider", "openai", "--map", "id=ref,cost=usd,time=at")
@@ -163,7 +165,7 @@ def test_reconcile_books_what_is_not_counted(supernova: Supernova, spend: Spend,
 
 
 def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
-    """Old attempts go into files in the data folder, are verified there, and come back."""
+    """Old attempts are moved to files in the data folder, verified there, and restored."""
     spend("old", nano=5, days_ago=40)
     spend("new", nano=5)
     done = supernova("ledger", "archive", "--days", "30")
@@ -182,8 +184,8 @@ def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
     assert supernova("ledger", "verify").code == 0
 
 
-def test_retention_says_what_is_archived(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """The days come from the configuration unless given; without either nothing moves, and both are named."""
+def test_archive_follows_retention(supernova: Supernova, spend: Spend, folder: Path) -> None:
+    """The days come from the option or the setting; without both nothing moves, and the error names them."""
     spend("old", nano=5, days_ago=40)
     spend("new", nano=5)
     refused = supernova("ledger", "archive")
@@ -196,8 +198,8 @@ def test_retention_says_what_is_archived(supernova: Supernova, spend: Spend, fol
     assert done.out.splitlines()[-1] == "archived 1 attempts older than 30 days"
 
 
-def test_a_missing_archive_is_told(supernova: Supernova, spend: Spend) -> None:
-    """Verification with the wrong folder ends with 1 and says what cannot be checked."""
+def test_a_missing_archive_is_reported(supernova: Supernova, spend: Spend) -> None:
+    """Verification with a wrong folder exits with 1 and names what cannot be checked."""
     spend("old", nano=5, days_ago=40)
     supernova("ledger", "archive", "--days", "30")
     found = supernova("ledger", "verify", "--folder", "elsewhere")
@@ -207,7 +209,7 @@ def test_a_missing_archive_is_told(supernova: Supernova, spend: Spend) -> None:
 
 
 def test_copy(supernova: Supernova, spend: Spend, folder: Path) -> None:
-    """Every row arrives, the keys' absence is said, and a second copy is refused."""
+    """Every row is copied, the output says that keys are not, and a second copy is refused."""
     spend("a", nano=5)
     spend("b")
     supernova("keys", "add", "openai", stdin="sk-test-0123456789abcdef")

@@ -1,4 +1,4 @@
-"""``supernova prompts``: what is listed, shown, rendered and found wrong."""
+"""``supernova prompts``: list, show, render and check templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.conftest import Supernova
 
 @pytest.fixture
 def own(folder: Path) -> Path:
-    """The folder of the user's own templates, beside a YAML file that is found."""
+    """The folder of the user's templates, beside the YAML file."""
     own = folder / "config" / "prompts"
     own.mkdir(parents=True)
     (folder / "config" / "supernova.yaml").write_text("streaming: false\n")
@@ -26,8 +26,8 @@ def write(own: Path, name: str, header: str, body: str) -> None:
     (own / f"{name}.md").write_text(f"---\nname: {name}\nversion: 3\ntask: chat\n{header}---\n{body}\n")
 
 
-def test_list_tells_whose_each_is(supernova: Supernova, own: Path) -> None:
-    """Every template is listed with version, task, hash and where it is from."""
+def test_list_names_the_source_of_each_template(supernova: Supernova, own: Path) -> None:
+    """Every template is listed with version, task, hash and source."""
     write(own, "mine", "tier: economy\n", "Be brief.")
     listed = {row["name"]: row for row in supernova("prompts", "list", "--json").json}
     built_in = Library().get("chat")
@@ -45,8 +45,8 @@ def test_list_tells_whose_each_is(supernova: Supernova, own: Path) -> None:
     assert all(name in text for name in Library().names())
 
 
-def test_show_can_be_saved_and_changed(supernova: Supernova, own: Path) -> None:
-    """What is shown is a whole template file; saved as one's own it says the same."""
+def test_show_prints_a_usable_template(supernova: Supernova, own: Path) -> None:
+    """The output is a complete template file, which renders the same when it is saved."""
     shown = supernova("prompts", "show", "advice-stock").out
     (own / "advice-stock.md").write_text(shown)
     example = ("prompts", "render", "advice-stock", "--example", "--json")
@@ -58,8 +58,8 @@ def test_show_can_be_saved_and_changed(supernova: Supernova, own: Path) -> None:
     assert as_json["contract"]["sections"][0] == "Summary"
 
 
-def test_render_takes_each_type(supernova: Supernova, own: Path) -> None:
-    """Values are read as their types want them: numbers, days, lists item by item; a file gives the rest."""
+def test_render_converts_values_to_their_types(supernova: Supernova, own: Path) -> None:
+    """Values become numbers, days or lists of items, as their types say; a file gives further values."""
     write(
         own,
         "mine",
@@ -82,7 +82,7 @@ def test_render_takes_each_type(supernova: Supernova, own: Path) -> None:
 
 
 def test_render_prints_the_messages(supernova: Supernova) -> None:
-    """The messages are printed under their roles, and what is given goes before the example."""
+    """The messages are printed with their roles, and given values replace those of the example."""
     out = supernova(
         "prompts", "render", "analysis-risk", "--example", "--var", "content=Only [red] debt."
     ).out
@@ -108,7 +108,7 @@ def test_render_prints_the_messages(supernova: Supernova) -> None:
         (("list", "--config", "absent.yaml"), 3, "there is no configuration file"),
     ],
 )
-def test_what_is_wrong_is_told(
+def test_wrong_arguments_are_explained(
     supernova: Supernova, folder: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     """A wrong name, variable or file has its message and exit code."""
@@ -119,8 +119,8 @@ def test_what_is_wrong_is_told(
     assert message in " ".join(result.err.replace("│", " ").split())
 
 
-def test_test_finds_what_only_shows_when_rendered(supernova: Supernova, own: Path) -> None:
-    """The built-in templates are right; one that lets untrusted text out, or has no task, ends it with 1."""
+def test_the_test_finds_faults_of_rendered_templates(supernova: Supernova, own: Path) -> None:
+    """The built-in templates pass; one that leaks untrusted text, or has an unknown task, exits with 1."""
     good = supernova("prompts", "test")
     assert (good.code, good.out.splitlines()) == (0, [f"ok {name}" for name in Library().names()])
     write(own, "mine", "variables: {news: {untrusted: true}}\n", "{{ news | title }}")
@@ -131,8 +131,8 @@ def test_test_finds_what_only_shows_when_rendered(supernova: Supernova, own: Pat
     assert len(supernova("prompts", "test", "--json").json["mine"]) == 2
 
 
-def test_a_wrong_file_is_named_and_stops_no_other(supernova: Supernova, own: Path) -> None:
-    """A template that cannot be read ends `test` with 3, with its place; the other templates are usable."""
+def test_an_unreadable_template_does_not_affect_others(supernova: Supernova, own: Path) -> None:
+    """A template that cannot be read makes `test` exit with 3 and its place; the others are usable."""
     write(own, "mine", "", "{{ absent }}")
     wrong = "config/prompts/mine.md:6: absent is used"
     tried = supernova("prompts", "test")
@@ -145,7 +145,7 @@ def test_a_wrong_file_is_named_and_stops_no_other(supernova: Supernova, own: Pat
 
 
 def test_show_into_its_own_file(supernova: Supernova, own: Path, script: str) -> None:
-    """`show NAME > config/prompts/NAME.md` works, though the shell makes the file first."""
+    """`show NAME > config/prompts/NAME.md` works, although the shell creates the empty file first."""
     shown = supernova("prompts", "show", "summary").out
     (own / "summary.md").touch()
     assert supernova("prompts", "show", "summary").out == shown
@@ -155,7 +155,7 @@ def test_show_into_its_own_file(supernova: Supernova, own: Path, script: str) ->
 
 
 def test_show_saves(supernova: Supernova, own: Path) -> None:
-    """--save writes the template beside the YAML file, and never over one that is there."""
+    """--save writes the template beside the YAML file, and never replaces a file."""
     shown = supernova("prompts", "show", "chat").out
     assert supernova("prompts", "show", "chat", "--save").out == "saved config/prompts/chat.md\n"
     assert (own / "chat.md").read_text() == shown

@@ -1,4 +1,4 @@
-"""What models, providers and users wrote cannot steer the terminal, whichever command prints it."""
+"""Text of models, providers and users cannot control the terminal, in any command."""
 
 from __future__ import annotations
 
@@ -40,22 +40,20 @@ WRITTEN_BY_OTHERS: dict[type[tables.Table], tuple[str, ...]] = {
     tables.AuditRow: ("subject", "details"),
     tables.AdviceRow: ("user", "symbol"),
 }
-"""The columns that hold text of a user, a model, a provider or somebody with access to the database."""
+"""The columns that contain text of users, models, providers or anyone with access to the database."""
 
 _STYLE = re.compile(r"\x1b\[(?!8m)[\d;]*m")
-_OF_OTHERS = re.compile(
-    r"(?<!\r)\r(?!\n)|(?!\r)[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]"
-)
+_CONTROLS = re.compile(r"(?<!\r)\r(?!\n)|(?!\r)[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]")
 
 
 def clean(result: Result) -> bool:
-    """Whether nothing but styles of our own reached the terminal."""
-    return _OF_OTHERS.search(_STYLE.sub("", result.out + result.err)) is None
+    """Tell whether the output has no control sequences except our own styles."""
+    return _CONTROLS.search(_STYLE.sub("", result.out + result.err)) is None
 
 
 @pytest.fixture(autouse=True)
 def _terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Let both streams say that they are a terminal: nothing is stripped on the way."""
+    """Make both streams claim to be a terminal, so that rich strips nothing."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR")
@@ -70,10 +68,7 @@ def poisoned(
     supernova: Supernova,
     stub_provider: Callable[..., StubProvider],
 ) -> str:
-    """A provider that answers and fails in hostile words, and a database that is full of them.
-
-    Gives the id of the advice that is in it.
-    """
+    """A provider and a database with hostile text; returns the id of the advice in the database."""
     budgets = [{"name": "each", "limit": "0.0001", "per": "day", "user": "ann"}]
     configure(
         stub_provider(HOSTILE, [HOSTILE, Failure(400, "odd")]).url,
@@ -143,17 +138,17 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "prompts render": ("[red]odd", "--var", f"message={HOSTILE}"),
     "prompts test": (),
 }
-"""Every command that prints what others wrote, with arguments that make it do so."""
+"""Every command that prints text of others, with arguments that make it do so."""
 
-OF_OURS_ALONE = {
+WITHOUT_FOREIGN_TEXT = {
     "version", "demo", "advice prune", "costs files", "keys import-env", "ledger archive", "ledger vacuum",
     "ledger copy", "alerts test",
 }  # fmt: skip
-"""They print counts, and paths and names that the person at the terminal gave."""
+"""These commands print only counts, and paths and names that the user of the terminal gave."""
 
 
 def every_command() -> set[str]:
-    """The names of all commands, as they are typed."""
+    """Return the names of all commands as they are typed."""
     found = set()
     for name, command in get_group(app).commands.items():
         below = getattr(command, "commands", {})
@@ -163,15 +158,13 @@ def every_command() -> set[str]:
     return found
 
 
-def test_every_command_is_tried() -> None:
-    """No command is forgotten here."""
-    assert every_command() == set(COMMANDS) | OF_OURS_ALONE
+def test_every_command_is_covered() -> None:
+    """Every command is in one of the two lists."""
+    assert every_command() == set(COMMANDS) | WITHOUT_FOREIGN_TEXT
 
 
-def test_no_command_passes_on_what_steers_a_terminal(
-    poisoned: str, folder: Path, supernova: Supernova
-) -> None:
-    """In none of the commands does a hostile text reach the terminal as more than text, nor as JSON."""
+def test_no_command_passes_on_control_sequences(poisoned: str, folder: Path, supernova: Supernova) -> None:
+    """No command passes control sequences on to the terminal, in text or in JSON."""
     (folder / "text.txt").write_text(f"Rates fell. {HOSTILE}")
     (folder / "bill.csv").write_text("a,b\n1,2\n")
     dirty, shown = [], []
@@ -186,10 +179,10 @@ def test_no_command_passes_on_what_steers_a_terminal(
     assert {"chat", "analyze", "costs", "costs top", "health", "health errors", "ledger lost"} <= set(shown)
 
 
-def test_a_failure_in_hostile_words(
+def test_a_hostile_error_message_is_cleaned(
     configure: Callable[..., Path], supernova: Supernova, stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """An error that repeats a provider's words shows them, and no more."""
+    """An error shows the message of a provider without its control sequences."""
     configure(stub_provider(Failure(400, HOSTILE)).url)
     result = supernova("chat", "What now?")
     assert result.code == 6
@@ -198,15 +191,15 @@ def test_a_failure_in_hostile_words(
 
 
 def test_own_styles_reach_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is cleaned is the text of others: our own colours pass the screen."""
+    """Text is cleaned, but our own colours reach the terminal."""
     monkeypatch.setattr(stream := io.StringIO(), "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdout", Screen(stream))
     Terminal().print(Text.assemble(("valid", "green"), " \x1b[31m[red]"))
     assert stream.getvalue() == "\x1b[32mvalid\x1b[0m ␛[31m[red]\n"
 
 
-def test_a_long_hostile_name_is_wrapped_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """A character that is shown takes room: the cell is wrapped by it, and nothing of a name is cut off."""
+def test_a_long_hostile_name_is_wrapped_uncut(capsys: pytest.CaptureFixture[str]) -> None:
+    """A cell is wrapped after it is cleaned, so nothing of a long name is cut off."""
     table = Table(box=None, width=12)
     table.add_column("name", overflow="fold")
     table.add_row(Text("\x1b" * 10 + "the end"))
@@ -214,8 +207,8 @@ def test_a_long_hostile_name_is_wrapped_whole(capsys: pytest.CaptureFixture[str]
     assert "".join(_STYLE.sub("", capsys.readouterr().out).split()) == "name" + "␛" * 10 + "theend"
 
 
-def test_a_screen_is_the_stream_but_for_what_it_writes() -> None:
-    """Whoever asks the stream for its encoding or file number is answered by the stream itself."""
+def test_a_screen_has_the_attributes_of_its_stream() -> None:
+    """Attributes other than the writing methods are those of the stream itself."""
     stream = io.StringIO()
     screen = Screen(stream)
     assert screen.write("a\x1b") == 2

@@ -1,4 +1,4 @@
-"""Sparklines show the course of numbers in a few characters."""
+"""Sparklines show a series of numbers in a few characters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from supernova_ai.terminal.cost_tables import sparkline
         ([1, 10**12], "▁█"),
     ],
 )
-def test_bars_stand_on_zero(values: list[int], drawn: str) -> None:
-    """The highest value is a full bar, others are as high as they are to it; only a zero is a dot."""
+def test_bars_are_scaled_from_zero(values: list[int], drawn: str) -> None:
+    """The highest value is a full bar, the others are in proportion, and a zero is a dot."""
     assert sparkline(values) == drawn
 
 
 def test_many_values_fit_the_width() -> None:
-    """Of more values than columns, as many neighbours as needed are one bar: their sum."""
+    """If there are more values than columns, each bar is the sum of neighbours."""
     assert sparkline([1, 1, 1, 1, 4, 4, 0, 0, 2], width=5) == "▂▂█·▂"
     assert len(sparkline([1] * 100, width=24)) <= 24
