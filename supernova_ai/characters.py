@@ -1,4 +1,4 @@
-"""Characters that are invisible or broken: they steer a terminal, turn text around, or hide in it."""
+"""Invisible and malformed characters: they can control a terminal, reorder text, or hide in it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import json
 import re
 
 JOINERS = r"\u061c\u200c-\u200f"
-"""Unseen characters that scripts need: Persian and emoji join letters with them, Hebrew orders them."""
+"""Invisible characters that text needs: Persian and emoji join letters with them, Hebrew sets direction."""
 
 CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
-"""C0 without tab and newline, DEL and C1, as a class of ``re``."""
+"""C0 without tab and newline, DEL and C1, for a character class of ``re``."""
 
 INVISIBLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     r"\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff"
 )
-"""Format characters, line separators, blanks without width and half characters, as a class of ``re``."""
+"""Format characters, line separators, zero-width blanks and surrogates, for a character class of ``re``."""
 
 _LINE = re.compile(f"[{CONTROLS}{INVISIBLE}\t\n]")
 _PROSE = re.compile(rf"(?![{JOINERS}]|\r\n)[{CONTROLS}{INVISIBLE}]")
 
 
 def visible(text: str, *, prose: bool = False) -> str:
-    r"""Return the text with a visible sign in the place of each character that is not seen.
+    r"""Return the text with each invisible character replaced by a visible sign.
 
-    Every character is judged alone, so a stream may be cleaned piece by piece.
+    Each character is replaced on its own, so a stream may be cleaned piece by piece.
 
     Args:
-        prose: it may have several lines, in any script: tabs, newlines and joiners stay, and a carriage
-            return is left out.
+        prose: the text may have several lines in any script: tabs, newlines and joiners stay, and carriage
+            returns are removed.
 
     >>> visible("\x1b[2Jann\n"), visible("a\x1b\rb\n", prose=True)
     ('␛[2Jann␊', 'a␛b\n')
@@ -38,7 +38,7 @@ def visible(text: str, *, prose: bool = False) -> str:
 
 
 def escaped(notation: str) -> str:
-    r"""Return JSON with each character that is not seen written as its escape; it means the same.
+    r"""Return equivalent JSON with each invisible character escaped.
 
     >>> escaped('{"name": "\x9b2J"}')
     '{"name": "\\u009b2J"}'
@@ -55,11 +55,8 @@ def _sign(found: re.Match[str]) -> str:
     return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\ufffd"
 
 
-_UNKNOWN = "\ufffd"
-
-
 def well_formed(text: str) -> str:
-    """Return the text with halves of a character joined, and what is still half, or NUL, replaced.
+    """Return the text with surrogate pairs joined; lone surrogates and NUL are replaced by U+FFFD.
 
     >>> well_formed("\\ud83d\\ude00 \\ud83d") == "😀 \\ufffd"
     True
@@ -67,9 +64,9 @@ def well_formed(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.replace("\0", _UNKNOWN)
+    return whole.replace("\0", "\ufffd")
 
 
 def open_surrogate(text: str) -> str:
-    """Return the half of a character that the text ends with, whose other half a stream has yet to send."""
+    """Return the high surrogate at the end of the text, whose other half may follow in a stream; or ""."""
     return text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""

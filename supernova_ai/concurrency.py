@@ -1,4 +1,4 @@
-"""Daemon threads for blocking work, and the event loops that the package works with."""
+"""Daemon threads for blocking work, and checks of the caller's event loop and threads."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from supernova_ai.errors import UnsupportedLoop
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MOST = 32
-
+_MAX_THREADS = 32
 _IDLE_S = 5.0
 
 
 def spawn(name: str, work: Callable[[], T]) -> Future[T]:
-    """Start the work on a daemon thread of its own; the future has its result."""
+    """Run the work on a new daemon thread; the future has its result."""
     future: Future[T] = Future()
-    threading.Thread(target=_do, args=(future, work), name=name, daemon=True).start()
+    threading.Thread(target=_run, args=(future, work), name=name, daemon=True).start()
     return future
 
 
-class Daemons(ThreadPoolExecutor):
-    """An executor over at most 32 daemon threads; each waits some seconds for the next job, then ends.
+class DaemonExecutor(ThreadPoolExecutor):
+    """An executor with at most 32 daemon threads, which end after some idle seconds.
 
-    Python waits for the threads of its own executors before it exits, and so for whatever hangs in them. It
-    is a ``ThreadPoolExecutor`` only because an event loop takes no other as its default.
+    At exit Python waits for the threads of its own executors, even if they hang. This subclasses
+    ``ThreadPoolExecutor`` only because an event loop accepts no other as its default.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(_MOST, name)
+        super().__init__(_MAX_THREADS, name)
         self._name = name
         self._lock = threading.Lock()
         self._alive = 0
@@ -47,7 +46,7 @@ class Daemons(ThreadPoolExecutor):
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run the function on a thread as soon as one is free.
+        """Run the function on the next free thread.
 
         Raises:
             RuntimeError: the executor was shut down, or no thread can be started.
@@ -56,7 +55,7 @@ class Daemons(ThreadPoolExecutor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("the executor was shut down")
-            if self._alive < min(self._unfinished + 1, _MOST):
+            if self._alive < min(self._unfinished + 1, _MAX_THREADS):
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
                 self._alive += 1
             self._unfinished += 1
@@ -64,8 +63,8 @@ class Daemons(ThreadPoolExecutor):
             self._jobs.put((future, partial(fn, *args, **kwargs)))
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as theirs
-        """End the threads when the queued jobs are done. Wait for none of them: they may hang."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - the base class's
+        """End the threads after the queued jobs. It never waits for a thread, which may hang."""
         with self._lock:
             self._closed = True
             self._jobs.put(None)
@@ -89,17 +88,17 @@ class Daemons(ThreadPoolExecutor):
                 return
             future, work = job
             if future.set_running_or_notify_cancel():
-                _do(future, work)
-            del job, future, work  # a thread that waits must keep nothing alive
+                _run(future, work)
+            del job, future, work  # an idle thread must not keep objects alive
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await what a blocking function returns; as ``asyncio.to_thread``, but never in the way of the exit."""
+    """Run a blocking function like ``asyncio.to_thread``, but on a daemon thread, which cannot delay exit."""
     work = partial(contextvars.copy_context().run, function, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_daemons, work)
 
 
-def _do(future: Future[T], work: Callable[[], T]) -> None:
+def _run(future: Future[T], work: Callable[[], T]) -> None:
     try:
         result = work()
     except BaseException as error:
@@ -108,12 +107,12 @@ def _do(future: Future[T], work: Callable[[], T]) -> None:
         future.set_result(result)
 
 
-_daemons = Daemons("supernova-work")
+_daemons = DaemonExecutor("supernova-work")
 
 
 def _after_fork() -> None:
     global _daemons
-    _daemons = Daemons("supernova-work")  # the parent's threads are not here, and its lock may be taken
+    _daemons = DaemonExecutor("supernova-work")  # the child has no threads, and the lock may be held
 
 
 if hasattr(os, "register_at_fork"):
@@ -127,14 +126,14 @@ _PATCHERS = (
 
 
 def check_threads() -> None:
-    """Refuse a process in which gevent or eventlet has replaced threads or sockets: asyncio hangs there.
+    """Refuse a process in which gevent or eventlet has patched threads or sockets: asyncio hangs there.
 
     Raises:
-        UnsupportedLoop: it names the library.
+        UnsupportedLoop: the message names the library.
     """
-    for library, name, asked, modules in _PATCHERS:
+    for library, name, check, modules in _PATCHERS:
         patcher = sys.modules.get(name)
-        if patcher is not None and any(map(getattr(patcher, asked), modules)):
+        if patcher is not None and any(map(getattr(patcher, check), modules)):
             raise UnsupportedLoop(
                 f"{library} has patched this process's threads and sockets, and a call would hang: use "
                 f"supernova_ai in a process without {library}'s patches"
@@ -142,16 +141,16 @@ def check_threads() -> None:
 
 
 def check_loop() -> None:
-    """Refuse a caller without a running asyncio loop, or with one that could not work.
+    """Refuse a caller without a running asyncio loop, or in a patched process.
 
     Raises:
-        UnsupportedLoop: it says how to call instead.
+        UnsupportedLoop: the message says how to call instead.
     """
     check_threads()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         raise UnsupportedLoop(
-            "no asyncio event loop is running here, and trio and curio are not supported: use "
+            "no asyncio event loop is running, and trio and curio are not supported: use "
             "asyncio.run(…), anyio with its asyncio backend, or trio-asyncio"
         ) from None

@@ -1,35 +1,35 @@
 """Every error this package raises on purpose. Catch ``SupernovaError`` for all of them.
 
 SupernovaError
-├── ConfigError                 the YAML, .env or arguments are wrong
-├── InvalidRequest              the call's own arguments are wrong (also a ValueError)
+├── ConfigError                 the YAML, .env, environment or arguments are invalid
+├── InvalidRequest              an argument of the call is invalid (also a ValueError)
 │   └── UnknownOption           … because there is no option of that name (also a TypeError)
 ├── StoreError                  the database cannot be opened, read or written
 │   └── SchemaTooNew            … because a newer version of this package wrote it
-├── VaultError                  something about keys
+├── VaultError                  a problem with keys
 │   ├── MasterKeyError          the master key is missing, wrong or unsafe
-│   ├── KeyFormatError          the text given is not a key of that provider
-│   ├── KeyNotFound             the provider and slot hold no key
-│   └── KeyCorrupt              the record was altered, or moved from its place
-├── BudgetExceeded              a budget cannot bear this request
-├── PriceUnknown                no price is known while a budget applies
+│   ├── KeyFormatError          the text is not a key of that provider (also a ValueError)
+│   ├── KeyNotFound             the key slot of the provider is empty
+│   └── KeyCorrupt              the key's record was altered or moved
+├── BudgetExceeded              a budget has too little left for the request
+├── PriceUnknown                the model has no known price while a budget applies
 ├── UserErased                  the user was erased while the call was running
-├── NoProvider                  no deployment can be tried: none configured, keyed or healthy
-├── ExtraMissing                an optional part of this package is not installed
+├── NoProvider                  no deployment is available: none configured, with a key, or healthy
+├── ExtraMissing                an optional extra of this package is not installed
 ├── UnsupportedLoop             the caller's event loop is not asyncio, or is patched
-└── ProviderError               a provider was asked and failed
+└── ProviderError               a provider was called and failed
     ├── AuthenticationFailed    it refused the key
     ├── AccountRefused          it refused the account: no credit, over its quota, not verified
-    ├── RateLimited             it asks for fewer requests
+    ├── RateLimited             it limits the rate of requests
     ├── ProviderTimeout         it did not answer in time
     ├── ProviderUnavailable     it could not be reached, or answered 5xx
     ├── ModelNotFound           it does not know the model
     ├── RequestRejected         it refused the request as malformed
-    │   ├── ParameterRefused    … because the model does not take a parameter of it
+    │   ├── ParameterRefused    … because the model does not support a parameter
     │   ├── ContextTooLong      … because the prompt is too long for the model
     │   └── ContentRefused      … because of its content policy
-    ├── NoAnswer                it answered with nothing: empty, or only thoughts
-    │   └── UnreadableAnswer    … in a shape that nobody here can read
+    ├── NoAnswer                its answer was empty, or had only reasoning
+    │   └── UnreadableAnswer    … or had an unknown format
     └── StreamInterrupted       the stream broke after its first token
 """
 
@@ -43,15 +43,15 @@ from supernova_ai.money import show
 
 
 class SupernovaError(Exception):
-    """The root of every error this package raises on purpose. It can be pickled and copied.
+    """The base of every error this package raises on purpose. It can be pickled and copied.
 
-    ``request_id`` finds what was tried in the ledger; None where nothing could have been.
+    ``request_id`` is the id of the request in the ledger; None if nothing was sent.
     """
 
     request_id: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The inherited way calls the constructor with the message alone, and some of ours take more.
+        # The inherited method calls the constructor with the message only, and some of ours take more.
         return _restore, (type(self), self.args), vars(self)
 
 
@@ -60,11 +60,11 @@ def _restore(kind: type[SupernovaError], arguments: tuple[object, ...]) -> Super
 
 
 class ConfigError(SupernovaError):
-    """The configuration cannot be used; the message names file, line, field, value and remedy."""
+    """The configuration is invalid; the message names file, line, setting, value and remedy."""
 
 
 class InvalidRequest(SupernovaError, ValueError):
-    """An argument of the call is wrong; nothing was sent and nothing was spent."""
+    """An argument of the call is invalid; nothing was sent or spent."""
 
 
 class UnknownOption(InvalidRequest, TypeError):
@@ -80,7 +80,7 @@ class SchemaTooNew(StoreError):
 
 
 class VaultError(SupernovaError):
-    """Something about keys is wrong."""
+    """A problem with keys."""
 
 
 class MasterKeyError(VaultError):
@@ -88,28 +88,28 @@ class MasterKeyError(VaultError):
 
 
 class KeyFormatError(VaultError, ValueError):
-    """The text given cannot be a key of that provider. The text itself is never in the message."""
+    """The text cannot be a key of that provider; the message never contains it."""
 
 
 class KeyNotFound(VaultError):
-    """The provider and slot hold no key. ``remedy`` is the command that adds one, if that is what is due."""
+    """The key slot of the provider is empty. ``remedy`` is the command that adds a key, if that helps."""
 
     remedy: str | None = None
 
 
 class KeyCorrupt(VaultError):
-    """A key record was altered, or moved from the place it was sealed for."""
+    """A key record was altered, or moved to another provider, slot or database."""
 
 
 _REMEDIES = {"max_cost": "Raise max_cost", "probe": "Raise 'health.paid_limit'"}
-"""Of what is a limit, but not under 'budgets'."""
+"""Remedies for limits that are configured outside 'budgets'."""
 
 
 class BudgetExceeded(SupernovaError):
-    """A budget cannot bear the request; nothing was sent.
+    """A budget has too little left for the request; nothing was sent.
 
-    Amounts are in USD. ``resets_at`` is when the window ends, with its time zone. ``temporary`` says that
-    what others hold could make room when it settles.
+    Amounts are in USD. ``resets_at`` is the end of the window, with its time zone. ``temporary``: the request
+    may fit when the holds of other calls settle.
     """
 
     temporary = False
@@ -133,31 +133,31 @@ class BudgetExceeded(SupernovaError):
         remedy = _REMEDIES.get(budget, "Raise the limit under 'budgets'")
         reset = f" It resets at {resets_at:%Y-%m-%d %H:%M %Z}." if resets_at else ""
         super().__init__(
-            f"budget {budget!r} cannot bear this request: it needs up to {show(needed)}, and "
+            f"budget {budget!r} is too low for this request: it needs up to {show(needed)}, and "
             f"{show(self.left)} of {show(limit)} is left ({show(spent)} spent, {show(held)} held).{reset} "
-            f"{remedy}, ask for fewer max_tokens, or use a cheaper tier."
+            f"{remedy}, lower max_tokens, or use a cheaper tier."
         )
 
     @property
     def left(self) -> Decimal:
-        """What the window can still bear, in USD; never negative."""
+        """The remaining amount of the window in USD; never negative."""
         return max(Decimal(0), self.limit - self.spent - self.held)
 
 
 class PriceUnknown(SupernovaError):
-    """A budget applies and the model has no known price, so no limit could be kept."""
+    """A budget applies and the model has no known price, so the budget could not be enforced."""
 
 
 class UserErased(SupernovaError):
-    """The user was erased while the call was running: nothing more is sent or kept for them."""
+    """The user was erased while the call was running; nothing more is sent or stored for them."""
 
 
 class NoProvider(SupernovaError):
-    """There is no deployment to try: none is configured, holds a key, or is healthy."""
+    """No deployment is available: none is configured, has a key, or is healthy."""
 
 
 class ExtraMissing(SupernovaError):
-    """An optional part of this package is not installed; the message says how to get it."""
+    """An optional extra of this package is not installed; the message says how to install it."""
 
 
 class UnsupportedLoop(SupernovaError):
@@ -165,10 +165,10 @@ class UnsupportedLoop(SupernovaError):
 
 
 class ProviderError(SupernovaError):
-    """A provider was asked and failed.
+    """A provider was called and failed.
 
-    ``status`` is the HTTP status if there was an answer; ``retry_after`` the seconds it asked to wait, if
-    it did.
+    ``status`` is the HTTP status, None if there was no response; ``retry_after`` is the seconds it asked to
+    wait, None if it did not.
     """
 
     retry_after: float | None = None
@@ -196,7 +196,7 @@ class AccountRefused(ProviderError):
 
 
 class RateLimited(ProviderError):
-    """The provider asks for fewer requests."""
+    """The provider limits the rate of requests."""
 
 
 class ProviderTimeout(ProviderError):
@@ -204,7 +204,7 @@ class ProviderTimeout(ProviderError):
 
 
 class ProviderUnavailable(ProviderError):
-    """The provider could not be reached, or answered that it is in trouble."""
+    """The provider could not be reached, or answered with a server error."""
 
 
 class ModelNotFound(ProviderError):
@@ -216,11 +216,11 @@ class RequestRejected(ProviderError):
 
 
 class ParameterRefused(RequestRejected):
-    """The model does not take a parameter of the request, such as a temperature; another one may."""
+    """The model does not support a parameter of the request, such as a temperature; another one may."""
 
 
 class ContextTooLong(RequestRejected):
-    """The prompt is longer than the model's context."""
+    """The prompt is longer than the model's context window."""
 
 
 class ContentRefused(RequestRejected):
@@ -228,15 +228,15 @@ class ContentRefused(RequestRejected):
 
 
 class NoAnswer(ProviderError):
-    """The provider answered with nothing, which is charged all the same; nobody else was asked."""
+    """The provider's answer was empty; it is charged, and no other provider was tried."""
 
 
 class UnreadableAnswer(NoAnswer):
-    """The provider gave an answer whose shape cannot be read; it is charged, and nobody else was asked."""
+    """The provider's answer has an unknown format; it is charged, and no other provider was tried."""
 
 
 class StreamInterrupted(ProviderError):
-    """The stream broke after its first token; ``partial`` is the text received until then."""
+    """The stream broke after its first token; ``partial`` is the text received before."""
 
     def __init__(self, partial: str, reason: ProviderError) -> None:
         self.partial = partial

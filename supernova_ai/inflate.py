@@ -1,4 +1,4 @@
-"""Decompress what came from outside, never to more than a given size: 2 MB of gzip may hold 2 GB of zeros."""
+"""Decompression with a size limit: 2 MB of gzip from outside may contain 2 GB of zeros."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
 
 class Inflater:
-    """Decompress one gzip or zlib stream as its pieces come."""
+    """Decompresses one gzip or zlib stream piece by piece."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(_ZLIB_OR_GZIP)
 
     def feed(self, compressed: bytes) -> Iterator[bytes]:
-        """Yield what the next compressed bytes hold, at most 64 KiB at a time.
+        """Yield the content of the next compressed bytes, at most 64 KiB at a time.
 
         Raises:
             ValueError: the data is damaged.
@@ -29,19 +29,19 @@ class Inflater:
             raise ValueError(f"the compressed data is damaged: {error}") from None
 
 
-def inflate(compressed: bytes, most: int) -> bytes:
-    """Return what a whole gzip or zlib stream holds.
+def inflate(compressed: bytes, max_bytes: int) -> bytes:
+    """Return the content of a complete gzip or zlib stream.
 
     Raises:
-        ValueError: it holds more than ``most`` bytes, or is damaged or cut off.
+        ValueError: it has more than ``max_bytes`` bytes, or is damaged or cut off.
     """
     stream = zlib.decompressobj(_ZLIB_OR_GZIP)
     try:
-        held = stream.decompress(compressed, most + 1)
+        content = stream.decompress(compressed, max_bytes + 1)
     except zlib.error as error:
         raise ValueError(f"the compressed data is damaged: {error}") from None
-    if len(held) > most:
-        raise ValueError(f"the compressed data holds more than {most} bytes")
+    if len(content) > max_bytes:
+        raise ValueError(f"the compressed data has more than {max_bytes} bytes")
     if not stream.eof:
         raise ValueError("the compressed data is cut off")
-    return held
+    return content

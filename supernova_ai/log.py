@@ -1,7 +1,7 @@
-"""Structured events to the standard ``logging`` tree under ``supernova_ai``, one line each, without secrets.
+"""Structured events on the standard ``logging`` tree under ``supernova_ai``, one line each, without secrets.
 
-No handler is installed here: a program that configures ``logging`` sees the events, one that does not
-sees warnings and worse, as with any library.
+No handler is installed: a program that configures ``logging`` sees the events; without configuration Python
+shows warnings and errors, as for any library.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def _render(_: object, __: str, event: MutableMapping[str, Any]) -> str:
 
 
 def get_logger(name: str) -> BoundLogger:
-    """Return the logger of one module; events are dotted names with key-values (``ledger.hold.refused``)."""
-    return cast("BoundLogger", _Unbound(name if name.startswith(_ROOT) else f"{_ROOT}.{name}"))
+    """Return the logger of a module; events are dotted names with key-values (``ledger.hold.refused``)."""
+    return cast("BoundLogger", _LazyLogger(name if name.startswith(_ROOT) else f"{_ROOT}.{name}"))
 
 
-class _Unbound:
-    """A logger before its first event: importing structlog takes longer than many a command."""
+class _LazyLogger:
+    """Imports structlog with the first event: the import takes longer than many commands."""
 
     def __init__(self, name: str) -> None:
         self._name = name

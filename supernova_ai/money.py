@@ -1,24 +1,24 @@
-"""Money: integers of nano-USD inside, ``Decimal`` USD outside, never a float sum."""
+"""Money: integers of nano-USD in the database, ``Decimal`` USD in Python, never a sum of floats."""
 
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 NANO = 1_000_000_000
-"""Nano-USD in one USD."""
+"""Nano-USD per USD."""
 
 
 def decimal(amount: Decimal | int | float | str) -> Decimal:
-    """Return the amount as the decimal a person wrote, so that ``0.1`` means one tenth.
+    """Return the amount as the decimal that was written: 0.1 is exactly one tenth.
 
     Raises:
-        ValueError: it is not a finite number, or one beyond all money.
+        ValueError: it is not a finite number, or is 10^28 or more.
     """
     try:
         value = Decimal(str(amount))
     except InvalidOperation:
         raise ValueError(f"{amount!r} is not an amount of money") from None
-    if not value.is_finite() or value.adjusted() > 27:  # so that none overflows when it is multiplied
+    if not value.is_finite() or value.adjusted() > 27:  # larger ones could overflow when multiplied
         raise ValueError(f"{amount!r} is not a finite amount of money")
     return value
 
@@ -27,8 +27,8 @@ def to_nano(usd: Decimal | int | float | str, *, round_up: bool = False) -> int:
     """Convert USD to whole nano-USD.
 
     Args:
-        usd: an amount of USD.
-        round_up: round away what is below a nano upwards (for a bound); otherwise to the nearest.
+        usd: an amount in USD.
+        round_up: round up to a whole nano-USD (for an upper bound); otherwise to the nearest.
 
     >>> to_nano("0.000000002")
     2
@@ -49,12 +49,12 @@ def to_usd(nano: int) -> Decimal:
 
 
 def show(amount: Decimal | int) -> str:
-    """Write an amount (``Decimal`` USD or ``int`` nano-USD) for a person, without losing small change.
+    """Format an amount (``Decimal`` USD or ``int`` nano-USD) with at least two decimals and all its digits.
 
     >>> show(12_340_000_000), show(1_500), show(0)
     ('$12.34', '$0.0000015', '$0.00')
     """
     usd = to_usd(amount) if isinstance(amount, int) else amount
     digits = usd.normalize().as_tuple().exponent
-    assert isinstance(digits, int)  # only NaN and infinities have a letter there
+    assert isinstance(digits, int)  # only NaN and infinities have a letter
     return f"${usd:,.{max(2, -digits)}f}"

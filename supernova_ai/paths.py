@@ -1,4 +1,4 @@
-"""Files and folders that a user names: regular files, private folders, and what can be a database."""
+"""Files and folders that a user names: regular files, private folders and databases."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-MOST_TEXT = 32 * 2**20
-"""Bytes of a text for a model: none reads as much."""
+MAX_TEXT_BYTES = 32 * 2**20
+"""The size limit of a text for a model; no model reads as much."""
 
-MOST_TABLE = 256 * 2**20
-"""Bytes of a CSV file: some millions of rows."""
+MAX_CSV_BYTES = 256 * 2**20
+"""The size limit of a CSV file: some millions of rows."""
 
 
-def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
-    """Open a regular file to read its bytes; links are followed.
+def open_regular(path: str | Path, max_bytes: int | None = None) -> BinaryIO:
+    """Open a regular file for reading bytes; links are followed.
 
-    Devices and pipes are refused: reading one may block, or never end.
+    Devices and pipes are refused, because reading one may block or never end.
 
     Args:
-        most: bytes; a larger file is refused.
+        max_bytes: the size limit.
 
     Raises:
-        OSError: it cannot be opened, is not a regular file, is too large, or no file can have such a name.
+        OSError: it cannot be opened, is not a regular file, is too large, or its name is not possible.
     """
     try:
-        # Opening a pipe would wait for somebody to write to it.
+        # Non-blocking, because opening a pipe waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except ValueError as error:  # a NUL in the name, or half a character
+    except ValueError as error:  # the name has a NUL or a lone surrogate
         raise OSError(f"no file can have such a name: {error}") from None
     try:
         status = os.fstat(descriptor)  # of the open file: the path may lead elsewhere by now
         if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is not a regular file; copy what it gives into one")
-        if most is not None and status.st_size > most:
-            raise OSError(f"it is larger than {most // 2**20} MiB")
+            raise OSError("it is not a regular file; copy its content into one")
+        if max_bytes is not None and status.st_size > max_bytes:
+            raise OSError(f"it is larger than {max_bytes // 2**20} MiB")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -47,18 +47,18 @@ _REMEDY = "must be a file, or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
 def database_fault(where: str) -> str | None:
-    """Return why this cannot be the database, or None. What it says never repeats a part of a password.
+    """Return why this cannot be the database, None if it can. The text never contains part of a password.
 
     >>> database_fault(":memory:")
-    'must be a file, or postgresql://USER:PASSWORD@HOST/DATABASE: what is in memory is lost with the process'
+    'must be a file, or postgresql://USER:PASSWORD@HOST/DATABASE: memory is lost when the process ends'
     """
     if not where.strip() or any(ord(letter) < 0x20 for letter in where):
-        return f"{_REMEDY}: it is empty, or holds a control character"
+        return f"{_REMEDY}: it is empty, or contains a control character"
     if where.startswith("$") or "${" in where:
-        return f"{_REMEDY}: variables are not replaced here, so write the value out"
+        return f"{_REMEDY}: variables are not expanded here, so write the value"
     scheme, is_url, rest = where.partition("://")
     if ":memory:" in where or "mode=memory" in where:
-        return f"{_REMEDY}: what is in memory is lost with the process"
+        return f"{_REMEDY}: memory is lost when the process ends"
     if not is_url:
         return None
     if scheme == "sqlite":
@@ -74,14 +74,14 @@ def database_fault(where: str) -> str | None:
 
 
 def private_folder(folder: Path) -> None:
-    """Make the folder and those above it that are missing; only their owner may enter what is made.
+    """Create the folder and its missing parents with mode 0700.
 
     Raises:
-        OSError: one of them cannot be made.
+        OSError: one of them cannot be created.
     """
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(exist_ok=True)  # a file of that name is told
+    folder.mkdir(exist_ok=True)  # raises if there is a file of that name
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A secret that does not show itself, and a redactor that knows every living secret in all its forms."""
+"""Secrets that do not show their text, and a redactor that finds every live secret in all its encodings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import NoReturn
 
 HIDDEN = "[redacted]"
 
-# What every key of a kind begins with. It is in manuals, and no secret.
+# Public prefixes of keys: they are not secret.
 _PREFIX = r"sk-(?:ant-[a-z]+[0-9]{2}-|proj-|svcacct-|admin-|or-v1-)?+"
 
-# A second net, for keys that reached us without passing through a Secret (a provider's own message, say).
+# For keys that were never a Secret, such as those in a provider's message.
 _KEY_SHAPED = re.compile(
     rf"""
       (?<![A-Za-z0-9])
@@ -33,55 +33,55 @@ _KEY_SHAPED = re.compile(
     re.VERBOSE,
 )
 
-_RUN = 12
-"""So many characters of a secret in a row give it away."""
+_MIN_RUN = 12
+"""This many consecutive characters of a secret are redacted."""
 
-_PIECE = 6
-"""Wherever a run begins, a piece of it of this length begins at a multiple of this length."""
+_CHUNK = 6
+"""Every run of ``_MIN_RUN`` characters contains a chunk of this length at a multiple of this length."""
 
-_SHORT = 8
-"""A secret shorter than this is looked for as it is, not encoded: its encodings could be anything."""
+_MIN_ENCODED = 8
+"""A shorter secret is searched only literally: its encodings match too much other text."""
 
 _ESCAPE = re.compile(
     r"""
       (?<!\\) \\++ (?: u ([0-9a-f]{4}) | x ([0-9a-f]{2}) | (?=/) )  # JSON, Python
-    | % (?:25)* ([0-9a-f]{2})                                     # URLs, escaped more than once too
+    | % (?:25)* ([0-9a-f]{2})                                     # URLs, also escaped repeatedly
     | &\# (?: x 0* ([0-9a-f]{2}) | 0* ([0-9]{2,3}) ) ;             # HTML
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_PAIRS_OF_HEX = re.compile(
-    rf"\b (?:0x)?[0-9a-f]{{2}} (?: [\s:,;.+]{{1,2}} (?:0x)?[0-9a-f]{{2}} ){{{_RUN - 1},}} \b", re.VERBOSE
+_HEX_DUMP = re.compile(
+    rf"\b (?:0x)?[0-9a-f]{{2}} (?: [\s:,;.+]{{1,2}} (?:0x)?[0-9a-f]{{2}} ){{{_MIN_RUN - 1},}} \b", re.VERBOSE
 )
 _NO_HEX = re.compile(r"0x|[^0-9a-f]")
 
 _alive: weakref.WeakValueDictionary[int, Secret] = weakref.WeakValueDictionary()
-_shared: weakref.WeakValueDictionary[str, _Forms] = weakref.WeakValueDictionary()
+_matchers: weakref.WeakValueDictionary[str, _Matcher] = weakref.WeakValueDictionary()
 
 
 class Secret:
-    """A piece of text that no repr, str, format, pickle, vars or json shows.
+    """A text that repr, str, format, pickle, vars and json do not show.
 
-    Only ``reveal()`` gives the text. While a ``Secret`` is alive, ``redact`` removes its text from anything.
+    Only ``reveal()`` returns it. While a ``Secret`` is alive, ``redact`` removes its text from any text.
     """
 
-    __slots__ = ("__weakref__", "_forms", "_text")
+    __slots__ = ("__weakref__", "_matcher", "_text")
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str) or not text:
-            raise ValueError("a secret is a non-empty text")
+            raise ValueError("a secret must be a non-empty text")
         self._text = text
-        self._forms: _Forms | None = None  # made when something is first searched for it
+        self._matcher: _Matcher | None = None  # created by the first search
         _alive[id(self)] = self
 
     def reveal(self) -> str:
-        """Return the text itself. Keep it no longer than the one use it is for."""
+        """Return the text. Do not keep it longer than one use."""
         return self._text
 
-    def _known(self) -> _Forms:
-        if self._forms is None:
-            self._forms = _shared.setdefault(self._text, _Forms(self._text))
-        return self._forms
+    def _get_matcher(self) -> _Matcher:
+        if self._matcher is None:
+            self._matcher = _matchers.setdefault(self._text, _Matcher(self._text))
+        return self._matcher
 
     def __repr__(self) -> str:
         return f"Secret({HIDDEN})"
@@ -102,29 +102,30 @@ class Secret:
 
 
 def redact(text: str) -> str:
-    """Return the text with every living secret, and everything shaped like a key, replaced.
+    """Return the text with every live secret, and every text with the format of a key, replaced.
 
-    A secret is found in base64, hexadecimal, percent-encoding and escapes of JSON, Python and HTML, in small
-    and capital letters, backwards, and in part, from twelve characters in a row on. The time it takes grows
-    with the text and with the number of living secrets, and with neither of them faster.
+    A secret is found in base64, hexadecimal, percent-encoding and escapes of JSON, Python and HTML, in any
+    case, reversed, and in part, from twelve consecutive characters on. The time is linear in the length of
+    the text and in the number of live secrets.
 
     >>> key = Secret("open sesame, will you")
     >>> redact("the words are open%20sesame,%20w or 6f70656e20736573616d652c2077696c6c20796f75")
     'the words are [redacted] or [redacted]'
     """
-    # valuerefs() is a copy made in one step: other threads make and drop secrets meanwhile.
-    known = {secret._known() for ref in _alive.valuerefs() if (secret := ref()) is not None}
-    if known:
-        text = _without(text, known)
+    # valuerefs() is an atomic copy: other threads create and delete secrets meanwhile.
+    matchers = {secret._get_matcher() for ref in _alive.valuerefs() if (secret := ref()) is not None}
+    if matchers:
+        text = _replace_matches(text, matchers)
     return _KEY_SHAPED.sub(HIDDEN, text)
 
 
-def _without(text: str, known: set[_Forms]) -> str:
-    """Return the text with every run of these secrets replaced; those that overlap are one."""
-    spans = set(_spans(_normal(text), known))
+def _replace_matches(text: str, matchers: set[_Matcher]) -> str:
+    """Return the text with every match replaced; overlapping matches are replaced together."""
+    spans = set(_find_spans(_normalize(text), matchers))
     if "%" in text or "\\" in text or "&#" in text:
-        decoded, origin = _decoded(text)  # and as it is, since a secret may look like an escape itself
-        spans |= {(origin(start), origin(stop)) for start, stop in _spans(_normal(decoded), known)}
+        decoded, origin = _unescape(text)  # in addition, because a secret may itself look like an escape
+        found = _find_spans(_normalize(decoded), matchers)
+        spans |= {(origin(start), origin(stop)) for start, stop in found}
     pieces: list[str] = []
     end = 0
     for start, stop in sorted(spans):
@@ -134,98 +135,102 @@ def _without(text: str, known: set[_Forms]) -> str:
     return "".join([*pieces, text[end:]])
 
 
-def _spans(view: str, known: set[_Forms]) -> Iterator[tuple[int, int]]:
-    for forms in known:
-        yield from forms.spans(view)
-    for dump in _PAIRS_OF_HEX.finditer(view):
-        told = _normal(bytes.fromhex(_NO_HEX.sub("", dump[0])).decode("latin-1"))
-        if any(True for forms in known for _ in forms.spans(told)):
+def _find_spans(normalized: str, matchers: set[_Matcher]) -> Iterator[tuple[int, int]]:
+    for matcher in matchers:
+        yield from matcher.find(normalized)
+    for dump in _HEX_DUMP.finditer(normalized):
+        content = _normalize(bytes.fromhex(_NO_HEX.sub("", dump[0])).decode("latin-1"))
+        if any(True for matcher in matchers for _ in matcher.find(content)):
             yield dump.span()
 
 
-class _Forms:
-    """One secret in all the ways in which it is looked for."""
+class _Matcher:
+    """Finds one secret in all its encodings."""
 
-    __slots__ = ("__weakref__", "_forms", "_pieces", "_prefix", "_whole")
+    __slots__ = ("__weakref__", "_chunks", "_encodings", "_prefix", "_whole")
 
     def __init__(self, text: str) -> None:
         prefix = re.match(_PREFIX, text)
-        self._prefix = "\n".join(form for form, _ in _written(prefix[0])) if prefix else ""
-        self._forms = _written(text)
-        self._pieces = frozenset(
-            form[at : at + _PIECE] for form, _ in self._forms for at in range(len(form) - _PIECE + 1)
+        self._prefix = "\n".join(encoding for encoding, _ in _encodings(prefix[0])) if prefix else ""
+        self._encodings = _encodings(text)
+        self._chunks = frozenset(
+            encoding[at : at + _CHUNK]
+            for encoding, _ in self._encodings
+            for at in range(len(encoding) - _CHUNK + 1)
         )
-        wholes = [form for form, _ in self._forms] if len(text) >= _SHORT else [_normal(text)]
-        self._whole = re.compile("|".join(map(re.escape, wholes))) if len(text) < _RUN else None
+        encoded = len(text) >= _MIN_ENCODED
+        wholes = [encoding for encoding, _ in self._encodings] if encoded else [_normalize(text)]
+        self._whole = re.compile("|".join(map(re.escape, wholes))) if len(text) < _MIN_RUN else None
 
-    def spans(self, view: str) -> Iterator[tuple[int, int]]:
-        """Yield where the secret, or enough of it, stands in a text that was made normal."""
-        if self._whole is not None:  # too short to be known by a part
-            yield from (found.span() for found in self._whole.finditer(view))
+    def find(self, normalized: str) -> Iterator[tuple[int, int]]:
+        """Yield the spans of the secret, or of long enough parts of it, in a normalized text."""
+        if self._whole is not None:  # the secret is shorter than a run
+            yield from (found.span() for found in self._whole.finditer(normalized))
             return
-        pieces, end = self._pieces, 0
-        for at in [at for at in range(0, len(view), _PIECE) if view[at : at + _PIECE] in pieces]:
-            if at >= end and (run := self._run(view, at, end)):
+        chunks, end = self._chunks, 0
+        starts = range(0, len(normalized), _CHUNK)
+        for at in [at for at in starts if normalized[at : at + _CHUNK] in chunks]:
+            if at >= end and (run := self._longest_run(normalized, at, end)):
                 end = run[1]
                 yield run
 
-    def _run(self, view: str, at: int, floor: int) -> tuple[int, int] | None:
-        """Return the longest run around a piece that gives the secret away."""
-        piece, longest = view[at : at + _PIECE], (0, 0)
-        for form, least in self._forms:
-            place = form.find(piece)
-            while place >= 0:
-                start, stop, ahead = at, at + _PIECE, place - at
-                while start > floor and start + ahead > 0 and view[start - 1] == form[start + ahead - 1]:
+    def _longest_run(self, text: str, at: int, floor: int) -> tuple[int, int] | None:
+        """Return the longest run around the chunk at ``at`` that must be redacted; not before ``floor``."""
+        chunk, longest = text[at : at + _CHUNK], (0, 0)
+        for encoding, minimum in self._encodings:
+            index = encoding.find(chunk)
+            while index >= 0:
+                start, stop, shift = at, at + _CHUNK, index - at
+                while start > floor and start + shift > 0 and text[start - 1] == encoding[start + shift - 1]:
                     start -= 1
-                while stop < len(view) and stop + ahead < len(form) and view[stop] == form[stop + ahead]:
-                    stop += 1
-                if (
-                    stop - start >= max(least, longest[1] - longest[0] + 1)
-                    and view[start:stop] not in self._prefix
+                while (
+                    stop < len(text) and stop + shift < len(encoding) and text[stop] == encoding[stop + shift]
                 ):
+                    stop += 1
+                length = max(minimum, longest[1] - longest[0] + 1)
+                if stop - start >= length and text[start:stop] not in self._prefix:
                     longest = start, stop
-                place = form.find(piece, place + 1)
+                index = encoding.find(chunk, index + 1)
         return longest if longest[1] else None
 
 
-def _written(text: str) -> list[tuple[str, int]]:
-    """Return a text as it is, backwards, in hex and in base64, each with how long a part gives it away.
+def _encodings(text: str) -> list[tuple[str, int]]:
+    """Return the text literally, reversed, in hex and in base64, each with the minimum length of a match.
 
-    In base64 it looks different after one or two other bytes; three more change nothing.
+    Base64 differs with the number of bytes before the text, modulo three.
     """
     raw = text.encode(errors="surrogatepass")
-    forms = [(_normal(text), _RUN), (_normal(text[::-1]), _RUN), (raw.hex(), 2 * _RUN)]
-    for before, mixed in enumerate((0, 2, 3)):  # characters that the bytes before it have a part in
+    found = [(_normalize(text), _MIN_RUN), (_normalize(text[::-1]), _MIN_RUN), (raw.hex(), 2 * _MIN_RUN)]
+    for before, mixed in enumerate((0, 2, 3)):  # the first ``mixed`` characters depend on the bytes before
         encoded = base64.b64encode(bytes(before) + raw).decode().rstrip("=")
-        last = len(encoded) if (before + len(raw)) % 3 == 0 or len(text) >= _RUN else -1
-        forms.append((_normal(encoded[mixed:last]), 8 * (_RUN - 1) // 6 + 1))
-    return forms
+        last = len(encoded) if (before + len(raw)) % 3 == 0 or len(text) >= _MIN_RUN else -1
+        found.append((_normalize(encoded[mixed:last]), 8 * (_MIN_RUN - 1) // 6 + 1))
+    return found
 
 
-def _normal(text: str) -> str:
-    """Return the text, at the same length, in small letters and with one of the two alphabets of base64."""
-    small = text.replace("İ", "i").lower().replace("ς", "σ")  # no letter depends on its neighbours
-    return small.replace("-", "+").replace("_", "/")
+def _normalize(text: str) -> str:
+    """Return the text with equal length, in lowercase and in one of the two alphabets of base64."""
+    lower = text.replace("İ", "i").lower().replace("ς", "σ")  # each letter independent of its neighbours
+    return lower.replace("-", "+").replace("_", "/")
 
 
-def _decoded(text: str) -> tuple[str, Callable[[int], int]]:
-    """Return the text with its escapes decoded, and what tells a place in it in terms of the text."""
+def _unescape(text: str) -> tuple[str, Callable[[int], int]]:
+    """Return the text with its escapes decoded, and a function from its positions to those of ``text``."""
     pieces: list[str] = []
-    places, origins, length, end = [0], [0], 0, 0
+    positions, origins, length, end = [0], [0], 0, 0
     for escape in _ESCAPE.finditer(text):
         four, two, percent, html, decimal = escape.groups()
         digits = four or two or percent or html
         char = chr(int(digits, 16)) if digits else chr(int(decimal)) if decimal else ""
         pieces += text[end : escape.start()], char
         length += escape.start() - end
-        places += length, length + len(char)
+        positions += length, length + len(char)
         origins += escape.span()
         length += len(char)
         end = escape.end()
 
-    def origin(place: int) -> int:
-        nearest = bisect_right(places, place) - 1
-        return origins[nearest] + place - places[nearest]
+    def origin(position: int) -> int:
+        nearest = bisect_right(positions, position) - 1
+        return origins[nearest] + position - positions[nearest]
 
     return "".join([*pieces, text[end:]]), origin

@@ -1,4 +1,4 @@
-"""What goes in and what comes out: plain frozen records. A request checks its identifiers, and no more."""
+"""The types of requests and replies: plain frozen records. A request validates only its identifiers."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ TIERS: tuple[Tier, ...] = ("economy", "standard", "premium")
 """Every tier, cheapest first."""
 
 Complexity = Literal["simple", "moderate", "complex", "critical", "auto"]
-"""How hard a question is; auto lets its text tell."""
+"""How hard a question is; "auto" derives it from the text."""
 
 PROBE = "probe"
-"""The task of probes that cost money."""
+"""The task of paid probes."""
 
 OnInterrupt = Literal["resume", "raise"]
-"""What to do when a stream breaks after its first token: go on at another deployment, or raise."""
+"""What to do when a stream breaks after its first token: resume at another deployment, or raise."""
 
 CostBasis = Literal["exact", "estimated", "bound", "unknown", "cached"]
-"""exact: the provider's own usage; estimated: counted from what was received; bound: the most it can be;
-unknown: tokens are known and the model's price is not, which no budget allows; cached: nobody was asked."""
+"""exact: from the provider's usage; estimated: counted from the received text; bound: the upper bound;
+unknown: the model has no known price, which no budget allows; cached: no provider was called."""
 
 Kind = Literal["image", "pdf"]
-"""What an attachment is."""
+"""The kind of an attachment."""
 
 _WEAKEST: tuple[CostBasis, ...] = ("cached", "exact", "estimated", "bound", "unknown")
 
 
 def weakest(bases: Iterable[CostBasis]) -> CostBasis | None:
-    """Return the basis of a sum of costs: the weakest of theirs, None of none.
+    """Return the basis of a sum of costs: the weakest basis of its terms, None without terms.
 
     >>> weakest(["exact", "bound", "estimated"])
     'bound'
@@ -44,15 +44,15 @@ def weakest(bases: Iterable[CostBasis]) -> CostBasis | None:
 
 
 Outcome = Literal["held", "settled", "released", "lost"]
-"""The state of a hold. Held is open; settled, released and lost are its three ends."""
+"""The state of a hold: "held" while it is open, then settled, released or lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt.
 
-    ``cached`` and ``cache_write`` are part of ``prompt``, ``reasoning`` of ``completion``, and
-    ``cache_write_1h``, which is kept for an hour at a price of its own, of ``cache_write``.
+    ``cached`` and ``cache_write`` are part of ``prompt``, ``reasoning`` of ``completion``. ``cache_write_1h``
+    is the part of ``cache_write`` that is cached for an hour, at another price.
     """
 
     prompt: int = 0
@@ -65,9 +65,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class FailurePattern:
-    """Why an attempt failed: the name of our error class, the HTTP status if there was an answer, the words.
+    """Why an attempt failed: the name of our error class, the HTTP status if any, and the message.
 
-    ``message`` has no secrets, numbers or names in it, so that the same trouble has the same ``fingerprint``.
+    ``message`` contains no secrets, numbers or names, so that equal failures have equal ``fingerprint``.
     """
 
     fingerprint: str
@@ -78,7 +78,7 @@ class FailurePattern:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An image, or a PDF document of so many pages, that goes along with a request."""
+    """An image, or a PDF document with its number of pages, that is sent with a request."""
 
     media_type: str
     data: bytes = field(repr=False)
@@ -86,20 +86,20 @@ class Attachment:
 
     @property
     def kind(self) -> Kind:
-        """What a model must be able to read."""
+        """The input that a model must support."""
         return "image" if self.pages is None else "pdf"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call by the user, complete before anything is sent. Timeout in seconds, ``max_cost`` in USD.
+    """One call by the user, complete before anything is sent. Timeouts in seconds, ``max_cost`` in USD.
 
-    ``tier_reason`` says why it is this tier; without ``may_degrade`` no cheaper one may answer. ``cache``
-    says whether an answer kept from before will do. Attachments belong to the last of ``messages``.
-    ``began_ms`` is the store's time when the call began: of a user who is erased later it keeps nothing.
+    ``tier_reason`` says why the request has this tier; without ``may_degrade`` no cheaper tier may answer.
+    ``cache`` allows an answer from the cache. Attachments belong to the last of ``messages``. ``began_ms`` is
+    the store's time at the start of the call: if its user is erased later, the call stores nothing more.
 
     Raises:
-        InvalidRequest: an identifier cannot be kept; ``identifier`` says what can.
+        InvalidRequest: an identifier is not valid; see ``identifiers.identifier``.
     """
 
     id: str
@@ -122,11 +122,11 @@ class Request:
     cache: bool = True
     attachments: tuple[Attachment, ...] = ()
     began_ms: int | None = None
-    asked_timeout: float | None = None  # what the caller allowed, where a part was used before sending
+    asked_timeout: float | None = None  # the caller's timeout, if part of it was used before sending
 
     @property
     def allowed(self) -> float | None:
-        """The seconds that the caller allowed for everything."""
+        """The caller's timeout in seconds, for the whole call."""
         return self.timeout if self.asked_timeout is None else self.asked_timeout
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ _IDENTIFIERS = ("id", "user_id", "session_id", "task", "model", "prompt_name")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One physical provider call of a request, as it ended. Cost in USD, latencies in seconds."""
+    """One ended provider call of a request. Cost in USD, latencies in seconds."""
 
     id: str
     provider: str
@@ -160,9 +160,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a probe of one provider's key found: "ok" or the class of the error, and the seconds it took.
+    """The result of probing one provider's key: "ok" or the error class, and the latency in seconds.
 
-    ``reason`` is what the error says, None where all is well.
+    ``reason`` is the error's message, None if the result is "ok".
     """
 
     provider: str
@@ -174,9 +174,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a request could cost at most, and what the budgets can still bear, in USD, before it is sent.
+    """The maximum cost of a request, and the remaining amount of each budget, in USD; nothing is sent.
 
-    ``worst_case`` is by "provider/model", None where no price is known; ``headroom`` by budget.
+    ``worst_case`` is keyed by "provider/model", None if the price is unknown; ``headroom`` by budget.
     """
 
     tier: Tier
@@ -189,14 +189,14 @@ class Quote:
 class Reply:
     """The answer to one request.
 
-    ``cost`` is USD over all attempts and ``cost_basis`` the weakest of theirs; ``latency_s`` and
-    ``first_token_s`` count from the call itself, retries included. ``quality_score`` is 0 to 1, or
-    None where nothing was checked. ``fitted_to`` is the bound on the answer, in tokens, where a budget had to
-    lower what was asked for. ``tier_reason`` says in a few words why this tier answered. A ``cached`` answer
-    was kept from before: nobody was asked, and ``usage`` is what it took then. ``sentiment``, from -1 to 1,
-    is what a sentiment analysis found, or else ``no_sentiment`` says why there is none. ``reasoning`` is what
-    the model shows of its thoughts, which are not part of ``content``. ``refusal`` is how the model declined
-    to answer; ``finish_reason`` is "content_filter" then.
+    ``cost`` is the USD of all attempts and ``cost_basis`` their weakest basis. ``latency_s`` and
+    ``first_token_s`` count from the start of the call, including retries. ``quality_score`` is 0 to 1, None
+    if nothing was checked. ``fitted_to`` is the limit of the answer in tokens if a budget lowered the
+    requested one. ``tier_reason`` says why this tier answered. A ``cached`` answer comes from the cache,
+    without a provider call; its ``usage`` is that of the original call. ``sentiment``, from -1 to 1, is the
+    result of a sentiment analysis; without one, ``no_sentiment`` says why. ``reasoning`` is the model's
+    visible reasoning, which is not part of ``content``. ``refusal`` is the model's refusal to answer;
+    ``finish_reason`` is then "content_filter".
     """
 
     content: str

@@ -1,4 +1,4 @@
-"""Blocking work: bounded, in turn, and never in the way of the exit."""
+"""Blocking work runs on a limited number of threads, in order, and never delays exit."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import threading
 import pytest
 
 from supernova_ai import concurrency
-from supernova_ai.concurrency import Daemons, in_thread, spawn
+from supernova_ai.concurrency import DaemonExecutor, in_thread, spawn
 from tests.forks import run_in_child
 from tests.waiting import comes_true
 
 
 async def test_results_and_errors_come_back() -> None:
-    """As of ``asyncio.to_thread``."""
+    """``in_thread`` returns results and raises errors like ``asyncio.to_thread``."""
     assert await in_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await in_thread(divmod, 7, 0)
     assert spawn("alone", lambda: threading.current_thread().name).result(30) == "alone"
 
 
-def test_threads_are_bounded_and_work_is_done_in_turn() -> None:
-    """The thirty-third waits until one of 32 is done; a job that was cancelled before is not done."""
-    daemons, go = Daemons("few"), threading.Event()
+def test_threads_are_limited_and_jobs_run_in_order() -> None:
+    """The 33rd job waits until one of 32 is done; a cancelled job does not run."""
+    daemons, go = DaemonExecutor("few"), threading.Event()
     done: list[int] = []
     busy = [daemons.submit(go.wait, 30) for _ in range(32)]
     late = [daemons.submit(done.append, number) for number in range(3)]
@@ -42,8 +42,8 @@ def test_threads_are_bounded_and_work_is_done_in_turn() -> None:
 async def test_an_idle_thread_takes_the_next_job_and_ends_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Jobs one after the other need one thread; when it has ended, the next job starts another."""
-    daemons, loop = Daemons("one"), asyncio.get_running_loop()
+    """Successive jobs share one thread; after it ended, the next job starts another."""
+    daemons, loop = DaemonExecutor("one"), asyncio.get_running_loop()
     first = {await loop.run_in_executor(daemons, threading.current_thread) for _ in range(50)}
     assert len(first) == 1
     monkeypatch.setattr(concurrency, "_IDLE_S", 0.01)
@@ -53,12 +53,12 @@ async def test_an_idle_thread_takes_the_next_job_and_ends_after_a_while(
     assert await loop.run_in_executor(daemons, divmod, 7, 2) == (3, 1)
 
 
-async def test_a_shut_executor_does_what_is_queued_and_ends_its_threads(
+async def test_a_shut_executor_runs_its_queue_and_ends_its_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Idle threads end without waiting further; a job that comes later is refused."""
+    """Queued jobs run, idle threads end at once, and later jobs are refused."""
     monkeypatch.setattr(concurrency, "_IDLE_S", 3600)
-    daemons, go, done = Daemons("shut"), threading.Event(), list[int]()
+    daemons, go, done = DaemonExecutor("shut"), threading.Event(), list[int]()
     (idle,) = {await asyncio.get_running_loop().run_in_executor(daemons, threading.current_thread)}
     busy = [daemons.submit(go.wait, 30) for _ in range(32)]
     late = daemons.submit(done.append, 1)
@@ -74,8 +74,8 @@ async def test_a_shut_executor_does_what_is_queued_and_ends_its_threads(
 
 
 def test_a_thread_that_cannot_start_leaves_no_job_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was refused is not done later; the next job starts a thread."""
-    daemons, done = Daemons("none"), list[int]()
+    """A refused job does not run later; the next job starts a thread."""
+    daemons, done = DaemonExecutor("none"), list[int]()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", _no_more_threads)
         with pytest.raises(RuntimeError, match="can't start new thread"):
@@ -90,11 +90,11 @@ def _no_more_threads(_: threading.Thread) -> None:
 
 HANGING = """
 import asyncio, threading
-from supernova_ai.concurrency import Daemons, in_thread, spawn
+from supernova_ai.concurrency import DaemonExecutor, in_thread, spawn
 
 async def hang():
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(Daemons("of the loop"))
+    loop.set_default_executor(DaemonExecutor("of the loop"))
     loop.run_in_executor(None, threading.Event().wait)
     asyncio.create_task(in_thread(threading.Event().wait))
     await asyncio.sleep(0)
@@ -105,14 +105,14 @@ print("the end")
 """
 
 
-def test_what_hangs_keeps_no_process_from_ending() -> None:
-    """Neither a thread of its own, nor the pool, nor the executor of an event loop."""
+def test_hanging_work_does_not_delay_exit() -> None:
+    """A process exits while a spawned thread, the pool and a loop's executor hang."""
     ended = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "the end\n"), ended.stderr
 
 
-def test_a_fork_has_threads_of_its_own() -> None:
-    """The parent's may all be busy, and are not there."""
+def test_a_fork_has_its_own_threads() -> None:
+    """A forked child starts new threads, because the parent's do not exist there."""
     go = threading.Event()
     for _ in range(32):
         concurrency._daemons.submit(go.wait, 30)

@@ -1,4 +1,4 @@
-"""The errors: one tree, drawn as it is, exported whole, and fit to travel."""
+"""The errors form one tree, which the module draws and the package exports; they can be pickled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXCEEDED = BudgetExceeded(
 
 
 def drawn() -> list[tuple[str, str | None]]:
-    """Read the tree in the module's docstring: each class with the one it hangs from."""
+    """Return the tree in the module's docstring: each class with its parent."""
     tree: list[tuple[str, str | None]] = []
     path: list[str] = []
     for branch, name in re.findall(r"^([│├└─ ]*)(\w+)(?:  .*)?$", errors.__doc__ or "", re.MULTILINE):
@@ -42,8 +42,8 @@ def drawn() -> list[tuple[str, str | None]]:
     return tree
 
 
-def test_the_tree_is_drawn_as_it_is() -> None:
-    """The drawing shows every class once, in the order written, below its parent."""
+def test_the_drawing_equals_the_tree() -> None:
+    """The drawing shows every class once, in the order of the module, below its parent."""
     real = [
         (name, next((base.__name__ for base in kind.__bases__ if base in CLASSES.values()), None))
         for name, kind in vars(errors).items()
@@ -53,7 +53,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 
 
 def test_every_error_is_exported() -> None:
-    """Who catches an error can import it from the package itself."""
+    """Every error can be imported from the package itself."""
     assert set(CLASSES) <= set(supernova_ai.__all__)
     assert all(getattr(supernova_ai, name) is kind for name, kind in CLASSES.items())
     assert list(supernova_ai.__all__) == sorted(supernova_ai.__all__)
@@ -61,13 +61,13 @@ def test_every_error_is_exported() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
 def test_every_error_says_what_it_means(kind: type[SupernovaError]) -> None:
-    """Every class explains itself in its own words."""
+    """Every class has its own docstring."""
     assert kind.__doc__ != SupernovaError.__doc__ or kind is SupernovaError
     assert kind.__doc__
 
 
 def test_wrong_values_are_value_errors_too() -> None:
-    """Code that catches ValueError for bad arguments goes on working."""
+    """Code that catches ValueError for invalid arguments keeps working."""
     assert {kind.__name__ for kind in CLASSES.values() if issubclass(kind, ValueError)} == {
         "InvalidRequest",
         "KeyFormatError",
@@ -76,16 +76,16 @@ def test_wrong_values_are_value_errors_too() -> None:
 
 
 def test_a_refusal_gives_its_numbers_and_the_remedy() -> None:
-    """The message has every amount written out in full, when the budget resets, and what to do."""
+    """The message has every amount in full, the reset time and the remedy."""
     assert str(EXCEEDED) == (
-        "budget 'daily' cannot bear this request: it needs up to $0.000000001, and $0.05 of $1.00 is left "
+        "budget 'daily' is too low for this request: it needs up to $0.000000001, and $0.05 of $1.00 is left "
         "($0.75 spent, $0.20 held). It resets at 2026-11-23 00:00 CET. Raise the limit under 'budgets', "
-        "ask for fewer max_tokens, or use a cheaper tier."
+        "lower max_tokens, or use a cheaper tier."
     )
 
 
 def test_nothing_is_left_of_an_overspent_budget() -> None:
-    """What is left is never negative, and a limit with no period has no reset to tell of."""
+    """``left`` is never negative, and a limit without a period has no reset time."""
     refusal = BudgetExceeded(
         budget="max_cost",
         spent=Decimal(3),
@@ -100,10 +100,10 @@ def test_nothing_is_left_of_an_overspent_budget() -> None:
 
 @pytest.mark.parametrize(
     ("budget", "remedy"),
-    [("max_cost", "Raise max_cost, ask"), ("probe", "Raise 'health.paid_limit', ask")],
+    [("max_cost", "Raise max_cost, lower"), ("probe", "Raise 'health.paid_limit', lower")],
 )
 def test_the_remedy_is_where_the_limit_is(budget: str, remedy: str) -> None:
-    """The caller's own cap, and that of the paid probes, are none of the configuration's budgets."""
+    """The remedies for max_cost and for paid probes do not name 'budgets'."""
     some = Decimal(1)
     refusal = BudgetExceeded(budget=budget, spent=some, held=some, limit=some, needed=some, resets_at=None)
     assert remedy in str(refusal)

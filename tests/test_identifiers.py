@@ -1,4 +1,4 @@
-"""One rule for every identifier, at every door it can come in by."""
+"""Identifiers are validated by one rule at every entry point."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from supernova_ai.cli.app import app
 from supernova_ai.config import Config
 from supernova_ai.config.schema import Budget
 from supernova_ai.errors import ConfigError
-from supernova_ai.identifiers import MOST
+from supernova_ai.identifiers import MAX_LENGTH
 from supernova_ai.requests.arguments import identity
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import StubProvider
 from supernova_ai.types import Request
 
-BAD = {"long": "x" * (MOST + 1), "nul": "a\0b", "half": "a\ud800b"}
-GOOD = {"longest": "\U0001f600" * MOST, "empty": "", "usual": "ann@example.com"}
+BAD = {"long": "x" * (MAX_LENGTH + 1), "nul": "a\0b", "half": "a\ud800b"}
+GOOD = {"longest": "\U0001f600" * MAX_LENGTH, "empty": "", "usual": "ann@example.com"}
 
 REQUEST: dict[str, Any] = {"id": "r", "messages": (), "tier": "economy", "task": "chat", "max_tokens": 1}
 
@@ -30,22 +30,22 @@ REQUEST: dict[str, Any] = {"id": "r", "messages": (), "tier": "economy", "task":
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("name", ["id", "user_id", "session_id", "task", "model", "prompt_name", "metadata"])
 def test_no_request_has_an_identifier_that_a_database_cannot_index(name: str, value: str) -> None:
-    """Every identifier of a request, the keys of its metadata too, is checked where the request is made."""
+    """A request validates all its identifiers, including the keys of its metadata."""
     given: Any = {value: "x"} if name == "metadata" else value
     with pytest.raises(InvalidRequest, match=name):
         Request(**REQUEST | {name: given})
 
 
 @pytest.mark.parametrize("value", GOOD.values(), ids=GOOD)
-def test_what_fits_is_taken_as_it_is(value: str) -> None:
-    """An identifier of the greatest length, in the longest characters, passes unchanged."""
+def test_the_longest_identifier_is_accepted(value: str) -> None:
+    """An identifier of the maximum length with the longest characters is returned unchanged."""
     assert Request(**REQUEST, user_id=value, session_id=value, metadata={value: "x"}).user_id == value
     assert identity("user_id", value) == value
 
 
 @pytest.mark.parametrize("value", [10**5000, *BAD.values(), True, 1.5], ids=["huge", *BAD, "bool", "float"])
-async def test_doors_without_a_request_refuse_it_too(value: Any) -> None:
-    """Forgetting a session and advice check ids as calls do, before anything is opened."""
+async def test_entry_points_without_a_request_refuse_it_too(value: Any) -> None:
+    """Forgetting a session and advice validate ids like calls, before anything is opened."""
     from supernova_ai import aadvise
 
     nova = Supernova(Config())
@@ -62,7 +62,7 @@ async def test_doors_without_a_request_refuse_it_too(value: Any) -> None:
 
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_the_configuration_refuses_it(value: str) -> None:
-    """Names of models, tasks, providers and budgets, and a budget's user, follow the same rule."""
+    """The rule also applies to models, tasks, providers, budgets and a budget's user."""
     refused: list[dict[str, Any]] = [
         {"providers": {"openai": {"models": {"economy": value}}}},
         {"providers": {value: {}}},
@@ -82,8 +82,8 @@ def test_the_configuration_refuses_it(value: str) -> None:
     ["advice list --user", "advice show", "costs --request", "ledger settle --cost 1 --reason x",
      "privacy export --user", "privacy erase --yes --user"],
 )  # fmt: skip
-def test_a_command_that_looks_for_half_a_character_says_so(command: str) -> None:
-    """Bytes on the command line that are no UTF-8 are a wrong argument, on either engine."""
+def test_a_command_refuses_a_lone_surrogate(command: str) -> None:
+    """Bytes on the command line that are not UTF-8 are an invalid argument, on either engine."""
     result = CliRunner().invoke(app, [*command.split(), "a\udcffb"])
     assert isinstance(result.exception, InvalidRequest)
 
@@ -91,13 +91,15 @@ def test_a_command_that_looks_for_half_a_character_says_so(command: str) -> None
 def test_the_longest_identifiers_fit_every_index(
     new_database: Callable[[], str], stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """A call with the longest ids, under a budget for each user, is settled and written, on either engine."""
+    """A call with the longest ids and a budget per user is settled and stored, on either engine."""
     from tests import desk
 
     stub, name = stub_provider("Diversify."), GOOD["longest"]
     where = new_database()
     config = desk.configure(
-        where, {"openai": stub.url}, budgets=[{"name": "b" * MOST, "limit": 1, "per": "day", "user": "*"}]
+        where,
+        {"openai": stub.url},
+        budgets=[{"name": "b" * MAX_LENGTH, "limit": 1, "per": "day", "user": "*"}],
     )
     nova = Supernova(config, master=desk.MASTER)
     try:

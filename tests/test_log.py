@@ -1,4 +1,4 @@
-"""Events reach the standard logging tree, and secrets do not."""
+"""Events reach the standard logging tree without secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_an_event_is_its_name_and_its_values(caplog: pytest.LogCaptureFixture) -> None:
-    """An event is one line: the dotted name, then key=value in the order given."""
+    """An event is one line: the dotted name, then key=value pairs in the given order."""
     get_logger("supernova_ai.ledger").info("ledger.hold.refused", budget="daily", needed=3)
     assert caplog.record_tuples == [
         ("supernova_ai.ledger", logging.INFO, "ledger.hold.refused budget=daily needed=3")
@@ -28,13 +28,13 @@ def test_an_event_is_its_name_and_its_values(caplog: pytest.LogCaptureFixture) -
 
 
 def test_every_logger_is_under_the_package(caplog: pytest.LogCaptureFixture) -> None:
-    """A name from elsewhere is put below supernova_ai, so that one setting governs all."""
+    """Another name is placed below supernova_ai, so that one setting controls all loggers."""
     get_logger("plugin").warning("plugin.loaded")
     assert [record.name for record in caplog.records] == ["supernova_ai.plugin"]
 
 
-def test_secrets_are_taken_out_of_names_and_values(caplog: pytest.LogCaptureFixture) -> None:
-    """A secret is redacted in the event, in text, and inside nested data, errors and bytes."""
+def test_secrets_are_removed_from_names_and_values(caplog: pytest.LogCaptureFixture) -> None:
+    """A secret is redacted in the event name, in text, and in nested data, errors and bytes."""
     secret = Secret(TEXT)
     get_logger("test").warning(
         f"key.seen.{TEXT}",
@@ -51,20 +51,20 @@ def test_secrets_are_taken_out_of_names_and_values(caplog: pytest.LogCaptureFixt
 
 
 def test_positional_arguments_are_redacted_too(caplog: pytest.LogCaptureFixture) -> None:
-    """An event written in the old style leaks nothing either."""
+    """An event with %-style arguments shows no secret."""
     secret = Secret(TEXT)
     get_logger("test").warning("key %s seen", secret.reveal())
     assert TEXT not in caplog.text
 
 
 def test_a_percent_sign_is_only_a_percent_sign(caplog: pytest.LogCaptureFixture) -> None:
-    """What an event carries is never taken for a format."""
+    """The text of an event is never used as a format."""
     get_logger("test").warning("budget.near", used="95%s")
     assert caplog.messages == ["budget.near used=95%s"]
 
 
 def test_unconfigured_only_warnings_are_printed() -> None:
-    """A program that does not configure logging sees no info event, and a warning without its secret."""
+    """Without logging configured, info events are not printed, and warnings are, without secrets."""
     program = (
         "from supernova_ai.log import get_logger\n"
         "from supernova_ai.secret import Secret\n"

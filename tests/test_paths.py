@@ -1,4 +1,4 @@
-"""Where data is kept: what is refused as a database before anything is made, and private folders."""
+"""Validation of the database path or URL, and private folders."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PASSWORD = "SecretPart"
         (" ", "it is empty"),
         ("a\0b.db", "a control character"),
         ("a\nb.db", "a control character"),
-        (":memory:", "lost with the process"),
-        ("sqlite:///:memory:", "lost with the process"),
-        ("file:x?mode=memory", "lost with the process"),
+        (":memory:", "lost when the process ends"),
+        ("sqlite:///:memory:", "lost when the process ends"),
+        ("file:x?mode=memory", "lost when the process ends"),
         ("sqlite://rel.db", "write its path, without sqlite://"),
         ("sqlite:///", "write its path, without sqlite://"),
-        ("${DB_URL}", "variables are not replaced"),
-        ("$DB_URL", "variables are not replaced"),
-        ("postgresql://nova:${PW}@db/nova", "variables are not replaced"),
+        ("${DB_URL}", "variables are not expanded"),
+        ("$DB_URL", "variables are not expanded"),
+        ("postgresql://nova:${PW}@db/nova", "variables are not expanded"),
         ("mysql://db/nova", "no driver for this scheme"),
         (f"postgresql://nova:My@{PASSWORD}@db/nova", "such as %40 for @"),
         (f"postgresql://nova:My/{PASSWORD}@db/nova", "such as %40 for @"),
@@ -37,10 +37,10 @@ PASSWORD = "SecretPart"
         (f"postgresql://nova:My?{PASSWORD}@db/nova", "such as %40 for @"),
     ],
 )
-def test_what_cannot_be_the_database_is_refused(
+def test_an_invalid_database_is_refused(
     where: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The configuration and the store refuse it alike; nothing is left behind, no password is repeated."""
+    """The configuration and the store refuse it; nothing is created, and the error shows no password."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError, match="'database' must be a file") as raised:
         Store(where)
@@ -63,13 +63,13 @@ def test_what_cannot_be_the_database_is_refused(
         "postgresql:///nova?host=/run/postgresql&password=a@b",
     ],
 )
-def test_what_can_be_the_database(where: str) -> None:
-    """Paths and PostgreSQL's addresses in all their forms have no fault."""
+def test_a_valid_database_has_no_fault(where: str) -> None:
+    """Paths and all forms of PostgreSQL URLs are valid."""
     assert database_fault(where) is None
 
 
-def test_every_folder_that_is_made_is_private(tmp_path: Path) -> None:
-    """The folders above are private too, whatever the umask; one that was there stays as it is."""
+def test_every_created_folder_is_private(tmp_path: Path) -> None:
+    """Created parents are private too, whatever the umask; existing folders do not change."""
     above = tmp_path / "there"
     above.mkdir(mode=0o755)
     before = os.umask(0)

@@ -1,4 +1,4 @@
-"""Files that a user names: regular ones of a sensible size are read, and nothing else is waited for."""
+"""Files that a user names are read only if they are regular and not too large."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def odd(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "missing", "nul", "surrogate"])
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_regular_file_is_refused(reader: str, kind: str, odd: dict[str, Path]) -> None:
-    """A pipe would block and a device never end; each reader says in its own words what it cannot read."""
+def test_pipes_and_devices_are_refused(reader: str, kind: str, odd: dict[str, Path]) -> None:
+    """Every reader refuses a pipe, which would block, and a device, which would never end."""
     with pytest.raises(InvalidRequest, match="cannot be read"):
         READERS[reader](odd[kind])
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "missing", "nul", "surrogate"])
-def test_a_command_reads_text_from_regular_files_alone(kind: str, odd: dict[str, Path]) -> None:
-    """The texts that commands are given (analyze, --news, keys add --file …) are read the same way."""
+def test_a_command_reads_text_from_regular_files_only(kind: str, odd: dict[str, Path]) -> None:
+    """Texts for commands (analyze, --news, keys add --file …) are read the same way."""
     with pytest.raises(typer.BadParameter, match="cannot be read as text"):
         read_text(odd[kind])
 
 
-def test_a_file_has_a_bound(tmp_path: Path) -> None:
-    """A larger file than makes sense is refused before it is read."""
+def test_a_file_has_a_size_limit(tmp_path: Path) -> None:
+    """A file above the limit is refused before it is read."""
     path = tmp_path / "large"
     path.write_bytes(b"x" * 11)
     with open_regular(path, 11) as file:

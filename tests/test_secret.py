@@ -1,4 +1,4 @@
-"""A secret shows itself nowhere, and is taken out of any text while it lives."""
+"""A secret is never shown, and is redacted from any text while it is alive."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ def secret() -> Secret:
         lambda secret: str(dir(secret)),
     ],
 )
-def test_no_way_of_writing_shows_it(secret: Secret, way: Callable[[Secret], str]) -> None:
-    """Every common way from an object to text gives the placeholder or nothing of the secret."""
+def test_no_conversion_to_text_shows_it(secret: Secret, way: Callable[[Secret], str]) -> None:
+    """Every common conversion of an object to text gives the placeholder or no part of the secret."""
     assert TEXT not in way(secret)
 
 
 @pytest.mark.parametrize("way", [json.dumps, vars, *(lambda s, p=p: pickle.dumps(s, p) for p in range(6))])
-def test_ways_that_would_copy_its_inside_are_refused(secret: Secret, way: Callable[[Secret], object]) -> None:
-    """JSON, vars and every pickle protocol raise, and the error does not quote the secret."""
+def test_serialisation_is_refused(secret: Secret, way: Callable[[Secret], object]) -> None:
+    """JSON, vars and every pickle protocol raise an error without the secret."""
     with pytest.raises(TypeError) as caught:
         way(secret)
     assert TEXT not in str(caught.value)
 
 
 def test_a_copy_is_the_secret_itself(secret: Secret) -> None:
-    """Copying, also deep within other data, makes no second object to keep track of."""
+    """Copying, also deep in other data, returns the same object."""
     assert copy.copy(secret) is secret
     assert copy.deepcopy({"keys": [secret]})["keys"][0] is secret
 
 
 def test_only_reveal_gives_the_text(secret: Secret) -> None:
-    """The text comes out where it is asked for by name."""
+    """``reveal()`` returns the text."""
     assert secret.reveal() == TEXT
 
 
 def test_logging_it_shows_nothing(secret: Secret, caplog: pytest.LogCaptureFixture) -> None:
-    """The standard logging module, given the object, writes the placeholder."""
+    """The standard logging module writes the placeholder for the object."""
     logging.getLogger("someone.else").warning("the key is %s, %r", secret, secret)
     assert TEXT not in caplog.text
     assert HIDDEN in caplog.text
@@ -74,27 +74,27 @@ def test_logging_it_shows_nothing(secret: Secret, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("wrong", ["", None, b"bytes", 7])
 def test_only_a_text_can_be_secret(wrong: object) -> None:
-    """An empty text would redact everything, and other types cannot be found in text."""
+    """An empty text, which would redact everything, and other types are refused."""
     with pytest.raises(ValueError, match="non-empty text"):
         Secret(wrong)  # type: ignore[arg-type]
 
 
 def test_redact_removes_every_occurrence_of_every_secret(secret: Secret) -> None:
-    """All living secrets go, wherever and however often they stand."""
+    """Every occurrence of every live secret is removed."""
     other = Secret("tr0ub4dor&3 (with [regular] expression*)")
     text = f"{TEXT}{TEXT} and {other.reveal()}, quoted {TEXT!r}"
     assert redact(text) == f"{HIDDEN}{HIDDEN} and {HIDDEN}, quoted '{HIDDEN}'"
 
 
 def test_the_longest_secret_is_removed_first() -> None:
-    """A secret inside another one does not leave the rest of the longer one behind."""
+    """If one secret contains another, the longer one is removed completely."""
     secrets = [Secret("inner"), Secret("outer-inner-outer"), Secret("outer")]
     assert redact("outer-inner-outer") == HIDDEN
     del secrets
 
 
-def test_a_dead_secret_is_forgotten() -> None:
-    """Redaction ends with the secret's life, and not before."""
+def test_a_deleted_secret_is_no_longer_redacted() -> None:
+    """A secret is redacted until its last reference is gone."""
     dead, twin = Secret("short-lived"), Secret("twice-there")
     living = [Secret("twice-there"), Secret("the-other")]
     del dead, twin
@@ -119,8 +119,8 @@ def test_a_dead_secret_is_forgotten() -> None:
         ("keys look like sk-ant-api03-… or sk-proj-", None),
     ],
 )
-def test_what_is_shaped_like_a_key_goes_too(text: str, clean: str | None) -> None:
-    """Keys that never passed through a Secret are known by their shape; ordinary words are not."""
+def test_text_with_the_format_of_a_key_is_removed(text: str, clean: str | None) -> None:
+    """Keys that were never a Secret are recognised by their format; ordinary words stay."""
     assert redact(text) == (clean or text)
 
 
@@ -158,7 +158,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 @given(data=st.data())
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_secret_is_hidden_in_every_form_and_cut(form: Callable[[str], str], data: st.DataObject) -> None:
-    """Twelve characters of a key in a row are found, however they are written; little beside them goes."""
+    """Twelve consecutive characters of a key are found in every encoding; little else is removed."""
     prefix = data.draw(st.sampled_from(PREFIXES))
     key = Secret(prefix + data.draw(BODIES | ODD_BODIES))
     text = key.reveal()
@@ -170,13 +170,13 @@ def test_a_secret_is_hidden_in_every_form_and_cut(form: Callable[[str], str], da
     assert found.startswith("before ")
     assert found.endswith(" after")
     left = found.removeprefix("before ").removesuffix(" after").replace(HIDDEN, "")
-    assert len(left) <= 9, found  # in base64 what other bytes have a part in
+    assert len(left) <= 9, found  # in base64: characters shared with neighbouring bytes
 
 
 @settings(deadline=None)
 @given(texts=st.lists(st.text(), max_size=5), key=BODIES)
-def test_what_is_around_a_secret_stays(texts: list[str], key: str) -> None:
-    """Whatever is written between two echoes, escapes too, comes out as it was."""
+def test_text_around_a_secret_stays(texts: list[str], key: str) -> None:
+    """Text between two occurrences, including escapes, is unchanged."""
     secret = Secret(f"Q7{key}7Q")
     assume(all(redact(text) == text and redact(f" {text} ") == f" {text} " for text in texts))
     assert redact(f" {secret.reveal()} ".join(texts)) == f" {HIDDEN} ".join(texts)
@@ -194,15 +194,15 @@ def test_what_is_around_a_secret_stays(texts: list[str], key: str) -> None:
         "ad be de fa ce 00 11 22 33 44 55 66 77 88 99 %41%42%43 \\u0041\\u0042 &#65; C:\\\\new\\/",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
-    """Neither what all keys begin with, nor ids and escapes, are taken for a living key."""
+def test_text_without_a_secret_stays(text: str) -> None:
+    """Common key prefixes, ids and escapes are not redacted."""
     keys = [Secret("sk-ant-api03-Vt8xQ2mZr5Lw9Kp3"), Secret("sk-proj-Vt8xQ2mZr5Lw9Kp3")]
     assert redact(text) == text
     del keys
 
 
-def test_short_secrets_are_hidden_whole() -> None:
-    """A key of fewer than twelve characters is found in every form too, but not in part."""
+def test_short_secrets_are_found_only_whole() -> None:
+    """A key of fewer than twelve characters is found in every encoding, but not in part."""
     key = Secret("p4ssW-rd")
     for form in (str, str.upper, FORMS["reversed"], FORMS["hex"], FORMS["percent"], FORMS["base64"]):
         assert len(redact(form(key.reveal())).replace(HIDDEN, "")) <= 2
@@ -211,7 +211,7 @@ def test_short_secrets_are_hidden_whole() -> None:
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Threads change after every few instructions."""
+    """Switch threads after every few instructions."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -219,7 +219,7 @@ def restless() -> Iterator[None]:
 
 
 def test_secrets_may_come_and_go_while_another_thread_redacts(secret: Secret, restless: None) -> None:
-    """Redaction works while other threads make and drop secrets."""
+    """Redaction works while other threads create and delete secrets."""
     done = threading.Event()
 
     def churn() -> None:

@@ -1,4 +1,4 @@
-"""What goes in and what comes out cannot be changed on the way."""
+"""The records of requests and replies are immutable."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ RECORDS = [kind for kind in vars(types).values() if dataclasses.is_dataclass(kin
 
 @pytest.mark.parametrize("kind", RECORDS)
 def test_records_are_frozen_and_slotted(kind: type) -> None:
-    """No record can be altered, and none takes a field it does not know."""
+    """No record can be changed or gets an unknown field."""
     record: object = object.__new__(kind)
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(record, dataclasses.fields(kind)[0].name, None)
     assert not hasattr(record, "__dict__")
 
 
-def test_tiers_are_all_there_cheapest_first() -> None:
-    """The order of tiers is the order of quality."""
+def test_tiers_are_complete_and_ordered() -> None:
+    """``TIERS`` contains every tier, cheapest first."""
     assert get_args(Tier) == TIERS == ("economy", "standard", "premium")
 
 
-def test_a_reply_reads_as_its_text() -> None:
-    """Printing a reply prints the answer."""
+def test_a_reply_prints_as_its_text() -> None:
+    """``str(reply)`` is the answer."""
     reply = Reply(
         content="Buy low.",
         provider="openai",
@@ -49,7 +49,7 @@ def test_a_reply_reads_as_its_text() -> None:
 
 
 def test_requests_do_not_share_their_metadata() -> None:
-    """Two requests without metadata have an empty mapping each."""
+    """Each request without metadata has its own empty mapping."""
     one, other = (Request(id=i, messages=(), tier="economy", task="chat", max_tokens=1) for i in ("1", "2"))
     assert one.metadata == {}
     assert one.metadata is not other.metadata

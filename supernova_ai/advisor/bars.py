@@ -16,7 +16,7 @@ from typing import Any
 
 from supernova_ai.advisor.bar_formats import RawBar, raw_bars
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.paths import MOST_TABLE, open_regular
+from supernova_ai.paths import MAX_CSV_BYTES, open_regular
 
 _DAY = timedelta(days=1)
 _MAX_PRICE, _MAX_VOLUME = 1e15, 1e18  # larger values lose their digits in computations
@@ -88,7 +88,7 @@ def load_csv(path: str | Path, *, now: datetime | None = None) -> History:
         InvalidRequest: the file cannot be read, or a bar is wrong; bar 0 is the second line.
     """
     try:
-        with TextIOWrapper(open_regular(path, MOST_TABLE), "utf-8-sig", newline="") as file:
+        with TextIOWrapper(open_regular(path, MAX_CSV_BYTES), "utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, restkey="rest"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidRequest(f"{path} cannot be read: {error}. Give a UTF-8 file of bars") from error

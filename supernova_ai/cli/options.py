@@ -19,7 +19,7 @@ from supernova_ai.characters import escaped
 from supernova_ai.config import Loaded
 from supernova_ai.errors import SupernovaError
 from supernova_ai.identifiers import storable
-from supernova_ai.paths import MOST_TEXT, open_regular
+from supernova_ai.paths import MAX_TEXT_BYTES, open_regular
 from supernova_ai.terminal.output import Terminal
 
 MOST_DAYS = 36_500
@@ -114,10 +114,10 @@ def print_json(value: Any) -> None:
 def read_text(path: Path | None) -> str:
     """Return the text of a file, or of standard input for None; the bytes must be UTF-8."""
     try:
-        with open_regular(path, MOST_TEXT) if path else nullcontext(sys.stdin.buffer) as file:
-            read = file.read(MOST_TEXT + 1)
-        if len(read) > MOST_TEXT:
-            raise OSError(f"it is longer than {MOST_TEXT // 2**20} MiB")
+        with open_regular(path, MAX_TEXT_BYTES) if path else nullcontext(sys.stdin.buffer) as file:
+            read = file.read(MAX_TEXT_BYTES + 1)
+        if len(read) > MAX_TEXT_BYTES:
+            raise OSError(f"it is longer than {MAX_TEXT_BYTES // 2**20} MiB")
         return read.decode()
     except (OSError, UnicodeDecodeError) as error:
         remedy = ". It must be in UTF-8" if isinstance(error, UnicodeDecodeError) else ""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from supernova_ai import money
-from supernova_ai.identifiers import MOST, identifier
+from supernova_ai.identifiers import MAX_LENGTH, identifier
 from supernova_ai.paths import database_fault
 from supernova_ai.secret import HIDDEN
 
@@ -121,7 +121,7 @@ Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 Usd = Annotated[Decimal, BeforeValidator(_usd), Field(gt=0, le=10**9, decimal_places=9)]
 Factor = Annotated[Decimal, BeforeValidator(_usd), Field(gt=1, le=1000)]
 UsdPerMillion = Annotated[Decimal, BeforeValidator(_usd), Field(ge=0, le=10**6, decimal_places=9)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=MOST)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=MAX_LENGTH)]
 Identifier = Annotated[str, AfterValidator(lambda value: identifier("this", value))]
 ModelName = Annotated[Identifier, StringConstraints(pattern=r"^\S+$")]
 Slot = Literal["primary", "backup"]

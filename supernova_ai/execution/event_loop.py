@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from supernova_ai.concurrency import Daemons
+from supernova_ai.concurrency import DaemonExecutor
 from supernova_ai.errors import NoProvider
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class EventLoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(Daemons("supernova-engine-work"))
+        self._loop.set_default_executor(DaemonExecutor("supernova-engine-work"))
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="supernova-engine", daemon=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import to_nano
-from supernova_ai.paths import MOST_TABLE, open_regular
+from supernova_ai.paths import MAX_CSV_BYTES, open_regular
 
 FIELDS = ("time", "model", "prompt", "completion", "cost", "id")
 _WITHOUT_ID = {"time", "model", "prompt", "completion"}
@@ -73,7 +73,7 @@ def read_bills(file: Path, columns: Mapping[str, str]) -> Iterator[Bill]:
         InvalidRequest: the file cannot be read, lacks a column, or has an invalid value.
     """
     try:
-        with TextIOWrapper(open_regular(file, MOST_TABLE), "utf-8-sig", newline="") as lines:
+        with TextIOWrapper(open_regular(file, MAX_CSV_BYTES), "utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             missing = [column for column in columns.values() if column not in (reader.fieldnames or ())]
             if missing:

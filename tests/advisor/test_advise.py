@@ -303,7 +303,7 @@ async def test_a_broken_database_is_said(path: Path) -> None:
         ({"asset_class": "option", "greeks": {"speed": 1}}, "greeks has 'speed': known are delta, gamma"),
         ({"asset_class": "option", "greeks": {"delta": "high"}}, "delta 'high': it must be a number"),
         ({"news": 5}, "news must be a text"),
-        ({"news": "half \ud800"}, "news holds half a character"),
+        ({"news": "half \ud800"}, "news has a lone surrogate"),
         ({"user_id": 1.5}, "user_id must be a text or a whole number"),
         ({"timeout": 0}, "timeout must be a number from 0.001"),
         ({"max_cost": 0}, "max_cost must be more than 0"),

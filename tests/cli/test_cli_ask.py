@@ -165,7 +165,7 @@ def test_budget_refusal_exits_with_5(stub_provider: Stub, configure: Configure, 
     configure(stub.url, budgets=[{"name": "tiny", "limit": "0.000001", "per": "day"}])
     result = supernova("chat", "Hi.")
     assert (result.code, result.out, stub.requests) == (5, "", [])
-    assert "budget 'tiny' cannot bear this request" in result.err
+    assert "budget 'tiny' is too low for this request" in result.err
     assert supernova("chat", "Hi.", "--max-cost", "0.0000001").code == 5
 
 

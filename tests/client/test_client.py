@@ -140,7 +140,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"model": "gpt-99"}, "model 'gpt-99' is not configured; choose one of: openai/gpt-4o-mini"),
     ({"model": 5}, "model must be a text, not 5"),
     *(({"user_id": u}, "user_id must be a text or a whole number") for u in (1.5, True, {"id": 1})),
-    ({"user_id": "\udcff"}, "user_id holds half a character"),
+    ({"user_id": "\udcff"}, "user_id has a lone surrogate"),
     ({"session_id": ["s"]}, "session_id must be a text or a whole number"),
     ({"metadata": "screen"}, "metadata must be a mapping"),
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from supernova_ai import BudgetExceeded, InvalidRequest, ProviderTimeout, Supernova, client
-from supernova_ai.concurrency import Daemons
+from supernova_ai.concurrency import DaemonExecutor
 from supernova_ai.testing import Answer, Failure, StubProvider
 from supernova_ai.types import Usage
 from tests import desk
@@ -210,7 +210,7 @@ async def test_hanging_files_take_no_thread_of_the_program(
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(error) for error in found} == {ProviderTimeout}
     assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 30) == "free"
-    assert isinstance(nova._runtime.engine._background._loop._default_executor, Daemons)  # type: ignore[attr-defined]
+    assert isinstance(nova._runtime.engine._background._loop._default_executor, DaemonExecutor)  # type: ignore[attr-defined]
     enough.set()
 
 
