@@ -1,4 +1,4 @@
-"""What the proofs have in common: attempts without providers, and what must be true after each."""
+"""What the proofs share: attempts without providers, and what must hold after each proof."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests import books
 from tests.entries import entry
 
 
-def placing(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Database], Hold]:
-    """The operation that takes such a hold."""
+def place_hold(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Database], Hold]:
+    """Return the operation that places this hold."""
     return lambda database: ledger.hold(database, entry(name, amount, ledger.now_ms(), **given))
 
 
 def settled(cost: int, now_ms: int) -> End:
-    """The end of an attempt that cost so many nano-USD."""
+    """Return the end of an attempt that cost so many nano-USD."""
     return End("settled", cost, "exact", Usage(prompt=100, completion=20), now_ms, latency_ms=cost % 1000)
 
 
@@ -34,7 +34,7 @@ def attempts(store: Store) -> dict[str, Any]:
 
 
 def check(store: Store) -> None:
-    """Assert that the database is whole and its books are right, also in the eyes of ``ledger verify``."""
+    """Assert that the database is intact and the ledger is consistent, also for ``ledger verify``."""
 
     def operation(database: Database) -> None:
         if isinstance(database, SqliteDatabase):

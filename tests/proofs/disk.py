@@ -1,4 +1,4 @@
-"""A disk under SQLite whose power can be cut: it remembers what was synced and what was only written."""
+"""A disk for SQLite whose power can be cut: it knows which writes were synced and which were not."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 import apsw
 
 SECTOR = 512
-"""The most that a disk writes whole, in bytes."""
+"""The most bytes that a disk writes atomically."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """Bytes at an offset, or (``data`` is None) the cutting of the file to that length."""
+    """Bytes at an offset; or, if ``data`` is None, the truncation of the file to that length."""
 
     offset: int
     data: bytes | None
 
-    def onto(self, content: bytearray) -> None:
+    def apply_to(self, content: bytearray) -> None:
         if self.data is None:
             del content[self.offset :]
             return
@@ -29,7 +29,7 @@ class Write:
         content[self.offset : self.offset + len(self.data)] = self.data
 
     def sectors(self) -> list[Write]:
-        """Return the parts that may reach the disk without each other."""
+        """Return the parts that may reach the disk independently."""
         if self.data is None:
             return [self]
         starts = range(0, len(self.data), SECTOR)
@@ -38,26 +38,26 @@ class Write:
 
 @dataclass
 class File:
-    """What of a file is safe, and what has been written since."""
+    """A file: its synced content, and the writes since."""
 
-    safe: bytearray
-    loose: list[Write]
+    synced: bytearray
+    unsynced: list[Write]
 
-    def after_a_cut(self, chance: Random, share: float) -> bytes:
-        """Return what is found when the power is back: that share of the loose sectors, at random."""
-        content = bytearray(self.safe)
-        for write in self.loose:
+    def after_power_loss(self, chance: Random, share: float) -> bytes:
+        """Return the content after a power loss: a random ``share`` of the unsynced sectors was written."""
+        content = bytearray(self.synced)
+        for write in self.unsynced:
             for sector in write.sectors():
                 if chance.random() < share:
-                    sector.onto(content)
+                    sector.apply_to(content)
         return bytes(content)
 
 
 class Disk(apsw.VFS):
-    """The system's own files, watched.
+    """The system's own files, with every write and sync recorded.
 
     Args:
-        before_sync: called at every sync before anything becomes safe by it.
+        before_sync: called at every sync, before its writes are durable.
     """
 
     def __init__(self, name: str, before_sync: Callable[[], None]) -> None:
@@ -75,8 +75,8 @@ class Disk(apsw.VFS):
         self.files.pop(filename, None)
 
     def copy(self) -> dict[str, File]:
-        """Return how the files are now."""
-        return {path: File(bytearray(file.safe), file.loose.copy()) for path, file in self.files.items()}
+        """Return copies of the files as they are now."""
+        return {path: File(bytearray(file.synced), file.unsynced.copy()) for path, file in self.files.items()}
 
 
 class _Handle(apsw.VFSFile):
@@ -86,21 +86,21 @@ class _Handle(apsw.VFSFile):
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
         super().xWrite(data, offset)
-        self.file.loose.append(Write(offset, bytes(data)))
+        self.file.unsynced.append(Write(offset, bytes(data)))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         super().xTruncate(newsize)
-        self.file.loose.append(Write(newsize, None))
+        self.file.unsynced.append(Write(newsize, None))
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         self.disk.before_sync()
         super().xSync(flags)
-        for write in self.file.loose:
-            write.onto(self.file.safe)
-        self.file.loose.clear()
+        for write in self.file.unsynced:
+            write.apply_to(self.file.synced)
+        self.file.unsynced.clear()
 
 
 def restore(files: dict[str, File], folder: Path, chance: Random, share: float) -> None:
-    """Write into the folder what is found of the files after a cut."""
+    """Write the files, as they are after a power loss, into the folder."""
     for path, file in files.items():
-        (folder / Path(path).name).write_bytes(file.after_a_cut(chance, share))
+        (folder / Path(path).name).write_bytes(file.after_power_loss(chance, share))

@@ -1,4 +1,4 @@
-"""Everybody at once: no limit is passed at any moment, and none of the room is wasted."""
+"""Many processes at once: no limit is exceeded at any moment, and the budgets are used up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
 from supernova_ai.types import Usage
 from tests.forks import FORK
-from tests.proofs.calls import attempts, check, placing, settled
+from tests.proofs.calls import attempts, check, place_hold, settled
 
 pytestmark = pytest.mark.proof
 
@@ -33,11 +33,11 @@ BUDGETS = (
     Budget(name="summaries", limit=Decimal("0.10"), per="day", task="summary"),
 )
 LIMITS = {budget.name: to_nano(budget.limit) for budget in BUDGETS}
-LEAST, MOST = to_nano("0.001"), to_nano("0.005")  # of a hold: there is room for a hundred of the dearest
+LEAST, MOST = to_nano("0.001"), to_nano("0.005")  # of a hold: a hundred of the largest fit the budget
 
 
 async def spend(ledger: Ledger, name: str, chance: Random) -> None:
-    """Make one call after the other until a budget that bears on this task is really full."""
+    """Make one attempt after another until a budget that applies to this task is used up."""
     who = {
         "provider": chance.choice(["openai", "ollama"]),
         "user_id": chance.choice(["ann", "bob", "cid", None]),
@@ -47,7 +47,7 @@ async def spend(ledger: Ledger, name: str, chance: Random) -> None:
     amount = chance.randint(LEAST, MOST)
     while True:
         try:
-            operation = placing(ledger, f"{name}-{number}", amount, **who)
+            operation = place_hold(ledger, f"{name}-{number}", amount, **who)
             hold: Hold = await asyncio.wrap_future(ledger.write(operation))
         except BudgetExceeded as refusal:
             left = to_nano(refusal.left)
@@ -67,7 +67,7 @@ async def spend(ledger: Ledger, name: str, chance: Random) -> None:
 
 
 def worker(where: str, number: int, seed: int) -> None:
-    """One process: its tasks on one event loop, one ledger."""
+    """Run one process: one event loop with its tasks, and one ledger."""
 
     async def burst(ledger: Ledger) -> None:
         async with asyncio.timeout(120):
@@ -81,7 +81,7 @@ def worker(where: str, number: int, seed: int) -> None:
 
 
 def watch(where: str, done: Event, tell: Connection) -> None:
-    """Look at the committed windows again and again; tell how often, and the worst excess of each budget."""
+    """Read the committed windows until done; send the number of reads and the worst excess by budget."""
 
     def look(database: Database) -> tuple[int, dict[str, int]]:
         looks, worst = 0, dict.fromkeys(LIMITS, -(2**62))
@@ -97,8 +97,8 @@ def watch(where: str, done: Event, tell: Connection) -> None:
         tell.send(store.read(look))
 
 
-def test_a_burst_fills_the_budgets_and_never_passes_them(where: str, seed: int) -> None:
-    """4 processes of 50 tasks: at no committed moment above a limit, at the end at least 95 % used."""
+def test_burst_fills_the_budgets_and_never_exceeds_them(where: str, seed: int) -> None:
+    """4 processes of 50 tasks never exceed a limit in any committed state, and use at least 95 % of it."""
     done = FORK.Event()
     told, tell = FORK.Pipe(duplex=False)
     Store(where).close()
@@ -115,7 +115,7 @@ def test_a_burst_fills_the_budgets_and_never_passes_them(where: str, seed: int) 
     assert [process.exitcode for process in workers] == [0] * PROCESSES
     assert looks > 10
     assert max(worst.values()) <= 0, f"a limit was passed: {worst}"
-    assert worst["all"] == 0 or worst["all"] > -LEAST  # it was pressed against the limit
+    assert worst["all"] == 0 or worst["all"] > -LEAST  # the limit was reached
     with Store(where) as store:
         check(store)
         rows = attempts(store).values()

@@ -1,4 +1,4 @@
-"""Chaos: providers that go mad by turns, a configuration that changes every second, and nobody notices."""
+"""Chaos: providers that fail by turns, a configuration that changes every second, and right answers."""
 
 from __future__ import annotations
 
@@ -27,60 +27,60 @@ pytestmark = pytest.mark.proof
 # Read here: the test itself does not see the environment's SUPERNOVA_*.
 SECONDS = float(os.environ.get("SUPERNOVA_CHAOS_SECONDS") or (120 if os.environ.get("CI") else 15))
 CALLERS = 32
-MADNESS = 0.7  # of a provider's answers while it is mad
+FAULT_RATE = 0.7  # of the answers of an unhealthy provider
 PROVIDERS = ("openai", "anthropic", "ollama")
 TIMEOUT = {"first_token": 3, "between_tokens": 3, "total": 5, "adaptive": False}
-# A world that turns within a second takes more tries, and waits as long as another's trial may hang.
+# Providers change within a second: this takes more retries, and waits for trials that hang.
 PATIENCE = {"breaker": {"failures": 3, "cooldown": 0.3}, "retries": 8, "wait": 6}
 STRATEGIES = ("priority", "round_robin", "latency", "cost")
 WORDS = 12
-REQUESTS_A_SECOND = 60  # what there are at least between two turns of the world
+REQUESTS_A_SECOND = 60  # at least this many before the healthy provider changes
 
-# Not those after which the caller is to blame, nor floods, which have proofs of their own.
-_NOT_HERE = {"http_400", "content_refused", "credit_spent", "flood", "endless_flood"}
-HARM = [toxin.step for name, toxin in TOXINS.items() if name not in _NOT_HERE]
-LOSES_A_WORD = TOXINS["garbled"].step  # in a stream of Ollama's, without a sign of it: see docs/testing.md
+# Without errors of the caller, and without floods, which have proofs of their own.
+_EXCLUDED = {"http_400", "content_refused", "credit_spent", "flood", "endless_flood"}
+FAULTS = [toxin.step for name, toxin in TOXINS.items() if name not in _EXCLUDED]
+LOSES_A_WORD = TOXINS["garbled"].step  # silently, in a stream of Ollama's: see docs/testing.md
 
 
 def story(number: int) -> str:
-    """A text that no other is like, nor any word of it another."""
+    """Return a text in which every word is unique to this number."""
     return " ".join(f"w{number}n{word}" for word in range(WORDS))
 
 
 @dataclass
 class World:
-    """Three providers, of which one is well at any moment."""
+    """Three providers, of which at least one is healthy at any moment."""
 
     chance: Random
-    well: set[str] = field(default_factory=lambda: {PROVIDERS[0]})
+    healthy: set[str] = field(default_factory=lambda: {PROVIDERS[0]})
     received: int = 0
 
     def answer(self, provider: str, request: Received) -> Step:
-        """Tell the story asked for, or go on with it; but who is mad does anything."""
+        """Answer with the story or the rest of it; an unhealthy provider may answer with a toxin."""
         self.received += 1
         asked = re.search(r"story (\d+)", str(request.json["messages"]))
         assert asked
         text = story(int(asked[1]))
-        if provider not in self.well and self.chance.random() < MADNESS:
-            harm = self.chance.choice(HARM)
-            if not (provider == "ollama" and harm is LOSES_A_WORD):
-                return telling(harm, rest_of(text, request))
+        if provider not in self.healthy and self.chance.random() < FAULT_RATE:
+            fault = self.chance.choice(FAULTS)
+            if not (provider == "ollama" and fault is LOSES_A_WORD):
+                return telling(fault, rest_of(text, request))
         if not said_before(request):
             return Answer(text)
         rest = rest_of(text, request)
         last = said_before(request).split()[-2:]
         return Answer(self.chance.choice([rest, " ".join([*last, rest]), text]))
 
-    async def turn(self) -> None:
-        """Let another be well, after both were for a while."""
+    async def rotate(self) -> None:
+        """Make the next provider healthy, and a little later the previous one unhealthy, for ever."""
         for provider in cycle([*PROVIDERS[1:], PROVIDERS[0]]):
-            await self._while(self.chance.uniform(0.5, 1.5))
-            self.well.add(provider)
-            await self._while(self.chance.uniform(0.2, 0.5))
-            self.well = {provider}
+            await self._wait(self.chance.uniform(0.5, 1.5))
+            self.healthy.add(provider)
+            await self._wait(self.chance.uniform(0.2, 0.5))
+            self.healthy = {provider}
 
-    async def _while(self, seconds: float) -> None:
-        """Let time pass, and on a slow machine some more: the world must not turn with every request."""
+    async def _wait(self, seconds: float) -> None:
+        """Wait this long, and on a slow machine until there were enough requests in that time."""
         enough = self.received + REQUESTS_A_SECOND * seconds
         await asyncio.sleep(seconds)
         await until(lambda: self.received >= enough)
@@ -88,7 +88,7 @@ class World:
 
 @dataclass
 class Tally:
-    """What the callers saw."""
+    """The results of the calls."""
 
     calls: int = 0
     failures: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Tally:
 
 
 async def call(nova: Supernova, chance: Random, number: int, tally: Tally) -> None:
-    """Ask for one story, in one piece or as a stream, and see that it is the story."""
+    """Ask for one story, plain or streamed, and assert that the answer is that story."""
     tally.calls += 1
     try:
         reply = await nova.chat(
@@ -117,11 +117,11 @@ async def reload(nova: Supernova, configs: list[Config]) -> None:
 
 
 async def run(nova: Supernova, world: World, configs: list[Config], seed: int) -> tuple[Tally, int]:
-    """Let everybody call for so long; return what they saw, and by how much memory grew after the start."""
+    """Let all callers call for SECONDS; return their results, and by how much memory grew after the start."""
     tally = Tally()
     numbers = iter(range(10**9))
     await asyncio.gather(*(call(nova, Random(seed), next(numbers), Tally()) for _ in range(CALLERS)))
-    around = [asyncio.create_task(world.turn()), asyncio.create_task(reload(nova, configs))]
+    around = [asyncio.create_task(world.rotate()), asyncio.create_task(reload(nova, configs))]
     begun = time.monotonic()
 
     async def caller(name: int) -> None:
@@ -141,12 +141,12 @@ async def run(nova: Supernova, world: World, configs: list[Config], seed: int) -
 
 
 def test_chaos(path: Path, seed: int) -> None:
-    """At least 999 calls in 1000 are answered, and rightly; the books add up; nothing grows or is left."""
+    """At least 999 in 1000 calls get the right answer, the ledger is consistent, and nothing leaks."""
     world = World(Random(seed))
     stubs: dict[str, StubProvider] = {}
 
     def answer(provider: str, request: Received) -> Step:
-        stubs[provider].requests.clear()  # it would keep them all
+        stubs[provider].requests.clear()  # else it would keep all of them
         return world.answer(provider, request)
 
     with leaving_nothing():

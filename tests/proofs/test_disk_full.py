@@ -1,4 +1,4 @@
-"""A disk without room: a clear error, nothing half-written, and no restart once there is room again."""
+"""A full disk: a clear error, nothing half-written, and no restart once there is space again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
 from tests.forks import run_in_child
-from tests.proofs.calls import attempts, check, placing, settled
+from tests.proofs.calls import attempts, check, place_hold, settled
 
 pytestmark = pytest.mark.proof
 
@@ -27,7 +27,7 @@ ROOM = 2**20
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
+    """Mount a disk of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
@@ -41,13 +41,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def run_full(store: Store, *, fill: Callable[[], None], make_room: Callable[[], None]) -> None:
-    """Take holds until the disk is full, make room, go on; assert that the rows are what was acknowledged."""
+    """Place holds until the disk is full, make room, go on; assert that just the acknowledged rows exist."""
     ledger = Ledger(store, BUDGETS)
-    held = [ledger.write(placing(ledger, f"before-{n}", 1000)).result() for n in range(20)]
+    held = [ledger.write(place_hold(ledger, f"before-{n}", 1000)).result() for n in range(20)]
     fill()
     full = None
     while full is None:
-        futures = [ledger.write(placing(ledger, f"{len(held)}-{n}", 1000)) for n in range(5)]
+        futures = [ledger.write(place_hold(ledger, f"{len(held)}-{n}", 1000)) for n in range(5)]
         for future in futures:
             try:
                 held.append(future.result())
@@ -56,7 +56,7 @@ def run_full(store: Store, *, fill: Callable[[], None], make_room: Callable[[], 
     assert "Free some space on its disk" in str(full)
 
     make_room()
-    held.append(ledger.write(placing(ledger, "after", 1000)).result())
+    held.append(ledger.write(place_hold(ledger, "after", 1000)).result())
     assert ledger.end(held[0], settled(10, ledger.now_ms())).result()
     check(store)
     rows = attempts(store)
@@ -65,8 +65,8 @@ def run_full(store: Store, *, fill: Callable[[], None], make_room: Callable[[], 
     ledger.close()
 
 
-def test_a_full_disk_stops_nothing_for_longer_than_it_is_full(small_disk: Path) -> None:
-    """On a disk that really fills: StoreError with its remedy, then work goes on through the same store."""
+def test_full_disk_stops_work_only_while_it_is_full(small_disk: Path) -> None:
+    """A full disk is a StoreError with its remedy; once there is space the same store works again."""
     other = small_disk / "other"
 
     def fill() -> None:
@@ -78,8 +78,8 @@ def test_a_full_disk_stops_nothing_for_longer_than_it_is_full(small_disk: Path) 
         run_full(store, fill=fill, make_room=other.unlink)
 
 
-def test_a_limit_on_file_sizes_is_like_a_full_disk(tmp_path: Path) -> None:
-    """Under ``ulimit -f`` the same holds."""
+def test_file_size_limit_is_like_a_full_disk(tmp_path: Path) -> None:
+    """A file size limit (``ulimit -f``) gives the same error, and the same recovery."""
 
     def limited() -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

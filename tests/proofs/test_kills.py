@@ -1,4 +1,4 @@
-"""Processes killed at any moment: what was acknowledged stays, what was held is found."""
+"""Processes killed at any moment: acknowledged writes stay, and the holds of killed processes become lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.ledger.leases import TERM_S
 from supernova_ai.store import Store
 from tests.forks import FORK
-from tests.proofs.calls import attempts, check, placing, settled
+from tests.proofs.calls import attempts, check, place_hold, settled
 
 pytestmark = pytest.mark.proof
 
@@ -30,7 +30,7 @@ BUDGETS = (
 
 
 def write(where: str, number: int, seed: int, tell: Connection) -> None:
-    """Take and settle holds for ever, telling of each once it is acknowledged."""
+    """Place and settle holds for ever; send each one once it is acknowledged."""
     chance = Random(f"{seed} {number}")
     held: list[Hold] = []
     numbers = count()
@@ -41,7 +41,7 @@ def write(where: str, number: int, seed: int, tell: Connection) -> None:
             names = [f"{number}-{next(numbers)}" for _ in range(chance.randint(1, 6))]
             amounts = [chance.randint(1, 10**6) for _ in names]
             futures = [
-                ledger.write(placing(ledger, name, amount, user_id=chance.choice(["ann", "bob"])))
+                ledger.write(place_hold(ledger, name, amount, user_id=chance.choice(["ann", "bob"])))
                 for name, amount in zip(names, amounts, strict=True)
             ]
             for future in futures:
@@ -60,8 +60,8 @@ def write(where: str, number: int, seed: int, tell: Connection) -> None:
     ("new_database", "kills"), [("sqlite", 200), ("postgresql", 60)], indirect=["new_database"]
 )
 def test_killed_writers_lose_nothing_they_acknowledged(where: str, kills: int, seed: int) -> None:
-    """SIGKILL at random moments, several writers at once: every acknowledged hold and cost is in its row,
-    every hold of the dead becomes lost, and the books are right.
+    """After SIGKILL at random moments, with several writers, every acknowledged hold and cost is in its row,
+    every hold of a killed process becomes lost, and the ledger is consistent.
     """
     chance = Random(seed)
     numbers = iter(range(kills))

@@ -1,4 +1,4 @@
-"""The power is cut at any sync: what was acknowledged is there when it is back."""
+"""Power loss at any sync: every acknowledged write is there afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.store import Store, sqlite
 from supernova_ai.store import database as store_database
-from tests.proofs.calls import attempts, check, placing, settled
+from tests.proofs.calls import attempts, check, place_hold, settled
 from tests.proofs.disk import Disk, File, restore
 
 pytestmark = pytest.mark.proof
@@ -27,36 +27,36 @@ ROUNDS = 15
 
 @dataclass(frozen=True)
 class Cut:
-    """The files at the moment the power went, and what had been acknowledged by then."""
+    """The files at the moment of a power loss, and the number of acknowledged writes by then."""
 
     files: dict[str, File]
     acknowledged: int
 
 
 class Connection(apsw.Connection):
-    """Takes how texts are read, as the standard library's driver does, and reads them as ever."""
+    """Accepts ``text_factory`` as the standard library's driver does, and ignores it."""
 
     text_factory: Any = str
 
 
 class OnDisk(APSWDatabase):  # type: ignore[misc] # peewee has no types
-    """SQLite as the store uses it, on a disk of ours."""
+    """SQLite as the store uses it, on the simulated disk."""
 
     def _connect(self) -> Any:
         connection = Connection(self.database, **self.connect_params)
         connection.setbusytimeout(int(self._timeout * 1000))
         self._add_conn_hooks(connection)
-        # The standard library's driver knows how to bind a time, which migrations need; this one asks.
+        # Migrations bind a time: the standard library's driver converts it, this one calls a function.
         connection.convert_binding = lambda cursor, number, value: str(value)
         return connection
 
 
-@pytest.mark.parametrize("share", [0, 0.5, 1], ids=["nothing loose", "half of it", "all of it"])
+@pytest.mark.parametrize("share", [0, 0.5, 1], ids=["no unsynced sector", "half of them", "all of them"])
 def test_power_loss_at_any_sync_loses_nothing_acknowledged(
     share: float, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut at every sync of a store's life, whatever part of the unsynced sectors the disk had written: the
-    database opens, is whole, its books are right, and every acknowledged hold and cost is in its row.
+    """After a power loss at any sync, whatever share of the unsynced sectors was written, the database opens
+    and is intact, the ledger is consistent, and every acknowledged hold and cost is in its row.
     """
     chance = Random(seed)
     acknowledged: list[tuple[str, str, int]] = []
@@ -68,9 +68,9 @@ def test_power_loss_at_any_sync_loses_nothing_acknowledged(
             store_database, "Sqlite", lambda path: OnDisk(str(path), vfs=disk.vfs_name, **sqlite.SETTINGS)
         )
         with Store(tmp_path / "supernova.db") as store:
-            # Checkpoints come with every few commits here, and not with every few thousand.
+            # Checkpoint after every few commits, and not after every few thousand.
             store.write(lambda database: database.execute_sql("PRAGMA wal_autocheckpoint = 12")).result()
-            live(store, chance, acknowledged)
+            place_and_settle(store, chance, acknowledged)
     assert len(acknowledged) > 3 * ROUNDS
     assert len(cuts) > len(acknowledged) / 3
 
@@ -88,13 +88,13 @@ def test_power_loss_at_any_sync_loses_nothing_acknowledged(
             assert {rows[name].state for name in costs} <= {"settled"}
 
 
-def live(store: Store, chance: Random, acknowledged: list[tuple[str, str, int]]) -> None:
-    """Take and settle holds, some together, and note each once it is acknowledged."""
+def place_and_settle(store: Store, chance: Random, acknowledged: list[tuple[str, str, int]]) -> None:
+    """Place and settle holds, some together, and record each once it is acknowledged."""
     ledger = Ledger(store, BUDGETS)
     open_: list[Hold] = []
     for number in range(ROUNDS):
         names = [f"{number}-{n}" for n in range(chance.randint(1, 5))]
-        for future in [ledger.write(placing(ledger, name, chance.randint(1, 10**6))) for name in names]:
+        for future in [ledger.write(place_hold(ledger, name, chance.randint(1, 10**6))) for name in names]:
             hold = future.result()
             open_.append(hold)
             acknowledged.append(("held", hold.attempt, hold.amount))

@@ -1,4 +1,4 @@
-"""Whatever the calendar and the clocks do, money is in one window of each budget: not in none, not in two."""
+"""Whatever the calendar and the clocks do, each cost is in exactly one window of each budget."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import Hold, Ledger, lost_end
 from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
-from tests.proofs.calls import check, placing, settled
+from tests.proofs.calls import check, place_hold, settled
 
 pytestmark = pytest.mark.proof
 
 ZONES = (
     "UTC",
-    "Etc/GMT-14",  # fourteen hours before UTC: the earliest day there is
-    "Etc/GMT+12",  # the latest
+    "Etc/GMT-14",  # 14 hours ahead of UTC: its day starts first
+    "Etc/GMT+12",  # 12 hours behind UTC: its day starts last
     "Europe/Paris",
     "America/New_York",
     "Australia/Lord_Howe",  # its clocks change by half an hour
@@ -52,8 +52,8 @@ MOMENTS = {
 
 @pytest.mark.parametrize("day", MOMENTS.values(), ids=MOMENTS)
 def test_every_cost_is_in_one_window_of_each_budget(day: str, where: str, seed: int) -> None:
-    """Over two days around the moment, with clocks set back now and then, every window says what an
-    independent reading of the calendar says, also when an attempt ends in another period than it began in.
+    """Over two days around the moment, with the clock set back at times, every window has the sum that an
+    independent reading of the calendar gives, even if an attempt ends in another period than it began in.
     """
     chance = Random(f"{seed} {day}")
     now = start = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(hours=26)
@@ -65,7 +65,7 @@ def test_every_cost_is_in_one_window_of_each_budget(day: str, where: str, seed: 
         while now < start + timedelta(hours=52):
             number += 1
             amount = chance.randint(1, 10**6)
-            hold = ledger.write(placing(ledger, f"{number}", amount)).result()
+            hold = ledger.write(place_hold(ledger, f"{number}", amount)).result()
             windows = [
                 (budget.name, now.astimezone(ZoneInfo(budget.time_zone)).strftime(NAMES[budget.per]))
                 for budget in BUDGETS
@@ -92,8 +92,8 @@ def found(database: Database) -> dict[tuple[str, str], int]:
     return {(budget, period): amount for budget, period, amount in rows}
 
 
-def test_a_clock_set_back_opens_no_second_budget(where: str) -> None:
-    """An hour lived twice finds the day as full as it was, and the day after as it was left."""
+def test_clock_set_back_opens_no_second_window(where: str) -> None:
+    """A clock set back over midnight finds both days' windows as they were."""
     midnight = datetime(2026, 11, 23, tzinfo=UTC)
     now = midnight - timedelta(minutes=30)
     budget = Budget(name="daily", limit=Decimal("0.000001"), per="day")
@@ -101,7 +101,7 @@ def test_a_clock_set_back_opens_no_second_budget(where: str) -> None:
         ledger = Ledger(store, [budget], clock=lambda: now.timestamp())
 
         def take(name: str, amount: int) -> None:
-            ledger.write(placing(ledger, name, amount)).result()
+            ledger.write(place_hold(ledger, name, amount)).result()
 
         take("today", 1000)
         now = midnight + timedelta(minutes=30)
@@ -118,19 +118,19 @@ def test_a_clock_set_back_opens_no_second_budget(where: str) -> None:
 
 @pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
 def test_machines_whose_clocks_disagree_share_one_window(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that believes it is another week fills the window of the server's day, and no other."""
+    """A machine whose clock is a week wrong uses the window of the database server's day, and no other."""
     true = time.time
     budget = Budget(name="daily", limit=Decimal("0.000001"), per="day")
     with Store(where) as store:
         ledger = Ledger(store, [budget])
-        ledger.write(placing(ledger, "here", 600)).result()
+        ledger.write(place_hold(ledger, "here", 600)).result()
         monkeypatch.setattr(time, "time", lambda: true() - 8 * 86_400)
         with Store(where) as skewed:
             other = Ledger(skewed, [budget])
             assert other.sweep() == 0
-            other.write(placing(other, "there", 400)).result()
+            other.write(place_hold(other, "there", 400)).result()
             with pytest.raises(BudgetExceeded):
-                other.write(placing(other, "too much", 1)).result()
+                other.write(place_hold(other, "too much", 1)).result()
             assert list(skewed.read(found).values()) == [1000]
             other.close()
         ledger.close()

@@ -15,7 +15,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
 from tests.databases import new_schema
 from tests.pooling import pooled
-from tests.proofs.calls import attempts, check, placing, settled
+from tests.proofs.calls import attempts, check, place_hold, settled
 from tests.upkeep.keeping import report
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
@@ -36,7 +36,9 @@ def test_a_ledger_works_behind_a_pooler_in_transaction_mode(pool: str) -> None:
             ledger = Ledger(store, (DAILY,))
             ledger.sweep()
             for turn in range(12):  # psycopg would prepare a statement at its sixth use
-                hold = ledger.write(placing(ledger, f"{number}-{turn}", 1000, user_id=f"u{number}")).result()
+                hold = ledger.write(
+                    place_hold(ledger, f"{number}-{turn}", 1000, user_id=f"u{number}")
+                ).result()
                 assert ledger.end(hold, settled(7, ledger.now_ms())).result()
                 assert hold.attempt in attempts(store)
                 assert report(store, budgets=(DAILY,)).ok
@@ -78,7 +80,7 @@ def test_a_pooler_in_session_mode_works() -> None:
     """A pooler in session mode works like a direct connection."""
     with pooled(pool_mode="session", server_reset_query="DISCARD TEMP") as pool, Store(pool.url) as store:
         ledger = Ledger(store, (DAILY,))
-        hold = ledger.write(placing(ledger, "one", 1000)).result()
+        hold = ledger.write(place_hold(ledger, "one", 1000)).result()
         assert ledger.end(hold, settled(7, ledger.now_ms())).result()
         ledger.close()
 
@@ -88,7 +90,7 @@ def test_settlements_cut_off_by_the_pooler_are_written_by_the_next_process() -> 
     with pooled() as pool:
         with Store(pool.url) as cut:
             ledger = Ledger(cut, (DAILY,))
-            taking = [ledger.write(placing(ledger, f"hold-{number}", 1000)) for number in range(100)]
+            taking = [ledger.write(place_hold(ledger, f"hold-{number}", 1000)) for number in range(100)]
             held = [future.result() for future in taking]
             ends = [ledger.end(hold, settled(7, ledger.now_ms())) for hold in held[:50]]
             ends[0].result()
