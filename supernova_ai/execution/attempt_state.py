@@ -70,7 +70,7 @@ class AttemptState:
             fields = getattr(message, "provider_specific_fields", None) or {}
             if thought := well_formed(getattr(message, "reasoning_content", None) or ""):
                 self.text.append(thought)
-                self.thoughts.note(thought)
+                self.thoughts.add(thought)
             if refusal := well_formed(fields.get("refusal") or ""):
                 self.text.append(refusal)
                 self.refusal.append(refusal)

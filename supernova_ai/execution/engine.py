@@ -224,7 +224,7 @@ class Engine:
                     if attempt.finish_reason:
                         return  # the answer is whole: only the end of the stream is missing
                     if not isinstance(error, TimeoutError):
-                        raise error_mapping.in_stream(error, attempt.deployment)  # noqa: B904 - it has its cause
+                        raise error_mapping.stream_error(error, attempt.deployment)  # noqa: B904 - it has its cause
                     if not silence.expired():
                         raise
                     raise error_mapping.timed_out(attempt.deployment) from None

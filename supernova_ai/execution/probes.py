@@ -25,7 +25,7 @@ from supernova_ai.errors import (
     ProviderUnavailable,
     SupernovaError,
 )
-from supernova_ai.litellm_adapter.http import guard, redirection
+from supernova_ai.litellm_adapter.http import harden, redirection
 from supernova_ai.litellm_adapter.setup import tls_context
 from supernova_ai.routing.circuit_breaker import CircuitBreaker
 from supernova_ai.routing.deployments import Deployment, api_base
@@ -152,7 +152,7 @@ class Prober:
         failure: ProviderError | None = None
         try:
             transport = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy_for(url))
-            async with guard(httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport)) as client:
+            async with harden(httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport)) as client:
                 answer = await client.get(url, headers=_credentials(provider, key))
             if answer.status_code in _REFUSED:
                 failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)

@@ -170,7 +170,7 @@ class RequestState:
         if attempt is None:
             return
         attempt_or = self._settlement.attempt_or
-        name = attempt_or(type(error).__name__, lambda: error_mapping.name(error))
+        name = attempt_or(type(error).__name__, lambda: error_mapping.ledger_name(error))
         cause = None
         if isinstance(error, Exception):
             cause = attempt_or(None, lambda: error_mapping.translate(error, attempt.deployment))

@@ -23,7 +23,7 @@ from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.request_state import RequestState
 from supernova_ai.execution.reservations import Reservation, Reservations, no_key
 from supernova_ai.keys import KeySource
-from supernova_ai.litellm_adapter.error_mapping import OF_THE_MODEL, REMEDIES
+from supernova_ai.litellm_adapter.error_mapping import MODEL_REFUSALS, REMEDIES
 from supernova_ai.log import get_logger
 from supernova_ai.routing.circuit_breaker import CircuitBreaker
 from supernova_ai.routing.deployments import PLACEHOLDER_KEY, Deployment, is_local, parameters
@@ -132,7 +132,7 @@ class Selector:
             )
         fitting = [d for d in fitting if d.id not in call.passed_over] or fitting
         if call.error is not None:
-            refused = isinstance(call.error, RequestRejected) and not isinstance(call.error, OF_THE_MODEL)
+            refused = isinstance(call.error, RequestRejected) and not isinstance(call.error, MODEL_REFUSALS)
             fitting = [] if refused else _not_refused(call, fitting)
             if not fitting:
                 raise call.error
@@ -301,7 +301,7 @@ class Selector:
 
 def _not_refused(call: RequestState, candidates: Iterable[Deployment]) -> list[Deployment]:
     """Leave out candidates whose model refused the request's length or one of its parameters."""
-    names = {kind.__name__ for kind in OF_THE_MODEL}
+    names = {kind.__name__ for kind in MODEL_REFUSALS}
     refused = [attempt.deployment for attempt in call.attempts if attempt.end and attempt.end.error in names]
     models = {(d.provider, d.model, d.address) for d in refused}
     return [d for d in candidates if (d.provider, d.model, d.address) not in models]

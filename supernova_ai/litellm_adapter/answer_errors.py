@@ -1,4 +1,4 @@
-"""Errors of providers that answered, and were paid, without giving an answer."""
+"""Errors of answers that arrived and are paid for, but contain no answer for the caller."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from supernova_ai.log import get_logger
 
 log = get_logger(__name__)
 
-_MOST_FIELDS = 12
+_MAX_FIELDS = 12
 
 
 class AnsweredAttempt(Protocol):
-    """An attempt whose provider answered: ``answer`` is a whole answer, as LiteLLM read it."""
+    """An attempt whose provider answered; ``answer`` is LiteLLM's whole answer."""
 
     answer: Any
 
@@ -37,24 +37,24 @@ class AnsweredAttempt(Protocol):
 
 
 def empty(attempt: AnsweredAttempt) -> ProviderError:
-    """Return the error of an answer that came to its end with nothing in it for the caller."""
+    """Return the error of a complete answer with nothing in it for the caller."""
     if attempt.finish_reason == "content_filter":
-        return _error(ContentRefused, attempt.deployment, "its content policy left nothing of the answer")
+        return _error(ContentRefused, attempt.deployment, "its content policy removed the whole answer")
     if attempt.finish_reason == "length":
-        what = "its thoughts" if attempt.thoughts.text else "what it wrote, none of it an answer,"
-        words = f"{what} took all {attempt.max_tokens} of max_tokens. Ask for more max_tokens."
+        what = "its reasoning" if attempt.thoughts.text else "output without an answer"
+        words = f"{what} used all {attempt.max_tokens} of max_tokens. Ask for more max_tokens."
     elif attempt.thoughts.text:
-        words = "it wrote only thoughts, and no answer"
+        words = "it wrote only reasoning, and no answer"
     else:
         words = f"its answer is empty (finish reason {attempt.finish_reason!r})"
     return _error(NoAnswer, attempt.deployment, words)
 
 
 def reported(failure: Any, asked: AskedModel) -> Exception:
-    """Return the failure that an answer reports, as an error that LiteLLM's Router takes for the provider's.
+    """Return the failure that an answer reports, as an error that LiteLLM's Router treats as the provider's.
 
     Args:
-        failure: a message, or an object with a message, a type and a code, which is a word or an HTTP status.
+        failure: a message, or an object with a message, a type and a code: a word or an HTTP status.
     """
     known = failure if isinstance(failure, dict) else {"message": failure}
     error: Exception = error_mapping.unavailable(str(known.get("message") or failure), asked)
@@ -68,10 +68,10 @@ def reported(failure: Any, asked: AskedModel) -> Exception:
 
 
 def failure_of(error: Exception, attempt: AnsweredAttempt, arrived: Sequence[Any]) -> Exception:
-    """Return what an attempt failed with, where LiteLLM made another error of what its answer says.
+    """Return the error of an attempt by what its answer says, where LiteLLM raised another one.
 
     Args:
-        arrived: the JSON of the answers of status 200 that the attempt was given.
+        arrived: the JSON of the answers of status 200 that the attempt received.
     """
     if not arrived or attempt.answer or isinstance(error, SupernovaError | TimeoutError):
         return error
@@ -79,24 +79,26 @@ def failure_of(error: Exception, attempt: AnsweredAttempt, arrived: Sequence[Any
     if not failure:
         log.debug("engine.answer.unreadable", reason=type(error).__name__, words=str(error))
         return unreadable(attempt, arrived[-1])
-    # LiteLLM makes a refusal of the request of any error in an answer of status 200.
-    return reported(failure, attempt.deployment) if error_mapping.is_refused(error) else error
+    # LiteLLM reports any error in an answer of status 200 as a refusal of the request.
+    return reported(failure, attempt.deployment) if error_mapping.is_unexplained_refusal(error) else error
 
 
 def unreadable(attempt: AnsweredAttempt, answer: Any) -> Exception:
-    """Return the error of an answer whose shape LiteLLM cannot read, and note what usage it reports.
+    """Return the error of an answer that LiteLLM cannot read, and keep the usage that it reports.
 
-    Without usage it may be a gateway's page and no model's answer: then others are asked.
+    Without usage it may be a gateway's page and not a model's answer: then another deployment is asked.
     """
     fields = answer if isinstance(answer, dict) else {}
     report = fields.get("usage")
     report = report if isinstance(report, dict) else {}
-    # Anthropic's and Cohere's names.
-    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+    names = {
+        "prompt_tokens": "input_tokens",
+        "completion_tokens": "output_tokens",
+    }  # Anthropic's and Cohere's
     usage = {ours: report.get(theirs) for ours, theirs in names.items()} | report
-    found = ", ".join(sorted(map(str, fields))[:_MOST_FIELDS]) or f"none, it is a {type(answer).__name__}"
+    found = ", ".join(sorted(map(str, fields))[:_MAX_FIELDS]) or f"none, it is a {type(answer).__name__}"
     words = (
-        f"its answer has a shape that cannot be read (fields: {found}). "
+        f"its answer has an unknown format (fields: {found}). "
         f"Check that 'api_base' speaks the protocol of {attempt.deployment.provider}."
     )
     if usage_of(usage) is None:

@@ -1,4 +1,4 @@
-"""What a provider's error answer says: what was refused, and how long to wait.
+"""What a provider's error answer says: why it refused, and how long to wait.
 
 The codes and types in its JSON are read before its words. ``docs/failover.md`` shows the table.
 """
@@ -113,20 +113,20 @@ _BY_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
 _PARAMETER_CODES = re.compile(
     r"(unsupported|unknown)_(parameter|value)|(decimal|integer)_(above_max|below_min)_value"
 )
-_OURS = (
+_MODEL_PARAMETERS = (
     *("frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort"),
     *("response_format", "service_tier", "stream", "stream_options", "temperature", "top_k", "top_p"),
 )
-"""Parameters that models differ in: where one refuses it, another may take it."""
+"""Parameters in which models differ: another model may accept what one refuses."""
 
 _MALFORMED = (400, 422, None)
-"""Statuses of a request that was refused as malformed; None where there was no HTTP status."""
+"""Statuses of a request that was refused as malformed; None if there is no HTTP status."""
 
 
 def documents(text: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the JSON objects of an error's body that may say what it is about, outermost first.
+    """Yield the JSON objects of an error's body that may explain it, outermost first.
 
-    A gateway puts what another server told it into its own answer, sometimes as text.
+    A gateway puts another server's answer into its own, sometimes as text.
     """
     if isinstance(text, str):
         with suppress(ValueError, SyntaxError, RecursionError):
@@ -145,7 +145,7 @@ def documents(text: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def words_of(found: list[Mapping[str, Any]]) -> list[str]:
-    """Return what the documents tell a reader. A request that is echoed in them is not read."""
+    """Return the documents' texts for a reader, without those of a request that they repeat."""
     texts = (
         said for each in found for name in ("message", "error", "msg", "detail") if (said := each.get(name))
     )
@@ -153,13 +153,13 @@ def words_of(found: list[Mapping[str, Any]]) -> list[str]:
 
 
 def kind_of(found: list[Mapping[str, Any]], codes: list[str], text: str, status: int | None) -> Kind | None:
-    """Return what was refused, None where nothing but the status tells.
+    """Return the class of the error; None if only the status tells.
 
     Args:
         found: the documents of the error.
-        codes: what LiteLLM and its clients read as its code or type.
+        codes: its code and type as LiteLLM and its clients read them.
         text: its words.
-        status: of HTTP.
+        status: its HTTP status.
     """
     names = ("code", "type", "status", "reason")
     codes = [*codes, *(said for each in found for name in names if isinstance(said := each.get(name), str))]
@@ -170,19 +170,19 @@ def kind_of(found: list[Mapping[str, Any]], codes: list[str], text: str, status:
         return ContentRefused
     malformed = status in _MALFORMED
     for kind, words in _BY_WORDS:
-        # A limit of tokens in a minute is not the model's, and a header's name in a 500 is no parameter.
+        # A limit of tokens per minute is no context length, and in a 500 "temperature" is no parameter.
         fits = status != 429 if kind is ContextTooLong else malformed or kind is not ParameterRefused
         if fits and words.search(text):
             return kind
     parameter = any(map(_PARAMETER_CODES.fullmatch, codes)) or any(
-        each.get("param") in _OURS for each in found
+        each.get("param") in _MODEL_PARAMETERS for each in found
     )
     return ParameterRefused if malformed and parameter else None
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
-_IN_WORDS = re.compile(
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_WAIT_WORDS = re.compile(
     r"\b(?:retry|try again) (?:in|after) ((?:\d+(?:\.\d+)?(?:ms|[smhd])?)+) ?(min)?", re.IGNORECASE
 )
 _RESETS = re.compile(r"(x|anthropic)-ratelimit-(reset(-\w+)?|[\w-]+-reset)")
@@ -191,13 +191,13 @@ _RESETS = re.compile(r"(x|anthropic)-ratelimit-(reset(-\w+)?|[\w-]+-reset)")
 def wait_of(
     headers: Mapping[str, str], found: list[Mapping[str, Any]], text: str, *, limited: bool
 ) -> float | None:
-    """Return the seconds that the provider asks to wait, None where it asks for no time.
+    """Return the seconds that the provider asks to wait; None if it names no time.
 
     Args:
-        headers: of the answer, their names in lower case.
+        headers: those of the answer, their names in lower case.
         found: the documents of the error.
         text: its words.
-        limited: the request came over a limit, so the time of the limit's reset counts.
+        limited: a rate limit was reached, so the time of its reset counts.
     """
     for name, unit in (("retry-after-ms", "ms"), ("retry-after", "s")):
         if (said := _seconds(headers.get(name), unit)) is not None:
@@ -207,20 +207,20 @@ def wait_of(
             return said
     if not limited:
         return None
-    resets = [name for name in headers if _RESETS.fullmatch(name) and not _is_left(headers, name)]
+    resets = [name for name in headers if _RESETS.fullmatch(name) and not _has_remaining(headers, name)]
     if times := [said for name in resets if (said := _seconds(headers[name], "s")) is not None]:
         return max(times)
-    words = _IN_WORDS.search(text)
+    words = _WAIT_WORDS.search(text)
     return _seconds(words[1], "m" if words[2] else "s") if words else None
 
 
-def _is_left(headers: Mapping[str, str], reset: str) -> bool:
-    """Say whether something is left of the limit that a reset header belongs to."""
+def _has_remaining(headers: Mapping[str, str], reset: str) -> bool:
+    """Say whether the limit of a reset header is not used up."""
     return headers.get(reset.replace("-reset", "-remaining"), "").strip("0. ") != ""
 
 
 def _seconds(said: object, unit: str) -> float | None:
-    """Return the seconds of a number, a duration such as 6m0s, or a date; None of anything else.
+    """Return the seconds of a number, a duration such as 6m0s, or a date; None for any other value.
 
     >>> _seconds("1500", "ms"), _seconds("2s", "s"), _seconds("1m30.5s", "s"), _seconds("soon", "s")
     (1.5, 2.0, 90.5, None)
@@ -228,11 +228,11 @@ def _seconds(said: object, unit: str) -> float | None:
     text = str(said).strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
         number = float(text)
-        if number > 1e9:  # a moment in Unix time, in seconds or milliseconds
+        if number > 1e9:  # a Unix time in seconds or milliseconds
             return max(0.0, (number / 1000 if number > 1e11 else number) - time.time())
         return number * _UNITS[unit]
-    if text and not _PIECE.sub("", text):
-        return sum(float(number) * _UNITS[name] for number, name in _PIECE.findall(text))
+    if text and not _DURATION_PART.sub("", text):
+        return sum(float(number) * _UNITS[name] for number, name in _DURATION_PART.findall(text))
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         with suppress(ValueError, OverflowError):
             return max(0.0, read(text).timestamp() - time.time())

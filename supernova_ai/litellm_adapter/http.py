@@ -1,7 +1,6 @@
-"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and read within reason.
+"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and limit what they read.
 
-A client that is given to LiteLLM also puts the key on the request, as that leaves: LiteLLM, and whoever
-listens to it, has only a stand-in.
+LiteLLM and its callbacks have only a placeholder for the key: our client replaces it as a request is sent.
 """
 
 from __future__ import annotations
@@ -19,84 +18,87 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
 from litellm.llms.openai.common_utils import BaseOpenAILLM
 
 from supernova_ai.inflate import Inflater
-from supernova_ai.litellm_adapter.answer_json import read_answer
+from supernova_ai.litellm_adapter.answer_json import normalize_response
 from supernova_ai.litellm_adapter.listeners import has_listeners
 from supernova_ai.secret import Secret, redact
 
-_OAUTH = "sk-ant-oat01-"  # LiteLLM sends these of Anthropic's keys in another header
-_STAND_IN = re.compile(rb"(?:sk-ant-oat01-)?stand-in-[0-9a-f]{32}")
+_OAUTH = "sk-ant-oat01-"  # Anthropic's keys with this prefix go in another header
+_PLACEHOLDER = re.compile(rb"(?:sk-ant-oat01-)?placeholder-[0-9a-f]{32}")
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]')
-"""An error inside an answer that began well. In the text of an answer its quotes would be escaped."""
+"""An error in the middle of an answer. In the text of an answer its quotes would be escaped."""
 
 _keys: weakref.WeakValueDictionary[bytes, Secret] = weakref.WeakValueDictionary()
 
 
-def stand_in(key: Secret) -> str:
-    """Return what to give LiteLLM in the key's place; a ``Pool`` sends the key while the ``Secret`` lives."""
+def placeholder_for(key: Secret) -> str:
+    """Return a placeholder for LiteLLM; a ``Pool`` sends the key in its place while the ``Secret`` lives."""
     prefix = _OAUTH if key.reveal().startswith(_OAUTH[:10]) else ""
-    name = f"{prefix}stand-in-{uuid.uuid4().hex}"
+    name = f"{prefix}placeholder-{uuid.uuid4().hex}"
     _keys[name.encode()] = key
     return name
 
 
-_MOST_BYTES = 32 * 2**20
-"""The longest answer that is read, decompressed: a provider gone mad must not fill the memory."""
+_MAX_BYTES = 32 * 2**20
+"""The longest answer that is read, decompressed: a faulty provider must not fill the memory."""
 
-_MOST_SAID_BYTES = 2**16
-"""What is read of an error: LiteLLM looks through all of it for secrets, for seconds per megabyte."""
+_MAX_ERROR_BYTES = 2**16
+"""How much of an error is read: LiteLLM searches all of it for secrets, which takes seconds per megabyte."""
 
 _INFLATED = ("gzip", "x-gzip", "deflate")
 _COMPRESSED = (*_INFLATED, "br", "zstd", "compress", "x-compress", "dcb", "dcz")
 
 _STREAMS = ("text/event-stream", "application/x-ndjson")
-_MOST_LINE_BYTES = 2**20
-"""The longest line of a stream: its reader looks through all of it again with each piece that comes."""
+_MAX_LINE_BYTES = 2**20
+"""The longest line of a stream: its reader searches the whole line again with each piece."""
 
 
-def guard(client: Any) -> Any:
-    """Return the httpx client, which from now on follows no redirect and reads no more than is sensible.
+def harden(client: Any) -> Any:
+    """Have an httpx client follow no redirect and limit what it reads; returns the client.
 
-    A redirect would take the key, and with 307 and 308 the prompt, to a server that nobody configured.
+    A redirect would send the key, and with 307 and 308 the prompt, to a server that is not configured.
     """
     client.follow_redirects = False
-    if isinstance(client, httpx.AsyncClient) and _cap not in client.event_hooks["response"]:
+    if isinstance(client, httpx.AsyncClient) and _limit_response not in client.event_hooks["response"]:
         client.headers["accept-encoding"] = "gzip"
         client.event_hooks = {
             "request": client.event_hooks["request"],
-            "response": [*client.event_hooks["response"], _cap, read_answer],
+            "response": [*client.event_hooks["response"], _limit_response, normalize_response],
         }
     return client
 
 
-async def _cap(response: httpx.Response) -> None:
+async def _limit_response(response: httpx.Response) -> None:
     streams = response.headers.get("content-type", "").startswith(_STREAMS)
-    most_line = _MOST_LINE_BYTES if streams else _MOST_BYTES
-    # Decompressed here, bounded: httpx would inflate a whole piece at once before anybody could count.
+    max_line = _MAX_LINE_BYTES if streams else _MAX_BYTES
+    # Decompressed here, within the limit: httpx would inflate a whole piece before its size is known.
     encoding = response.headers.pop("content-encoding", "identity").strip().lower()
-    enough = None if response.is_success else _MOST_SAID_BYTES
-    response.stream = _Capped(response.stream, encoding, most_line, enough)
+    max_bytes = None if response.is_success else _MAX_ERROR_BYTES
+    response.stream = _LimitedStream(response.stream, encoding, max_line, max_bytes)
     if not response.is_success:
-        await _hide_keys(response)
+        await _redact_body(response)
     if not response.is_success or has_listeners():
         response.headers = httpx.Headers([(name, redact(value)) for name, value in response.headers.items()])
 
 
-def _guarded(make: Callable[..., Any]) -> Callable[..., Any]:
+def _hardened(make: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(make)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        return guard(make(*args, **kwargs))
+    def hardened(*args: Any, **kwargs: Any) -> Any:
+        return harden(make(*args, **kwargs))
 
-    return guarded
+    return hardened
 
 
-# Also the clients that LiteLLM makes for itself, for providers that cannot be given ours.
-AsyncHTTPHandler.create_client = _guarded(AsyncHTTPHandler.create_client)
-HTTPHandler.create_client = _guarded(HTTPHandler.create_client)
-BaseOpenAILLM._get_async_http_client = staticmethod(_guarded(BaseOpenAILLM._get_async_http_client))
+# Also the clients that LiteLLM makes itself, for providers that do not accept ours.
+AsyncHTTPHandler.create_client = _hardened(AsyncHTTPHandler.create_client)
+HTTPHandler.create_client = _hardened(HTTPHandler.create_client)
+BaseOpenAILLM._get_async_http_client = staticmethod(_hardened(BaseOpenAILLM._get_async_http_client))
 
 
 def redirection(response: httpx.Response) -> str | None:
-    """Say where an answer redirects to, without what may be secret in the address; None if it does not."""
+    """Say where an answer redirects to, without the address's path and query; None if it does not.
+
+    They may contain a secret.
+    """
     if not 300 <= response.status_code < 400:
         return None
     try:
@@ -113,11 +115,11 @@ def redirection(response: httpx.Response) -> str | None:
 class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
     """One provider's connections.
 
-    LiteLLM's client would send a request again when the connection breaks. Each sending may be charged, so
-    each must have a hold of its own: the Router's retry sees to that.
+    LiteLLM's client would send a request again when the connection breaks. Both may be charged, and each
+    needs a hold of its own, so only the Router's retries send again.
 
     Args:
-        connect: gives the seconds to connect; LiteLLM passes on one timeout for everything.
+        connect: returns the seconds to connect; LiteLLM passes one timeout for the whole request.
     """
 
     def __init__(self, connect: Callable[[], float]) -> None:
@@ -127,22 +129,27 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
         super().__init__(event_hooks={"request": [bound]})
 
     def create_client(self, *args: Any, **kwargs: Any) -> httpx.AsyncClient:
-        """Return LiteLLM's client, with every way out of it putting the keys on."""
+        """Return LiteLLM's client with transports that send the keys."""
         client: httpx.AsyncClient = super().create_client(*args, **kwargs)
-        client._transport = _Keyed(client._transport)
-        client._mounts = {to: way and _Keyed(way) for to, way in client._mounts.items()}
+        client._transport = _KeyTransport(client._transport)
+        client._mounts = {
+            to: transport and _KeyTransport(transport) for to, transport in client._mounts.items()
+        }
         return client
 
     async def single_connection_post_request(self, *_: Any, **__: Any) -> Any:
-        """Raise the error that LiteLLM is handling when it calls this to send again."""
+        """Raise the error again for which LiteLLM would send a second time."""
         raise
 
     def __del__(self) -> None:
-        """Do nothing: ``Router.aclose`` closes it. LiteLLM would, on the loop of whoever collects it."""
+        """Do nothing: ``Router.aclose`` closes it. LiteLLM would close it on whatever loop runs then."""
 
 
-class _Keyed(httpx.AsyncBaseTransport):
-    """Sends a copy of each request with the keys for their stand-ins, so that no error leads to a key."""
+class _KeyTransport(httpx.AsyncBaseTransport):
+    """Sends a copy of each request with the keys in place of their placeholders.
+
+    The request itself, which errors refer to, has no key.
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -160,48 +167,48 @@ def _with_keys(request: httpx.Request) -> httpx.Request:
     except httpx.RequestNotRead:
         body = {"stream": request.stream}
     address = str(request.url).encode()
-    with_key = _filled(address)
+    filled = _with_key(address)
     return httpx.Request(
         request.method,
-        request.url if with_key == address else with_key.decode(),  # parsed once where it can be
-        headers=[(name, _filled(value)) for name, value in request.headers.raw],
+        request.url if filled == address else filled.decode(),  # not parsed again if it has no key
+        headers=[(name, _with_key(value)) for name, value in request.headers.raw],
         extensions=request.extensions,
         **body,
     )
 
 
-def _filled(value: bytes) -> bytes:
+def _with_key(value: bytes) -> bytes:
     def key(found: re.Match[bytes]) -> bytes:
         secret = _keys.get(found[0])
         return secret.reveal().encode() if secret else found[0]
 
-    return _STAND_IN.sub(key, value)
+    return _PLACEHOLDER.sub(key, value)
 
 
-async def _hide_keys(refusal: httpx.Response) -> None:
-    """Take out of an answer the key that it repeats: LiteLLM shows its words to all who listen."""
+async def _redact_body(refusal: httpx.Response) -> None:
+    """Redact an error answer that repeats a key: LiteLLM passes its words to every callback."""
     body = b""
-    with suppress(httpx.HTTPError, httpx.StreamError):  # its status says enough
+    with suppress(httpx.HTTPError, httpx.StreamError):  # the status is enough
         body = await refusal.aread()
-    refusal._content = _without_keys(body)
+    refusal._content = _redacted(body)
 
 
-def _without_keys(words: bytes) -> bytes:
-    return redact(words.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+def _redacted(text: bytes) -> bytes:
+    return redact(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
-class _Capped(httpx.AsyncByteStream):
-    """A response's bytes, decompressed, up to as many as an answer and a line of it can sensibly have.
+class _LimitedStream(httpx.AsyncByteStream):
+    """A response's bytes, decompressed, within the limits for an answer and for a line of it.
 
     Args:
-        enough: bytes after which the rest is left; None: all of it is wanted.
+        max_bytes: the rest after so many bytes is not read; None reads all.
     """
 
-    def __init__(self, stream: Any, encoding: str, most_line: int, enough: int | None) -> None:
+    def __init__(self, stream: Any, encoding: str, max_line: int, max_bytes: int | None) -> None:
         self._stream = stream
         self._encoding = encoding
-        self._most_line = most_line
-        self._enough = enough
+        self._max_line = max_line
+        self._max_bytes = max_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         decode = _decoder(self._encoding)
@@ -211,18 +218,18 @@ class _Capped(httpx.AsyncByteStream):
                 received += len(piece)
                 ended = piece.rfind(b"\n")
                 line = line + len(piece) if ended < 0 else len(piece) - ended - 1
-                if received > _MOST_BYTES:
-                    raise httpx.ReadError(f"the answer is longer than {_MOST_BYTES // 2**20} MiB")
-                if line > self._most_line:
+                if received > _MAX_BYTES:
+                    raise httpx.ReadError(f"the answer is longer than {_MAX_BYTES // 2**20} MiB")
+                if line > self._max_line:
                     raise httpx.ReadError(
-                        f"a line of the answer is longer than {self._most_line // 2**20} MiB"
+                        f"a line of the answer is longer than {self._max_line // 2**20} MiB"
                     )
-                yield _without_keys(piece) if _ERROR.search(piece) else piece
-                if self._enough is not None and received >= self._enough:
+                yield _redacted(piece) if _ERROR.search(piece) else piece
+                if self._max_bytes is not None and received >= self._max_bytes:
                     return
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """Yield what comes, and before a break what had come by then: aiohttp tells of the break first."""
+        """Yield what arrives. Before a broken connection, also what aiohttp had received but not yielded."""
         try:
             async for piece in self._stream:
                 yield piece
@@ -236,9 +243,9 @@ class _Capped(httpx.AsyncByteStream):
 
 
 def _decoder(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
-    """Return what decompresses the pieces of an answer one by one."""
+    """Return a function that decompresses the pieces of an answer one by one."""
     if encoding not in _COMPRESSED and "," not in encoding:
-        return lambda piece: iter((piece,))  # some servers name a charset here
+        return lambda piece: iter((piece,))  # some servers send a charset here
     if encoding not in _INFLATED:
         raise httpx.ReadError(f"the answer is compressed as {encoding!r:.40}, and only gzip was asked for")
     inflater = Inflater()
@@ -253,6 +260,7 @@ def _decoder(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
 
 
 def _unread(stream: Any) -> bytes:
-    """Return what aiohttp has received of a response that broke, and nobody read. httpx wraps its stream."""
+    """Return the bytes of a broken response that aiohttp received and did not yield yet."""
+    # httpx wraps the stream.
     response = getattr(getattr(stream, "_stream", None), "_aiohttp_response", None)
     return b"" if response is None else bytes(response.content._read_nowait(-1))

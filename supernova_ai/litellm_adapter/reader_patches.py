@@ -17,8 +17,8 @@ from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponse
 from openai import AsyncOpenAI
 from openai._streaming import ServerSentEvent, SSEDecoder
 
-from supernova_ai.litellm_adapter.answer_json import failure, readable
-from supernova_ai.litellm_adapter.usage import cleaned
+from supernova_ai.litellm_adapter.answer_json import normalize, reported_failure
+from supernova_ai.litellm_adapter.usage import clean_report
 
 
 def _patch_readers() -> None:
@@ -31,7 +31,7 @@ def _patch_readers() -> None:
     decode = BaseModelResponseIterator._string_to_dict_parser
 
     def init_with_counts(self: Any, *args: Any, **report: Any) -> None:
-        init(self, *args, **cleaned(report))
+        init(self, *args, **clean_report(report))
 
     def keep_tags(self: Any, chunk: dict[str, Any]) -> Any:
         """Parse the event without its text: LiteLLM would cut <think> tags out of it."""
@@ -42,10 +42,10 @@ def _patch_readers() -> None:
         return parsed
 
     litellm.Usage.__init__ = init_with_counts
-    AnthropicStream.chunk_parser = lambda self, chunk: parse_anthropic(self, readable(chunk, event=True))
+    AnthropicStream.chunk_parser = lambda self, chunk: parse_anthropic(self, normalize(chunk, event=True))
     OllamaStream.chunk_parser = keep_tags
     BaseModelResponseIterator._string_to_dict_parser = staticmethod(
-        lambda str_line: readable(decode(str_line), event=True)
+        lambda str_line: normalize(decode(str_line), event=True)
     )
 
 
@@ -60,7 +60,7 @@ def _patch_cohere() -> None:
         if event.get("type") != "message-end":
             return parse(self, event)
         parsed = parse(self, event | {"event": "message-end", "data": event})  # where LiteLLM looks for it
-        if error := failure(parsed["finish_reason"]):
+        if error := reported_failure(parsed["finish_reason"]):
             parsed["provider_specific_fields"] = {"error": error}
         return parsed
 
@@ -68,7 +68,7 @@ def _patch_cohere() -> None:
         response = transform(self, *args, **kwargs)
         reason = kwargs["raw_response"].json().get("finish_reason") or "stop"
         response.choices[0].finish_reason = core_helpers.map_finish_reason(reason)
-        if error := failure(reason):
+        if error := reported_failure(reason):
             response.choices[0].message.provider_specific_fields = {"error": error}
         return response
 
@@ -93,7 +93,7 @@ _patch_cohere()
 
 class _ReadableEvent(ServerSentEvent):
     def json(self) -> Any:
-        return readable(super().json(), event=True)
+        return normalize(super().json(), event=True)
 
 
 class _ReadableEvents(SSEDecoder):

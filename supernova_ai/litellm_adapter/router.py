@@ -1,6 +1,6 @@
 """LiteLLM's Router: it retries and falls back. Our selector chooses each attempt, our request state ends it.
 
-All names of LiteLLM's Router that are overridden here, public or private, are in this file alone.
+Only this file overrides methods of LiteLLM's Router; ``tests/litellm_adapter/test_contract.py`` lists them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from litellm.router_utils.cooldown_cache import CooldownCache
 
 from supernova_ai.config import Config, check_tls
 from supernova_ai.errors import NoAnswer, SupernovaError
-from supernova_ai.litellm_adapter import answer_errors, error_mapping
+from supernova_ai.litellm_adapter import answer_errors, error_causes, error_mapping
 from supernova_ai.litellm_adapter.answer_errors import AnsweredAttempt
-from supernova_ai.litellm_adapter.answer_json import record_into
-from supernova_ai.litellm_adapter.http import Pool, stand_in
+from supernova_ai.litellm_adapter.answer_json import record_answers
+from supernova_ai.litellm_adapter.http import Pool, placeholder_for
 from supernova_ai.litellm_adapter.listeners import skip_log_without_listeners
 from supernova_ai.litellm_adapter.reader_patches import OpenAIClient
 from supernova_ai.log import get_logger
@@ -30,17 +30,17 @@ from supernova_ai.types import Attachment, Request, Tier
 log = get_logger(__name__)
 
 _CALL = "supernova_call"
-"""Where a call's id travels in the Router's metadata: an id survives the copies the Router makes."""
+"""Name of the call's id in the Router's metadata: an id survives the copies that the Router makes."""
 
-_TAKES_OURS = frozenset(
+_ACCEPT_CLIENT = frozenset(
     {"anthropic", "azure_ai", "databricks", "deepseek", "fireworks_ai", "gemini", "groq"}
     | {"mistral", "ollama_chat", "openai", "openrouter", "together_ai", "xai"}
 )
-"""LiteLLM's providers known to work with an HTTP client given to them; some want another kind."""
+"""LiteLLM's providers that accept our HTTP client; others need another kind of client."""
 
 
 class RoutedAttempt(AnsweredAttempt, Protocol):
-    """An attempt as the Router needs it; ``AttemptState`` is one."""
+    """The attempt of a request, as the Router needs it; ``AttemptState`` is one."""
 
     key: Secret | None
 
@@ -75,7 +75,7 @@ class RoutedRequest(Protocol):
 
 
 class AttemptSelector(Protocol):
-    """Decides about attempts; ``Selector`` does."""
+    """Chooses the deployment of each attempt; ``Selector`` is one."""
 
     async def choose(self, call: Any, candidates: list[dict[str, Any]], *, last: bool) -> dict[str, Any]: ...
 
@@ -91,11 +91,11 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
 
     def __init__(self, config: Config) -> None:
         super().__init__(disable_cooldowns=True, redis_url=config.redis)
-        self.discard()  # from LiteLLM's global lists: it counts there for its own strategies and cooldowns
+        self.discard()  # from LiteLLM's global callbacks, which count for its own strategies and cooldowns
         self._calls: dict[str, RoutedRequest] = {}
         self._pools: dict[str, Pool] = {}
         self.cooldown_cache = _OthersCooldowns(self.cache, self.cooldown_time)
-        self._sharing: set[asyncio.Future[None]] = set()  # kept, lest they be collected before they are done
+        self._sharing: set[asyncio.Future[None]] = set()  # a task without a reference may be collected
 
     def apply(
         self,
@@ -134,45 +134,48 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         )
 
     def forget(self, call: RoutedRequest) -> None:
-        """Drop the call: it is over."""
+        """Forget a call that has ended."""
         self._calls.pop(call.request.id, None)
 
     def share_open(self, deployment: str, error: str | None, rest_s: float) -> None:
-        """Tell other machines, through LiteLLM's cooldowns in Redis, that a circuit opened for ``rest_s``."""
+        """Share with other machines, through Redis, that a circuit opened for ``rest_s`` seconds."""
         if self.cache.redis_cache is not None:
-            whole_s = math.ceil(rest_s)  # Redis keeps whole seconds
+            whole_s = math.ceil(rest_s)  # Redis has whole seconds
             self._share(
                 partial(self.cooldown_cache.add_deployment_to_cooldown, deployment, error, 0, whole_s)
             )
 
     def share_closed(self, deployment: str) -> None:
-        """Tell other machines that a circuit closed."""
+        """Share with other machines, through Redis, that a circuit closed."""
         if self.cache.redis_cache is not None:
             shared = self.cooldown_cache
             self._share(
                 partial(shared.cooldown_store.delete_cache, shared.get_cooldown_cache_key(deployment))
             )
 
-    def _share(self, tell: Callable[[], None]) -> None:
-        sharing = asyncio.ensure_future(_try(tell))
+    def _share(self, write: Callable[[], None]) -> None:
+        sharing = asyncio.ensure_future(_write(write))
         self._sharing.add(sharing)
         sharing.add_done_callback(self._sharing.discard)
 
     async def async_get_available_deployment(
         self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Choose one attempt's deployment: LiteLLM knows which there are, the strategy which to take."""
+        """Choose one attempt's deployment, with its key and its HTTP client: our routing strategy.
+
+        LiteLLM documents this method as the one that a custom routing strategy replaces.
+        """
         check_tls(verify=self._verify_tls)  # each time: the program may have changed it
         call = self._calls[request_kwargs["metadata"][_CALL]]
         offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
         if isinstance(call.error, NoAnswer):
-            raise call.error  # it was paid for, and may well be so again
+            raise call.error  # another attempt would probably cost as much, and answer as little
         last = model == [call.request.tier, *call.below][-1]
         chosen = await self._selector.choose(call, offered, last=last)
         params, key = chosen["litellm_params"], call.attempts[-1].key
-        if _kind(params["model"]) in _TAKES_OURS:
+        if _kind(params["model"]) in _ACCEPT_CLIENT:
             if key is not None:
-                params["api_key"] = stand_in(key)
+                params["api_key"] = placeholder_for(key)
             request_kwargs["client"] = self._client(chosen["model_info"]["provider"], params)
         return chosen
 
@@ -196,7 +199,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         """Do nothing: LiteLLM would take 0.16 ms to find that no deployment has a limit that it counts."""
 
     async def _acompletion_streaming_iterator(self, *, model_response: Any, **kwargs: Any) -> Any:
-        """Hand a stream over once its first text is there: a break before is retried like any failure."""
+        """Return a stream once it has its first text: a break before that is retried like any failure."""
         call = self._calls[kwargs["initial_kwargs"]["metadata"][_CALL]]
         try:
             await call.read_first_text(model_response)
@@ -204,7 +207,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             await model_response.aclose()
             await kwargs["deployment_slot"].aclose()
             if isinstance(error, Exception):
-                raise error_mapping.in_stream(error, call.attempts[-1].deployment)  # noqa: B904 - it has its cause
+                raise error_mapping.stream_error(error, call.attempts[-1].deployment)  # noqa: B904 - it has its cause
             raise
         return await super()._acompletion_streaming_iterator(model_response=model_response, **kwargs)
 
@@ -214,10 +217,10 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             await pool.close()
 
     async def make_call(self, original_function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Make one attempt in its time; if it fails, end its hold while the error still has its causes."""
+        """Make one attempt within its time; if it fails, end its hold while the error has its causes."""
         call = self._calls[kwargs["metadata"][_CALL]]
         arrived: list[Any] = []
-        record_into(arrived)
+        record_answers(arrived)
         try:
             async with asyncio.timeout(None) as call.limit:
                 response = await super().make_call(original_function, *args, **kwargs)
@@ -231,21 +234,21 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             elif call.current:
                 failure = answer_errors.failure_of(error, call.current, arrived)
             call.failed(failure)
-            error_mapping.seal(failure)
+            error_causes.mark_ended(failure)
             failure.num_retries = self._selector.retries(call, kwargs["model"])  # type: ignore[attr-defined]
-            raise failure  # noqa: B904 - its causes stay on it
+            raise failure  # noqa: B904 - it keeps its causes
 
     def should_retry_this_error(
         self, error: Exception, healthy_deployments: list[dict[str, Any]] | None = None, **_: Any
     ) -> bool:
-        """Retry where somebody may do better; never a refusal of ours, or of the request itself.
+        """Retry if another attempt may succeed; raise our own errors, and refusals of the request itself.
 
-        LiteLLM would go by the error's status, and makes one up where there was none.
+        LiteLLM would decide by the error's status, which it invents if there was none.
         """
         healthy = (self._selector.healthy(one["model_info"]["id"]) for one in healthy_deployments or ())
         if isinstance(error, SupernovaError) or not any(healthy):
             raise error
-        if error_mapping.is_callers(error) or error_mapping.out_of_files(error):
+        if error_mapping.is_final_refusal(error) or error_mapping.out_of_file_descriptors(error):
             raise error
         return True
 
@@ -262,14 +265,14 @@ class _OthersCooldowns(CooldownCache):  # type: ignore[misc]  # untyped base
 
 
 def _kind(model: str) -> str:
-    """Return the provider as LiteLLM names it."""
+    """Return LiteLLM's name of the provider."""
     return model.partition("/")[0]
 
 
-async def _try(tell: Callable[[], None]) -> None:
-    """Tell Redis, on a thread: it may be slow, or away."""
+async def _write(write: Callable[[], None]) -> None:
+    """Write to Redis on a thread: it may be slow or unreachable."""
     try:
-        await asyncio.to_thread(tell)
+        await asyncio.to_thread(write)
     except Exception as error:  # of a driver that may not be installed
         log.warning("engine.circuit.not_shared", reason=str(error))
 
@@ -289,5 +292,5 @@ def _part(number: int, attachment: Attachment) -> dict[str, Any]:
     url = f"data:{attachment.media_type};base64,{b64encode(attachment.data).decode()}"
     if attachment.kind == "pdf":
         return {"type": "file", "file": {"filename": f"document-{number}.pdf", "file_data": url}}
-    # "high" has a documented limit of tokens; "auto", the default, may be more than that.
+    # "high" has a documented limit of tokens; the default, "auto", may exceed it.
     return {"type": "image_url", "image_url": {"url": url, "detail": "high"}}

@@ -11,10 +11,10 @@ import litellm
 from supernova_ai.types import Usage
 
 
-def count(value: object) -> int:
-    """Return a reported number of tokens, a fraction rounded up; 0 for what is none.
+def token_count(value: object) -> int:
+    """Return a reported number of tokens, a fraction rounded up; 0 for a value that is no number.
 
-    >>> [count(value) for value in (12, "12", 8.5, None, True, -5, "many", [3])]
+    >>> [token_count(value) for value in (12, "12", 8.5, None, True, -5, "many", [3])]
     [12, 12, 9, 0, 0, 0, 0, 0]
     """
     if type(value) is int:
@@ -27,34 +27,34 @@ def count(value: object) -> int:
         return 0
 
 
-def usage_of(raw: Any) -> Usage | None:
-    """Read LiteLLM's usage; None if it reports no tokens.
+def usage_of(report: Any) -> Usage | None:
+    """Read a report of usage, LiteLLM's or a provider's; None if it has no tokens.
 
     Cached and written tokens are part of the prompt, and reasoning is part of the completion. Where the
-    numbers say otherwise, each token is counted once, at the dearer of its rates. What only the total has is
-    taken for completion.
+    numbers contradict that, each token counts once, at the dearer of its rates. Tokens that only the total
+    includes count as completion.
     """
-    prompt, completion = count(_get(raw, "prompt_tokens")), count(_get(raw, "completion_tokens"))
+    prompt, completion = _tokens(report, "prompt_tokens"), _tokens(report, "completion_tokens")
     if not (prompt or completion):
         return None
-    read, spoken = _get(raw, "prompt_tokens_details"), _get(raw, "completion_tokens_details")
-    cached = max(count(_get(read, "cached_tokens")), count(_get(raw, "cache_read_input_tokens")))
+    details = _get(report, "prompt_tokens_details")
+    cached = max(_tokens(details, "cached_tokens"), _tokens(report, "cache_read_input_tokens"))
+    by_lifetime = _get(details, "cache_creation_token_details") or _get(report, "cache_creation")
+    for_an_hour = _tokens(by_lifetime, "ephemeral_1h_input_tokens")
     written = max(
-        count(_get(raw, "cache_creation_input_tokens")),
-        count(_get(read, "cache_write_tokens")),
-        count(_get(read, "cache_creation_tokens")),
+        for_an_hour,
+        _tokens(report, "cache_creation_input_tokens"),
+        _tokens(details, "cache_write_tokens"),
+        _tokens(details, "cache_creation_tokens"),
     )
-    by_lifetime = _get(read, "cache_creation_token_details") or _get(raw, "cache_creation")
-    for_an_hour = count(_get(by_lifetime, "ephemeral_1h_input_tokens"))
-    written = max(written, for_an_hour)
-    if max(cached, written) > prompt:  # a part is larger than the whole: it was counted beside it
+    if max(cached, written) > prompt:  # a part exceeds the whole: the prompt's count does not include it
         prompt += cached + written
-    reasoning = count(_get(spoken, "reasoning_tokens"))
-    total = count(_get(raw, "total_tokens"))
+    reasoning = _tokens(_get(report, "completion_tokens_details"), "reasoning_tokens")
+    total = _tokens(report, "total_tokens")
     if reasoning and (reasoning > completion or total == prompt + completion + reasoning):
         completion += reasoning  # likewise
-    completion = max(completion, total - prompt)  # Gemini counts thoughts in the total alone
-    cached = min(cached, prompt - written)  # what is written is not read: writing is the dearer
+    completion = max(completion, total - prompt)  # Gemini counts reasoning only in the total
+    cached = min(cached, prompt - written)  # a token that is written was not read: writing is dearer
     return Usage(prompt, completion, cached, written, reasoning, for_an_hour)
 
 
@@ -66,22 +66,26 @@ def count_tokens(
     return int(litellm.token_counter(model=model, text=text, messages=sent))
 
 
-def cleaned(report: object) -> dict[str, Any]:
-    """Return the report without what is no count: LiteLLM adds the numbers up before anyone sees them."""
+def clean_report(report: object) -> dict[str, Any]:
+    """Return the report with every count of tokens as a whole number: LiteLLM adds them up unchecked."""
     return (
         {name: _cleaned(name, value) for name, value in report.items()} if isinstance(report, Mapping) else {}
     )
 
 
 def _cleaned(name: str, value: Any) -> Any:
-    if name == "tokens" and isinstance(value, Mapping):  # Cohere's counts, beside those that it bills
-        return cleaned(value)
+    if name == "tokens" and isinstance(value, Mapping):  # Cohere's counts, besides those that it bills
+        return clean_report(value)
     if name.endswith(("tokens", "TokenCount")):
-        return count(value)
+        return token_count(value)
     if name.endswith(("_details", "cache_creation")) and not hasattr(value, "model_dump"):
-        return cleaned(value)
+        return clean_report(value)
     return value
 
 
 def _get(holder: Any, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def _tokens(report: Any, name: str) -> int:
+    return token_count(_get(report, name))

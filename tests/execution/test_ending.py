@@ -77,7 +77,7 @@ SCENARIOS: dict[str, tuple[Ask, Any]] = {
     "abandoned": (abandoned, Answer(TEXT, gate=threading.Event())),
 }
 STEPS: list[tuple[Any, str]] = [
-    (error_mapping, "name"),
+    (error_mapping, "ledger_name"),
     (error_mapping, "translate"),
     (error_mapping, "spent_nothing"),
     (attempt_state, "usage_of"),

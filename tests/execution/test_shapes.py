@@ -103,8 +103,8 @@ NOTHING: dict[str, tuple[Raw, type[ProviderError], str]] = {
     "empty": (openai_plain({"content": ""}), NoAnswer, "is empty"),
     "null": (openai_plain({"content": None}), NoAnswer, "is empty"),
     "white space": (openai_plain({"content": " \n"}), NoAnswer, "is empty"),
-    "only reasoning": (openai_plain({"content": "<think>Hm.</think>\n"}), NoAnswer, "only thoughts"),
-    "only a reasoning field": (openai_plain({"reasoning_content": "Hm."}), NoAnswer, "only thoughts"),
+    "only reasoning": (openai_plain({"content": "<think>Hm.</think>\n"}), NoAnswer, "only reasoning"),
+    "only a reasoning field": (openai_plain({"reasoning_content": "Hm."}), NoAnswer, "only reasoning"),
     "cut short": (openai_plain({"content": ""}, "length"), NoAnswer, "max_tokens"),
     "no choices": (choices(), NoAnswer, "is empty"),
     "choices of another type": (body(choices="none", usage=USAGE), UnreadableAnswer, "choices, usage"),
@@ -113,7 +113,7 @@ NOTHING: dict[str, tuple[Raw, type[ProviderError], str]] = {
     "stream of reasoning": (
         sse(event({"content": "<think>Hm."}), event({}, "stop", usage=USAGE)),
         NoAnswer,
-        "only thoughts",
+        "only reasoning",
     ),
     "stream filtered": (sse(event({}, "content_filter", usage=USAGE)), ContentRefused, "content policy"),
 }

@@ -29,7 +29,7 @@ from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponse
 from litellm.llms.openai.common_utils import BaseOpenAILLM
 
 import supernova_ai
-from supernova_ai.litellm_adapter import error_mapping, http, listeners, reader_patches, router
+from supernova_ai.litellm_adapter import error_causes, error_mapping, http, listeners, reader_patches, router
 from supernova_ai.litellm_adapter.setup import litellm
 
 PACKAGE = Path(supernova_ai.__file__).parent
@@ -280,7 +280,7 @@ def test_tables_have_the_form_that_is_read() -> None:
     assert is_internal_call.get() in (True, False)
     assert "gpt-4o" in litellm.models_by_provider["openai"]
     assert "openai" in [getattr(name, "value", name) for name in litellm.provider_list]
-    assert f'"{error_mapping._HANDLER}"' in inspect.getsource(http_handler)
+    assert f'"{error_causes._HANDLER}"' in inspect.getsource(http_handler)
     assert {"llm_provider", "model", "message"} <= vars(error_mapping.timed_out(Asked())).keys()
 
 

@@ -1,4 +1,4 @@
-"""A model's thoughts are no part of its answer: at every provider, plain and streamed, in whatever pieces."""
+"""A model's reasoning is not part of its answer: at every provider, plain and streamed, in any pieces."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ TEXTS = [
 
 @pytest.mark.parametrize(("text", "answer", "thoughts"), TEXTS)
 @given(cuts=st.sets(st.integers(1, 40)))
-def test_pieces_change_nothing(text: str, answer: str, thoughts: str | None, cuts: set[int]) -> None:
-    """Wherever a text is cut, the answer and the thoughts are the same."""
+def test_pieces_do_not_matter(text: str, answer: str, thoughts: str | None, cuts: set[int]) -> None:
+    """Wherever a text is cut, the answer and the reasoning are the same."""
     places = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
-    told = ReasoningSplitter()
-    found = [told.feed(text[a:b]) for a, b in pairwise(places)]
-    assert "".join(found) + told.end() == answer
-    assert told.text == thoughts
+    splitter = ReasoningSplitter()
+    found = [splitter.feed(text[a:b]) for a, b in pairwise(places)]
+    assert "".join(found) + splitter.end() == answer
+    assert splitter.text == thoughts
 
 
-def test_long_thoughts_are_not_held_back() -> None:
-    """Of thoughts no more is searched again than a tag can be long."""
-    told = ReasoningSplitter()
-    told.feed("<think>")
+def test_long_reasoning_is_not_held_back() -> None:
+    """Only as many characters as a tag has are searched again."""
+    splitter = ReasoningSplitter()
+    splitter.feed("<think>")
     for _ in range(1000):
-        told.feed("word ")
-    assert len(told._held) < 20
+        splitter.feed("word ")
+    assert len(splitter._held) < 20
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("provider", desk.PROVIDERS)
-async def test_tags_at_every_provider(
+async def test_tags_are_removed_at_every_provider(
     provider: str, streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Tags before the answer are taken out, tags in it are left, and all that was written is charged."""
+    """Tags before the answer are removed, tags in it stay, and all output is charged."""
     texts = ["<think>Hm, easy.</think>\nParis.", "Write <think> or </think>, please."]
     nova = open_nova({provider: stub_provider(script=texts).url})
     pieces: list[str] = []
@@ -173,10 +173,10 @@ OWN = {
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("provider", desk.PROVIDERS)
-async def test_thoughts_that_a_provider_sends_apart(
+async def test_separate_reasoning_is_read(
     provider: str, streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """They are in ``reasoning`` too."""
+    """Reasoning that a provider sends in fields of its own is in ``reasoning`` too."""
     nova = open_nova({provider: stub_provider(OWN[provider][streaming]).url})
     reply = await nova.chat("Where?", streaming=streaming)
     assert (reply.content, reply.reasoning) == ("Paris.", "Hm, easy.")
@@ -184,24 +184,24 @@ async def test_thoughts_that_a_provider_sends_apart(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_only_thoughts_are_no_answer(
+async def test_reasoning_alone_is_no_answer(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Who is out of tokens while it thinks is told so, is paid, and is asked once."""
+    """If the reasoning uses all tokens, the error says so; the attempt is paid and not repeated."""
     nova = open_nova(
         {"openai": stub_provider("<think>" + "hm " * 99).url},
         routing={"retries": 3, "breaker": {"failures": 1}},
     )
     for _ in range(2):  # the circuit stays closed
-        with pytest.raises(NoAnswer, match="its thoughts took all 9 of max_tokens"):
+        with pytest.raises(NoAnswer, match="its reasoning used all 9 of max_tokens"):
             await nova.chat("Where?", streaming=streaming, max_tokens=9)
     assert [(row.state, row.basis, row.completion) for row in attempts()] == [("settled", "exact", 9)] * 2
 
 
-async def test_a_break_in_thoughts_is_a_failure_like_any(
+async def test_break_during_reasoning_is_retried(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Nothing was shown, so the next attempt begins anew; what came is charged."""
+    """The caller has seen nothing, so the next attempt starts again; what arrived is charged."""
     stub = stub_provider(script=[Cut(4, text="<think>one two three four five"), "Paris."])
     nova = open_nova({"openai": stub.url}, routing={"retries": 1})
     pieces: list[str] = []
@@ -211,8 +211,10 @@ async def test_a_break_in_thoughts_is_a_failure_like_any(
     assert [(row.state, row.basis) for row in attempts()] == [("settled", "estimated"), ("settled", "exact")]
 
 
-async def test_a_resumed_answer_has_the_thoughts_of_both(open_nova: Open, stub_provider: Stub) -> None:
-    """Each attempt thinks for itself; none of it is in the answer."""
+async def test_resumed_answer_has_the_reasoning_of_both_attempts(
+    open_nova: Open, stub_provider: Stub
+) -> None:
+    """Each attempt has its own reasoning; none of it is in the answer."""
     script = [
         Cut(8, text="<think>one two</think> the market is calm today"),
         "<think>three</think>and so on.",
@@ -227,18 +229,16 @@ async def test_a_resumed_answer_has_the_thoughts_of_both(open_nova: Open, stub_p
     assert reply.reasoning == "one two\n\nthree"
 
 
-async def test_a_kept_answer_has_its_thoughts(open_nova: Open, stub_provider: Stub) -> None:
-    """The cache keeps them with the answer."""
+async def test_cached_answer_has_its_reasoning(open_nova: Open, stub_provider: Stub) -> None:
+    """The cache stores the reasoning with the answer."""
     nova = open_nova({"openai": stub_provider("<think>Hm.</think>Paris.").url}, cache={"type": "memory"})
     await nova.chat("Where?")
     kept = await nova.chat("Where?")
     assert (kept.cached, kept.content, kept.reasoning) == (True, "Paris.", "Hm.")
 
 
-async def test_a_probe_takes_thoughts_for_a_sign_of_life(
-    open_nova: Open, stub_provider: Stub, attempts: Rows
-) -> None:
-    """It asks for one token: a model that begins to think is well."""
+async def test_probe_accepts_reasoning(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """A probe asks for one token, which may be reasoning."""
     nova = open_nova({"openai": stub_provider("<think>Hm.").url})
     await nova.warm_up()
     (deployment,) = nova._runtime.engine._deployments.values()

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from supernova_ai import Supernova
 from supernova_ai.alerts.outbox import list_alerts
-from supernova_ai.litellm_adapter.answer_json import readable
+from supernova_ai.litellm_adapter.answer_json import normalize
 from supernova_ai.litellm_adapter.setup import litellm
-from supernova_ai.litellm_adapter.usage import count, usage_of
+from supernova_ai.litellm_adapter.usage import token_count, usage_of
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Raw, StubProvider
@@ -51,7 +51,7 @@ def openai(usage: object, text: str = TEXT) -> str:
 
 
 def openai_stream(usage: object, text: str = TEXT) -> str:
-    """The report is with the last words, so that an error in it would cost them."""
+    """Return a stream whose report is in the last chunk with text, so that an error in it would lose text."""
     return stream(event({"content": text}, "stop", usage=usage), "data: [DONE]\n\n").body
 
 
@@ -113,10 +113,10 @@ NUMBERS: list[tuple[object, int | None]] = [(9, 9), ("9", 9), (9.0, 9), (8.2, 9)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_odd_numbers_cost_no_answer(
+async def test_malformed_counts_lose_no_answer(
     dialect: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A count that is a number in any form is read; of anything else the tokens are estimated."""
+    """A count that is a number in any form is read; for any other value the tokens are estimated."""
     provider, write, content_type, (prompt, completion) = DIALECTS[dialect]
     details = {"prompt_tokens_details": {"cached_tokens": "?"}, "cache_read_input_tokens": "?"}
     reports: list[tuple[object, int | None]] = [
@@ -137,10 +137,10 @@ async def test_odd_numbers_cost_no_answer(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_absurd_numbers_cost_the_hold(
+async def test_incredible_counts_cost_the_hold(
     dialect: str, open_nova: Open, stub_provider: Stub, attempts: Rows, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A number beyond all reason, or beyond the database's own, is told, and the whole hold is the cost."""
+    """An impossible number, or one too large for the database, is logged, and the hold is the cost."""
     provider, write, content_type, (prompt, completion) = DIALECTS[dialect]
     stub = stub_provider(Raw(200, content_type, write({prompt: 9, completion: 10**30})))
     reply = await open_nova({provider: stub.url}).chat("What now?", streaming="streamed" in dialect)
@@ -158,7 +158,7 @@ async def test_more_than_the_bound_is_an_overrun(
     attempts: Rows,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A model that passes ``max_tokens`` is believed, and the alert of the budget's threshold is recorded."""
+    """A model that exceeds ``max_tokens`` is believed, and the budget's alert is recorded."""
     stub = stub_provider(Answer("Hi", Usage(prompt=12, completion=700)))
     budgets = [{"name": "daily", "limit": "0.0003", "per": "day"}]
     nova = open_nova({"openai": stub.url}, budgets=budgets, alerts={"thresholds": [100]})
@@ -186,7 +186,7 @@ async def test_no_total_is_needed(
 
 
 def said_in_deltas() -> str:
-    """A stream of 100 words that counts each of them anew."""
+    """Return a stream of 100 words whose every chunk reports one token."""
     usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
     words = [event({"content": word + " "}, usage=usage) for word in LONG.split()[:100]]
     return stream(*words, event({}, "stop", usage=usage), "data: [DONE]\n\n").body
@@ -206,10 +206,10 @@ def said_in_deltas() -> str:
     ],
     ids=["0", "null", "few", "0 streamed", "deltas", "0 of anthropic", "no last report", "0 at last"],
 )
-async def test_never_less_than_what_was_received(
+async def test_too_few_tokens_are_counted_again(
     provider: str, body: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Where fewer tokens are reported than the text can have, the text is counted."""
+    """If a report has fewer tokens than the text can have, the text's tokens are counted."""
     streamed = body.startswith(("data:", "event:"))
     kind = "text/event-stream" if streamed else "application/json"
     nova = open_nova({provider: stub_provider(Raw(200, kind, body)).url})
@@ -231,10 +231,8 @@ async def test_never_less_than_what_was_received(
     ],
     ids=["dense", "hindi", "spaces", "rules", "long word"],
 )
-async def test_an_honest_tokenizer_is_believed(
-    text: str, tokens: int, open_nova: Open, stub_provider: Stub
-) -> None:
-    """Tokenizers differ: a report that is merely low is what is billed."""
+async def test_low_counts_are_believed(text: str, tokens: int, open_nova: Open, stub_provider: Stub) -> None:
+    """Tokenizers differ: a count that is low but possible is exact."""
     usage = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
     nova = open_nova({"openai": stub_provider(Raw(200, "application/json", openai(usage, text))).url})
     reply = await nova.chat("What now?")
@@ -271,7 +269,7 @@ async def test_an_honest_tokenizer_is_believed(
     ],
 )
 def test_each_token_is_counted_once(report: dict[str, Any], want: Usage) -> None:
-    """Parts of a prompt and of a completion are parts of it, and say so in every spelling."""
+    """Cached, written and reasoning tokens are part of prompt and completion, under any name."""
     reported = {"prompt_tokens": 100, "completion_tokens": 9, "total_tokens": 109} | report
     assert usage_of(litellm.Usage(**reported)) == usage_of(reported) == want
 
@@ -279,8 +277,8 @@ def test_each_token_is_counted_once(report: dict[str, Any], want: Usage) -> None
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(names, json_values | st.dictionaries(names, json_values, max_size=3), max_size=6))
 def test_any_report_is_read(report: dict[str, Any]) -> None:
-    """Whatever a report says, LiteLLM takes it, and the parts are no more than the whole."""
-    usage = usage_of(litellm.Usage(**readable({"usage": report})["usage"]))
+    """LiteLLM reads any report, and the parts never exceed the whole."""
+    usage = usage_of(litellm.Usage(**normalize({"usage": report})["usage"]))
     if usage is not None:
         assert usage.cached + usage.cache_write <= usage.prompt
         assert usage.cache_write_1h <= usage.cache_write
@@ -290,13 +288,13 @@ def test_any_report_is_read(report: dict[str, Any]) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(json_values)
 def test_a_count_is_a_whole_number(value: object) -> None:
-    """Anything is a number of tokens, if only none."""
-    assert type(count(value)) is int
-    assert count(value) >= 0
+    """Any value gives a whole number of tokens, 0 at least."""
+    assert type(token_count(value)) is int
+    assert token_count(value) >= 0
 
 
 async def test_cache_writes_are_charged(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
-    """What is written to a cache has a price of its own, and a dearer one if it is kept for an hour."""
+    """Tokens written to a cache have a price of their own, which is higher for an hour."""
     lifetimes = {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 100}
     usage = {"input_tokens": 10, "output_tokens": 8, "cache_creation_input_tokens": 300}
     stub = stub_provider(Raw(200, "application/json", anthropic(usage | {"cache_creation": lifetimes})))
