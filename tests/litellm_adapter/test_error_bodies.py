@@ -1,4 +1,4 @@
-"""What providers refuse: its class by code and words, who is asked next, the circuit and the money."""
+"""Refusals by providers: their class by code and words, the next attempt, the circuit and the cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODELS = {
 
 
 class Anywhere(StubProvider):
-    """A stub that answers at every path, as APIs of one's own need it."""
+    """A stub that answers at every path, for providers with paths of their own."""
 
     def _choose(self, request: Any) -> Any:
         return OpenAI(), None, self.reply
@@ -349,14 +349,14 @@ OPENS = ("AccountRefused", "ModelNotFound", "AuthenticationFailed")
     [(case, False) for case in CASES] + [(case, True) for case in {c[::3]: c for c in CASES}.values()],
     ids=lambda given: "-".join(map(str, given[::2])) if isinstance(given, Case) else str(given),
 )
-async def test_refusal(
+async def test_refusal_has_its_class(
     case: Case,
     streaming: bool,
     open_nova: Callable[..., Supernova],
     stub_provider: Callable[..., StubProvider],
     attempts: Callable[[], list[AttemptRow]],
 ) -> None:
-    """Each has its class; only what every provider would refuse ends the request; the circuit knows why."""
+    """A refusal that every provider would repeat ends the request; refused keys and models open circuits."""
     provider, status, body, kind = case
     other = "anthropic" if provider != "anthropic" else "openai"
     good = stub_provider("Diversify.")
@@ -387,7 +387,7 @@ async def test_refusal(
 async def test_unknown_model_names_the_address(
     open_nova: Callable[..., Supernova], stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """An unknown model may be a wrong address: the one that was asked is named, and no other."""
+    """An unknown model may mean a wrong address: the error names the address that was asked."""
     stub = stub_provider("Unused.")
     nova = open_nova({"anthropic": f"{stub.url}/v2"})
     with pytest.raises(ModelNotFound, match=rf"asked at {stub.url}/v2/v1/messages\)"):
@@ -427,27 +427,27 @@ async def test_unknown_model_names_the_address(
         ({}, {}, "Slow down.", None),
     ],
 )
-def test_how_long_to_wait(
+def test_time_to_wait_is_read(
     headers: dict[str, str], body: dict[str, Any], text: str, seconds: float | None
 ) -> None:
-    """Milliseconds, durations, dates, resets of what is used up and words are read, the plainest first."""
+    """It may be milliseconds, a duration, a date, the reset of a used-up limit, or words, in this order."""
     assert wait_of(headers, [body], text, limited=True) == (
         None if seconds is None else pytest.approx(seconds)
     )
 
 
-def test_only_a_limit_has_a_reset() -> None:
-    """OpenAI names the resets in every answer: they are not read where no limit was reached."""
+def test_resets_are_read_only_for_a_limit() -> None:
+    """OpenAI sends resets in every answer: they do not count unless a limit was reached."""
     assert wait_of({"x-ratelimit-reset-requests": "6m0s"}, [], "try again in 5s", limited=False) is None
     assert wait_of({"retry-after": "5"}, [], "", limited=False) == 5
 
 
-async def test_refused_parameter_is_told(
+async def test_refused_parameter_is_reported(
     open_nova: Callable[..., Supernova],
     stub_provider: Callable[..., StubProvider],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A parameter that one model refuses goes to another model once, and is told where that fails as well."""
+    """A parameter that one model refuses is sent to another; if both fail, the error has both reasons."""
     body = said("Unsupported value: 'temperature' does not support 1.5.", "unsupported_value")
     bad = stub_provider(Raw(400, "application/json", json.dumps(body)))
     worse = stub_provider(Raw(500, "application/json", json.dumps(said("Down."))))
@@ -455,7 +455,7 @@ async def test_refused_parameter_is_told(
     nova = open_nova({"openai": {"url": bad.url, "keys": both}, "anthropic": worse.url})
     with pytest.raises(ProviderError) as raised:
         await nova.chat("What now?")
-    assert len(bad.chats) == 1  # its other key asks the same model
+    assert len(bad.chats) == 1  # its other key would ask the same model
     assert "'temperature' does not support 1.5" in "\n".join(raised.value.__notes__)
     assert "engine.parameter.refused" in caplog.text
 
@@ -473,7 +473,7 @@ async def test_temperature_fits_the_provider(
     open_nova: Callable[..., Supernova],
     stub_provider: Callable[..., StubProvider],
 ) -> None:
-    """Each attempt is sent with the temperature asked for, or the highest that its provider takes."""
+    """Each attempt sends the temperature asked for, or the highest that its provider accepts."""
     stub = stub_provider("Diversify.")
     nova = open_nova({provider: stub.url})
     await nova.chat("What now?", temperature=asked, streaming=streaming)
@@ -483,7 +483,7 @@ async def test_temperature_fits_the_provider(
 async def test_reasoning_model_gets_no_temperature(
     open_nova: Callable[..., Supernova], stub_provider: Callable[..., StubProvider]
 ) -> None:
-    """What LiteLLM knows a model to refuse is not sent, and its bound has the name that the model reads."""
+    """No parameter is sent that the model refuses, and max_tokens has the model's name for it."""
     stub = stub_provider("Diversify.")
     nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "o3-mini"}}})
     await nova.chat("What now?", temperature=0.2, max_tokens=300)

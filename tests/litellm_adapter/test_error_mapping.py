@@ -1,4 +1,4 @@
-"""What a failure is taken for: by its words, where it happened, and who could do better."""
+"""The class of a failure, by its words and where it happened, and whether another deployment is asked."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ TIERS = {"standard": "gpt-4o-mini", "economy": "gpt-4o"}
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_404_names_the_address_that_was_asked(
+async def test_404_names_the_address_that_was_asked(
     provider: str, streaming: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """A path too much in `api_base` gives a 404 like a wrong model: the message shows what was asked."""
+    """A wrong path in `api_base` gives a 404 like a wrong model: the message has the address."""
     stub = stub_provider(Failure(404))
     nova = open_nova({provider: stub.url})
     with pytest.raises(ModelNotFound) as raised:
@@ -44,8 +44,8 @@ async def test_a_404_names_the_address_that_was_asked(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_an_address_that_cannot_be_reached_is_told(provider: str, open_nova: Open) -> None:
-    """OpenAI's client says "Connection error." of a wrong port, name or certificate alike."""
+async def test_unreachable_address_is_in_the_message(provider: str, open_nova: Open) -> None:
+    """OpenAI's client only says "Connection error." for a wrong port, name or certificate."""
     with closed_port() as port:
         nova = open_nova({provider: f"http://127.0.0.1:{port}"})
         with pytest.raises(ProviderUnavailable, match=f"Cannot connect to host 127.0.0.1:{port}"):
@@ -53,10 +53,10 @@ async def test_an_address_that_cannot_be_reached_is_told(provider: str, open_nov
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_error_event_is_the_providers_trouble(
+async def test_error_event_is_the_providers_failure(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A "bad request" inside a stream that had begun is no verdict on the request: the next one answers."""
+    """A "bad request" inside a stream does not refuse the request: another provider answers."""
     bad, good = stub_provider(Failure(400, after_tokens=0)), stub_provider("Diversify.")
     other = "anthropic" if provider == "openai" else "openai"
     nova = open_nova({provider: bad.url, other: good.url})
@@ -69,10 +69,10 @@ async def test_error_event_is_the_providers_trouble(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_too_long_for_everyone(
+async def test_too_long_prompt_is_sent_to_each_model_once(
     provider: str, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """A prompt that is too long is shown to everyone once, since one may read more; then it is refused."""
+    """A prompt that is too long for one model may fit another; if none accepts it, it is refused."""
     stub = stub_provider(Refusal("length"))
     other = "anthropic" if provider == "openai" else "openai"
     nova = open_nova({provider: stub.url, other: stub.url}, routing={"retries": 3})
@@ -85,7 +85,7 @@ async def test_too_long_for_everyone(
     ]
 
 
-async def test_refused_request_is_asked_once(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+async def test_refused_request_is_sent_once(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
     """A request that is refused as malformed goes to no other provider, and to no cheaper tier."""
     stub = stub_provider(Failure(400))
     nova = open_nova(
@@ -98,7 +98,7 @@ async def test_refused_request_is_asked_once(open_nova: Open, stub_provider: Stu
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_error_is_short(provider: str, open_nova: Open, stub_provider: Stub) -> None:
-    """What LiteLLM cannot read is told in a line, without its traceback."""
+    """The error of an answer that LiteLLM cannot read is one line, without a traceback."""
     nova = open_nova({provider: stub_provider(Cut(2, complete=True)).url})
     with pytest.raises(ProviderUnavailable) as raised:
         await nova.chat("What now?")
@@ -117,7 +117,7 @@ async def test_error_is_short(provider: str, open_nova: Open, stub_provider: Stu
     ids=["prompt", "completion", "cached", "reasoning"],
 )
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_absurd_usage_is_not_believed(
+async def test_incredible_usage_costs_the_hold(
     usage: Usage,
     streaming: bool,
     open_nova: Open,
@@ -125,7 +125,7 @@ async def test_absurd_usage_is_not_believed(
     attempts: Rows,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Numbers of tokens beyond all reason empty no budget: the whole hold is the cost, and that is told."""
+    """Impossible numbers of tokens use up no budget: the hold is the cost, and the log says so."""
     nova = open_nova({"openai": stub_provider(Answer("Diversify.", usage)).url})
     reply = await nova.chat("What now?", streaming=streaming)
     (row,) = attempts()
@@ -136,7 +136,7 @@ async def test_absurd_usage_is_not_believed(
 
 
 async def test_filtered_answer_says_so(open_nova: Open, stub_provider: Stub) -> None:
-    """An answer that the provider's filter cut short is given, and its finish reason tells."""
+    """An answer that the provider's filter shortened is returned, with its finish reason."""
     message = {"role": "assistant", "content": "Diversify"}
     body = {
         "id": "1",
@@ -151,10 +151,8 @@ async def test_filtered_answer_says_so(open_nova: Open, stub_provider: Stub) -> 
     assert (reply.content, reply.finish_reason) == ("Diversify", "content_filter")
 
 
-async def test_retry_waits_for_one_that_rests_a_moment(
-    open_nova: Open, stub_provider: Stub, attempts: Rows
-) -> None:
-    """When all have just failed, a retry waits for the first whose rest ends within ``routing.wait``."""
+async def test_retry_waits_for_a_short_cooldown(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """If all have failed, a retry waits for the first cooldown that ends within ``routing.wait``."""
     first, second = stub_provider("Diversify.", script=[Failure(500)]), stub_provider(Failure(500))
     nova = open_nova(
         {"openai": first.url, "anthropic": second.url},
@@ -164,10 +162,8 @@ async def test_retry_waits_for_one_that_rests_a_moment(
     assert [a.provider for a in reply.attempts] == ["openai", "anthropic", "openai"]
 
 
-async def test_waiting_for_a_trial_holds_no_money(
-    open_nova: Open, stub_provider: Stub, attempts: Rows
-) -> None:
-    """Of all who wait for a resting provider one tries it; nobody else takes a hold before it is well."""
+async def test_waiting_requests_hold_no_money(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
+    """Of requests that wait for a cooldown, one tests the provider; only then do the others take holds."""
     stub = stub_provider("Diversify.", script=[Failure(500)])
     nova = open_nova({"openai": stub.url}, routing={"breaker": {"failures": 1, "cooldown": 0.3}})
     with pytest.raises(ProviderUnavailable):
@@ -178,10 +174,10 @@ async def test_waiting_for_a_trial_holds_no_money(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit is of POSIX")
-async def test_no_file_descriptor_left_is_no_fault_of_a_provider(
+async def test_no_file_descriptor_left_is_not_a_providers_failure(
     open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """Where no socket can be made nobody is blamed: one named error, no retry, nothing spent, no circuit."""
+    """If no socket can be opened there is one named error, no retry, no cost, and no circuit opens."""
     import resource
 
     stub = stub_provider("Diversify.")

@@ -1,4 +1,4 @@
-"""LiteLLM's log of calls is made for those who listen, and for nobody else."""
+"""LiteLLM makes its log of calls only for callbacks that the program registered, and they get no key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENT = {"retries": 0, "breaker": {"failures": 1000, "cooldown": 0.001}}
 
 
 class Listener(CustomLogger):  # type: ignore[misc]  # untyped base
-    """What a program of its own has LiteLLM tell of calls."""
+    """A callback that a program registers with LiteLLM."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class Listener(CustomLogger):  # type: ignore[misc]  # untyped base
 
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without listeners; LiteLLM puts one into several lists, and they are gone after the test."""
+    """Begin and end without callbacks; LiteLLM enters each in several lists."""
     for name in (*LISTENERS, "input_callback"):
         monkeypatch.setattr(litellm, name, [])
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which of LiteLLM's handlers of success and failure were called."""
+    """The names of LiteLLM's success and failure handlers that were called."""
     called: list[str] = []
     logging = litellm.litellm_core_utils.litellm_logging.Logging
     for name in ("async_success_handler", "failure_handler"):
@@ -65,7 +65,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def noting(name: str, method: Any, called: list[str]) -> Any:
-    """The method, with each call of it noted."""
+    """Return the method, which also records each call."""
 
     def note(*args: Any, **kwargs: Any) -> Any:
         called.append(name)
@@ -75,8 +75,8 @@ def noting(name: str, method: Any, called: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_listeners_are_told(streaming: bool, open_nova: Open, stub_provider: Stub) -> None:
-    """A program's own callbacks hear of what failed and of what was answered, but not what was said."""
+async def test_callbacks_are_called(streaming: bool, open_nova: Open, stub_provider: Stub) -> None:
+    """A program's callbacks receive failures and answers, without the messages."""
     listener = Listener()
     litellm.callbacks.append(listener)
     nova = open_nova(
@@ -89,7 +89,7 @@ async def test_listeners_are_told(streaming: bool, open_nova: Open, stub_provide
 
 
 class Spy(CustomLogger):  # type: ignore[misc]  # untyped base
-    """Keeps all that LiteLLM tells a listener, by whatever hook."""
+    """Keeps everything that LiteLLM passes to a callback, by any hook."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Spy(CustomLogger):  # type: ignore[misc]  # untyped base
 
 
 def texts(value: Any, seen: set[int]) -> Iterator[str]:
-    """Every text in what a listener was told, and in what that leads to: errors, their causes, requests."""
+    """Yield every text that a callback can reach: in its arguments, in errors, their causes and requests."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -136,10 +136,10 @@ def texts(value: Any, seen: set[int]) -> Iterator[str]:
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "huggingface", "gemini", "mistral"])
-async def test_listeners_get_no_key(
+async def test_callbacks_get_no_key(
     provider: str, streaming: bool, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """Neither in arguments, headers nor errors, though a provider that refuses the key repeats it."""
+    """No argument, header or error has the key, although a provider that refuses it repeats it."""
     spy = Spy()
     litellm.callbacks.append(spy)
     key = desk.key_of(provider)
@@ -176,10 +176,10 @@ async def test_listeners_get_no_key(
 
 
 @pytest.mark.parametrize("asked_gemini", [False, True])
-async def test_without_listeners_no_log_is_made(
+async def test_no_log_is_made_without_callbacks(
     asked_gemini: bool, made: list[str], open_nova: Open, stub_provider: Stub
 ) -> None:
-    """It would take as long again as the call, and nobody reads it; a cache of LiteLLM's is no listener."""
+    """The log would double the time of a call; LiteLLM's own cache does not count as a callback."""
     if asked_gemini:
         litellm.Cache(type="local")  # as LiteLLM makes one with the first request to Gemini
         assert litellm.success_callback == ["cache"]

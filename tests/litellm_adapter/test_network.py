@@ -33,7 +33,7 @@ each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "st
 
 
 def provider(name: str, url: str) -> dict[str, Any]:
-    """Return a provider's entry for ``desk.configure``, whether it is one of the usual or not."""
+    """Return a provider's entry for ``desk.configure``, for any provider."""
     if name in desk.PROVIDERS:
         return {name: url}
     prices = {"some-model": {"input": "1", "output": "1"}}
@@ -44,7 +44,7 @@ def provider(name: str, url: str) -> dict[str, Any]:
 
 @pytest.fixture
 def stranger() -> Iterator[Server]:
-    """A server that nobody configured, and that would gladly answer."""
+    """A server that is not configured and would answer."""
     with Server(lambda _: (200, {"content-type": "application/json"}, json.dumps(ANSWER).encode())) as server:
         yield server
 
@@ -54,7 +54,7 @@ def stranger() -> Iterator[Server]:
 async def test_no_redirect_is_followed(
     name: str, streaming: bool, open_nova: Open, stranger: Server, attempts: Rows
 ) -> None:
-    """Neither key nor prompt go where a 3xx leads; the failure names the place, and costs nothing."""
+    """A 3xx sends neither key nor prompt elsewhere; the failure names the address and costs nothing."""
     to = stranger.url.replace("127.0.0.1", "localhost")
     location = to.replace("://", "://user:word@") + "/v1?token=secret"
     statuses = [301, 302, 303, 307, 308]
@@ -73,8 +73,8 @@ async def test_no_redirect_is_followed(
 
 
 @pytest.mark.parametrize("name", desk.PROVIDERS)
-async def test_a_probe_says_that_it_was_redirected(name: str, open_nova: Open, stranger: Server) -> None:
-    """A provider that answers a free question with a redirect is not well, and the probe names the place."""
+async def test_probe_reports_a_redirect(name: str, open_nova: Open, stranger: Server) -> None:
+    """A probe that is redirected fails, and names the address."""
     with Server(lambda sent: (307, {"location": stranger.url + sent.path}, b"")) as first:
         (probe,) = await open_nova(provider(name, first.url)).probe()
     assert probe.result == "ProviderUnavailable"
@@ -96,10 +96,10 @@ def bomb() -> bytes:
         ("perplexity", 200, "text/event-stream"),
     ],
 )
-async def test_a_compressed_answer_is_capped_by_what_it_holds(
+async def test_compressed_answer_is_limited_by_its_decompressed_size(
     name: str, status: int, kind: str, open_nova: Open, attempts: Rows
 ) -> None:
-    """64 KB that hold 64 MiB are left at the cap, and were never in the memory as a whole."""
+    """Reading 64 KB that decompress to 64 MiB stops at the limit, and never has all of it in memory."""
     headers, packed = {"content-type": kind, "content-encoding": "gzip"}, bomb()
     with Server(lambda _: (status, headers, packed)) as server:
         nova = open_nova(provider(name, server.url))
@@ -117,8 +117,8 @@ async def test_a_compressed_answer_is_capped_by_what_it_holds(
 
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_an_honest_compressed_answer_is_read(encoding: str, compress: Any, open_nova: Open) -> None:
-    """gzip is asked for; a server may compress its answers."""
+async def test_compressed_answer_is_read(encoding: str, compress: Any, open_nova: Open) -> None:
+    """Requests accept gzip, and a server may compress its answers."""
     packed = compress(json.dumps(ANSWER).encode())
     headers = {"content-type": "application/json", "content-encoding": encoding}
     with Server(lambda _: (200, headers, packed)) as server:
@@ -128,8 +128,8 @@ async def test_an_honest_compressed_answer_is_read(encoding: str, compress: Any,
 
 
 @pytest.mark.parametrize("encoding", ["", "none", "utf-8", "identity"])
-async def test_an_answer_that_is_not_compressed_is_read(encoding: str, open_nova: Open) -> None:
-    """Some servers name a charset where an encoding belongs: a paid answer is not lost for that."""
+async def test_answer_with_a_wrong_content_encoding_is_read(encoding: str, open_nova: Open) -> None:
+    """Some servers name a charset as the encoding; the paid answer is still read."""
     headers = {"content-type": "application/json", "content-encoding": encoding}
     with Server(lambda _: (200, headers, json.dumps(ANSWER).encode())) as server:
         assert (await open_nova({"openai": server.url}).chat("What now?")).content == "Hi"
@@ -139,18 +139,18 @@ async def test_an_answer_that_is_not_compressed_is_read(encoding: str, open_nova
     ("encoding", "body", "words"),
     [("br", b"x", "compressed as 'br', and only gzip was asked for"), ("gzip", b"no gzip", "damaged")],
 )
-async def test_an_answer_that_cannot_be_decompressed(
+async def test_answer_that_cannot_be_decompressed_is_a_failure(
     encoding: str, body: bytes, words: str, open_nova: Open
 ) -> None:
-    """It is the provider's failure, and said so."""
+    """It is the provider's failure, and the error says why."""
     headers = {"content-type": "application/json", "content-encoding": encoding}
     with Server(lambda _: (200, headers, body)) as server, pytest.raises(ProviderUnavailable) as raised:
         await open_nova({"anthropic": server.url}).chat("What now?")
     assert words in str(raised.value)
 
 
-async def test_a_probe_reads_no_bomb(open_nova: Open) -> None:
-    """A probe's answer is capped like any other."""
+async def test_probe_limits_what_it_reads(open_nova: Open) -> None:
+    """A probe's answer has the same limit as any other."""
     headers, packed = {"content-encoding": "gzip"}, bomb()
     with Server(lambda _: (200, headers, packed)) as server:
         tracemalloc.start()

@@ -1,4 +1,4 @@
-"""What an answer says of its price is used; what nobody knows is settled at the dearest, and not as exact."""
+"""Price terms in an answer are used; where the price is unknown, the highest is the bound."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def charged(provider: str, model: str, said: PriceTerms, held: int = HELD) -> tu
 
 
 def at(name: str, suffix: str = "") -> int:
-    """What the usage costs at an entry of the map, under one service tier, in nano-USD."""
+    """Return what the usage costs at an entry of the map, at one service tier, in nano-USD."""
     entry = litellm.model_cost[name]
     fresh, cached, out = (
         Decimal(str(entry[f"{rate}{suffix}"]))
@@ -46,8 +46,8 @@ def at(name: str, suffix: str = "") -> int:
     return round((800 * fresh + 200 * cached + 100 * out) * 10**9)
 
 
-def test_an_answer_that_says_nothing_costs_the_standard_price() -> None:
-    """So it is with one that names what is usual."""
+def test_answer_without_terms_costs_the_standard_price() -> None:
+    """An answer that names the usual model costs the same."""
     usual = PriceTerms(model="gpt-4o-mini")
     assert charged("openai", "gpt-4o-mini", NOTHING) == (at("gpt-4o-mini"), "exact")
     assert charged("openai", "gpt-4o-mini", usual) == (at("gpt-4o-mini"), "exact")
@@ -67,7 +67,7 @@ def test_an_answer_that_says_nothing_costs_the_standard_price() -> None:
     ],
 )
 def test_the_service_tier_of_the_answer_is_its_price(said: str, suffix: str) -> None:
-    """Priority is dearer and flex cheaper, by the map's own rates."""
+    """The map's rates for the tier apply: priority is dearer, flex cheaper."""
     answer = SimpleNamespace(service_tier=said, usage=None)
     assert charged("openai", "gpt-6-astra", read_price_terms([answer])) == (
         at("gpt-6-astra", suffix),
@@ -77,7 +77,7 @@ def test_the_service_tier_of_the_answer_is_its_price(said: str, suffix: str) -> 
 
 @pytest.mark.parametrize("tier", ["scale", "flex", "performance"])
 def test_a_service_tier_without_a_price_is_not_exact(tier: str) -> None:
-    """It costs the dearest that the model's price has."""
+    """The answer costs the dearest tier that the model's price has."""
     found = charged("openai", "gpt-4o-mini", PriceTerms(service_tier=tier))
     assert found == (at("gpt-4o-mini", "_priority"), "bound")
 
@@ -97,22 +97,22 @@ def test_a_service_tier_without_a_price_is_not_exact(tier: str) -> None:
         ("together_ai", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "llama-3.3-70b-instruct-turbo"),
     ],
 )
-def test_another_name_of_the_same_model_stays_exact(provider: str, asked: str, answered: str) -> None:
-    """A dated version, a prefix, a maker's name, or what only a gateway calls it."""
+def test_other_name_of_the_same_model_is_exact(provider: str, asked: str, answered: str) -> None:
+    """The name may have a date, a prefix or a maker's name, or be a gateway's own."""
     usual = charged(provider, asked, NOTHING)
     assert usual[1] == "exact"
     assert charged(provider, asked, PriceTerms(model=answered)) == usual
 
 
-def test_another_model_costs_its_own_price() -> None:
-    """What answered is priced, dearer or cheaper, where the map knows it."""
+def test_other_model_costs_its_own_price() -> None:
+    """The price of the model that answered applies, if the map has it."""
     for asked, answered in (("gpt-4o-mini", "gpt-4o-2024-11-20"), ("gpt-4o", "gpt-4o-mini")):
         said = PriceTerms(model=answered)
         assert charged("openai", asked, said) == (at(answered), "exact")
 
 
-def test_another_model_that_nobody_knows_is_not_exact() -> None:
-    """One of another provider costs the dearer of both; one of no price at all the whole hold."""
+def test_unknown_model_is_not_exact() -> None:
+    """Another provider's model costs the dearer of both prices; one without a price costs the hold."""
     haiku = prices.find("anthropic", "claude-haiku-4-5", Provider())
     assert haiku is not None
     foreign = charged("openai", "gpt-4o-mini", PriceTerms(model="claude-haiku-4-5"))
@@ -122,8 +122,8 @@ def test_another_model_that_nobody_knows_is_not_exact() -> None:
     assert cheaper == (haiku.cost(USAGE), "bound")
 
 
-def test_a_region_or_a_mode_multiplies() -> None:
-    """Anthropic says where it ran the model, and whether in its fast mode."""
+def test_region_and_mode_multiply_the_cost() -> None:
+    """Anthropic reports the region, and whether the fast mode was used."""
     plain, _ = charged("anthropic", "claude-opus-5", NOTHING)
     for usage, factor in (
         ({"inference_geo": "us"}, "1.1"),
@@ -140,8 +140,8 @@ def test_a_region_or_a_mode_multiplies() -> None:
     assert bound >= price.cost(replace(USAGE, cached=0), factor=Decimal("1.1"))
 
 
-def test_a_price_that_changes_by_the_hour_is_not_exact() -> None:
-    """DeepSeek is cheaper off its peak hours: the peak's price is the most it can be."""
+def test_price_that_changes_by_the_hour_is_not_exact() -> None:
+    """DeepSeek is cheaper outside its peak hours; the price at peak hours is the bound."""
     model = next(name for name, entry in litellm.model_cost.items() if entry.get("off_peak_pricing"))
     provider = litellm.model_cost[model]["litellm_provider"]
     assert charged(provider, model.removeprefix(f"{provider}/"), NOTHING)[1] == "bound"
@@ -165,8 +165,8 @@ def test_a_price_that_changes_by_the_hour_is_not_exact() -> None:
         ({"cost": 1e300}, None),
     ],
 )
-def test_what_openrouter_charged_is_the_cost(usage: dict[str, Any], expected: int | None) -> None:
-    """It is exact, also where the map has no price; what is no amount is as good as nothing."""
+def test_openrouters_charge_is_the_cost(usage: dict[str, Any], expected: int | None) -> None:
+    """The charge is exact, also for a model without a price; a value that is no amount is ignored."""
     said = read_price_terms([SimpleNamespace(usage=SimpleNamespace(**usage))])
     assert said.charged == expected
     if expected is not None:
@@ -174,18 +174,20 @@ def test_what_openrouter_charged_is_the_cost(usage: dict[str, Any], expected: in
         found = cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)
         assert found == (expected, "exact")
         assert charged("openrouter", "nobody/knows-it", said) == (expected, "exact")
-        assert charged("openai", "gpt-4o", said) == charged("openai", "gpt-4o", NOTHING)  # not its word
+        assert charged("openai", "gpt-4o", said) == charged(
+            "openai", "gpt-4o", NOTHING
+        )  # other providers report no charge
 
 
 def test_an_absurd_charge_costs_the_hold() -> None:
-    """A mistake of the provider does not empty a budget."""
+    """A provider's mistake does not use up a budget."""
     own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
     said = PriceTerms(charged=10**15)
     assert cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD) == (HELD, "bound")
 
 
-def test_a_price_of_ones_own_holds_whatever_the_answer_says() -> None:
-    """YAML wins over the map and over the tier, model and region that an answer names; so does free."""
+def test_price_in_yaml_applies_whatever_the_answer_says() -> None:
+    """A price in YAML, or price: free, wins over the tier, model and region that an answer names."""
     said = PriceTerms("gpt-4o-mini", "priority", "us", "fast", charged=1)
     for provider, settings, cost in (
         ("openai", OWN, 1_100_000),
@@ -197,8 +199,8 @@ def test_a_price_of_ones_own_holds_whatever_the_answer_says() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1, True, [], {}, "", object()])
-def test_nonsense_says_nothing(value: object) -> None:
-    """Whatever is in the fields that are read, reading them does not fail."""
+def test_malformed_terms_are_ignored(value: object) -> None:
+    """Reading does not fail, whatever the fields contain."""
     usage = SimpleNamespace(
         service_tier=value, inference_geo=value, speed=value, cost=value, cost_details=value, is_byok=value,
         prompt_tokens_details=value, completion_tokens_details=value,
@@ -225,7 +227,7 @@ COUNTS = {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20}
 
 
 def raw(streaming: bool, usage: dict[str, Any] = COUNTS, **said: Any) -> Raw:
-    """An answer in OpenAI's dialect that says this of itself."""
+    """Return an answer in OpenAI's dialect with these terms."""
     head = {"id": "c1", "created": 1, "model": "gpt-4o-mini"} | said
     if not streaming:
         choice = {"index": 0, "message": {"role": "assistant", "content": "Bonds."}, "finish_reason": "stop"}
@@ -263,7 +265,7 @@ async def test_an_answer_is_settled_at_its_own_price(
     stub_provider: Stub,
     attempts: Rows,
 ) -> None:
-    """The row has the cost of what was served, plain and streamed."""
+    """The ledger has the cost by the answer's terms, for whole answers and streams."""
     nova = open_nova({"openai": stub_provider(raw(streaming, **said)).url})
     reply = await nova.chat("What is a bond?", streaming=streaming)
     entry = litellm.model_cost[name]
@@ -278,7 +280,7 @@ async def test_an_answer_is_settled_at_its_own_price(
 async def test_openrouters_charge_is_settled(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
-    """What it says it charged is the cost, to the nano-dollar."""
+    """The reported charge is the cost, to the nano-dollar."""
     stub = stub_provider(raw(streaming, COUNTS | {"cost": 0.000123456}))
     models = {"models": {"standard": "openai/gpt-4o"}, "keys": ["primary"]}
     settings = {"url": f"{stub.url}/v1", **models, **OWN}

@@ -1,12 +1,10 @@
-"""Prices, against a calculation of their own: fractions over the JSON that LiteLLM bundles."""
+"""Prices, compared with an independent calculation: fractions over the JSON that LiteLLM bundles."""
 
 from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -18,10 +16,9 @@ from hypothesis import strategies as st
 
 from supernova_ai.config import Provider
 from supernova_ai.litellm_adapter import prices as pricing
-from supernova_ai.litellm_adapter import token_bounds
 from supernova_ai.litellm_adapter.rates import ModelPrice
 from supernova_ai.litellm_adapter.setup import litellm
-from supernova_ai.types import Attachment, Request, Usage
+from supernova_ai.types import Usage
 
 MAP = Path(litellm.__file__).with_name("model_prices_and_context_window_backup.json")
 PRICES: dict[str, dict[str, Any]] = json.loads(MAP.read_text(), parse_float=Fraction)
@@ -45,7 +42,7 @@ def price_of(provider: str, model: str, **settings: Any) -> ModelPrice:
 
 
 def calculated(entry: dict[str, Any], usage: Usage) -> Fraction:
-    """What an entry of the map charges for the usage, in nano-USD."""
+    """Return what an entry of the map charges for the usage, in nano-USD."""
     steps = [
         int(n) for name in entry for n in re.findall(r"^input_cost_per_token_above_(\d+)k_tokens$", name)
     ]
@@ -80,8 +77,8 @@ def chat_models(*providers: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "mistral"])
-def test_cost_is_what_the_map_says(provider: str) -> None:
-    """Every chat model's cost is the independent one to the nano-dollar: all classes, around all steps."""
+def test_cost_is_that_of_the_map(provider: str) -> None:
+    """Every chat model's cost equals the independent one: for all classes, and around all steps."""
     models = list(chat_models(provider))
     assert len(models) > 10
     for name, model, entry in models:
@@ -94,8 +91,8 @@ def test_cost_is_what_the_map_says(provider: str) -> None:
     ("provider", "model"),
     [("perplexity", "sonar"), ("perplexity", "pplx-70b-online"), ("openai", "gpt-4o-search-preview")],
 )
-def test_what_costs_beside_its_tokens_has_no_price(provider: str, model: str) -> None:
-    """A price per request or search is in no count of tokens: unknown, so that a budget refuses it."""
+def test_model_with_a_price_per_request_has_no_price(provider: str, model: str) -> None:
+    """No count of tokens tells the price of a request or search: it is unknown, and budgets refuse it."""
     assert pricing.find(provider, model, Provider()) is None
 
 
@@ -110,7 +107,7 @@ def test_long_prompts_are_dearer_only_above_their_step() -> None:
 
 
 def priced() -> dict[str, ModelPrice]:
-    """Every chat model of the map that has a price, by its name there."""
+    """Return the price of every chat model of the map that has one, by its name there."""
     found = {}
     for name, entry in PRICES.items():
         provider = str(entry.get("litellm_provider"))
@@ -124,7 +121,7 @@ def priced() -> dict[str, ModelPrice]:
 @settings(deadline=None, max_examples=8)
 @given(data=st.data())
 def test_bound_is_never_below_the_cost(data: st.DataObject) -> None:
-    """Of every model of the map: no usage within the bounds costs more, however it is split and served."""
+    """For every model of the map, no usage within the bound costs more, at any service tier or region."""
     count = st.integers(0, 400_000)
     prompt, completion, more = (data.draw(count) for _ in range(3))
     cached = data.draw(st.integers(0, prompt))
@@ -156,8 +153,8 @@ DEAR = {
 
 
 @pytest.mark.parametrize("name", DEAR)
-def test_every_dearer_class_is_in_the_bound_and_in_the_cost(name: str) -> None:
-    """Where the map prices a class above the others, an attempt of nothing else costs that and is bounded."""
+def test_every_dearer_class_is_in_bound_and_cost(name: str) -> None:
+    """If a class is dearer than the others, tokens of that class alone cost its rate, within the bound."""
     plain = "output_cost_per_token" if name.startswith("output") else "input_cost_per_token"
     dearer = 0
     for model, price in priced().items():
@@ -171,8 +168,8 @@ def test_every_dearer_class_is_in_the_bound_and_in_the_cost(name: str) -> None:
     assert dearer or name.startswith("cache_read")
 
 
-def test_thinking_that_is_dearer_than_speaking_is_bounded_at_its_own_rate() -> None:
-    """Fifteen models charge more for a token of reasoning than for one of the answer."""
+def test_dearer_reasoning_is_bounded_at_its_own_rate() -> None:
+    """At least fifteen models charge more for a token of reasoning than for one of the answer."""
     dear = [
         (PRICES[model], price)
         for model, price in priced().items()
@@ -209,7 +206,7 @@ def test_audio_is_charged_and_bounded_at_its_own_rate(
 
 
 def test_a_cache_write_for_an_hour_is_charged_at_its_own_rate() -> None:
-    """Where an answer says so; the others are written for minutes."""
+    """Tokens that are written for an hour cost more than those for minutes."""
     entry = PRICES["claude-haiku-4-5"]
     hour, minutes = (
         entry[f"cache_creation_input_token_cost{suffix}"] * 10**9 for suffix in ("_above_1hr", "")
@@ -219,14 +216,14 @@ def test_a_cache_write_for_an_hour_is_charged_at_its_own_rate() -> None:
 
 
 def test_bound_takes_the_dearest_rate_of_each_side() -> None:
-    """The bound has the dearest class of each side for every token: here writing the cache, for minutes."""
+    """Every token counts at the dearest class of its side: here a cache write for minutes."""
     entry = PRICES["claude-haiku-4-5"]
     exact = 100 * entry["cache_creation_input_token_cost"] + 10 * entry["output_cost_per_token"]
     assert price_of("anthropic", "claude-haiku-4-5").bound(100, 10) == exact * 10**9
 
 
-def test_bound_has_the_service_tier_that_an_account_may_default_to() -> None:
-    """OpenAI's projects can be set to priority; flex and batch are cheaper; ultrafast must be asked for."""
+def test_bound_includes_the_service_tier_that_an_account_may_apply() -> None:
+    """OpenAI's projects can default to priority; ultrafast applies only on request."""
     entry = PRICES["gpt-4o-mini"]
     dear = 100 * entry["input_cost_per_token_priority"] + 10 * entry["output_cost_per_token_priority"]
     assert price_of("openai", "gpt-4o-mini").bound(100, 10) == dear * 10**9
@@ -234,15 +231,15 @@ def test_bound_has_the_service_tier_that_an_account_may_default_to() -> None:
     assert astra.bound(100, 10) < astra.cost(Usage(100, 10), tier="ultrafast")
 
 
-def test_bound_of_a_short_prompt_has_no_rates_of_long_ones() -> None:
-    """A prompt that cannot pass the step is not held at the rates above it."""
+def test_bound_of_a_short_prompt_ignores_rates_for_long_ones() -> None:
+    """The rates above a step do not count for a prompt that cannot exceed it."""
     price = price_of("gemini", "gemini-2.5-pro")
     below, above = price.bound(200_000, 0), price.bound(200_001, 0)
     assert above > 1.5 * below
 
 
-def test_xai_counts_the_step_itself_to_the_long_prompts() -> None:
-    """At xAI the higher rates begin at the step, elsewhere above it."""
+def test_xai_charges_long_prompts_from_the_step_on() -> None:
+    """At xAI the higher rates begin at the step; elsewhere they begin above it."""
     name, entry = next(
         (name, entry)
         for name, entry in PRICES.items()
@@ -254,8 +251,8 @@ def test_xai_counts_the_step_itself_to_the_long_prompts() -> None:
     )
 
 
-def test_steps_of_another_form_are_read() -> None:
-    """Alibaba's entries list their steps; one price holds for the whole request."""
+def test_tiered_pricing_is_read() -> None:
+    """Alibaba's entries list their steps; one step applies to the whole request."""
     entry = PRICES["dashscope/qwen-flash"]["tiered_pricing"]
     price = price_of("dashscope", "qwen-flash")
     for step, prompt in zip(entry, (256_000, 256_001), strict=True):
@@ -276,7 +273,7 @@ def test_steps_of_another_form_are_read() -> None:
     ],
 )
 def test_a_regional_host_has_its_uplift(provider: str, model: str, api_base: str | None, factor: str) -> None:
-    """The map's multiplier of the host's region is in every rate, and so in cost and bound."""
+    """The map's multiplier for the host's region is in cost and bound."""
     price = price_of(provider, model, **({"api_base": api_base} if api_base else {}))
     entry = PRICES[model] if model in PRICES else PRICES[f"{provider}/{model}"]
     cost = 1000 * entry["input_cost_per_token"] * Fraction(factor) * 10**9
@@ -285,7 +282,7 @@ def test_a_regional_host_has_its_uplift(provider: str, model: str, api_base: str
 
 
 def test_yaml_price_wins_over_the_map() -> None:
-    """A price in YAML replaces the map's; cached input costs as much as input unless given."""
+    """A price in YAML replaces the map's; cached input costs as much as input unless it has its own price."""
     prices = {"gpt-4o-mini": {"input": "3", "output": "10"}}
     usage = Usage(prompt=1000, completion=100, cached=400, cache_write=100, reasoning=50)
     assert price_of("openai", "gpt-4o-mini", prices=prices).cost(usage) == 1000 * 3000 + 100 * 10_000
@@ -294,15 +291,15 @@ def test_yaml_price_wins_over_the_map() -> None:
     assert cost == 600 * 3000 + 400 * 500 + 100 * 10_000
 
 
-def test_half_a_nano_is_rounded_and_a_bound_is_rounded_up() -> None:
-    """A cost goes to the nearest nano-dollar; a bound never goes below what it bounds."""
+def test_cost_is_rounded_and_bound_is_rounded_up() -> None:
+    """A cost is rounded to the nearest nano-dollar; a bound is never rounded down."""
     price = price_of("openai", "m", prices={"m": {"input": "0.0004", "output": "0"}})
     assert (price.cost(Usage(prompt=1)), price.bound(1, 0)) == (0, 1)
     assert (price.cost(Usage(prompt=2)), price.bound(2, 0)) == (1, 1)
 
 
-def test_free_is_said_and_not_guessed() -> None:
-    """A provider called free costs nothing; a price in YAML for one of its models still counts."""
+def test_only_a_provider_configured_as_free_is_free() -> None:
+    """A provider with price: free costs nothing; a price in YAML for one of its models still applies."""
     settings = {"price": "free", "prices": {"paid": {"input": "1", "output": "1"}}}
     assert price_of("ollama", "llama3.1", **settings).cost(Usage(prompt=10**6, completion=10**6)) == 0
     assert price_of("ollama", "paid", **settings).cost(Usage(prompt=1, completion=1)) == 2000
@@ -320,13 +317,13 @@ def test_free_is_said_and_not_guessed() -> None:
         ("ollama", "gpt-oss:120b-cloud"),
     ],
 )
-def test_unknown_is_none(provider: str, model: str) -> None:
-    """A model without a known price for this provider has None, never 0; so has one LiteLLM lists at 0."""
+def test_unknown_price_is_none(provider: str, model: str) -> None:
+    """A model without a known price at this provider has None, never 0; also if LiteLLM's map has 0."""
     assert pricing.find(provider, model, Provider()) is None
 
 
-async def test_prices_stay_once_litellm_knows_the_models() -> None:
-    """A Router writes into LiteLLM's map: that makes no unpriced model look free, no long prompt cheap."""
+async def test_prices_stay_when_a_router_changes_the_map() -> None:
+    """LiteLLM's Router writes to its map; that changes no price here."""
     known, unknown = "claude-opus-4-5", "gpt-99-imaginary"
     before = price_of("anthropic", known)
     for model in (f"anthropic/{known}", f"openai/{unknown}"):
@@ -339,60 +336,6 @@ async def test_prices_stay_once_litellm_knows_the_models() -> None:
     assert pricing.find("openai", unknown, Provider()) is None
 
 
-@settings(deadline=None)  # the tokenizers are loaded in the first example
-@given(text=st.text(max_size=300), role=st.sampled_from(["user", "system", "assistant"]))
-@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-3.5-turbo", "claude-haiku-4-5", "llama3.1"])
-def test_prompt_bound_is_never_below_a_tokenizer(model: str, text: str, role: str) -> None:
-    """Whatever the text, no tokenizer counts more tokens than the bound, alone or as one of two messages."""
-    messages = [{"role": role, "content": text}, {"role": "user", "content": "and?"}]
-    assert litellm.token_counter(model=model, messages=messages) <= token_bounds.messages_bound(messages)
-
-
-def test_prompt_bound_holds_for_awkward_texts() -> None:
-    """Emoji, joined letters, control signs and special tokens stay within the bound, however many."""
-    for piece in (
-        "👩‍👩‍👧‍👦",
-        "\u0301",
-        "\x00",
-        "<|endoftext|>",
-        "ﷺ",
-        "\U000e0041",
-        " \n",
-        "漢",
-        "İ",
-        "각",
-        "ﬃ",
-    ):
-        messages = [{"role": "user", "content": piece * 200}]
-        for model in ("gpt-4o", "claude-haiku-4-5"):
-            counted = litellm.token_counter(model=model, messages=messages)
-            assert counted <= token_bounds.messages_bound(messages), (model, piece)
-
-
-def test_no_character_is_longer_in_any_form_than_its_bound() -> None:
-    """Every character there is, in each normal form, as it is and in lower case, before and after."""
-    forms: tuple[Any, ...] = ("NFC", "NFD", "NFKC", "NFKD")
-    for code in range(0x110000):
-        character = chr(code)
-        if unicodedata.category(character) in ("Cn", "Co", "Cs"):
-            continue
-        bound = token_bounds.text_bound(character)
-        for form in forms:
-            normal = unicodedata.normalize(form, character)
-            if normal != character or not character.islower():
-                for read in (normal, normal.lower(), unicodedata.normalize(form, character.casefold())):
-                    assert len(read.encode("utf-8", "surrogatepass")) <= bound, (hex(code), form)
-
-
-@given(text=st.text(max_size=200))
-def test_no_text_is_longer_in_any_normal_form_than_its_bound(text: str) -> None:
-    """What is joined with its neighbours becomes no longer by that."""
-    forms: tuple[Any, ...] = ("NFC", "NFD", "NFKC", "NFKD")
-    for form in forms:
-        assert len(unicodedata.normalize(form, text).encode()) <= token_bounds.text_bound(text)
-    assert len(text.encode()) <= token_bounds.text_bound(text)
-
-
 @pytest.mark.parametrize(
     ("provider", "model", "kinds"),
     [
@@ -403,8 +346,8 @@ def test_no_text_is_longer_in_any_normal_form_than_its_bound(text: str) -> None:
         ("ollama", "never-heard-of", set()),
     ],
 )
-def test_what_a_model_takes_is_what_the_map_says(provider: str, model: str, kinds: set[str]) -> None:
-    """A model that LiteLLM's map does not have at that provider takes no attachments."""
+def test_supported_attachments_are_those_of_the_map(provider: str, model: str, kinds: set[str]) -> None:
+    """A model that the map does not have at that provider supports no attachments."""
     assert pricing.supported_attachments(provider, model) == kinds
 
 
@@ -418,18 +361,6 @@ def test_what_a_model_takes_is_what_the_map_says(provider: str, model: str, kind
         ("anthropic", "claude-sonnet-4-5", False),
     ],
 )
-def test_who_thinks_unseen(provider: str, model: str, hides: bool) -> None:
-    """Models that reason at providers whose streams do not show it."""
+def test_models_that_hide_their_reasoning(provider: str, model: str, hides: bool) -> None:
+    """These are reasoning models of providers whose streams do not show the reasoning."""
     assert pricing.hides_reasoning(provider, model) is hides
-
-
-def test_attachments_are_in_the_bound() -> None:
-    """Images and pages come on top of the text, by the model's own rule where it has one."""
-    image, document = Attachment("image/png", b""), Attachment("application/pdf", b"", pages=3)
-    request = Request("r", ({"role": "user", "content": "Hi"},), "standard", "chat", 10)
-    plain = token_bounds.request_bound(request, "gpt-4.1")
-    assert plain == token_bounds.messages_bound(request.messages) + token_bounds.TEMPLATE_ALLOWANCE
-    both = replace(request, attachments=(image, document))
-    assert token_bounds.request_bound(both, "gpt-4.1") == plain + 5_000 + 3 * 8_000
-    dear = 2_833 + 8 * 5_667
-    assert token_bounds.request_bound(both, "gpt-4o-mini-2024-07-18") == plain + dear + 3 * (dear + 3_000)

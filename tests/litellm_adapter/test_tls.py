@@ -1,4 +1,4 @@
-"""An impostor, with a certificate that nobody signed, gets no key."""
+"""A server with a self-signed certificate gets no key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Switch = Callable[[pytest.MonkeyPatch], None]
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for 127.0.0.1 that it signed itself."""
+    """A file with a key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "impostor")])
     now = datetime.datetime.now(datetime.UTC)
@@ -71,8 +71,8 @@ WHO = pytest.mark.parametrize("name", ["openai", "anthropic", "perplexity"])
 
 
 @WHO
-async def test_an_impostor_is_not_believed(name: str, open_nova: Open, impostor: Server) -> None:
-    """As things are by default, the connection fails before anything is sent."""
+async def test_self_signed_certificate_is_refused(name: str, open_nova: Open, impostor: Server) -> None:
+    """By default the connection fails before anything is sent."""
     nova = open_nova(provider(name, impostor.url))
     with pytest.raises(ProviderUnavailable):
         await nova.chat("What now?")
@@ -81,10 +81,10 @@ async def test_an_impostor_is_not_believed(name: str, open_nova: Open, impostor:
 
 
 @OFF
-async def test_no_client_opens_without_checks(
+async def test_no_client_opens_with_tls_checks_off(
     switch: Switch, open_nova: Open, impostor: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where something switches the checks off, opening says what, and how to mend it."""
+    """If the checks are switched off, opening a client fails, and names the switch and the remedy."""
     switch(monkeypatch)
     with pytest.raises(ConfigError, match=r"(SSL_VERIFY|ssl_verify).* is False.*'verify_tls: false'"):
         await open_nova(provider("openai", impostor.url)).chat("What now?")
@@ -93,10 +93,10 @@ async def test_no_client_opens_without_checks(
 
 @OFF
 @WHO
-async def test_a_check_switched_off_later_is_noticed(
+async def test_checks_that_are_switched_off_later_stop_calls(
     switch: Switch, name: str, open_nova: Open, impostor: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a call nor a probe sends the key once the program has changed its mind."""
+    """Neither a call nor a probe sends the key after the program switched the checks off."""
     nova = open_nova(provider(name, impostor.url))
     await nova.warm_up()
     switch(monkeypatch)
@@ -107,14 +107,14 @@ async def test_a_check_switched_off_later_is_noticed(
 
 
 @OFF
-async def test_who_must_may(
+async def test_verify_tls_false_allows_it(
     switch: Switch,
     open_nova: Open,
     impostor: Server,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With ``verify_tls: false`` it is as LiteLLM would have it, and the log warns."""
+    """With ``verify_tls: false`` LiteLLM's switches apply, and the log warns."""
     switch(monkeypatch)
     nova = open_nova(provider("openai", impostor.url), verify_tls=False)
     assert (await nova.chat("What now?")).content == "Hi"
@@ -122,10 +122,10 @@ async def test_who_must_may(
     assert "engine.tls.unverified" in caplog.text
 
 
-async def test_a_certificate_of_ones_own_is_trusted_by_name(
+async def test_ssl_cert_file_trusts_a_certificate(
     open_nova: Open, impostor: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``SSL_CERT_FILE`` is how to trust it, by calls and probes alike: nothing is switched off for that."""
+    """``SSL_CERT_FILE`` makes calls and probes trust it, with the checks on."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     nova = open_nova(provider("openai", impostor.url))
     assert (await nova.chat("What now?")).content == "Hi"
