@@ -1,4 +1,4 @@
-"""Fetching an attachment from its address, without letting the address lead into this network."""
+"""Fetching an attachment from its https address, if that is an address of the public internet."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from supernova_ai.log import get_logger
 
 log = get_logger(__name__)
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """How long a server may take to connect, and between two pieces of its answer."""
 
-LONGEST_S = 60.0
-"""How long it may take over all of them."""
+TOTAL_S = 60.0
+"""How long the whole answer may take."""
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-"""The only IPv6 addresses that are of the internet; others may hold an IPv4 address, as 64:ff9b::/96 does."""
+"""The IPv6 addresses of the internet; others may contain an IPv4 address, as 64:ff9b::/96 does."""
 
 _REFUSED = [ipaddress.ip_network(net) for net in ("2002::/16", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24")]
-"""6to4, documentation and protocol assignments, which some versions of Python take for public."""
+"""6to4, documentation and protocol assignments, which some versions of Python call global."""
 
 
-def fetch(name: str, address: str, most: int) -> bytes:
-    """Return what is at an https address, at most so many bytes of it.
+def fetch(name: str, address: str, max_bytes: int) -> bytes:
+    """Return the content of an https address, at most so many bytes of it.
 
-    The host is resolved once, every address it has is checked, and only these are connected to: a name that
-    resolves to something else a moment later changes nothing. Redirects are not followed. Whatever keeps the
-    server from being reached is one and the same error, so that nobody learns which hosts and ports of this
-    network exist; the log has the reason.
+    The host is resolved once. All its addresses are checked, and only these are connected to, so a name that
+    resolves to another address a moment later has no effect. Redirects are not followed. All reasons why the
+    server cannot be reached give the same error, so that it does not reveal hosts and ports of this network;
+    the log has the reason.
 
     Args:
-        name: what to call it in messages.
+        name: the attachment's name in messages.
 
     Raises:
-        InvalidRequest: it cannot be had from there.
+        InvalidRequest: the content cannot be fetched.
         ConfigError: no TLS connection can be made in this environment.
     """
     try:
@@ -56,17 +56,19 @@ def fetch(name: str, address: str, most: int) -> bytes:
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
     connection = None
     try:
-        connection = _Connection(host, port or 443, _public(host, port or 443))
+        connection = _Connection(host, port or 443, _public_addresses(host, port or 443))
         connection.connect()
         connection.request("GET", f"{path}?{query}" if query else path, headers={"Accept": "*/*"})
         response = connection.getresponse()
         if response.status != 200:
             raise InvalidRequest(f"{name} is not there: {host} answered {response.status}")
-        ends, data = time.monotonic() + LONGEST_S, b""
-        while len(data) < most and (piece := response.read1(most - len(data))):
+        ends, data = time.monotonic() + TOTAL_S, b""
+        while len(data) < max_bytes and (piece := response.read1(max_bytes - len(data))):
             data += piece
             if time.monotonic() > ends:
-                raise InvalidRequest(f"{name} cannot be fetched from {host}: it takes over {LONGEST_S:g} s")
+                raise InvalidRequest(
+                    f"{name} cannot be fetched from {host}: it takes longer than {TOTAL_S:g} s"
+                )
         return data
     except (OSError, HTTPException, UnicodeError) as error:
         log.info("attachments.address.failed", host=host, reason=str(error))
@@ -80,17 +82,17 @@ def fetch(name: str, address: str, most: int) -> bytes:
 
 
 class _Connection(HTTPSConnection):
-    """A connection to a host at addresses that were checked; the certificate is still the host's."""
+    """A connection to a host at addresses that were checked; the certificate must be the host's."""
 
     def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
         self._tls = ssl.create_default_context()
-        super().__init__(host, port, timeout=PATIENCE_S, context=self._tls)
+        super().__init__(host, port, timeout=TIMEOUT_S, context=self._tls)
         self._addresses = addresses
 
     def connect(self) -> None:
         for number, address in enumerate(self._addresses, 1):
             try:
-                plain = socket.create_connection((address, self.port), PATIENCE_S)
+                plain = socket.create_connection((address, self.port), TIMEOUT_S)
             except OSError:
                 if number == len(self._addresses):
                     raise
@@ -103,11 +105,11 @@ class _Connection(HTTPSConnection):
             return
 
 
-def _public(host: str, port: int) -> list[str]:
+def _public_addresses(host: str, port: int) -> list[str]:
     """Return the addresses of the host.
 
     Raises:
-        OSError: it has none, or one of them is not public.
+        OSError: it has no address, or one that is not public.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
@@ -118,7 +120,7 @@ def _public(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Say whether a numeric address is one of the internet, and leads to no other that is not."""
+    """Say whether a numeric address is one of the internet and contains no other address."""
     ip = ipaddress.ip_address(address)
     if ip.version == 6 and ip not in _GLOBAL_UNICAST:
         return False

@@ -1,4 +1,4 @@
-"""What a caller attaches, read and checked: its kind by its first bytes, its size, a document's pages."""
+"""Attachments, read and checked: the kind by the first bytes, the size, the pages of a document."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from supernova_ai.types import Attachment
 AttachmentSource = bytes | str | Path
 """An attachment: the bytes themselves, a file's path, or (where that is allowed) an https address."""
 
-MOST = 20
-"""More images or documents than this in one call are refused: all providers take so many."""
+MAX_ATTACHMENTS = 20
+"""Images and documents in one call: all providers accept so many."""
 
 _MEGABYTE = 1_000_000
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
 
 
 def load(given: Sequence[AttachmentSource], settings: Attachments) -> tuple[Attachment, ...]:
-    """Read what is attached; not to be called on an event loop.
+    """Read and check the attachments. It blocks: do not call it on an event loop.
 
     Raises:
-        InvalidRequest: something cannot be read, is too large, or is neither an image nor a PDF document.
+        InvalidRequest: one cannot be read, is too large, or is neither an image nor a PDF document.
     """
     if isinstance(given, bytes | str | Path) or not isinstance(given, Sequence):
         raise InvalidRequest(f"attachments must be a list, not {type(given).__name__}: put it in brackets")
-    if len(given) > MOST:
-        raise InvalidRequest(f"{len(given)} attachments are too many: at most {MOST} go with one message")
+    if len(given) > MAX_ATTACHMENTS:
+        raise InvalidRequest(
+            f"{len(given)} attachments are too many: at most {MAX_ATTACHMENTS} go with one message"
+        )
     left = settings.max_mb * _MEGABYTE
     loaded = []
     for number, one in enumerate(given, 1):
@@ -46,14 +48,14 @@ def load(given: Sequence[AttachmentSource], settings: Attachments) -> tuple[Atta
 
 
 def _read(number: int, given: AttachmentSource, left: int, settings: Attachments) -> tuple[str, bytes]:
-    """Return what to call it in messages, and its bytes: at most one more than are left."""
+    """Return the attachment's name in messages, and its bytes, at most one more than ``left``."""
     name = f"attachment {number}"
     if isinstance(given, bytes):
         return name, given
     if isinstance(given, str) and "://" in given:
         if not settings.urls:
             raise InvalidRequest(
-                f"{name} is an address, and those are not fetched: set 'attachments.urls: true', "
+                f"{name} is an address, and addresses are not fetched: set 'attachments.urls: true', "
                 f"or attach the file itself"
             )
         return name, fetch(name, given, left + 1)
@@ -79,11 +81,11 @@ def _checked(name: str, data: bytes) -> Attachment:
 
 
 def _pages(name: str, data: bytes) -> int:
-    from supernova_ai.requests.pdf import pages_of  # here: few calls attach a document
+    from supernova_ai.requests.pdf import pages_of  # here, since few calls attach a document
 
     try:
         pages = pages_of(data)
-    except Exception as error:  # a damaged file makes it fail in any way
+    except Exception as error:  # a damaged file may raise anything
         raise InvalidRequest(f"{name} is a damaged PDF: {error}") from None
     if pages is None:
         raise InvalidRequest(f"{name} is an encrypted PDF: attach it without a password")

@@ -1,6 +1,6 @@
-"""How hard a question is, told from its text alone: always alike, in about 0.1 ms, no model, no network.
+"""How complex a question is, estimated from its text in about 0.1 ms, without a model or the network.
 
-Four things make points, and docs/quality.md has the same table:
+The same text has the same estimate. Four properties give points; docs/quality.md has the same table:
 
     length    over 20 words 1, over 60 words 2, over 250 words 3, over 1,000 words 5
     asking    two or three questions or numbered steps 1, four or more 2
@@ -9,9 +9,9 @@ Four things make points, and docs/quality.md has the same table:
               judgement (why, should, risk …) 2, or 3 if there are several; several documents 2
 
 Four points or more are complex. Fewer than 2 are simple if the text asks for a fact or a small service
-(what is, when, show, convert, thanks …). All else is moderate, so that a question of an unfamiliar kind, or
-in another language, does not go to the weakest model. Critical is never an estimate: what must not be
-answered by a cheaper model is for the caller to say.
+(what is, when, show, convert, thanks …). Everything else is moderate, so that an unfamiliar question, or one
+in another language, does not go to the weakest model. No estimate is critical: only the caller knows what a
+cheaper model must not answer.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ TIER_OF: dict[Complexity, Tier] = {
     "complex": "premium",
     "critical": "premium",
 }
-"""The tier that answers each; ``auto`` has none before it is estimated."""
+"""The tier for each complexity; ``auto`` is estimated first."""
 
-READ = 20_000
-"""Characters that are read; a text longer than that is complex by its length."""
+MAX_CHARACTERS = 20_000
+"""Characters that are read; a longer text is complex by its length."""
 
 _WORDS = re.compile(r"\S+")
 _STEPS = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]", re.MULTILINE)
@@ -68,7 +68,7 @@ _JUDGEMENT = re.compile(
 
 
 class Estimate(NamedTuple):
-    """How hard a text is, its points, and what speaks for it."""
+    """The complexity of a text, its points, and the reasons for them."""
 
     complexity: Complexity
     points: int
@@ -76,28 +76,28 @@ class Estimate(NamedTuple):
 
 
 def estimate(text: str) -> Estimate:
-    """Return simple, moderate or complex for a question, and why in a few words.
+    """Estimate a question as simple, moderate or complex, with the reasons in a few words.
 
-    The words are English; of other languages length, questions, figures and tables count.
+    The words are English; in other languages only length, questions, figures and tables count.
     """
-    text, whole = text[:READ], text
+    text, whole = text[:MAX_CHARACTERS], text
     words = len(_WORDS.findall(text))
     questions, steps = text.count("?"), len(_STEPS.findall(text))
     figures, table = len(_FIGURES.findall(text)), len(_TABLE.findall(text)) > 1
     work, judgement = _found(_WORK, text), _found(_JUDGEMENT, text)
     documents = bool(_DOCUMENTS.search(text))
     points = (
-        _step(words, {20: 1, 60: 2, 250: 3, 1000: 5})
+        _points(words, {20: 1, 60: 2, 250: 3, 1000: 5})
         + (5 if whole != text else 0)
-        + _step(max(questions, steps), {1: 1, 3: 2})
-        + _step(figures, {3: 1, 9: 2})
+        + _points(max(questions, steps), {1: 1, 3: 2})
+        + _points(figures, {3: 1, 9: 2})
         + table
         + (min(len(work) + 2, 5) if work else 0)
         + (min(len(judgement) + 1, 3) if judgement else 0)
         + 2 * documents
     )
-    told = [
-        f"{words} words" if words < READ // 10 else "a very long text",
+    reasons = [
+        f"{words} words" if words < MAX_CHARACTERS // 10 else "a very long text",
         _count(questions, "question"),
         _count(steps, "step"),
         _count(figures, "figure"),
@@ -107,20 +107,20 @@ def estimate(text: str) -> Estimate:
     ]
     plain = points < 2 and _LOOKUP.match(text)
     complexity: Complexity = "complex" if points >= 4 else "simple" if plain else "moderate"
-    return Estimate(complexity, points, ", ".join(filter(None, told)))
+    return Estimate(complexity, points, ", ".join(filter(None, reasons)))
 
 
 def _found(words: re.Pattern[str], text: str) -> dict[str, str]:
-    """Return the words that are there by their stems, each as it is first written."""
+    """Return the first occurrence of each word that is found, by its stem."""
     found: dict[str, str] = {}
     for match in words.finditer(text):
         found.setdefault(match[1].lower(), match[0].lower())
     return found
 
 
-def _step(count: int, points: dict[int, int]) -> int:
-    """Return the points of the highest number that the count is over."""
-    return max((worth for over, worth in points.items() if count > over), default=0)
+def _points(count: int, points: dict[int, int]) -> int:
+    """Return the points of the highest threshold that the count exceeds."""
+    return max((worth for threshold, worth in points.items() if count > threshold), default=0)
 
 
 def _count(number: int, of: str) -> str:

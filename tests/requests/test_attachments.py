@@ -1,4 +1,4 @@
-"""Attachments: what is read, how its kind is told, and what is refused by name."""
+"""Attachments: what is read, how the kind is recognised, and what is refused."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def pdf(pages: int = 1, password: str | None = None) -> bytes:
         (pdf(3), "application/pdf", 3),
     ],
 )
-def test_the_kind_is_told_by_the_first_bytes(
+def test_kind_is_recognised_by_the_first_bytes(
     data: bytes, media_type: str, pages: int | None, tmp_path: Path
 ) -> None:
-    """Bytes, a path and a path as text give the same, whatever the file is called."""
+    """Bytes, a path and a path as text give the same, whatever the file's name."""
     file = tmp_path / "misnamed.txt"
     file.write_bytes(data)
     for given in (data, file, str(file)):
@@ -94,8 +94,8 @@ def bomb(streams: int, size: int) -> bytes:
 
 
 @pytest.mark.no_cover  # the memory that is measured would be coverage's too
-def test_a_pdf_is_not_inflated_beyond_reason() -> None:
-    """Neither one part of it nor all of them together may hold more than 32 MiB."""
+def test_pdf_is_decompressed_up_to_a_limit() -> None:
+    """Neither one part nor all parts together may exceed 32 MiB."""
     (found,) = load([bomb(5, 10)], USUAL)
     assert found.pages == 5
     for streams, size in ((1, 33 * 2**20), (12, 3 * 2**20)):
@@ -111,8 +111,8 @@ def test_a_pdf_is_not_inflated_beyond_reason() -> None:
         assert peak < 130 * 2**20
 
 
-def test_nothing_shows_the_bytes() -> None:
-    """The bytes are in no repr, so in no log and no traceback either."""
+def test_repr_has_no_bytes() -> None:
+    """Without the bytes in its repr, they are in no log and no traceback."""
     (found,) = load([PNG + b"my face"], USUAL)
     assert "face" not in repr(found)
 
@@ -139,28 +139,28 @@ def test_nothing_shows_the_bytes() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_refused_is_named(given: Any, words: str) -> None:
-    """A refusal says which attachment it is about, and what would be right."""
+def test_refusal_names_the_attachment(given: Any, words: str) -> None:
+    """The error says which attachment is refused, and what would be right."""
     with pytest.raises(InvalidRequest) as raised:
         load(given, USUAL)
     assert words in str(raised.value)
 
 
-def test_the_size_of_all_together_is_bounded(tmp_path: Path) -> None:
-    """More megabytes than configured are refused, and a huge file is not even read to its end."""
+def test_total_size_is_limited(tmp_path: Path) -> None:
+    """Attachments above the configured size are refused, and a huge file is not read to its end."""
     half = PNG + bytes(600_000)
     assert len(load([half], Attachments(max_mb=1))) == 1
     with pytest.raises(InvalidRequest, match=r"attachment 2 makes the attachments larger than 1 MB together"):
         load([half, half], Attachments(max_mb=1))
     huge = tmp_path / "huge.png"
     with huge.open("wb") as file:
-        file.truncate(10**12)  # sparse: it takes no room on the disk
+        file.truncate(10**12)  # sparse: it uses no disk space
     with pytest.raises(InvalidRequest, match="larger than 1 MB"):
         load([huge], Attachments(max_mb=1))
 
 
 class Connection:
-    """Stands in for an HTTPS connection: what is answered there."""
+    """A fake HTTPS connection with its answer."""
 
     status, body, failure = 200, PNG, None
     asked: list[str]
@@ -192,7 +192,7 @@ PUBLIC = "93.184.216.34"
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Set where every name leads and what is there; give the list of what is done there."""
+    """Set the addresses of every name and the answer there; returns the list of requests."""
 
     def set_(*found: str, **given: Any) -> list[str]:
         kind = type("Set", (Connection,), given | {"asked": []})
@@ -204,8 +204,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return set_
 
 
-def test_an_address_is_fetched_where_that_is_allowed(web: Callable[..., list[str]]) -> None:
-    """With ``attachments.urls`` the file is fetched here, once, and no further than its size may be."""
+def test_address_is_fetched_if_allowed(web: Callable[..., list[str]]) -> None:
+    """With ``attachments.urls`` the file is fetched once, up to the allowed size."""
     asked = web()
     (found,) = load(["https://example.org/a chart.png?x=1 2#here"], URLS)
     assert (found.data, asked) == (PNG, [f"connect {PUBLIC}", "GET example.org/a%20chart.png?x=1%202"])
@@ -214,15 +214,15 @@ def test_an_address_is_fetched_where_that_is_allowed(web: Callable[..., list[str
         load(["https://example.org/"], Attachments(urls=True, max_mb=1))
 
 
-def test_a_server_that_drips_is_left(web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may not take for ever, though each piece comes in its time."""
-    monkeypatch.setattr(addresses, "LONGEST_S", -1)
+def test_slow_server_is_given_up(web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole answer has a time limit, even if each piece arrives in time."""
+    monkeypatch.setattr(addresses, "TOTAL_S", -1)
     web()
-    with pytest.raises(InvalidRequest, match=r"attachment 1 cannot be fetched .* it takes over"):
+    with pytest.raises(InvalidRequest, match=r"attachment 1 cannot be fetched .* it takes longer than"):
         load(["https://example.org/"], URLS)
 
 
-INWARD = [
+PRIVATE = [
     "127.0.0.1", "10.0.0.8", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
     "192.0.0.8", "192.88.99.1", "198.18.0.1", "240.0.0.1", "255.255.255.255",
     "::1", "::", "fe80::1%eth0", "fd00::1", "fec0::1", "ff02::1",
@@ -232,10 +232,10 @@ INWARD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("inward", INWARD)
-def test_no_address_leads_into_this_network(inward: str, web: Callable[..., list[str]]) -> None:
-    """One private address of a name is enough, plain or inside another: nothing is connected to."""
-    for found in ((inward,), (PUBLIC, inward), (inward, PUBLIC)):
+@pytest.mark.parametrize("private", PRIVATE)
+def test_private_addresses_are_refused(private: str, web: Callable[..., list[str]]) -> None:
+    """One private address of a name is enough, plain or inside another: no connection is opened."""
+    for found in ((private,), (PUBLIC, private), (private, PUBLIC)):
         asked = web(*found)
         with pytest.raises(InvalidRequest, match="cannot be fetched"):
             load(["https://harmless.example/chart.png"], URLS)
@@ -243,14 +243,14 @@ def test_no_address_leads_into_this_network(inward: str, web: Callable[..., list
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946"])
-def test_public_addresses_are_public(address: str) -> None:
-    """What is refused is not simply everything."""
+def test_public_addresses_are_accepted(address: str) -> None:
+    """These IPv4 and IPv6 addresses are of the internet."""
     assert addresses.is_public(address)
 
 
-def test_all_that_keeps_a_server_from_being_reached_looks_alike(web: Callable[..., list[str]]) -> None:
-    """Closed, silent, unknown, private and untrusted are one message: it maps no network."""
-    told = set()
+def test_all_connection_failures_have_one_message(web: Callable[..., list[str]]) -> None:
+    """Closed, silent, private and untrusted servers give one message: it reveals nothing of the network."""
+    messages = set()
     for found, failure in [
         ("10.0.0.8", None),
         (PUBLIC, ConnectionRefusedError(111, "refused")),
@@ -261,12 +261,12 @@ def test_all_that_keeps_a_server_from_being_reached_looks_alike(web: Callable[..
         web(found, failure=failure)
         with pytest.raises(InvalidRequest) as raised:
             load(["https://inside.example:8443/"], URLS)
-        told.add(str(raised.value))
-    assert len(told) == 1
+        messages.add(str(raised.value))
+    assert len(messages) == 1
 
 
-def test_the_checked_address_is_the_one_that_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name is resolved once: what it would lead to a moment later is of no matter. SNI is the name."""
+def test_the_checked_address_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is resolved once, so a later answer of DNS has no effect. TLS still uses the name."""
     answers = iter([[(0, 0, 0, "", ("203.0.114.7", 443))], [(0, 0, 0, "", ("127.0.0.1", 443))]])
     reached: list[Any] = []
 
@@ -302,7 +302,7 @@ def odd_files(tmp_path: Path) -> Iterator[dict[str, Path]]:
 
 
 def test_only_regular_files_are_opened(odd_files: dict[str, Path]) -> None:
-    """Nothing that could block its reader, or never end, is read."""
+    """Files that could block their reader or never end are refused."""
     for file in odd_files.values():
         with pytest.raises(InvalidRequest, match="cannot be read"):
             load([file], USUAL)
@@ -323,10 +323,10 @@ def test_only_regular_files_are_opened(odd_files: dict[str, Path]) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_fetched_is_named(
+def test_fetch_failure_names_the_attachment(
     address: str, given: dict[str, Any], words: str, web: Callable[..., list[str]]
 ) -> None:
-    """No redirection is followed, and whatever goes wrong is the caller's to know."""
+    """No redirect is followed, and the error names the attachment and the reason."""
     web(**given)
     with pytest.raises(InvalidRequest, match="attachment 1") as raised:
         load([address], URLS)

@@ -1,4 +1,4 @@
-"""The estimate of how hard a question is, against labelled questions from an advisor's day."""
+"""The estimate of a question's complexity, compared with labelled questions to an advisor."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from supernova_ai.requests.complexity import READ, TIER_OF, estimate
+from supernova_ai.requests.complexity import MAX_CHARACTERS, TIER_OF, estimate
 from supernova_ai.types import TIERS
 
-# Used to choose the estimate's words and points, so that it knows them all.
+# The words and points of the estimate were chosen with these questions.
 USED: list[tuple[str, str]] = [
     ("simple", "Hello!"),
     ("simple", "Thanks, that helps."),
@@ -128,8 +128,8 @@ USED: list[tuple[str, str]] = [
     ),
 ]
 
-# Labelled after its words were chosen, and run once: 13 of 20. Then the bound of complex was lowered from
-# five points to four, and nothing else was changed.
+# Labelled after the words were chosen. The first run had 13 of 20 correct; then the threshold of complex was
+# lowered from five points to four, and nothing else was changed.
 HELD_OUT: list[tuple[str, str]] = [
     ("simple", "Hi there, are you awake?"),
     ("simple", "What is Tesla's ticker symbol?"),
@@ -180,14 +180,14 @@ def right(cases: list[tuple[str, str]]) -> int:
     return sum(estimate(text).complexity == label for label, text in cases)
 
 
-def test_labelled_questions_are_told_apart() -> None:
-    """All of the questions it was made with are told right, and 17 of 20 others, as docs/quality.md says."""
+def test_labelled_questions_are_estimated() -> None:
+    """All 58 questions used for it are estimated correctly, and 17 of 20 others, as docs/quality.md says."""
     assert (right(USED), len(USED)) == (58, 58)
     assert (right(HELD_OUT), len(HELD_OUT)) == (17, 20)
 
 
-def test_no_hard_question_goes_to_the_weakest_model() -> None:
-    """What is labelled complex is never told as simple, nor a simple question as complex."""
+def test_no_complex_question_is_estimated_as_simple() -> None:
+    """No question labelled complex is estimated as simple, nor the other way round."""
     for label, text in USED + HELD_OUT:
         assert {label, estimate(text).complexity} != {"simple", "complex"}, text
 
@@ -199,7 +199,7 @@ def test_no_hard_question_goes_to_the_weakest_model() -> None:
         ("", "moderate"),
         ("これは何ですか", "moderate"),
         ("word " * 1001, "complex"),
-        ("a" * (READ + 1), "complex"),
+        ("a" * (MAX_CHARACTERS + 1), "complex"),
         ("What? " * 4, "moderate"),
         ("1. one\n2. two\n3. three\n4. four", "moderate"),
         ("a | b | c\n1 | 2 | 3\n4 | 5 | 6", "moderate"),
@@ -217,13 +217,13 @@ def test_no_hard_question_goes_to_the_weakest_model() -> None:
         "figures",
     ],
 )
-def test_odd_texts(text: str, complexity: str) -> None:
-    """An unfamiliar question is moderate; length alone can make a text complex, form alone cannot."""
+def test_unusual_texts(text: str, complexity: str) -> None:
+    """An unfamiliar question is moderate; length alone can make a text complex, its form cannot."""
     assert estimate(text).complexity == complexity
 
 
-def test_the_reason_names_what_was_found() -> None:
-    """The reason counts what speaks for the estimate, and names at most three words."""
+def test_reasons_name_what_was_found() -> None:
+    """The reasons have the counts, and at most three words."""
     told = estimate(
         "1. Why did AAPL fall 3.5 %?\n2. Hedge it, compare two ways, tax included: what each costs?"
     ).why
@@ -231,7 +231,7 @@ def test_the_reason_names_what_was_found() -> None:
 
 
 def test_text_of_any_size_is_estimated_in_linear_time() -> None:
-    """Texts made to keep the patterns busy take no longer than their length asks for."""
+    """Texts that are slow to search for some patterns take no longer than others."""
     started = time.process_time()
     for text in ("0" * 10**6, "| " * 10**6, "- " * 10**6, "all " * 10**6, "1,1." * 10**6, " \n" * 10**6):
         estimate(text)
