@@ -42,14 +42,16 @@ _CHUNK = 6
 _MIN_ENCODED = 8
 """A shorter secret is searched only literally: its encodings match too much other text."""
 
-_ESCAPE = re.compile(
-    r"""
+_ESCAPES = r"""
       (?<!\\) \\++ (?: u ([0-9a-f]{4}) | x ([0-9a-f]{2}) | (?=/) )  # JSON, Python
     | % (?:25)* ([0-9a-f]{2})                                     # URLs, also escaped repeatedly
     | &\# (?: x 0* ([0-9a-f]{2}) | 0* ([0-9]{2,3}) ) ;             # HTML
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
+_ESCAPE = re.compile(_ESCAPES, re.VERBOSE | re.IGNORECASE)
+_ESCAPE_ONCE = re.compile(_ESCAPES.replace("(?:25)*", ""), re.VERBOSE | re.IGNORECASE)
+_MAX_LEVELS = 3
+"""How often a secret that itself contains a percent sign may be percent-encoded."""
+
 _HEX_DUMP = re.compile(
     rf"\b (?:0x)?[0-9a-f]{{2}} (?: [\s:,;.+]{{1,2}} (?:0x)?[0-9a-f]{{2}} ){{{_MIN_RUN - 1},}} \b", re.VERBOSE
 )
@@ -123,9 +125,10 @@ def _replace_matches(text: str, matchers: set[_Matcher]) -> str:
     """Return the text with every match replaced; overlapping matches are replaced together."""
     spans = set(_find_spans(_normalize(text), matchers))
     if "%" in text or "\\" in text or "&#" in text:
-        decoded, origin = _unescape(text)  # in addition, because a secret may itself look like an escape
-        found = _find_spans(_normalize(decoded), matchers)
-        spans |= {(origin(start), origin(stop)) for start, stop in found}
+        # In addition, because a secret may itself look like an escape.
+        for decoded, origin in _decodings(text):
+            found = _find_spans(_normalize(decoded), matchers)
+            spans |= {(origin(start), origin(stop)) for start, stop in found}
     pieces: list[str] = []
     end = 0
     for start, stop in sorted(spans):
@@ -214,11 +217,27 @@ def _normalize(text: str) -> str:
     return lower.replace("-", "+").replace("_", "/")
 
 
-def _unescape(text: str) -> tuple[str, Callable[[int], int]]:
+def _decodings(text: str) -> Iterator[tuple[str, Callable[[int], int]]]:
+    """Yield the text with its escapes decoded, at once and level by level; each as ``_unescape`` does."""
+    yield _unescape(text, _ESCAPE)
+    steps: list[Callable[[int], int]] = []
+
+    def origin(position: int) -> int:
+        for step in reversed(steps):
+            position = step(position)
+        return position
+
+    while "%25" in text and len(steps) < _MAX_LEVELS:
+        text, step = _unescape(text, _ESCAPE_ONCE)
+        steps.append(step)
+        yield text, origin
+
+
+def _unescape(text: str, escapes: re.Pattern[str]) -> tuple[str, Callable[[int], int]]:
     """Return the text with its escapes decoded, and a function from its positions to those of ``text``."""
     pieces: list[str] = []
     positions, origins, length, end = [0], [0], 0, 0
-    for escape in _ESCAPE.finditer(text):
+    for escape in escapes.finditer(text):
         four, two, percent, html, decimal = escape.groups()
         digits = four or two or percent or html
         char = chr(int(digits, 16)) if digits else chr(int(decimal)) if decimal else ""

@@ -173,6 +173,16 @@ def test_a_secret_is_hidden_in_every_form_and_cut(form: Callable[[str], str], da
     assert len(left) <= 9, found  # in base64: characters shared with neighbouring bytes
 
 
+@pytest.mark.parametrize("levels", range(4))
+def test_a_percent_sign_in_a_secret_hides_nothing(levels: int) -> None:
+    """A secret with a percent sign is found whole and in part, however often it was percent-encoded."""
+    secret = Secret("000000000%0000000000")
+    echo = secret.reveal()
+    for _ in range(levels):
+        echo = quote(echo)
+    assert redact(f"before {echo} {echo[:-6]} after") == f"before {HIDDEN} {HIDDEN} after"
+
+
 @settings(deadline=None)
 @given(texts=st.lists(st.text(), max_size=5), key=BODIES)
 def test_text_around_a_secret_stays(texts: list[str], key: str) -> None:
