@@ -70,9 +70,9 @@ class Monitor:
         """Record and share a circuit that opened, half-opened or closed."""
         log.info("engine.circuit.changed", deployment=deployment, **circuit._asdict())
         if circuit.state == "closed":
-            self._router.share_closed(deployment)
+            self._router.cooldown_cache.share_closed(deployment)
         elif circuit.state == "open" and circuit.error not in OF_KEY:
-            self._router.share_open(deployment, circuit.error, circuit.left_s)
+            self._router.cooldown_cache.share_open(deployment, circuit.error, circuit.left_s)
         now_ms = self._ledger.now_ms()
         state = CircuitState(
             identity=self._identities[deployment],

@@ -6,14 +6,11 @@ Only this file overrides methods of LiteLLM's Router; ``tests/litellm_adapter/te
 from __future__ import annotations
 
 import asyncio
-import math
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import litellm
-from litellm.router_utils.cooldown_cache import CooldownCache
 
 from supernova_ai.config import Config, check_tls
 from supernova_ai.errors import NoAnswer, SupernovaError
@@ -23,11 +20,9 @@ from supernova_ai.litellm_adapter.answer_json import record_answers
 from supernova_ai.litellm_adapter.http import Pool, placeholder_for
 from supernova_ai.litellm_adapter.listeners import skip_log_without_listeners
 from supernova_ai.litellm_adapter.reader_patches import OpenAIClient
-from supernova_ai.log import get_logger
+from supernova_ai.litellm_adapter.shared_cooldowns import SharedCooldowns
 from supernova_ai.secret import Secret
 from supernova_ai.types import Attachment, Request, Tier
-
-log = get_logger(__name__)
 
 _CALL = "supernova_call"
 """Name of the call's id in the Router's metadata: an id survives the copies that the Router makes."""
@@ -94,8 +89,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         self.discard()  # from LiteLLM's global callbacks, which count for its own strategies and cooldowns
         self._calls: dict[str, RoutedRequest] = {}
         self._pools: dict[str, Pool] = {}
-        self.cooldown_cache = _OthersCooldowns(self.cache, self.cooldown_time)
-        self._sharing: set[asyncio.Future[None]] = set()  # a task without a reference may be collected
+        self.cooldown_cache = SharedCooldowns(self.cache, self.cooldown_time)
 
     def apply(
         self,
@@ -111,7 +105,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
             price_entries: entries to add to LiteLLM's price map.
         """
         self._selector = selector
-        self.cooldown_cache.known_here = selector.is_resting
+        self.cooldown_cache.decides_here = selector.is_resting
         self._verify_tls = config.verify_tls
         self._connect = {name: provider.timeout.connect for name, provider in config.providers.items()}
         litellm.register_model(price_entries)
@@ -136,27 +130,6 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
     def forget(self, call: RoutedRequest) -> None:
         """Forget a call that has ended."""
         self._calls.pop(call.request.id, None)
-
-    def share_open(self, deployment: str, error: str | None, rest_s: float) -> None:
-        """Share with other machines, through Redis, that a circuit opened for ``rest_s`` seconds."""
-        if self.cache.redis_cache is not None:
-            whole_s = math.ceil(rest_s)  # Redis has whole seconds
-            self._share(
-                partial(self.cooldown_cache.add_deployment_to_cooldown, deployment, error, 0, whole_s)
-            )
-
-    def share_closed(self, deployment: str) -> None:
-        """Share with other machines, through Redis, that a circuit closed."""
-        if self.cache.redis_cache is not None:
-            shared = self.cooldown_cache
-            self._share(
-                partial(shared.cooldown_store.delete_cache, shared.get_cooldown_cache_key(deployment))
-            )
-
-    def _share(self, write: Callable[[], None]) -> None:
-        sharing = asyncio.ensure_future(_write(write))
-        self._sharing.add(sharing)
-        sharing.add_done_callback(self._sharing.discard)
 
     async def async_get_available_deployment(
         self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
@@ -253,28 +226,9 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         return True
 
 
-class _OthersCooldowns(CooldownCache):  # type: ignore[misc]  # untyped base
-    """LiteLLM's cooldowns in Redis, without the deployments on which our own circuit breaker decides."""
-
-    known_here: Callable[[str], bool]
-
-    async def async_get_active_cooldowns(self, *args: Any, **kwargs: Any) -> list[tuple[str, Any]]:
-        """Return the cooldowns that only other machines know of, by deployment."""
-        found = await super().async_get_active_cooldowns(*args, **kwargs)
-        return [(deployment, cooldown) for deployment, cooldown in found if not self.known_here(deployment)]
-
-
 def _kind(model: str) -> str:
     """Return LiteLLM's name of the provider."""
     return model.partition("/")[0]
-
-
-async def _write(write: Callable[[], None]) -> None:
-    """Write to Redis on a thread: it may be slow or unreachable."""
-    try:
-        await asyncio.to_thread(write)
-    except Exception as error:  # of a driver that may not be installed
-        log.warning("engine.circuit.not_shared", reason=str(error))
 
 
 def _with_parts(

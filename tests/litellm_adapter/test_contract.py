@@ -29,7 +29,15 @@ from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponse
 from litellm.llms.openai.common_utils import BaseOpenAILLM
 
 import supernova_ai
-from supernova_ai.litellm_adapter import error_causes, error_mapping, http, listeners, reader_patches, router
+from supernova_ai.litellm_adapter import (
+    error_causes,
+    error_mapping,
+    http,
+    listeners,
+    reader_patches,
+    router,
+    shared_cooldowns,
+)
 from supernova_ai.litellm_adapter.setup import litellm
 
 PACKAGE = Path(supernova_ai.__file__).parent
@@ -44,7 +52,7 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
         "make_call": ("original_function",),
         "should_retry_this_error": ("error", "healthy_deployments"),
     },
-    router._OthersCooldowns: {"async_get_active_cooldowns": ("model_ids",)},
+    shared_cooldowns.SharedCooldowns: {"async_get_active_cooldowns": ("model_ids",)},
     http.Pool: {"create_client": (), "single_connection_post_request": (), "__del__": ()},
     reader_patches.OpenAIClient: {"_make_sse_decoder": ()},
 }
@@ -55,7 +63,9 @@ INHERITED = {
         *("acompletion", "async_get_healthy_deployments", "cache", "cooldown_time", "discard"),
         *("set_model_list",),
     },
-    router._OthersCooldowns: set(),
+    shared_cooldowns.SharedCooldowns: {
+        *("add_deployment_to_cooldown", "cache", "cooldown_store", "get_cooldown_cache_key"),
+    },
     http.Pool: set(),
     reader_patches.OpenAIClient: set(),
 }
@@ -68,6 +78,7 @@ CALLED: dict[str, tuple[str, ...]] = {
     "Router.discard": (),
     "Router.set_model_list": ("model_list",),
     "register_model": ("model_cost",),
+    "router_utils.cooldown_cache.CooldownCache": ("cache", "default_cooldown_time"),
     "token_counter": ("model", "text", "messages"),
     "ServiceUnavailableError": ("message", "llm_provider", "model"),
     "Timeout": ("message", "llm_provider", "model"),
@@ -172,7 +183,7 @@ def test_every_subclass_is_listed() -> None:
     """Each class of the adapter that extends one of LiteLLM or of OpenAI's client is in the lists here."""
     modules = [
         importlib.import_module(f"supernova_ai.litellm_adapter.{m}")
-        for m in ("router", "http", "reader_patches")
+        for m in ("router", "http", "reader_patches", "shared_cooldowns")
     ]
     classes = {value for module in modules for value in vars(module).values() if inspect.isclass(value)}
     ours = {one for one in classes if one.__module__.startswith("supernova_ai.")}
