@@ -1,4 +1,4 @@
-"""The bundled bars, advice on them, and model texts about it that hold or do not."""
+"""The bundled bars, the advice arguments of README, and model texts that pass or fail the checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CSV = Path(__file__).parents[2] / "examples" / "bars.csv"
 SAMPLE = load_csv(CSV, now=datetime(2026, 11, 22, tzinfo=UTC))
 
 SEED: dict[str, Any] = {"symbol": "AAPL", "asset_class": "stock", "risk_score": 75, "sentiment_hint": 0.3}
-"""The arguments of the seed example; they come to a buy."""
+"""The arguments of the first example in docs/advice.md; the action is buy."""
 
 GOOD = """Sure, here is the explanation.
 
@@ -31,7 +31,7 @@ An ordinary bar moves by $1.92, which is 1.41 % of the close. For a bold client 
 """
 
 WRONG = GOOD.replace("16.1 %", "61.1 %")
-"""A figure with its digits swapped."""
+"""A text with a wrong figure: its digits are swapped."""
 
 SLOTTED = """## Summary
 Buy {{symbol}}, with a confidence of {{confidence}}.

@@ -1,4 +1,4 @@
-"""Advice from bars: the same with and without a model, from anywhere, and never without a record."""
+"""Advice is the same with and without a model, works from any thread or loop, and is recorded."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ INJECTIONS = [
 
 @pytest.fixture
 def offline(path: Path) -> Iterator[Supernova]:
-    """A client that asks no model."""
-    with_none = Config.model_validate({"database": str(path), "enabled": False})
-    nova = Supernova(with_none, master=desk.MASTER)
+    """A client whose LLM calls are switched off."""
+    config = Config.model_validate({"database": str(path), "enabled": False})
+    nova = Supernova(config, master=desk.MASTER)
     yield nova
     nova.close()
 
@@ -56,19 +56,19 @@ def default(offline: Supernova, monkeypatch: pytest.MonkeyPatch) -> Supernova:
     return offline
 
 
-def served(url: str, **settings: Any) -> dict[str, Any]:
-    """A provider that has a model in the tier of an analysis."""
+def provider(url: str, **settings: Any) -> dict[str, Any]:
+    """A provider with a model in the tier of an analysis."""
     return {"openai": {"url": url, "models": {"premium": "gpt-4o-mini"}} | settings}
 
 
-def heart(advice: Advice) -> tuple[Any, ...]:
-    """What no model may change."""
+def computed(advice: Advice) -> tuple[Any, ...]:
+    """The parts of advice that no model may change."""
     details = advice.details
     return advice.action, advice.confidence, advice.risk_notes, details.facts, details.disclaimers
 
 
-def test_the_seed_example_runs_as_written(default: Supernova) -> None:
-    """The five parts are unpacked, and the details are a mapping that says whose words the rationale is."""
+def test_first_example_of_the_docs_works(default: Supernova) -> None:
+    """The five parts are unpacked; the details are a mapping with the source of the rationale."""
     market_data = BARS
     action, confidence, details, rationale, risk_notes = advise(
         bars=market_data, risk_score=75, sentiment_hint=0.3, symbol="AAPL", asset_class="stock"
@@ -87,23 +87,23 @@ def test_the_seed_example_runs_as_written(default: Supernova) -> None:
         details["price_target"]
 
 
-async def test_it_runs_inside_a_running_loop(default: Supernova) -> None:
-    """In a notebook or a web handler ``advise`` works too, and is the same as ``aadvise``."""
-    assert heart(advise(BARS, **SEED)) == heart(await aadvise(BARS, **SEED))
+async def test_advise_works_inside_a_running_loop(default: Supernova) -> None:
+    """In a notebook or a web handler, ``advise`` gives the same advice as ``aadvise``."""
+    assert computed(advise(BARS, **SEED)) == computed(await aadvise(BARS, **SEED))
 
 
 def test_sixteen_threads_get_the_same_advice(default: Supernova) -> None:
-    """Without a model it is the same to the byte, and each gets a record of its own in one chain."""
+    """Without a model all advice is the same to the byte, and each has its own record in one chain."""
     with ThreadPoolExecutor(16) as threads:
-        got = list(threads.map(lambda _: advise(BARS, **SEED), range(32)))
-    assert len({repr((heart(advice), advice.rationale)) for advice in got}) == 1
-    assert len({advice.details.record_id for advice in got}) == 32
+        given = list(threads.map(lambda _: advise(BARS, **SEED), range(32)))
+    assert len({repr((computed(advice), advice.rationale)) for advice in given}) == 1
+    assert len({advice.details.record_id for advice in given}) == 32
     report = default.store().read(records.verify)
     assert (report.rows, report.problem) == (32, None)
 
 
 def test_without_a_model_litellm_is_not_needed(default: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither is it imported, nor missed where it cannot be."""
+    """LiteLLM is not imported, and advice is given where importing it fails."""
     monkeypatch.setitem(sys.modules, "supernova_ai.execution.engine", None)
     assert advise(BARS, explain=False, **SEED).details.why == "no model was asked: explain is False"
     default._loaded = Supernova(default.config.model_copy(update={"enabled": True}))._loaded
@@ -111,9 +111,9 @@ def test_without_a_model_litellm_is_not_needed(default: Supernova, monkeypatch: 
 
 
 async def test_a_model_explains(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """What holds is shown with our disclaimer; its cost, attempts and quality are in the details."""
+    """A text without faults is shown with our disclaimer; the details have cost, attempts and quality."""
     stub = stub_provider(GOOD)
-    nova = open_nova(served(stub.url))
+    nova = open_nova(provider(stub.url))
     advice = await aadvise(BARS, client=nova, user_id="ann", news="Sales rose.", **SEED)
     details = advice.details
     assert (details.source, details.why) == ("model", "")
@@ -139,9 +139,9 @@ async def test_a_model_explains(open_nova: Open, stub_provider: Stub, path: Path
 
 
 async def test_a_correction_is_part_of_the_cost(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """Both requests are paid for by the same user, and both are in the details."""
+    """Both requests count against the same user's budgets, and both are in the details."""
     stub = stub_provider(GOOD, [WRONG])
-    nova = open_nova(served(stub.url))
+    nova = open_nova(provider(stub.url))
     advice = await aadvise(BARS, client=nova, user_id=7, **SEED)
     assert advice.details.source == "repaired"
     rows = desk.attempts(path)
@@ -155,11 +155,11 @@ async def test_a_correction_is_part_of_the_cost(open_nova: Open, stub_provider: 
 async def test_a_poor_model_changes_nothing(
     text: str, open_nova: Open, stub_provider: Stub, offline: Supernova
 ) -> None:
-    """Ungrounded, refusing or garbled twice, or empty: the advice is as without a model, and paid for."""
-    nova = open_nova(served(stub_provider(text).url))
+    """Ungrounded, refusing, garbled or empty answers: the advice is as without a model."""
+    nova = open_nova(provider(stub_provider(text).url))
     advice = await aadvise(BARS, client=nova, **SEED)
     bare = await aadvise(BARS, client=offline, **SEED)
-    assert heart(advice) == heart(bare)
+    assert computed(advice) == computed(bare)
     assert advice.rationale == bare.rationale
     assert advice.details.source == "deterministic"
     assert len(advice.details.request_ids) == (2 if text else 1)
@@ -169,13 +169,13 @@ async def test_a_poor_model_changes_nothing(
 async def test_news_cannot_give_orders(
     news: str, open_nova: Open, stub_provider: Stub, offline: Supernova
 ) -> None:
-    """A model that obeys the news is not shown, and neither action, figures nor disclaimers change."""
+    """The text of a model that obeys the news is not shown; action, figures and disclaimers stay."""
     obeying = GOOD.replace("Buy AAPL.", "Sell AAPL now, a gain is guaranteed at $999.00.")
     stub = stub_provider(obeying)
-    nova = open_nova(served(stub.url))
+    nova = open_nova(provider(stub.url))
     advice = await aadvise(BARS, client=nova, news=news, **SEED)
     bare = await aadvise(BARS, client=offline, **SEED)
-    assert heart(advice) == heart(bare)
+    assert computed(advice) == computed(bare)
     assert advice.rationale == bare.rationale
     prompt = stub.chats[0].json["messages"][-1]["content"]
     assert (prompt.count("<<<NEWS"), prompt.count("NEWS>>>")) == (1, 1)
@@ -199,12 +199,12 @@ async def test_news_cannot_give_orders(
     ],
     ids=["cap", "budget", "no key", "no task"],
 )
-async def test_whatever_keeps_a_model_away_is_said(
+async def test_reason_for_no_model_is_in_the_details(
     options: dict[str, Any], settings: dict[str, Any], why: str, open_nova: Open, stub_provider: Stub
 ) -> None:
-    """No money, no key, no such task: nothing is sent, and there is advice that says so."""
+    """No budget, no key, no such task: nothing is sent, and the details of the advice give the reason."""
     stub = stub_provider(GOOD)
-    nova = open_nova(served(stub.url), **settings)
+    nova = open_nova(provider(stub.url), **settings)
     advice = await aadvise(BARS, client=nova, **options, **SEED)
     assert advice.details.source == "deterministic"
     assert advice.details.why.startswith(why)
@@ -213,9 +213,9 @@ async def test_whatever_keeps_a_model_away_is_said(
     assert stub.chats == []
 
 
-async def test_an_outage_is_said(open_nova: Open, stub_provider: Stub) -> None:
-    """Every provider down: advice with the last one's error, and the failed request in the record."""
-    nova = open_nova(served(stub_provider(Failure(500)).url))
+async def test_outage_is_in_the_details(open_nova: Open, stub_provider: Stub) -> None:
+    """All providers fail: the details have the last error, and the record has the failed request."""
+    nova = open_nova(provider(stub_provider(Failure(500)).url))
     advice = await aadvise(BARS, client=nova, **SEED)
     assert advice.details.why.startswith("ProviderUnavailable")
     (request,) = advice.details.request_ids
@@ -224,9 +224,9 @@ async def test_an_outage_is_said(open_nova: Open, stub_provider: Stub) -> None:
 
 
 @pytest.mark.parametrize("step", [Hang(), Hang(after_tokens=2)], ids=["silent", "half-way"])
-async def test_late_words_are_not_waited_for(step: Hang, open_nova: Open, stub_provider: Stub) -> None:
-    """A model that does not answer in time: the same advice without its words, within the timeout."""
-    nova = open_nova(served(stub_provider(step).url))
+async def test_late_model_is_not_waited_for(step: Hang, open_nova: Open, stub_provider: Stub) -> None:
+    """A model that does not answer in time: the same advice without its text, within the timeout."""
+    nova = open_nova(provider(stub_provider(step).url))
     await nova.warm_up()
     async with asyncio.timeout(20):
         advice = await aadvise(BARS, client=nova, timeout=2, **SEED)
@@ -234,23 +234,23 @@ async def test_late_words_are_not_waited_for(step: Hang, open_nova: Open, stub_p
     assert advice.details.why.startswith("ProviderTimeout")
     assert advice.details.record_id
     assert len(advice.details.request_ids) == 1
-    assert advice.details.cost > 0  # the attempt is lost: nobody knows whether the model ran
+    assert advice.details.cost > 0  # the attempt is lost: the provider may charge for it
 
 
 async def test_late_correction_is_not_waited_for(open_nova: Open, stub_provider: Stub) -> None:
     """The timeout is for both requests together."""
-    nova = open_nova(served(stub_provider(Hang(), script=[WRONG]).url))
+    nova = open_nova(provider(stub_provider(Hang(), script=[WRONG]).url))
     await nova.warm_up()
     async with asyncio.timeout(20):
         advice = await aadvise(BARS, client=nova, timeout=2, **SEED)
     assert "its correction failed: ProviderTimeout" in advice.details.why
 
 
-async def test_database_that_hangs_holds_no_advice_up(
+async def test_hanging_database_does_not_delay_advice(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the client's opening nor its record takes longer than the timeout."""
-    nova, ended = open_nova(served(stub_provider(GOOD).url)), threading.Event()
+    """Neither opening the client nor writing the record takes longer than the timeout."""
+    nova, ended = open_nova(provider(stub_provider(GOOD).url)), threading.Event()
 
     def hang() -> Any:
         ended.wait()
@@ -268,11 +268,11 @@ async def test_database_that_hangs_holds_no_advice_up(
     assert advice.details.notes == ("no record was kept: the database did not store it within 1 s",)
 
 
-async def test_money_is_told_of_though_the_budget_ended_it(open_nova: Open, stub_provider: Stub) -> None:
-    """One attempt is lost, and no other can be borne: the advice and its record have what it cost."""
+async def test_cost_is_known_after_budget_exceeded(open_nova: Open, stub_provider: Stub) -> None:
+    """One attempt is lost and max_cost allows no other: the details have its cost."""
     lost, never = stub_provider(Reset()), stub_provider(GOOD)
     nova = open_nova(
-        served(lost.url) | {"anthropic": {"url": never.url, "models": {"premium": "claude-opus-5-5"}}}
+        provider(lost.url) | {"anthropic": {"url": never.url, "models": {"premium": "claude-opus-5-5"}}}
     )
     advice = await aadvise(BARS, client=nova, max_cost="0.0035", **SEED)
     assert advice.details.why.startswith("BudgetExceeded")
@@ -281,8 +281,8 @@ async def test_money_is_told_of_though_the_budget_ended_it(open_nova: Open, stub
     assert never.chats == []
 
 
-async def test_a_broken_database_is_said(path: Path) -> None:
-    """Where no record can be kept there is advice without one, and the details say so."""
+async def test_broken_database_is_in_the_notes(path: Path) -> None:
+    """If no record can be written, advice is given without one, and the notes say so."""
     nova = Supernova(Config.model_validate({"database": "/dev/null/x/nova.db", "enabled": False}))
     advice = await aadvise(BARS, client=nova, **SEED)
     assert advice.action == "buy"
@@ -310,7 +310,7 @@ async def test_a_broken_database_is_said(path: Path) -> None:
     ],
 )
 async def test_wrong_arguments_are_refused(wrong: dict[str, Any], message: str, offline: Supernova) -> None:
-    """With or without a model; nothing is recorded of it."""
+    """The error names the argument, and nothing is recorded."""
     arguments: dict[str, Any] = {"bars": BARS, "client": offline, **SEED} | wrong
     with pytest.raises(InvalidRequest, match=message):
         await aadvise(**arguments)
@@ -318,17 +318,13 @@ async def test_wrong_arguments_are_refused(wrong: dict[str, Any], message: str, 
 
 
 async def test_greeks_may_be_stated(open_nova: Open, stub_provider: Stub, offline: Supernova) -> None:
-    """They go to the model in a table of their own, hold in its text, move nothing, and replay."""
+    """The model gets greeks in their own table and may state them; they change nothing else, and replay."""
     option: dict[str, Any] = SEED | {"asset_class": "option"}
     bare = await aadvise(BARS, client=offline, **option)
     text = GOOD.replace("Buy AAPL.", f"{bare.action.capitalize()} AAPL, whose delta is 0.55.")
     stub = stub_provider(text.replace("0.6955", f"{bare.confidence}"))
-    nova = open_nova(served(stub.url))
-    greeks: dict[str, Any] = {
-        "theta": -0.04,
-        "delta": np.float32(0.55),
-        "implied_volatility": 0.25,
-    }  # as a pricer has them
+    nova = open_nova(provider(stub.url))
+    greeks: dict[str, Any] = {"theta": -0.04, "delta": np.float32(0.55), "implied_volatility": 0.25}
     advice = await aadvise(BARS, client=nova, greeks=greeks, **option)
     assert advice.details.source == "model", advice.details.why
     assert (advice.action, advice.confidence) == (bare.action, bare.confidence)
@@ -339,9 +335,9 @@ async def test_greeks_may_be_stated(open_nova: Open, stub_provider: Stub, offlin
 
 
 async def test_slots_mode(open_nova: Open, stub_provider: Stub) -> None:
-    """The model is asked for references, and every figure shown is exactly the fact's."""
+    """The model writes slots, and every figure shown is the exact value of its fact."""
     stub = stub_provider(SLOTTED)
-    nova = open_nova(served(stub.url), advice={"mode": "slots"})
+    nova = open_nova(provider(stub.url), advice={"mode": "slots"})
     advice = await aadvise(BARS, client=nova, **SEED)
     assert advice.details.source == "model"
     assert advice.rationale.startswith(SLOTTED_SHOWN.strip())
@@ -350,17 +346,17 @@ async def test_slots_mode(open_nova: Open, stub_provider: Stub) -> None:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("mode", ["verify", "slots"])
-async def test_a_real_weak_model_is_caught(
+async def test_text_of_a_small_model_is_not_shown_unchecked(
     mode: str, open_nova: Open, local_model: LocalModel, offline: Supernova
 ) -> None:
-    """What 135 million parameters write does not hold: the deterministic rationale is served, and why."""
+    """The text of a model with 135 million parameters has faults: the rationale is the deterministic one."""
     patient = {"total": 600, "adaptive": False}
-    local = served(local_model.url, models={"premium": local_model.name}, price="free", timeout=patient)
+    local = provider(local_model.url, models={"premium": local_model.name}, price="free", timeout=patient)
     nova = open_nova(local, routing={"max_tokens": 64, "deadline": 600}, advice={"mode": mode})
-    few = BARS[-30:]  # a short table of facts: the model is slow to read
+    few = BARS[-30:]  # a short prompt, because the model is slow
     advice = await aadvise(few, client=nova, **SEED)
     bare = await aadvise(few, client=offline, **SEED)
-    assert heart(advice) == heart(bare)
+    assert computed(advice) == computed(bare)
     assert advice.details.grounding.grounded
     assert advice.details.request_ids
     if advice.details.source == "deterministic":
@@ -370,8 +366,8 @@ async def test_a_real_weak_model_is_caught(
     assert all(claim.text in shown for claim in advice.details.grounding.claims if claim.kind == "slot")
 
 
-async def test_bars_are_not_kept_where_they_must_not_be(path: Path) -> None:
-    """Without ``advice.keep_bars`` the record has their hash, still verifies, and cannot be replayed."""
+async def test_bars_are_not_kept_if_switched_off(path: Path) -> None:
+    """With ``advice.keep_bars: false`` the record has their hash, verifies, and cannot be replayed."""
     config = {"database": str(path), "enabled": False, "advice": {"keep_bars": False}}
     async with Supernova(Config.model_validate(config)) as nova:
         advice = await aadvise(BARS, client=nova, **SEED)
@@ -383,7 +379,7 @@ async def test_bars_are_not_kept_where_they_must_not_be(path: Path) -> None:
 
 
 def test_an_unknown_option_is_named() -> None:
-    """A misspelt option is refused by the function that was called, with the nearest one."""
+    """A misspelt option is refused; the message names the function and the nearest option."""
     given: dict[str, Any] = {"symbol": "AAPL", "risk_scor": 75}
     with pytest.raises(
         UnknownOption, match=r"^advise\(\) has no option 'risk_scor'. Did you mean 'risk_score'"
@@ -393,8 +389,8 @@ def test_an_unknown_option_is_named() -> None:
         asyncio.run(aadvise(BARS, **given))
 
 
-def test_the_names_are_exported() -> None:
-    """They come with the package, which imports next to nothing before they are used."""
+def test_public_names_are_exported() -> None:
+    """The package exports ``advise``, ``aadvise`` and ``Advice``."""
     assert {"Advice", "aadvise", "advise"} <= set(supernova_ai.__all__)
     assert supernova_ai.Advice._fields == ("action", "confidence", "details", "rationale", "risk_notes")
     assert asyncio.iscoroutinefunction(supernova_ai.aadvise)

@@ -1,4 +1,4 @@
-"""Bars of every shape are read alike, and what cannot be so is refused with the bar's number."""
+"""Bars are read from every accepted format, and impossible values are refused with the bar's number."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def row(bar: Bar, **changes: Any) -> dict[str, Any]:
 
 
 def frame(bars: list[Bar] = BARS) -> pd.DataFrame:
-    """Return the bars as backtesting.py has them."""
+    """Return the bars as a frame of backtesting.py."""
     table = pd.DataFrame([row(bar) for bar in bars]).set_index("time")
     table.columns = [name.capitalize() for name in table.columns]
     return table
 
 
 def yfinance(*tickers: str, bars: list[Bar] = BARS) -> pd.DataFrame:
-    """Return the bars as yfinance has them: fields over tickers, newest version and its adjusted close."""
+    """Return the bars as a frame of yfinance: fields over tickers, with an adjusted close."""
     made = frame(bars)
     made["Adj Close"] = made["Close"] / 2
     return pd.concat(dict.fromkeys(tickers, made), axis=1).swaplevel(axis=1)
 
 
-SHAPES: dict[str, Callable[[], Any]] = {
+FORMATS: dict[str, Callable[[], Any]] = {
     "bars": lambda: BARS,
     "a generator": lambda: iter(BARS),
     "dicts with datetimes": lambda: [row(bar) for bar in BARS],
@@ -83,16 +83,16 @@ SHAPES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_gives_the_same_bars(shape: str) -> None:
-    """What a shape says is read into the same plain bars, in UTC and oldest first."""
-    assert read(SHAPES[shape]()) == History(tuple(BARS), timedelta(days=1))
-    assert type(read(SHAPES[shape]()).bars[0].time) is datetime
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_bars(name: str) -> None:
+    """Every format gives the same bars, in UTC and oldest first."""
+    assert read(FORMATS[name]()) == History(tuple(BARS), timedelta(days=1))
+    assert type(read(FORMATS[name]()).bars[0].time) is datetime
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
-def test_midnights_of_an_exchange_are_its_dates(zone: str) -> None:
-    """A daily bar of Tokyo keeps its date, though it began the day before in UTC."""
+def test_midnights_in_any_zone_are_dates(zone: str) -> None:
+    """A daily bar of Tokyo keeps its date, although it began on the day before in UTC."""
     table = frame().tz_localize(None).tz_localize(zone)
     assert read(table).bars == tuple(BARS)
 
@@ -101,7 +101,7 @@ def test_midnights_of_an_exchange_are_its_dates(zone: str) -> None:
     "missing", [{"volume": None}, {"volume": ""}, {"volume": float("nan")}, {"volume": pd.NA}, {}], ids=str
 )
 def test_volume_may_be_missing(missing: dict[str, Any]) -> None:
-    """Volume that is None, empty, NaN or absent is not known."""
+    """Volume that is None, empty, NaN or absent is unknown."""
     last = {name: value for name, value in row(BARS[1]).items() if name != "volume"}
     assert [bar.volume for bar in read([BARS[0], last | missing]).bars] == [BARS[0].volume, None]
 
@@ -166,15 +166,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bars_that_cannot_be_so_are_refused(case: str) -> None:
-    """The error says which bar is wrong, and what would be right."""
+def test_wrong_bars_are_refused(case: str) -> None:
+    """The error names the bar, the value and what would be right."""
     data, message = REFUSED[case]
     with pytest.raises(InvalidRequest, match=message):
         read(data)
 
 
 def test_shuffled_bars_are_refused(seed: int) -> None:
-    """Any order but the two that make sense is refused."""
+    """Any order except oldest first and newest first is refused."""
     shuffled = BARS[:]
     while shuffled in (BARS, BARS[::-1]) or shuffled == BARS:
         random.Random(seed).shuffle(shuffled)
@@ -182,14 +182,14 @@ def test_shuffled_bars_are_refused(seed: int) -> None:
         read(shuffled)
 
 
-def test_rounding_of_a_close_at_the_high_is_no_error() -> None:
-    """A close that is above the high by what floats lose is taken."""
+def test_rounding_error_above_the_high_is_accepted() -> None:
+    """A close above the high by a floating-point error is accepted."""
     bar = BARS[1]
     assert read([BARS[0], replace(bar, close=bar.high * (1 + 1e-12))]).bars[1].close > bar.high
 
 
 def test_an_unfinished_last_bar_is_left_out() -> None:
-    """The bar of a day, or of an hour, counts once it is over."""
+    """The bar of a day, or of an hour, is used once its period is over."""
     last = BARS[-1].time
     found = read_bars(BARS, now=last + timedelta(hours=23))
     assert (found.bars, found.unfinished) == (tuple(BARS[:-1]), last)
@@ -199,14 +199,14 @@ def test_an_unfinished_last_bar_is_left_out() -> None:
     assert (found.period, found.unfinished) == (timedelta(hours=1), hours[-1].time)
 
 
-def test_the_present_decides_unless_it_is_told() -> None:
+def test_now_is_the_present_by_default() -> None:
     """Without ``now``, a bar that began a minute ago is unfinished."""
     begun = datetime.now(UTC) - timedelta(minutes=1)
     bars = [replace(bar, time=begun - (39 - i) * timedelta(hours=1)) for i, bar in enumerate(BARS)]
     assert read_bars(bars).unfinished == begun
 
 
-def test_gaps_are_noticed_and_weekends_are_none() -> None:
+def test_gaps_are_listed_and_weekends_are_not() -> None:
     """A missing fortnight is a gap; a weekend between daily bars, or a night between hourly ones, is not."""
     assert read(BARS).gaps == ()
     assert read(BARS[:10] + BARS[20:]).gaps == ((BARS[9].time, BARS[20].time),)
@@ -222,18 +222,18 @@ def test_gaps_are_noticed_and_weekends_are_none() -> None:
 
 
 def test_bars_of_a_history_read_again_are_the_same() -> None:
-    """Reading what was read changes nothing."""
+    """Reading the bars of a history gives the same history."""
     found = read(BARS)
     assert read(found.bars) == found
 
 
 def test_the_sample_is_the_walk_that_the_docs_name() -> None:
-    """examples/bars.csv holds 250 synthetic daily bars, and anyone can make them again."""
+    """examples/bars.csv has the 250 synthetic daily bars that docs/advice.md describes."""
     assert load_csv(SAMPLE, now=NOW).bars == tuple(walk(2, 250, drift=0.001, deviation=0.013))
 
 
 def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
-    """A missing file, one that is no text, and one with a wrong bar are refused by name."""
+    """The error names a file that is missing, is not text, or has a wrong bar."""
     with pytest.raises(InvalidRequest, match=r"none.csv cannot be read: .*No such file"):
         load_csv(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
@@ -249,7 +249,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
 
 
 def test_importing_the_advisor_imports_neither_pandas_nor_talipp() -> None:
-    """Both are for those who use them."""
+    """Importing the package stays fast."""
     code = "import sys, supernova_ai.advisor.explain; print({'pandas', 'numpy', 'talipp'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""The action follows the signals, the client and the news in the stated direction, and never looks ahead."""
+"""The action depends on signals, client and news as documented, and never on later bars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -16,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.calibration import measure, walk
-from supernova_ai.advisor.bars import Bar, History, load_csv, read_bars
+from supernova_ai.advisor.bars import Bar, History, read_bars
 from supernova_ai.advisor.ensemble import SIDES, Action, Assessment, assess
 from supernova_ai.advisor.signals import STRATEGIES
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
+from tests.advisor.sample import CSV, SAMPLE
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-SAMPLE = load_csv(Path(__file__).parents[2] / "examples" / "bars.csv", now=NOW)
 ORDER: tuple[Action, ...] = get_args(Action)
 
 drifts = st.sampled_from([-0.004, -0.002, 0.0, 0.002, 0.004])
@@ -43,7 +42,7 @@ def ranks(found: list[Assessment]) -> list[int]:
 
 
 def test_the_sample_is_bought_by_a_bold_client() -> None:
-    """The seed example of the bundled bars, in full."""
+    """The first example of the docs, with every signal."""
     found = advice(SAMPLE, risk_score=75, sentiment_hint=0.3)
     assert (found.action, found.regime) == ("buy", "trending")
     assert (found.score, found.confidence) == (0.4013, 0.6955)
@@ -61,7 +60,7 @@ def test_the_sample_is_bought_by_a_bold_client() -> None:
 
 
 def test_records_are_frozen_and_slotted() -> None:
-    """No assessment, nor anything in it, can be altered."""
+    """An assessment and its parts cannot be changed."""
     found = advice(SAMPLE)
     for record in (found, found.signals[0], found.indicators, SAMPLE, SAMPLE.bars[0]):
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -70,11 +69,11 @@ def test_records_are_frozen_and_slotted() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    """Another process, with another order of sets, assesses to the same bytes."""
+    """Processes with other hash seeds give the same assessment and texts."""
     code = (
         "from datetime import datetime, UTC; from supernova_ai.advisor.bars import load_csv;"
         "from supernova_ai.advisor.ensemble import assess; from supernova_ai.advisor.explain import *;"
-        f"h = load_csv({str(Path(__file__).parents[2] / 'examples' / 'bars.csv')!r},"
+        f"h = load_csv({str(CSV)!r},"
         " now=datetime(2026, 11, 22, tzinfo=UTC)); a = assess(h, symbol='AAPL');"
         "print(repr(a), explain(a), risk_notes(a))"
     )
@@ -95,7 +94,7 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds, drift=drifts, asset_class=st.sampled_from(["stock", "crypto", "fx", "futures", "option"]))
 def test_a_bolder_client_is_never_told_to_be_more_careful(seed: int, drift: float, asset_class: Any) -> None:
-    """As the risk score rises, the action only moves from sell over reduce, avoid and hold to buy."""
+    """A higher risk score moves the action only from sell to reduce, avoid, hold and buy."""
     found = history(seed, drift, deviation=0.03)
     actions = ranks([advice(found, risk_score=risk, asset_class=asset_class) for risk in range(0, 101, 10)])
     assert actions == sorted(actions)
@@ -104,7 +103,7 @@ def test_a_bolder_client_is_never_told_to_be_more_careful(seed: int, drift: floa
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds, drift=drifts, risk_score=st.integers(0, 100))
 def test_good_news_helps_and_bad_news_hurts(seed: int, drift: float, risk_score: int) -> None:
-    """Better news raises the score; it makes a buy surer, and a sell or reduce less sure."""
+    """Better news raises the score; a buy gets more confident, a sell or reduce less."""
     found = history(seed, drift)
     hints = [-1.0, -0.6, -0.2, 0.0, 0.2, 0.6, 1.0]
     made = [advice(found, risk_score=risk_score, sentiment_hint=hint) for hint in hints]
@@ -117,8 +116,8 @@ def test_good_news_helps_and_bad_news_hurts(seed: int, drift: float, risk_score:
 
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds, drift=drifts, power=st.integers(-20, 20))
-def test_prices_have_no_scale(seed: int, drift: float, power: int) -> None:
-    """Times a power of two, which rounds nothing, even the last digit stays."""
+def test_advice_does_not_depend_on_the_scale(seed: int, drift: float, power: int) -> None:
+    """Prices times a power of two, which causes no rounding, give the same digits."""
     factor = 2.0**power
     found = history(seed, drift)
     scaled = [
@@ -132,8 +131,8 @@ def test_prices_have_no_scale(seed: int, drift: float, power: int) -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds, drift=drifts, length=st.integers(30, 129))
-def test_the_future_changes_nothing(seed: int, drift: float, length: int) -> None:
-    """Advice on the first bars is the same, whether they were cut from a longer series or never followed."""
+def test_later_bars_change_nothing(seed: int, drift: float, length: int) -> None:
+    """Advice on the first bars is the same with, without and with other later bars."""
     whole = walk(seed, 130, drift=drift)
     cut = History(read_bars(whole, now=NOW).bars[:length], timedelta(days=1))
     alone = read_bars(whole[:length], now=whole[length].time)
@@ -146,20 +145,20 @@ def test_the_future_changes_nothing(seed: int, drift: float, length: int) -> Non
 @settings(deadline=None, max_examples=15)
 @given(seed=seeds)
 def test_the_order_of_the_input_changes_nothing(seed: int) -> None:
-    """Newest first or oldest first, the advice is the same."""
+    """Bars newest first and oldest first give the same advice."""
     bars = walk(seed, 60)
     assert advice(read_bars(bars[::-1], now=NOW)) == advice(read_bars(bars, now=NOW))
 
 
-def test_nothing_can_be_foreseen_where_nothing_drifts() -> None:
-    """On walks without a drift directions are right about half of the time, so none knows the future."""
+def test_walks_without_drift_are_not_predicted() -> None:
+    """On walks without a drift about half of the directions are right: nothing looks ahead."""
     given, _ = measure("no drift", series=60)
     count, right = (sum(numbers) for numbers in zip(*given.values(), strict=True))
     assert abs(right / count - 0.5) < 3 * (0.25 / count) ** 0.5
 
 
-def test_a_wild_asset_is_avoided_by_the_cautious() -> None:
-    """From 1 to 2.5 times the volatility of its class it depends on the client whether to avoid it."""
+def test_cautious_client_avoids_a_volatile_asset() -> None:
+    """Between 1 and 2.5 times the volatility of the class, the risk score decides whether to avoid it."""
     wild = history(4, 0.004, deviation=0.04)
     volatility = advice(wild).indicators.volatility_20
     assert volatility is not None
@@ -171,15 +170,15 @@ def test_a_wild_asset_is_avoided_by_the_cautious() -> None:
     assert advice(wild, risk_score=0, asset_class="crypto").regime == "trending"
 
 
-def test_a_flat_series_is_held() -> None:
-    """Nothing moved: nothing to do, and no doubt about the score."""
+def test_flat_series_is_a_hold() -> None:
+    """If nothing moved, the score is 0 and the action is hold."""
     flat = tuple(replace(bar, open=5.0, high=5.0, low=5.0, close=5.0) for bar in SAMPLE.bars)
     found = advice(replace(SAMPLE, bars=flat))
     assert (found.action, found.score, found.regime) == ("hold", 0, "ranging")
 
 
-def test_fewer_strategies_are_less_sure() -> None:
-    """Confidence counts the weight of those that were heard: without volume it is lower, the score is not."""
+def test_fewer_signals_lower_the_confidence() -> None:
+    """Without volume the confidence is lower, by the weight of the missing signal; the score is not."""
     rules = AdviceRules()
     weights = {regime: {**of, "volume": 0.0} for regime, of in rules.weights.items()}
     without = advice(SAMPLE, rules=rules.model_copy(update={"weights": weights}))
@@ -190,11 +189,11 @@ def test_fewer_strategies_are_less_sure() -> None:
     assert {signal.name for signal in silent.signals} == set(STRATEGIES) - {"volume"}
 
 
-def test_the_configuration_has_the_last_word() -> None:
-    """A threshold, and the weight of the news, are those of the rules."""
+def test_rules_are_configurable() -> None:
+    """The rules set the thresholds and the weight of the news."""
     assert advice(SAMPLE, rules=AdviceRules(buy=(1, 1))).action == "hold"
-    deaf = AdviceRules(sentiment=0)
-    assert advice(SAMPLE, rules=deaf, sentiment_hint=-1).score == advice(SAMPLE).score
+    no_news = AdviceRules(sentiment=0)
+    assert advice(SAMPLE, rules=no_news, sentiment_hint=-1).score == advice(SAMPLE).score
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -218,15 +217,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED)
-def test_what_is_out_of_range_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_wrong_argument_is_refused(changes: dict[str, Any], message: str) -> None:
     """The error names the argument, the value and its range."""
     arguments: dict[str, Any] = {"history": SAMPLE, "symbol": "AAPL"} | changes
     with pytest.raises(InvalidRequest, match=message):
         assess(arguments.pop("history"), **arguments)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    """They come out of frames, and the advice is the same."""
+def test_numpy_numbers_are_accepted() -> None:
+    """Numpy's numbers give the same advice."""
     np = pytest.importorskip("numpy")
     given = assess(SAMPLE, symbol="AAPL", risk_score=np.int64(75), sentiment_hint=np.float32(0.5))
     assert given == assess(SAMPLE, symbol="AAPL", risk_score=75, sentiment_hint=0.5)
@@ -235,6 +234,6 @@ def test_numbers_of_numpy_are_numbers() -> None:
 @pytest.mark.parametrize(
     "symbol", ["AAPL", "BRK.B", "BTC/USDT", "EURUSD=X", "^GSPC", "ES=F", "0700.HK", "M&M.NS", "NQ1!"]
 )
-def test_tickers_of_every_market_are_taken(symbol: str) -> None:
-    """A symbol is what the market calls it."""
+def test_tickers_of_every_market_are_accepted(symbol: str) -> None:
+    """Symbols may have the notation of any market."""
     assert assess(SAMPLE, symbol=symbol).facts[0].value == symbol

@@ -1,4 +1,4 @@
-"""The rationale without a model reads as English, and every figure in it is a fact."""
+"""The deterministic rationale has the documented parts, and every figure in it is a fact."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.calibration import walk
-from supernova_ai.advisor.bars import History, load_csv, read_bars
+from supernova_ai.advisor.bars import History, read_bars
 from supernova_ai.advisor.ensemble import Action, Assessment, assess
 from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import format_fact
 from supernova_ai.advisor.grounding import check
 from supernova_ai.config.advice import AssetClass
+from tests.advisor.sample import SAMPLE
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-SAMPLE = load_csv(Path(__file__).parents[2] / "examples" / "bars.csv", now=NOW)
 
 
 def advice(found: History, **arguments: Any) -> Assessment:
@@ -29,7 +29,7 @@ def advice(found: History, **arguments: Any) -> Assessment:
 
 
 def made(action: Action) -> Assessment:
-    """Return advice of this action, on some walk."""
+    """Return advice with this action, on the first walk that has it."""
     for seed in range(60):
         bars = walk(seed, 130, drift=(seed % 5 - 2) * 0.002, deviation=0.015 + 0.035 * (seed % 2))
         found = advice(read_bars(bars, now=NOW), risk_score=seed * 7 % 101)
@@ -39,7 +39,7 @@ def made(action: Action) -> Assessment:
 
 
 def test_the_rationale_of_the_sample() -> None:
-    """The bundled bars, in the words that the docs show."""
+    """The rationale and the notes on the bundled bars, as docs/advice.md shows them."""
     found = advice(SAMPLE, risk_score=75, sentiment_hint=0.3)
     assert explain(found) == (
         "Buy AAPL, with a confidence of 0.696: in a trending market the score is 0.401. "
@@ -58,7 +58,7 @@ def test_the_rationale_of_the_sample() -> None:
 
 @pytest.mark.parametrize("action", get_args(Action))
 def test_each_action_is_explained_in_three_to_six_sentences(action: Action) -> None:
-    """The text begins with the action and the symbol, and gives both sides and the risk."""
+    """The text starts with the action and the symbol, and has both sides and the risk."""
     text = explain(made(action))
     assert text.startswith(f"{action.capitalize()} AAPL, with a confidence of ")
     assert 3 <= len(re.findall(r"[.](?= |$)", text)) <= 6
@@ -86,7 +86,7 @@ def test_every_figure_is_a_fact(
     hint: float,
     asset_class: AssetClass,
 ) -> None:
-    """The rationale, the reasons and the notes pass the check that a model's text must pass."""
+    """The rationale, the reasons and the notes pass the same check as a model's text."""
     bars = walk(seed, length, drift=drift, deviation=deviation)
     found = advice(
         read_bars(bars, now=bars[-1].time),
@@ -99,8 +99,8 @@ def test_every_figure_is_a_fact(
         assert report.grounded, f"{text}\n{report.describe()}"
 
 
-def test_the_facts_behind_a_signal_are_there() -> None:
-    """Each id that a signal names is one fact; ids are unique and every value can be shown."""
+def test_facts_of_signals_exist() -> None:
+    """Each id in a signal is that of a fact; ids are unique, and every value can be formatted."""
     found = advice(SAMPLE)
     ids = [fact.id for fact in found.facts]
     assert len(ids) == len(set(ids))
@@ -116,25 +116,25 @@ def test_the_facts_behind_a_signal_are_there() -> None:
     assert values["change_63"] == pytest.approx(100 * (SAMPLE.bars[-1].close / SAMPLE.bars[-64].close - 1))
 
 
-def test_short_bars_have_no_facts_of_what_is_silent() -> None:
-    """What 40 bars cannot tell is no fact, and the notes say who was not heard."""
+def test_short_series_have_fewer_facts() -> None:
+    """Indicators that need more bars are no facts, and a note names the strategies without a signal."""
     found = advice(replace(SAMPLE, bars=SAMPLE.bars[:40]))
     assert {"sma_50", "sma_200", "change_63"} & {fact.id for fact in found.facts} == set()
     assert "No signal, because bars or volume are missing: ma_cross, momentum." in risk_notes(found)
 
 
-def test_notes_say_what_was_noticed_about_the_bars() -> None:
-    """A gap and a bar left out are told with their dates."""
+def test_notes_name_gaps_and_the_unfinished_bar() -> None:
+    """The notes have the dates of the longest gap and of the bar that was left out."""
     bars = walk("gap", 80)
-    holed = read_bars(bars[:50] + bars[60:], now=bars[-1].time)
-    notes = risk_notes(advice(holed))
+    with_gap = read_bars(bars[:50] + bars[60:], now=bars[-1].time)
+    notes = risk_notes(advice(with_gap))
     before, after = bars[49].time.date(), bars[60].time.date()
     assert f"Gaps in the bars: 1, the longest from {before} to {after}." in notes
     assert "The bar of 2026-11-20 was not over and is left out." in notes
 
 
-def test_notes_say_what_is_wild_or_fallen() -> None:
-    """High volatility and a deep drawdown are each a note."""
+def test_notes_name_high_volatility_and_drawdown() -> None:
+    """High volatility and a deep drawdown have a note each."""
     fallen = advice(read_bars(walk(1, 130, drift=-0.004, deviation=0.05), now=NOW))
     assert any(
         re.fullmatch(r"A volatility of [\d.]+ % a year is high for its asset class\.", note)
@@ -147,7 +147,7 @@ def test_notes_say_what_is_wild_or_fallen() -> None:
 
 
 def test_the_position_suits_the_client() -> None:
-    """The same bars are a smaller position for the cautious; each class has a warning of its own."""
+    """A cautious client gets a smaller position from the same bars; each asset class has its own warning."""
     found = read_bars(walk(3, 130, drift=0.006), now=NOW)
     positions = [risk_notes(advice(found, risk_score=risk))[0] for risk in (0, 50, 100)]
     assert positions == [
@@ -159,8 +159,8 @@ def test_the_position_suits_the_client() -> None:
     assert len(last) == 5
 
 
-def test_news_alone_is_called_news() -> None:
-    """Where no signal points the way of the action, the rationale says so."""
+def test_action_from_news_alone_says_so() -> None:
+    """If no signal supports the action, the rationale says that the news does."""
     flat = tuple(replace(bar, open=5.0, high=5.0, low=5.0, close=5.0) for bar in SAMPLE.bars)
     found = advice(replace(SAMPLE, bars=flat), risk_score=100, sentiment_hint=1)
     assert found.action == "buy"
@@ -170,7 +170,7 @@ def test_news_alone_is_called_news() -> None:
 def test_the_example_of_the_docs_gives_what_it_shows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """docs/advice.md shows what its example prints."""
+    """The example in docs/advice.md prints the output that the page shows."""
     root = Path(__file__).parents[2]
     page = (root / "docs" / "advice.md").read_text(encoding="utf-8")
     *_, example, shown = re.findall(r"^```(?:python|text)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""Facts are shown the same way everywhere."""
+"""Facts have one notation everywhere."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from supernova_ai.advisor.facts import Fact, Unit, facts_table, format_fact
         ("AAPL", "text", "AAPL"),
     ],
 )
-def test_each_unit_has_one_way_to_be_written(value: float | date | str, unit: Unit, text: str) -> None:
-    """Rounded half up; small values keep their significant digits, and nothing is minus zero."""
+def test_each_unit_has_one_notation(value: float | date | str, unit: Unit, text: str) -> None:
+    """Values are rounded half up; small ones keep their significant digits, and none is minus zero."""
     assert format_fact(Fact("x", "X", value, unit, "a test")) == text
 
 
 def test_the_table_numbers_its_facts() -> None:
-    """A line for each fact with its number, id, label, value and source, below a line that names them."""
+    """A header line, then one line per fact: number, id, label, value and source."""
     rows = facts_table(
         [
             Fact("symbol", "Symbol", "AAPL", "text", "the request"),
@@ -55,6 +55,6 @@ def test_the_table_numbers_its_facts() -> None:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    """They give what they show."""
+    """They give the values that they show."""
     result = doctest.testmod(facts)
     assert (result.failed, result.attempted) == (0, 3)

@@ -1,4 +1,4 @@
-"""Indicators are TA-Lib's to nine digits, and defined where bars are few or never move."""
+"""Indicators agree with TA-Lib to nine digits, and are defined for short and for flat series."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import log, sqrt
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -17,19 +16,18 @@ import pytest
 import talib
 
 from benchmarks.calibration import walk
-from supernova_ai.advisor.bars import Bar, load_csv
+from supernova_ai.advisor.bars import Bar
 from supernova_ai.advisor.indicators import Indicators, compute
+from tests.advisor import sample
 
-SAMPLE = load_csv(
-    Path(__file__).parents[2] / "examples" / "bars.csv", now=datetime(2026, 11, 22, tzinfo=UTC)
-).bars
+SAMPLE = sample.SAMPLE.bars
 
 SEEDED = ("macd", "macd_signal", "macd_histogram", "atr_14", "adx_14", "plus_di_14", "minus_di_14")
-"""TA-Lib begins these from other first values (docs/advice.md); the difference fades bar by bar."""
+"""TA-Lib starts these from other values (docs/advice.md); the difference shrinks with each bar."""
 
 
 def oracle(bars: Any) -> dict[str, float]:
-    """Return what TA-Lib makes of the bars."""
+    """Return TA-Lib's indicators."""
     high, low, close, volume = (
         np.array([getattr(bar, name) for bar in bars], dtype=float)
         for name in ("high", "low", "close", "volume")
@@ -75,8 +73,8 @@ def per_year(bars: Any) -> float:
     return sqrt((len(bars) - 1) * 365.25 / days)
 
 
-def off(bars: Any) -> dict[str, float]:
-    """Return how far each indicator is from TA-Lib's: relative to it, or to what it is a difference of."""
+def deviations(bars: Any) -> dict[str, float]:
+    """Return each indicator's deviation from TA-Lib's, relative to it or to the terms of a difference."""
     found, expected = asdict(compute(bars)), oracle(bars)
     of = {"change": 1.0, "bollinger": 1.0, "macd": bars[-1].close, "obv": bars[-1].volume}
     return {
@@ -86,23 +84,23 @@ def off(bars: Any) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("length", [400, 777])
-def test_indicators_are_those_of_talib(seed: int, length: int) -> None:
-    """On random series every one agrees to 1e-9."""
+def test_indicators_agree_with_talib(seed: int, length: int) -> None:
+    """On random series every indicator agrees to 1e-9."""
     for number in range(3):
-        found = off(walk((seed, number), length, drift=0.0005))
+        found = deviations(walk((seed, number), length, drift=0.0005))
         assert {name: error for name, error in found.items() if error > 1e-9} == {}
 
 
-def test_indicators_are_those_of_talib_on_the_sample() -> None:
-    """On the sample's 250 bars they agree to 1e-9, and to 1e-6 where TA-Lib begins otherwise."""
-    found = off(SAMPLE)
+def test_indicators_agree_with_talib_on_the_sample() -> None:
+    """On the 250 bars of the sample they agree to 1e-9, or to 1e-6 if TA-Lib starts from other values."""
+    found = deviations(SAMPLE)
     assert {name: error for name, error in found.items() if error > 1e-9 and name not in SEEDED} == {}
     assert max(found[name] for name in SEEDED) < 1e-6
 
 
 @pytest.mark.parametrize("length", [34, 64, 201])
-def test_short_series_begin_as_the_books_say(seed: int, length: int) -> None:
-    """From the first bar that has a value, each is its textbook definition."""
+def test_short_series_follow_the_textbook(seed: int, length: int) -> None:
+    """From its first value on, each indicator follows its textbook definition."""
     bars = walk((seed, "short"), length)
     closes = [bar.close for bar in bars]
     ranges = [bars[0].high - bars[0].low] + [
@@ -127,7 +125,7 @@ def test_short_series_begin_as_the_books_say(seed: int, length: int) -> None:
 
 
 def smooth(values: list[float], first: int, share: float) -> list[float]:
-    """Smooth exponentially, from the mean of the first values on."""
+    """Smooth exponentially, starting with the mean of the first values."""
     made = [fmean(values[:first])]
     for value in values[first:]:
         made.append(made[-1] + share * (value - made[-1]))
@@ -147,8 +145,8 @@ def directional(bars: list[Bar], ranges: list[float]) -> tuple[list[float], list
     )
 
 
-def test_what_is_too_short_is_none() -> None:
-    """Each indicator appears with the bar that completes it, and never goes again."""
+def test_indicators_of_short_series_are_none() -> None:
+    """Each indicator is None until it has enough bars."""
     least = {
         "change_1": 2,
         "change_10": 11,
@@ -190,7 +188,7 @@ def test_what_is_too_short_is_none() -> None:
 
 @pytest.mark.parametrize("price", [0.1, 3.0, 1e-7, 12345.678])
 def test_a_flat_series_is_neither_high_nor_low(price: float) -> None:
-    """Where nothing ever moved the RSI is 50, %b is 0.5, and what measures movement is 0."""
+    """If nothing ever moved, the RSI is 50, %b is 0.5, and measures of movement are 0."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     bars = [Bar(start + timedelta(days=i), price, price, price, price, 10) for i in range(250)]
     found = compute(bars)
@@ -200,26 +198,26 @@ def test_a_flat_series_is_neither_high_nor_low(price: float) -> None:
     assert found.macd_histogram == pytest.approx(0, abs=1e-12 * price)
 
 
-def test_only_gains_are_an_rsi_of_100() -> None:
-    """A series that only rises is not flat."""
+def test_series_of_gains_has_an_rsi_of_100() -> None:
+    """A series that only rises is not treated as flat."""
     bars = [
         replace(bar, open=p, high=p, low=p, close=p) for bar, p in zip(SAMPLE, range(1, 251), strict=True)
     ]
     assert compute(bars).rsi_14 == 100
 
 
-def test_without_volume_its_indicators_are_none() -> None:
-    """One bar whose volume is not known, or none that was traded, silences what is made of volume."""
+def test_volume_indicators_need_volume() -> None:
+    """They are None if one bar has no volume, or if no bar traded."""
     names = ("obv", "obv_mean_20", "volume_mean_20", "volume_ratio")
-    some = [replace(SAMPLE[0], volume=None), *SAMPLE[1:]]
-    for bars in (some, [replace(bar, volume=0.0) for bar in SAMPLE]):
+    one_unknown = [replace(SAMPLE[0], volume=None), *SAMPLE[1:]]
+    for bars in (one_unknown, [replace(bar, volume=0.0) for bar in SAMPLE]):
         assert {getattr(compute(bars), name) for name in names} == {None}
-    gone = [*SAMPLE[:-20], *(replace(bar, volume=0.0) for bar in SAMPLE[-20:])]
-    assert (compute(gone).volume_mean_20, compute(gone).volume_ratio) == (0, None)
+    recent_zero = [*SAMPLE[:-20], *(replace(bar, volume=0.0) for bar in SAMPLE[-20:])]
+    assert (compute(recent_zero).volume_mean_20, compute(recent_zero).volume_ratio) == (0, None)
 
 
-def test_the_volatility_is_annualised_by_the_spacing(seed: int) -> None:
-    """The same changes every hour are a wilder year than every day; a year of weekdays has about 261."""
+def test_volatility_is_annualised_by_the_spacing(seed: int) -> None:
+    """Hourly changes give a higher volatility than the same daily changes; a year has about 261 weekdays."""
     bars = walk(seed, 262)
     changes = [log(b.close / a.close) for a, b in zip(bars[-21:], bars[-20:], strict=False)]
     daily = compute(bars).volatility_20
@@ -229,7 +227,7 @@ def test_the_volatility_is_annualised_by_the_spacing(seed: int) -> None:
 
 
 def test_drawdowns_are_from_the_highest_close_before() -> None:
-    """100, 120, 90, 110: the deepest is a quarter, the present one a twelfth."""
+    """100, 120, 90, 110: the deepest drawdown is a quarter, the current one a twelfth."""
     bars = [
         replace(bar, close=close) for bar, close in zip(SAMPLE, (100.0, 120.0, 90.0, 110.0), strict=False)
     ]
@@ -237,8 +235,8 @@ def test_drawdowns_are_from_the_highest_close_before() -> None:
     assert compute(bars).drawdown == pytest.approx(1 / 12)
 
 
-def test_chance_does_not_matter() -> None:
-    """The same bars give the same indicators, whatever else is drawn."""
+def test_indicators_do_not_depend_on_random_numbers() -> None:
+    """The same bars give the same indicators for any random seed."""
     before = compute(SAMPLE)
     random.seed(1)
     assert compute(SAMPLE) == before

@@ -1,4 +1,4 @@
-"""A model's words are shown if they hold, after at most one correction; else the deterministic ones."""
+"""A model's text is shown if it passes every check, after at most one correction; else our own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECTIONS = ("Summary", "Why", "What speaks against it", "Risk")
 RULES, SLOTS = AdviceRules(), AdviceRules(mode="slots")
 FOUND = assess(SAMPLE, **SEED)
 
-Said = str | Exception | Reply
+Answer = str | Exception | Reply
 
 
 def reply(content: str, *, finish_reason: str = "stop", cost: str = "0.01") -> Reply:
@@ -45,36 +45,36 @@ def reply(content: str, *, finish_reason: str = "stop", cost: str = "0.01") -> R
 
 
 class Model:
-    """Says this, one after the other, and remembers what it was asked."""
+    """A model that gives these answers in order, and records its prompts."""
 
-    def __init__(self, *said: Said) -> None:
-        self.said = list(said)
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
         self.left: list[Decimal | None] = []
 
     async def __call__(self, values: Mapping[str, Any], left: Decimal | None) -> Reply:
         self.asked.append(dict(values))
         self.left.append(left)
-        said = self.said.pop(0)
-        if isinstance(said, Exception):
-            raise said
-        return said if isinstance(said, Reply) else reply(said)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Reply) else reply(answer)
 
 
 async def written(model: Model, rules: AdviceRules = RULES, **options: Any) -> Rationale:
     return await write_rationale(FOUND, model, rules=rules, sections=SECTIONS, **options)
 
 
-async def test_a_refusal_is_told_and_not_corrected() -> None:
-    """The deterministic rationale stands, with the model's own words for why."""
+async def test_refusal_is_not_corrected() -> None:
+    """The rationale is the deterministic one, and ``why`` quotes the refusal."""
     model = Model(replace(reply(""), refusal="I can not advise."))
     said = await written(model)
     assert (said.source, said.why) == ("deterministic", "the model refused: I can not advise.")
     assert len(model.asked) == len(said.replies) == 1
 
 
-async def test_what_holds_is_shown() -> None:
-    """A text that follows from the facts is shown section by section, without its preamble."""
+async def test_text_without_faults_is_shown() -> None:
+    """A text without faults is shown, without its preamble."""
     model = Model(GOOD)
     said = await written(model, news="Sales rose.")
     assert (said.source, said.why) == ("model", "")
@@ -88,8 +88,8 @@ async def test_what_holds_is_shown() -> None:
     assert asked["risk_language"].startswith("For a bold client")
 
 
-async def test_what_does_not_hold_is_mended_once() -> None:
-    """The second request names the violation and the text it is in; its answer is shown."""
+async def test_text_with_a_fault_is_corrected_once() -> None:
+    """The second request has the text and its violation; its answer is shown."""
     model = Model(WRONG, GOOD)
     said = await written(model)
     assert (said.source, said.why) == ("repaired", "")
@@ -130,8 +130,8 @@ async def test_what_does_not_hold_is_mended_once() -> None:
         (GOOD.replace("Buy AAPL.", "One could buy AAPL."), "'Summary' does not tell the client to buy"),
     ],
 )
-async def test_what_does_not_hold_twice_is_not_shown(said: str, reason: str) -> None:
-    """Ungrounded, empty, refused, garbled, incomplete or forbidden: the deterministic words, and why."""
+async def test_second_text_with_faults_is_not_shown(said: str, reason: str) -> None:
+    """Ungrounded, empty, refusing, garbled or forbidden text: our own is shown, with the reason."""
     model = Model(said, said)
     got = await written(model)
     assert (got.source, got.text) == ("deterministic", explain(FOUND))
@@ -141,8 +141,8 @@ async def test_what_does_not_hold_twice_is_not_shown(said: str, reason: str) -> 
     assert got.why.endswith("after one correction")
 
 
-async def test_what_is_cut_off_is_not_shown() -> None:
-    """An answer that the provider ended at max_tokens is corrected like any other fault."""
+async def test_text_that_is_cut_off_is_corrected() -> None:
+    """An answer that ended at max_tokens is corrected like any other fault."""
     model = Model(reply(GOOD, finish_reason="length"), GOOD)
     assert (await written(model)).source == "repaired"
     assert "its quality is 0.5" in model.asked[1]["violations"][0]
@@ -163,14 +163,14 @@ async def test_what_is_cut_off_is_not_shown() -> None:
         "Do not miss this guaranteed gain.",
     ],
 )
-async def test_a_promise_is_none_of_ours(promise: str) -> None:
-    """A denial of something else does not excuse it."""
+async def test_promise_is_not_shown(promise: str) -> None:
+    """A promise is found also next to a denial of something else."""
     said = await written(Model(GOOD.replace("Buy AAPL.", f"Buy AAPL. {promise}"), "x"))
     assert said.source == "deterministic"
 
 
 async def test_an_empty_answer_is_corrected_too() -> None:
-    """There is no draft to show then, only the faults."""
+    """The second request then has only the faults, and no draft."""
     model = Model(" \n", GOOD)
     assert (await written(model)).source == "repaired"
     assert model.asked[1]["draft"] is None
@@ -191,13 +191,13 @@ async def test_an_empty_answer_is_corrected_too() -> None:
         "Nothing in these facts is\nguaranteed.",
     ],
 )
-async def test_a_warning_is_no_promise(denied: str) -> None:
-    """What is denied is not promised."""
+async def test_denied_promise_is_allowed(denied: str) -> None:
+    """A text may say that nothing is guaranteed."""
     assert (await written(Model(GOOD.replace("Buy AAPL.", f"Buy AAPL. {denied}")))).source == "model"
 
 
 async def test_lines_may_be_wrapped() -> None:
-    """What a text says does not depend on where its lines end, unless a heading or a list does."""
+    """The checks do not depend on line breaks within a paragraph."""
     wrapped = GOOD.replace("Buy AAPL.", "For this client the action is to\nbuy AAPL.")
     assert (await written(Model(wrapped.replace(" so ", "\nso ")))).source == "model"
 
@@ -209,16 +209,16 @@ async def test_lines_may_be_wrapped() -> None:
         (ModuleNotFoundError("No module named 'litellm'"), "LiteLLM cannot be imported: No module"),
     ],
 )
-async def test_without_a_model_there_is_a_rationale(error: Exception, why: str) -> None:
-    """Whatever keeps the model from answering is the reason, and no error."""
+async def test_error_of_the_request_is_the_reason(error: Exception, why: str) -> None:
+    """An error of the request is not raised: the rationale is the deterministic one, and ``why`` has it."""
     said = await written(Model(error))
     assert (said.source, said.text) == ("deterministic", explain(FOUND))
     assert said.why.startswith(why)
     assert said.requests == ()
 
 
-async def test_a_correction_that_fails_counts() -> None:
-    """The first answer's cost and the failed request's id stay known."""
+async def test_failed_correction_is_counted() -> None:
+    """The rationale has the first answer and the id of the failed request."""
     late = ProviderTimeout("late")
     late.request_id = "second"
     said = await written(Model(WRONG, late))
@@ -227,8 +227,8 @@ async def test_a_correction_that_fails_counts() -> None:
     assert said.requests == ("r", "second")
 
 
-async def test_the_cap_is_on_both_requests() -> None:
-    """The correction may cost what the first left, and is not asked for where nothing is left."""
+async def test_max_cost_covers_both_requests() -> None:
+    """The correction may cost what the first request left; if nothing is left, it is not made."""
     model = Model(WRONG, GOOD)
     await written(model, max_cost=Decimal("0.03"))
     assert model.left == [Decimal("0.03"), Decimal("0.02")]
@@ -238,7 +238,7 @@ async def test_the_cap_is_on_both_requests() -> None:
 
 
 async def test_slots_are_filled() -> None:
-    """In slots mode each figure is the fact's, as it is always shown."""
+    """In slots mode each figure is the exact value of its fact."""
     said = await written(Model(SLOTTED), SLOTS)
     assert said.source == "model"
     assert said.text == SLOTTED_SHOWN.strip()
@@ -247,7 +247,7 @@ async def test_slots_are_filled() -> None:
 
 @pytest.mark.parametrize("wrong", ["16.1 %", "{{pe_ratio}}"])
 async def test_a_figure_outside_of_a_slot_is_not_shown(wrong: str) -> None:
-    """Even a true one; and a slot for what is no fact."""
+    """Not even a true one; nor a slot that names no fact."""
     text = SLOTTED.replace("{{change_63}}", wrong)
     said = await written(Model(text, text), SLOTS)
     assert said.source == "deterministic"
@@ -272,21 +272,21 @@ def test_headings_are_read_however_they_are_marked(mark: Callable[[str], str]) -
     assert parts == {name: f"Body of {name}." for name in SECTIONS}
 
 
-def test_a_heading_within_a_sentence_is_none() -> None:
-    """Words of a heading in running text end no section."""
+def test_heading_words_within_a_sentence_are_text() -> None:
+    """The words of a heading in running text do not start a section."""
     parts = split_sections("## Risk\nRisk is high. Why it is so:\nthe summary says it. Why not", SECTIONS)
     assert list(parts) == ["Risk"]
 
 
 @pytest.mark.parametrize(("bounds", "holds"), [((30, 65), True), ((30, 70), False)])
-def test_overbought_is_what_the_rules_say(bounds: tuple[float, float], holds: bool) -> None:
-    """With the client's own levels a model may say what the signals say; the RSI is 68.2."""
+def test_rules_define_overbought(bounds: tuple[float, float], holds: bool) -> None:
+    """With a client's own levels a model may say the same as the signals; the RSI is 68.2."""
     rules = AdviceRules(rsi=RULES.rsi | {"stock": bounds})
     draft = check_text(GOOD.replace("Buy AAPL.", "Buy AAPL. The RSI is overbought."), FOUND, rules, SECTIONS)
     assert (not draft.faults) is holds
 
 
-def test_a_template_without_sections_shows_the_text() -> None:
+def test_text_of_a_template_without_sections_is_shown() -> None:
     """A user's own template may ask for plain text."""
     draft = check_text("Buy AAPL: the price rose by 16.1 % over 63 bars on strong demand.", FOUND, RULES, ())
     assert draft.faults == ()

@@ -1,4 +1,4 @@
-"""Records of advice: a chain that shows every change, can lose its oldest, and can be computed again."""
+"""Records of advice: the chain shows every change, can be pruned, and its records can be replayed."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def draft(
     **given: Any,
 ) -> RecordContent:
     """The record of the seed example, with the model's text if one is given."""
-    found = assess(SAMPLE, currency=currency, **SEED)
-    said = rationale.deterministic_rationale(found, RULES, "explain is False")
+    assessment = assess(SAMPLE, currency=currency, **SEED)
+    said = rationale.deterministic_rationale(assessment, RULES, "explain is False")
     if written is not None:
-        read = rationale.check_text(written, found, RULES, SECTIONS)
+        read = rationale.check_text(written, assessment, RULES, SECTIONS)
         said = rationale.Rationale(read.text, "model", "", read.report, read.quality, written)
     content = {
         "inputs": {"bars": digest(bars_json(SAMPLE)), "news": digest("Sales rose.")},
         "computed": replayable_content(
             SAMPLE,
-            found,
+            assessment,
             said,
             sentiment_hint=SEED["sentiment_hint"],
             greeks={},
@@ -59,7 +59,7 @@ def draft(
     return RecordContent(f"record-{number}", number * DAY_MS, user, **kept | given)
 
 
-def keep(store: Store, *drafts: RecordContent) -> None:
+def append(store: Store, *drafts: RecordContent) -> None:
     for each in drafts:
         store.write(partial(records.append, draft=each)).result()
 
@@ -72,9 +72,9 @@ def run(store: Store, statement: str, *arguments: Any) -> None:
     store.write(lambda database: bulk.run(database, statement, *arguments)).result()
 
 
-def test_records_are_kept_in_order(store: Store) -> None:
-    """Newest first, of one user or symbol if asked; a record is found by the beginning of its id."""
-    keep(store, draft(1), draft(2, user="bob"), draft(3, symbol="MSFT"), draft(4, user=None))
+def test_records_are_listed_in_order(store: Store) -> None:
+    """Newest first, optionally of one user or symbol; a record is found by the beginning of its id."""
+    append(store, draft(1), draft(2, user="bob"), draft(3, symbol="MSFT"), draft(4, user=None))
     read = store.read
     assert [row.id for row in read(records.latest)] == ["record-4", "record-3", "record-2", "record-1"]
     assert [row.id for row in read(lambda d: records.latest(d, user="ann"))] == ["record-3", "record-1"]
@@ -86,18 +86,18 @@ def test_records_are_kept_in_order(store: Store) -> None:
             read(partial(records.find, id_=wrong))
 
 
-def test_a_user_is_known_by_a_token_alone(store: Store) -> None:
-    """The same for all of a user's records, and another for each user; the id is in no record."""
-    keep(store, draft(1, user="ann@home"), draft(2, user="ann@home"), draft(3, user="bob"))
+def test_records_have_a_token_for_the_user(store: Store) -> None:
+    """All records of a user have the same token, and no record has the user's id."""
+    append(store, draft(1, user="ann@home"), draft(2, user="ann@home"), draft(3, user="bob"))
     rows = store.read(lambda d: list(AdviceRow.select().order_by(AdviceRow.number).execute(d)))
     assert rows[0].user == rows[1].user != rows[2].user
     assert all("ann@home" not in f"{row.user}{row.content}" for row in rows)
 
 
-def test_an_untouched_chain_is_right(store: Store) -> None:
-    """Empty or not; its head names the last record."""
+def test_unchanged_chain_verifies(store: Store) -> None:
+    """An empty chain too; the head names the last record."""
     assert store.read(records.verify) == records.ChainReport(0, "empty")
-    keep(store, draft(1), draft(2))
+    append(store, draft(1), draft(2))
     report = store.read(records.verify)
     ((last,),) = store.read(
         lambda d: list(AdviceRow.select(AdviceRow.hash).where(AdviceRow.number == 2).tuples().execute(d))
@@ -130,16 +130,16 @@ CHANGES = [
     ],
     indirect=["new_database"],
 )
-def test_a_change_is_found(statement: str, found: str, store: Store) -> None:
-    """Whatever is altered, deleted or cut off behind our back is named."""
-    keep(store, draft(1), draft(2), draft(3))
+def test_change_is_found(statement: str, found: str, store: Store) -> None:
+    """The problem names the record that was altered, deleted or cut off."""
+    append(store, draft(1), draft(2), draft(3))
     assert problem(store) is None
     run(store, statement)
     assert (problem(store) or "").startswith(found)
 
 
 def rewrite(store: Store, number: int) -> None:
-    """Alter a record and give it the hash that its new content has at its place."""
+    """Alter a record and give it the right hash for its new content."""
 
     def forge(database: Database) -> None:
         columns = ", ".join(bulk.columns(AdviceRow))
@@ -153,17 +153,17 @@ def rewrite(store: Store, number: int) -> None:
 
 
 def test_a_record_with_a_new_hash_of_its_own_is_found(store: Store) -> None:
-    """The next record, or the end of the chain, still names the hash that it had."""
-    keep(store, *map(draft, range(1, 5)))
+    """The next record, or the end of the chain, has the old hash."""
+    append(store, *map(draft, range(1, 5)))
     rewrite(store, 4)
     assert problem(store) == "the record of its end was altered"
     rewrite(store, 2)
     assert problem(store) == "record 3 was altered, or does not follow the record before it"
 
 
-def test_a_chain_made_anew_does_not_lead_through_a_noted_head(store: Store) -> None:
-    """Whoever rewrites all that follows, and the end, is found out by the head that was noted elsewhere."""
-    keep(store, *map(draft, range(1, 5)))
+def test_chain_made_again_does_not_contain_a_noted_head(store: Store) -> None:
+    """A head that was noted elsewhere shows that the end of the chain was rewritten consistently."""
+    append(store, *map(draft, range(1, 5)))
     noted = store.read(records.verify).head
     first = store.read(lambda d: [f"{row.number}:{row.hash}" for row in records.latest(d)])[-1]
     rewrite(store, 4)
@@ -171,7 +171,7 @@ def test_a_chain_made_anew_does_not_lead_through_a_noted_head(store: Store) -> N
     assert problem(store) is None
     found = store.read(partial(records.verify, noted=noted)).problem
     assert found == f"the chain does not lead through {noted}: it was made again, or pruned beyond it"
-    keep(store, draft(5))
+    append(store, draft(5))
     assert store.read(partial(records.verify, noted=first)).ok
     records.prune(store, before_ms=2 * DAY_MS, now_ms=9)
     assert store.read(partial(records.verify, noted=first)).ok
@@ -187,29 +187,29 @@ def test_a_chain_made_anew_does_not_lead_through_a_noted_head(store: Store) -> N
     ],
     ids=["records", "records and pruned", "users", "pruned"],
 )
-def test_a_lost_chain_never_starts_anew(statements: list[str], store: Store) -> None:
-    """While anything of it is left, a chain without its end is lost; the next records are kept."""
-    keep(store, draft(1), draft(2), draft(3))
+def test_lost_chain_never_verifies_again(statements: list[str], store: Store) -> None:
+    """A chain without its head is lost while any trace of it is left; new records are still added."""
+    append(store, draft(1), draft(2), draft(3))
     records.prune(store, before_ms=2 * DAY_MS, now_ms=9)
     for statement in statements:
         run(store, statement)
     for number in (4, 5):
         assert problem(store)
-        keep(store, draft(number))
+        append(store, draft(number))
         assert problem(store)
     assert store.read(records.latest)[0].id == "record-5"
 
 
-def test_bars_and_news_may_go(store: Store) -> None:
-    """Without them the chain still verifies."""
-    keep(store, draft(1), draft(2))
+def test_bars_and_news_can_be_deleted(store: Store) -> None:
+    """The chain verifies without them."""
+    append(store, draft(1), draft(2))
     run(store, "UPDATE advice SET bars = NULL, news = NULL WHERE number = 1")
     assert problem(store) is None
 
 
-def test_the_oldest_are_pruned(store: Store) -> None:
-    """The chain goes on from the last of them, which the journal names; users without a record go too."""
-    keep(store, draft(1), draft(2), draft(3, user="bob"), draft(4, user="bob"))
+def test_oldest_records_are_pruned(store: Store) -> None:
+    """The chain continues from the last deleted record, which the journal names; unused tokens go too."""
+    append(store, draft(1), draft(2), draft(3, user="bob"), draft(4, user="bob"))
     assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 2
     assert [row.id for row in store.read(records.latest)] == ["record-4", "record-3"]
     assert problem(store) is None
@@ -223,33 +223,33 @@ def test_the_oldest_are_pruned(store: Store) -> None:
     assert (event, after) == ("advice.pruned", links["pruned"])
     assert store.read(lambda d: [row.user for row in UserTokenRow.select().execute(d)]) == ["bob"]
     assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
-    keep(store, draft(5))
+    append(store, draft(5))
     run(store, "DELETE FROM advice WHERE number = 3")
     assert problem(store) == "record 3 is missing"
 
 
-def test_all_may_be_pruned(store: Store) -> None:
-    """The next record follows the last that is gone; one older than its neighbours goes only with them."""
-    keep(store, draft(5), draft(1))
+def test_all_records_may_be_pruned(store: Store) -> None:
+    """The next record follows the last deleted one; an old record after a newer one is kept."""
+    append(store, draft(5), draft(1))
     assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
     assert records.prune(store, before_ms=6 * DAY_MS, now_ms=9) == 2
     assert problem(store) is None
-    keep(store, draft(7))
+    append(store, draft(7))
     assert [row.number for row in store.read(records.latest)] == [3]
     assert problem(store) is None
 
 
 @pytest.mark.parametrize("written", [None, GOOD], ids=["deterministic", "model"])
 def test_a_record_replays(written: str | None, store: Store) -> None:
-    """Computed again from what it kept, everything is the same to the last digit."""
-    keep(store, draft(1, written=written))
+    """Computed again from its bars, everything is the same to the last digit."""
+    append(store, draft(1, written=written))
     record = store.read(lambda d: records.find(d, "record-1"))
     assert replay(record) == Replay("record-1", ())
 
 
 def test_a_record_in_another_currency_replays(store: Store) -> None:
-    """What its prices are in is part of it."""
-    keep(store, draft(1, currency="JPY"))
+    """The currency of the prices is part of the record."""
+    append(store, draft(1, currency="JPY"))
     record = store.read(lambda d: records.find(d, "record-1"))
     assert "136.36 JPY" in record.content
     assert replay(record).agrees
@@ -271,8 +271,8 @@ def test_a_record_in_another_currency_replays(store: Store) -> None:
 def test_a_replay_says_what_differs(
     change: Callable[[dict[str, Any]], object], difference: str, store: Store
 ) -> None:
-    """Each value by its name, as it was then and as it is now."""
-    keep(store, draft(1))
+    """Each difference has the name, the old value and the new one."""
+    append(store, draft(1))
     record = store.read(lambda d: records.find(d, "record-1"))
     content = json.loads(record.content)
     change(content["computed"])
@@ -283,7 +283,7 @@ def test_a_replay_says_what_differs(
 
 
 def test_a_replay_of_other_bars_is_refused(store: Store) -> None:
-    """Bars that are not those of the hash are not computed with."""
-    keep(store, draft(1, bars="[]"))
+    """Bars with another hash than the record's are refused."""
+    append(store, draft(1, bars="[]"))
     with pytest.raises(InvalidRequest, match="the bars of record record-1 were altered"):
         replay(store.read(lambda d: records.find(d, "record-1")))

@@ -1,10 +1,8 @@
-"""Each strategy points where it says, as strongly as the bars do, and is silent where they are too few."""
+"""Each strategy has the documented direction and strength, and no signal if the bars are too few."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -12,33 +10,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.calibration import walk
-from supernova_ai.advisor.bars import load_csv
 from supernova_ai.advisor.indicators import Indicators, compute
 from supernova_ai.advisor.signals import STRATEGIES, Signal
 from supernova_ai.config import AdviceRules
 from supernova_ai.config.advice import AssetClass, Strategy
+from tests.advisor import sample
 
 RULES = AdviceRules()
-SAMPLE = load_csv(
-    Path(__file__).parents[2] / "examples" / "bars.csv", now=datetime(2026, 11, 22, tzinfo=UTC)
-).bars
-SEEN = replace(compute(SAMPLE), close=100.0, atr_14=2.0)
+SAMPLE = sample.SAMPLE.bars
+INDICATORS = replace(compute(SAMPLE), close=100.0, atr_14=2.0)
 
 
-def say(name: Strategy, seen: Indicators, asset_class: AssetClass = "stock") -> Signal | None:
-    return STRATEGIES[name](seen, RULES, asset_class)
+def signal_of(name: Strategy, indicators: Indicators, asset_class: AssetClass = "stock") -> Signal | None:
+    return STRATEGIES[name](indicators, RULES, asset_class)
 
 
-def test_every_strategy_is_there_under_its_name() -> None:
-    """The names of the configuration are those of the strategies, and of their signals."""
+def test_every_configured_strategy_exists() -> None:
+    """The configuration, the strategies and their signals have the same names."""
     assert tuple(STRATEGIES) == get_args(Strategy)
     for name in STRATEGIES:
-        said = say(name, SEEN)
-        assert said is not None
-        assert said.name == name
+        signal = signal_of(name, INDICATORS)
+        assert signal is not None
+        assert signal.name == name
 
 
-POINTS: list[tuple[Strategy, dict[str, Any], int, float]] = [
+EXPECTED: list[tuple[Strategy, dict[str, Any], int, float]] = [
     ("ma_cross", {"sma_20": 102.0, "sma_50": 100.0}, 1, 0.5),
     ("ma_cross", {"sma_20": 100.0, "sma_50": 106.0}, -1, 0.75),
     ("ma_cross", {"sma_20": 100.0, "sma_50": 100.0}, 0, 0),
@@ -62,23 +58,25 @@ POINTS: list[tuple[Strategy, dict[str, Any], int, float]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "changes", "direction", "strength"), POINTS)
-def test_strategies_point_as_they_say(
+@pytest.mark.parametrize(("name", "changes", "direction", "strength"), EXPECTED)
+def test_direction_and_strength_are_as_documented(
     name: Strategy, changes: dict[str, Any], direction: int, strength: float
 ) -> None:
-    """The direction is the sign of what is measured; one unit of it is half of full strength."""
-    said = say(name, replace(SEEN, **changes))
-    assert said is not None
-    assert said.direction == direction
-    assert said.strength == pytest.approx(strength)
-    assert said.value == pytest.approx(direction * strength)
+    """The direction is the sign of the measure; the documented amount is half of full strength."""
+    signal = signal_of(name, replace(INDICATORS, **changes))
+    assert signal is not None
+    assert signal.direction == direction
+    assert signal.strength == pytest.approx(strength)
+    assert signal.value == pytest.approx(direction * strength)
 
 
 def test_the_asset_class_sets_what_is_overbought() -> None:
-    """An RSI of 72 is overbought for a stock and not yet for a coin."""
-    seen = replace(SEEN, rsi_14=72.0)
+    """An RSI of 72 is overbought for a stock, and not for a coin."""
+    indicators = replace(INDICATORS, rsi_14=72.0)
     directions = {
-        asset: said.direction for asset in ("stock", "crypto") if (said := say("rsi_reversion", seen, asset))
+        asset: signal.direction
+        for asset in ("stock", "crypto")
+        if (signal := signal_of("rsi_reversion", indicators, asset))
     }
     assert directions == {"stock": -1, "crypto": 0}
 
@@ -95,26 +93,26 @@ def test_the_asset_class_sets_what_is_overbought() -> None:
         ("volume", 20),
     ],
 )
-def test_strategies_are_silent_until_they_have_their_bars(name: Strategy, least: int) -> None:
-    """A strategy speaks from the number of bars that its docstring names."""
-    assert say(name, compute(SAMPLE[: least - 1])) is None
-    assert say(name, compute(SAMPLE[:least])) is not None
+def test_strategies_need_the_documented_number_of_bars(name: Strategy, least: int) -> None:
+    """A strategy has a signal from the number of bars in its docstring."""
+    assert signal_of(name, compute(SAMPLE[: least - 1])) is None
+    assert signal_of(name, compute(SAMPLE[:least])) is not None
     assert f"needs {least} bars" in (STRATEGIES[name].__doc__ or "")
 
 
-def test_volume_is_silent_without_volume() -> None:
-    """Bars without volume, or that did not trade of late, have no volume signal."""
-    assert say("volume", compute([replace(bar, volume=None) for bar in SAMPLE])) is None
-    gone = [*SAMPLE[:-20], *(replace(bar, volume=0.0) for bar in SAMPLE[-20:])]
-    assert say("volume", compute(gone)) is None
+def test_volume_has_no_signal_without_volume() -> None:
+    """Bars without volume, or without recent trades, have no volume signal."""
+    assert signal_of("volume", compute([replace(bar, volume=None) for bar in SAMPLE])) is None
+    recent_zero = [*SAMPLE[:-20], *(replace(bar, volume=0.0) for bar in SAMPLE[-20:])]
+    assert signal_of("volume", compute(recent_zero)) is None
 
 
-def test_nothing_points_anywhere_where_nothing_moves() -> None:
-    """A flat series gives every strategy's neutral word, whatever rounding makes of its averages."""
+def test_flat_series_has_no_direction() -> None:
+    """In a flat series every strategy is neutral, in spite of rounding errors of the averages."""
     for price in (0.1, 3.3, 777.7):
         flat = [replace(bar, open=price, high=price, low=price, close=price) for bar in SAMPLE]
-        said = [say(name, compute(flat)) for name in STRATEGIES]
-        assert [(signal.direction, signal.strength) for signal in said if signal] == [(0, 0.0)] * 7
+        signals = [signal_of(name, compute(flat)) for name in STRATEGIES]
+        assert [(signal.direction, signal.strength) for signal in signals if signal] == [(0, 0.0)] * 7
 
 
 @settings(deadline=None, max_examples=30)
@@ -124,8 +122,8 @@ def test_nothing_points_anywhere_where_nothing_moves() -> None:
     length=st.integers(30, 120),
     factor=st.floats(1e-6, 1e6),
 )
-def test_signals_have_no_scale(seed: int, drift: float, length: int, factor: float) -> None:
-    """Prices in cents, yen or bitcoin, and volumes in lots: the same signals."""
+def test_signals_do_not_depend_on_the_scale(seed: int, drift: float, length: int, factor: float) -> None:
+    """Prices and volumes in other units give the same signals."""
     bars = walk(seed, length, drift=drift)
     scaled = [
         replace(
@@ -139,16 +137,16 @@ def test_signals_have_no_scale(seed: int, drift: float, length: int, factor: flo
         for bar in bars
     ]
     for name in STRATEGIES:
-        one, other = say(name, compute(bars)), say(name, compute(scaled))
+        one, other = signal_of(name, compute(bars)), signal_of(name, compute(scaled))
         assert (one and one.direction) == (other and other.direction)
         assert (one.strength if one else 0) == pytest.approx(other.strength if other else 0, abs=1e-6)
 
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6), length=st.integers(2, 120))
-def test_strengths_are_shares(seed: int, length: int) -> None:
-    """A strength is 0 to 1, and 0 exactly where there is no direction."""
+def test_strength_is_at_most_one(seed: int, length: int) -> None:
+    """A strength is 0 to 1, and 0 exactly if there is no direction."""
     for name in STRATEGIES:
-        if said := say(name, compute(walk(seed, length, deviation=0.05))):
-            assert 0 <= said.strength < 1
-            assert (said.strength == 0) == (said.direction == 0)
+        if signal := signal_of(name, compute(walk(seed, length, deviation=0.05))):
+            assert 0 <= signal.strength < 1
+            assert (signal.strength == 0) == (signal.direction == 0)

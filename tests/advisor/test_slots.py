@@ -1,4 +1,4 @@
-"""In slots mode the figures shown are exactly the facts', and none stands outside a slot."""
+"""In slots mode every figure is the exact value of a fact, and none is outside a slot."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FACTS = (
         ("No slot {here} at all.", "No slot {here} at all."),
     ],
 )
-def test_references_are_filled(text: str, filled: str) -> None:
-    """With or without spaces; a unit or a minus that the fact has already is not written twice."""
+def test_slots_are_filled(text: str, filled: str) -> None:
+    """With or without spaces; a unit or a minus of the value is not written twice."""
     assert fill_slots(text, FACTS) == filled
     assert check_slots(text, FACTS, symbol="AAPL").grounded
 
 
-def test_an_unknown_reference_is_refused() -> None:
-    """The error names it and the facts; the report has it as a violation, once."""
+def test_unknown_slot_is_refused() -> None:
+    """The error names the slot and the facts; the report has one violation for it."""
     with pytest.raises(
         InvalidRequest, match=r"\{\{pe\}\}, which is not a fact; the facts are: symbol, close"
     ):
@@ -54,12 +54,12 @@ def test_an_unknown_reference_is_refused() -> None:
         ("MSFT closed at {{close}}.", "MSFT"),
     ],
 )
-def test_what_is_written_out_is_a_violation(text: str, claim: str) -> None:
-    """A figure or date even if true; a ticker if it is another's."""
+def test_figure_outside_a_slot_is_a_violation(text: str, claim: str) -> None:
+    """A figure or date even if it is true; a ticker if it is not the asset's."""
     assert claim in [found.text for found in check_slots(text, FACTS, symbol="AAPL").violations]
 
 
-def test_what_the_filled_text_says_is_checked_too() -> None:
-    """A slot after another fact's name, a false direction, and the opposite action."""
+def test_filled_text_is_checked() -> None:
+    """A value after the name of another fact, a wrong direction and the opposite action are violations."""
     report = check_slots("The RSI is {{adx_14}}. It rose. Sell now.", FACTS, action="buy")
     assert [claim.kind for claim in report.violations] == ["figure", "direction", "action"]
