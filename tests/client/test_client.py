@@ -1,4 +1,4 @@
-"""The client: what it takes, what it refuses, and from where it may be called."""
+"""The client: its arguments, its errors, and the loops and threads that may call it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests import desk
 def default_client(
     tmp_path: Path, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[StubProvider]:
-    """Configure the client behind the module-level functions by a file and the environment, as users do."""
+    """Configure the default client by a file and the environment, as users do."""
     file = tmp_path / "supernova.yaml"
     provider = {
         "api_base": f"{stub.url}/v1",
@@ -50,8 +50,8 @@ def default_client(
     client.default().close()
 
 
-def test_exports_are_what_they_say() -> None:
-    """Every name of ``__all__`` is there, in order, and every error class is among them."""
+def test_all_names_are_exported() -> None:
+    """Every name of ``__all__`` exists, in order, and every error class is among them."""
     assert supernova_ai.__all__ == sorted(supernova_ai.__all__)
     assert dir(supernova_ai) == supernova_ai.__all__
     assert all(getattr(supernova_ai, name) is not None for name in supernova_ai.__all__)
@@ -70,7 +70,7 @@ def test_version_is_that_of_the_project() -> None:
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
-    """``import supernova_ai`` loads no other module of ours or of a dependency, and reads no metadata."""
+    """``import supernova_ai`` imports no other module of ours or of a dependency, and reads no metadata."""
     program = (
         "import sys\n"
         "before = set(sys.modules)\n"
@@ -83,8 +83,8 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert run.stdout == "['supernova_ai']\nFalse\n"
 
 
-async def test_every_documented_argument_is_taken(nova: Supernova, stub: StubProvider, path: Path) -> None:
-    """All the arguments of the documentation work together, and reach the provider or the ledger."""
+async def test_every_documented_argument_works(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """All documented arguments work together, and reach the provider or the ledger."""
     reply = await nova.chat(
         message="What now?",
         user_id=123,
@@ -109,8 +109,8 @@ async def test_every_documented_argument_is_taken(nova: Supernova, stub: StubPro
     assert [attempt.id for attempt in reply.attempts] == [row.id]
 
 
-async def test_analyze_sends_the_text_as_material(nova: Supernova, stub: StubProvider, path: Path) -> None:
-    """An analysis uses its own prompt and task, with the text inside."""
+async def test_analyze_sends_the_text_as_data(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """An analysis uses the prompt and the task of its type, and sends the text."""
     reply = await nova.analyze(content="Acme rose 8 %.", analysis_type="risk", user_id=1, tier="standard")
     (row,) = desk.attempts(path)
     assert (row.task, row.prompt_name) == ("analysis", "analysis-risk")
@@ -182,7 +182,7 @@ MISSPELT: list[tuple[str, dict[str, Any], str]] = [
 async def test_an_unknown_option_is_named(
     function: str, option: dict[str, Any], words: str, nova: Supernova, stub: StubProvider
 ) -> None:
-    """An option that a function lacks is a TypeError with the nearest that it has; nothing is sent."""
+    """An unknown option is a TypeError that names the nearest option; nothing is sent."""
     arguments: list[Any] = ["chat", {"message": "What now?"}] if function == "ask" else ["What now?"]
     with pytest.raises(TypeError, match=re.escape(words)) as raised:
         await getattr(nova, function)(*arguments, **option)
@@ -192,7 +192,7 @@ async def test_an_unknown_option_is_named(
 
 
 def test_an_unknown_option_of_a_module_level_function_is_named(default_client: StubProvider) -> None:
-    """The functions of the default client have the options of its methods, and no others."""
+    """The module-level functions have the options of the methods, and no others."""
     for function in (supernova_ai.chat, supernova_ai.stream, supernova_ai.analyze):
         words = f"^{function.__name__}\\(\\) has no option 'tire'. Did you mean 'tier'"
         with pytest.raises(UnknownOption, match=words):
@@ -200,8 +200,8 @@ def test_an_unknown_option_of_a_module_level_function_is_named(default_client: S
     assert default_client.requests == []
 
 
-async def test_unknown_analysis_lists_the_known(nova: Supernova) -> None:
-    """An analysis type that does not exist is refused with those that do."""
+async def test_unknown_analysis_type_lists_the_known_ones(nova: Supernova) -> None:
+    """The error for an unknown analysis type lists the known ones."""
     with pytest.raises(InvalidRequest, match="financial, news, risk, sentiment, summary"):
         await nova.analyze("Acme rose.", analysis_type="astrological")
 
@@ -214,7 +214,7 @@ async def test_switched_off_sends_nothing(open_nova: Callable[..., Supernova], s
 
 
 def test_repeated_runs_and_sixteen_threads_share_one_client(nova: Supernova, stub: StubProvider) -> None:
-    """One client serves several event loops: one after the other, and in many threads at once."""
+    """One client works in several event loops: one after the other, and in many threads at once."""
     for _ in range(3):
         assert asyncio.run(nova.chat("What now?")).content == "Diversify, always."
     contents: list[str] = []
@@ -230,14 +230,14 @@ def test_repeated_runs_and_sixteen_threads_share_one_client(nova: Supernova, stu
     assert len(stub.requests) == 19
 
 
-async def test_many_at_once_from_one_loop(nova: Supernova, path: Path) -> None:
-    """Fifty calls at once from a running loop are all answered, each with one attempt of its own."""
+async def test_fifty_calls_at_once_from_one_loop(nova: Supernova, path: Path) -> None:
+    """Fifty calls at once are all answered, each with one attempt."""
     replies = await asyncio.gather(*(nova.chat("What now?", user_id=n) for n in range(50)))
     assert len({reply.request_id for reply in replies}) == len(desk.attempts(path)) == 50
 
 
 def test_module_level_functions(default_client: StubProvider) -> None:
-    """chat, analyze and stream work from any loop over the configuration that the environment names."""
+    """``chat``, ``analyze`` and ``stream`` work from any loop, with the configuration of the environment."""
 
     async def read() -> str:
         async with supernova_ai.stream("What now?", user_id=1) as stream:
@@ -255,7 +255,7 @@ def test_module_level_functions(default_client: StubProvider) -> None:
 async def test_opening_is_within_the_timeout(
     nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch, streaming: bool
 ) -> None:
-    """A first call waits no longer than it may for the client to open, and says how to open it beforehand."""
+    """The timeout of a first call covers opening the client; the error names ``warm_up()``."""
     enough, open_ = threading.Event(), Supernova._open
 
     def slowly(client: Supernova) -> None:

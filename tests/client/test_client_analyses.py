@@ -1,4 +1,4 @@
-"""Analyses: what an answer is worth, and the number of a sentiment."""
+"""Analyses: the quality of an answer, and the sentiment as a number."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def nova(open_nova: Callable[..., Supernova], stub: StubProvider) -> Supernova:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_kind_has_its_quality(nova: Supernova, stub: StubProvider, kind: str) -> None:
-    """An honest answer is worth more than a refusal, whatever is asked for, plain or streamed."""
+async def test_every_analysis_has_a_quality(nova: Supernova, stub: StubProvider, kind: str) -> None:
+    """A good answer has a higher quality than a refusal, for every type, with and without streaming."""
     stub.script.extend([f"Score: 0.5\nWhy: {GOOD}", "I am sorry, I cannot help with that."])
     good = await nova.analyze("Acme rose.", analysis_type=kind, streaming=True)
     bad = await nova.analyze("Acme rose.", analysis_type=kind)
@@ -32,7 +32,7 @@ async def test_every_kind_has_its_quality(nova: Supernova, stub: StubProvider, k
 
 
 async def test_a_chat_has_no_quality(nova: Supernova) -> None:
-    """Nothing says what the answer to a chat must be."""
+    """The quality of a chat is None, because nothing defines a good answer."""
     assert (await nova.chat("What now?")).quality_score is None
 
 
@@ -46,7 +46,7 @@ async def test_sentiment_is_a_number(nova: Supernova, stub: StubProvider) -> Non
 
 @pytest.mark.parametrize("answer", ["It is neutral.", "Score: strong", "Score: 12", "I am sorry."])
 async def test_an_unreadable_sentiment_is_none(nova: Supernova, stub: StubProvider, answer: str) -> None:
-    """It is never 0: the reply says why there is none, and what was answered and paid for is there."""
+    """It is never 0: the reply has the reason, the content and the cost."""
     stub.script.append(answer)
     reply = await nova.analyze("Acme fell.", analysis_type="sentiment")
     assert reply.sentiment is None
@@ -56,14 +56,14 @@ async def test_an_unreadable_sentiment_is_none(nova: Supernova, stub: StubProvid
 
 
 async def test_other_kinds_have_no_sentiment(nova: Supernova, stub: StubProvider) -> None:
-    """A line that looks like a score means nothing in another analysis."""
+    """A line that looks like a score is ignored in other analyses."""
     stub.script.append("Score: 0.9 is what the analyst gave.")
     reply = await nova.analyze("Acme rose.", analysis_type="news")
     assert (reply.sentiment, reply.no_sentiment) == (None, None)
 
 
-async def test_an_answer_cut_short_is_worth_half(nova: Supernova, stub: StubProvider) -> None:
-    """What the provider cut off at max_tokens is not complete."""
+async def test_answer_that_is_cut_off_has_half_the_quality(nova: Supernova, stub: StubProvider) -> None:
+    """An answer that ended at max_tokens is incomplete."""
     stub.script.extend([Answer(GOOD), Answer(GOOD)])
     whole = await nova.analyze("Acme rose.")
     cut = await nova.analyze("Acme rose.", max_tokens=12)

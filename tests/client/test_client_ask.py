@@ -1,4 +1,4 @@
-"""Any prompt of the library can be asked, and the store opened without a model."""
+"""``ask`` answers any prompt of the library, and ``store`` opens without a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests import desk
 
 
 async def test_a_prompt_is_asked_by_name(nova: Supernova, stub: StubProvider, path: Path) -> None:
-    """Its values are checked, None is as if not given, and the attempt names the prompt and its hash."""
+    """Values are checked, None means not given, and the attempt has the name and hash of the prompt."""
     template = nova.template("summary")
     values = dict(template.example) | {"unheard_of": None}
     reply = await nova.ask("summary", values, user_id="ann", tier="standard")
@@ -28,8 +28,8 @@ async def test_a_prompt_is_asked_by_name(nova: Supernova, stub: StubProvider, pa
     assert len(stub.chats) == 1
 
 
-async def test_the_store_is_one_with_that_of_calls(nova: Supernova) -> None:
-    """What is opened for records serves calls too, and ends with the client."""
+async def test_store_is_that_of_calls(nova: Supernova) -> None:
+    """``store()`` returns the store that calls use; closing the client closes it."""
     store = nova.store()
     await nova.chat("What now?", tier="standard")
     assert nova.store() is store
@@ -39,7 +39,7 @@ async def test_the_store_is_one_with_that_of_calls(nova: Supernova) -> None:
 
 
 def test_the_store_needs_no_litellm(tmp_path: Path) -> None:
-    """Records are kept where LiteLLM is not even imported; closing without a call works."""
+    """The store opens and closes without importing LiteLLM."""
     program = (
         "import sys; from supernova_ai import Supernova\n"
         f"nova = Supernova({str(tmp_path / 'supernova.yaml')!r})\n"
@@ -50,8 +50,8 @@ def test_the_store_needs_no_litellm(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False).returncode == 0
 
 
-def test_a_store_that_cannot_be_opened_says_so(nova: Supernova) -> None:
-    """At every call, and the client can be closed."""
+def test_store_that_cannot_be_opened_is_an_error(nova: Supernova) -> None:
+    """Every call raises the error, and the client can be closed."""
     broken = Supernova(nova.config.model_copy(update={"database": "/dev/null/x/nova.db"}))
     for _ in range(2):
         with pytest.raises(StoreError, match="/dev/null"):

@@ -1,4 +1,4 @@
-"""Attachments through the client: who is asked, what is sent, what is held, and where nothing is kept."""
+"""Attachments through the client: the providers asked, the request sent, the hold, and no stored copy."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SECRET = PNG + b"a face that nobody else may see" * 20
 ENCODED = b64encode(SECRET).decode()
 
 
-async def test_openai_gets_parts(nova: Supernova, stub: StubProvider) -> None:
-    """Images and documents come before the text, in OpenAI's form, of a plain call and of a streamed one."""
+async def test_openai_gets_content_parts(nova: Supernova, stub: StubProvider) -> None:
+    """Images and documents come before the text, in OpenAI's format, with and without streaming."""
     document = pdf()
     await nova.chat("What is this?", attachments=[SECRET, document])
     await nova.chat("What is this?", attachments=[SECRET, document], streaming=True)
@@ -43,8 +43,8 @@ async def test_openai_gets_parts(nova: Supernova, stub: StubProvider) -> None:
     assert len(stub.chats) == 3
 
 
-async def test_anthropic_gets_blocks(open_nova: Open, stub: StubProvider) -> None:
-    """For Anthropic they become an image block and a document block."""
+async def test_anthropic_gets_content_blocks(open_nova: Open, stub: StubProvider) -> None:
+    """Anthropic gets an image block and a document block."""
     nova = open_nova({"anthropic": stub.url})
     await nova.chat("What is this?", attachments=[SECRET, pdf()])
     image, document, text = stub.chats[0].body["messages"][-1]["content"]
@@ -53,27 +53,27 @@ async def test_anthropic_gets_blocks(open_nova: Open, stub: StubProvider) -> Non
     assert text["text"] == "What is this?"
 
 
-async def test_an_analysis_takes_them_too(nova: Supernova, stub: StubProvider) -> None:
-    """The text to analyse stays in its fence, with the attachment before it."""
+async def test_analysis_accepts_attachments(nova: Supernova, stub: StubProvider) -> None:
+    """The attachment comes before the text to analyse."""
     await nova.analyze("Acme rose.", attachments=[SECRET], tier="standard")
     image, text = stub.chats[0].body["messages"][-1]["content"]
     assert image["type"] == "image_url"
     assert "Acme rose." in text["text"]
 
 
-async def test_who_cannot_read_it_is_passed_over(
+async def test_models_that_read_no_images_are_skipped(
     open_nova: Open, stub_provider: Any, stub: StubProvider
 ) -> None:
-    """Providers whose model reads no images are not asked, though they come first."""
-    blind = stub_provider("I see nothing.")
-    nova = open_nova({"ollama": blind.url, "openai": stub.url})
+    """A provider whose model reads no images is not asked, even if it is first."""
+    text_only = stub_provider("I see nothing.")
+    nova = open_nova({"ollama": text_only.url, "openai": stub.url})
     assert (await nova.chat("What is this?", attachments=[SECRET])).provider == "openai"
     assert (await nova.chat("And now?")).provider == "ollama"
-    assert (len(blind.chats), len(stub.chats)) == (1, 1)
+    assert (len(text_only.chats), len(stub.chats)) == (1, 1)
 
 
-async def test_a_cheaper_tier_that_can_read_it_answers(open_nova: Open, stub: StubProvider) -> None:
-    """Where no model of the tier reads it and one of a cheaper tier does, that one answers."""
+async def test_cheaper_tier_that_reads_the_attachment_answers(open_nova: Open, stub: StubProvider) -> None:
+    """If only a model of a cheaper tier reads the attachment, that model answers."""
     models = {"premium": "gpt-3.5-turbo", "standard": "gpt-4o-mini"}
     nova = open_nova({"openai": {"url": stub.url, "models": models}})
     reply = await nova.chat("What is this?", tier="premium", attachments=[SECRET])
@@ -88,10 +88,10 @@ async def test_a_cheaper_tier_that_can_read_it_answers(open_nova: Open, stub: St
 
 
 @pytest.mark.parametrize(("attached", "kinds"), [(SECRET, "images"), (pdf(), "PDF documents")])
-async def test_nobody_can_read_it(
+async def test_attachment_that_no_model_reads_is_refused(
     open_nova: Open, stub: StubProvider, path: Path, attached: bytes, kinds: str
 ) -> None:
-    """Where no model can read it the call is refused with their names, and nothing is sent or held."""
+    """The error names the models that cannot read it, and nothing is sent or held."""
     nova = open_nova({"ollama": stub.url})
     with pytest.raises(InvalidRequest, match=f"can read {kinds}.*not ollama/llama3.1"):
         await nova.chat("What is this?", attachments=[attached])
@@ -100,8 +100,8 @@ async def test_nobody_can_read_it(
     assert (stub.chats, desk.attempts(path)) == ([], [])
 
 
-async def test_they_are_in_the_hold(open_nova: Open, stub: StubProvider, path: Path) -> None:
-    """An image is held at its documented most, a document by its pages, and a quote says the same."""
+async def test_hold_includes_attachments(open_nova: Open, stub: StubProvider, path: Path) -> None:
+    """The hold has the documented maximum of an image, and the pages of a document; a quote too."""
     nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-4.1"}}})
     per_token = Decimal("0.0000035")  # at the priority tier, which a project may be set to
     costs = []
@@ -114,8 +114,8 @@ async def test_they_are_in_the_hold(open_nova: Open, stub: StubProvider, path: P
     assert [cost - plain for cost in more] == [per_token * n for n in (5_000, 10_000, 24_000)]
 
 
-async def test_a_model_that_counts_images_dearly(nova: Supernova, stub: StubProvider, path: Path) -> None:
-    """gpt-4o-mini takes 48,169 tokens for an image: its hold has them, and its usage is believed."""
+async def test_hold_covers_many_tokens_per_image(nova: Supernova, stub: StubProvider, path: Path) -> None:
+    """gpt-4o-mini counts 48,169 tokens for an image: its hold covers them, and the cost is exact."""
     stub.script.append(Answer("A face.", usage=Usage(prompt=48_180, completion=3)))
     reply = await nova.chat("What is this?", attachments=[SECRET])
     (row,) = desk.attempts(path)
@@ -123,16 +123,16 @@ async def test_a_model_that_counts_images_dearly(nova: Supernova, stub: StubProv
     assert row.cost <= row.held
 
 
-async def test_a_cap_refuses_what_is_attached(nova: Supernova, stub: StubProvider) -> None:
-    """A cap that the question alone would keep refuses it with an image."""
+async def test_max_cost_counts_attachments(nova: Supernova, stub: StubProvider) -> None:
+    """A ``max_cost`` that is enough for the question is too low with an image."""
     await nova.chat("What is this?", max_cost="0.004")
     with pytest.raises(BudgetExceeded):
         await nova.chat("What is this?", max_cost="0.004", attachments=[SECRET])
     assert len(stub.chats) == 1
 
 
-async def test_an_estimate_counts_them(open_nova: Open, stub: StubProvider, path: Path) -> None:
-    """Where the provider gives no usage, what is attached is counted too."""
+async def test_estimated_usage_counts_attachments(open_nova: Open, stub: StubProvider, path: Path) -> None:
+    """If the provider reports no usage, the estimate counts the attachments."""
     nova = open_nova({"openai": {"url": stub.url, "models": {"standard": "gpt-4.1"}}})
     stub.script.append(Answer("A face.", usage="missing"))
     reply = await nova.chat("What is this?", attachments=[SECRET])
@@ -140,20 +140,20 @@ async def test_an_estimate_counts_them(open_nova: Open, stub: StubProvider, path
     assert 5_000 < reply.usage.prompt < 5_100
 
 
-async def test_a_resumed_stream_sends_them_again(
+async def test_resumed_stream_sends_attachments_again(
     open_nova: Open, stub: StubProvider, stub_provider: Any
 ) -> None:
-    """Who goes on with a broken answer gets the attachment with the question that it belongs to."""
+    """The provider that resumes a broken stream gets the attachment with its question."""
     broken = stub_provider(Failure(500, after_tokens=2, text="The chart shows that"))
     nova = open_nova({"openai": broken.url, "anthropic": stub.url})
     await nova.chat("What is this?", attachments=[SECRET], streaming=True)
-    question, said, go_on = stub.chats[0].body["messages"]
+    question, partial, instruction = stub.chats[0].body["messages"]
     assert question["content"][0]["source"]["data"] == ENCODED
-    assert "source" not in str(said) + str(go_on)
+    assert "source" not in str(partial) + str(instruction)
 
 
-async def test_they_belong_to_this_message_only(open_nova: Open, stub: StubProvider) -> None:
-    """In a session the text goes along with what is said next, and the attachment does not."""
+async def test_session_does_not_send_attachments_again(open_nova: Open, stub: StubProvider) -> None:
+    """The next call of a session has the text of the message, and not its attachment."""
     nova = open_nova({"openai": stub.url}, sessions={"history": True})
     await nova.chat("What is this?", session_id="s", attachments=[SECRET])
     await nova.chat("And this?", session_id="s", attachments=[pdf()])
@@ -162,8 +162,8 @@ async def test_they_belong_to_this_message_only(open_nova: Open, stub: StubProvi
     assert [part["type"] for part in last["content"]] == ["file", "text"]
 
 
-async def test_another_image_is_another_question(open_nova: Open, stub: StubProvider) -> None:
-    """An answer that was kept is for the same attachments only."""
+async def test_cached_answers_depend_on_attachments(open_nova: Open, stub: StubProvider) -> None:
+    """A cached answer is for the same attachments only."""
     nova = open_nova({"openai": stub.url}, cache={"type": "memory"})
     cached = [
         (await nova.chat("What is this?", attachments=attached)).cached
@@ -172,10 +172,10 @@ async def test_another_image_is_another_question(open_nova: Open, stub: StubProv
     assert cached == [False, True, False, False, True]
 
 
-async def test_nothing_keeps_the_bytes(
+async def test_attachments_are_not_stored_or_logged(
     nova: Supernova, stub: StubProvider, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the database nor any log, LiteLLM's own at its most talkative included, has the bytes."""
+    """Neither the database nor any log at level DEBUG, also LiteLLM's, has the bytes."""
     caplog.set_level(logging.DEBUG)
     await nova.chat("What is this?", attachments=[SECRET])
     nova.close()
@@ -186,35 +186,35 @@ async def test_nothing_keeps_the_bytes(
     assert "nobody else" not in caplog.text
 
 
-async def test_the_timeout_covers_them_too(
+async def test_timeout_covers_reading_attachments(
     nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What takes too long to read is left, and nothing is sent."""
+    """If reading takes longer than the timeout, nothing is sent."""
     await nova.warm_up()
-    enough = Event()
-    monkeypatch.setattr(client, "load", lambda *_: enough.wait(60))
+    release = Event()
+    monkeypatch.setattr(client, "load", lambda *_: release.wait(60))
     with pytest.raises(ProviderTimeout, match=r"reading the attachments took all of the 0\.01 s"):
         await nova.chat("What is this?", attachments=[SECRET], timeout=0.01)
-    enough.set()
+    release.set()
     assert stub.chats == []
 
 
-async def test_hanging_files_take_no_thread_of_the_program(
+async def test_hanging_attachments_use_no_thread_of_the_program(
     nova: Supernova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty attachments that hang are given up in their time, and the program's own threads stay free."""
+    """Forty attachments that hang time out, and the program's own threads stay free."""
     await nova.warm_up()
-    enough = Event()
-    monkeypatch.setattr(client, "load", lambda *_: enough.wait(60))
+    release = Event()
+    monkeypatch.setattr(client, "load", lambda *_: release.wait(60))
     calls = (nova.chat("What is this?", attachments=[SECRET], timeout=0.01) for _ in range(40))
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(error) for error in found} == {ProviderTimeout}
     assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 30) == "free"
     assert isinstance(nova._runtime.engine._background._loop._default_executor, DaemonExecutor)  # type: ignore[attr-defined]
-    enough.set()
+    release.set()
 
 
-async def test_what_is_wrong_is_refused_first(nova: Supernova, stub: StubProvider) -> None:
+async def test_unreadable_attachment_is_refused(nova: Supernova, stub: StubProvider) -> None:
     """An attachment that cannot be read is an InvalidRequest, and nothing is sent."""
     with pytest.raises(InvalidRequest, match="attachment 1"):
         await nova.chat("What is this?", attachments=["/nowhere.png"])

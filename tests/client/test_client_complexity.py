@@ -1,4 +1,4 @@
-"""Which tier answers: quality, complexity, and the reason that the reply gives."""
+"""The tier of a call: from tier, quality, complexity, prompt or task, with the reason in the reply."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def tiers(open_nova: Open, stub: StubProvider) -> Supernova:
     ids=str,
 )
 async def test_tier_and_its_reason(given: dict[str, Any], tier: str, reason: str, tiers: Supernova) -> None:
-    """The tier comes from the quality asked for, else from the complexity, else from the task."""
+    """The tier is the one asked for, else that of the complexity, else that of the task."""
     reply = await tiers.chat(**{"message": "What is an ETF?"} | given)
     assert reply.tier == tier
     assert reply.tier_reason.startswith(reason)
 
 
-async def test_only_the_text_counts(tiers: Supernova) -> None:
-    """The words of the prompt around a text are no part of the estimate."""
+async def test_estimate_is_for_the_text_only(tiers: Supernova) -> None:
+    """The estimate does not count the words of the prompt template."""
     reply = await tiers.analyze("Acme rose.", analysis_type="risk", complexity="auto")
     assert reply.tier_reason == "complexity auto: moderate (2 words)"
 
 
 async def test_quote_is_for_the_estimated_tier(tiers: Supernova) -> None:
-    """A quote tells what the tier of the estimate could cost."""
+    """A quote is for the tier of the estimate."""
     assert (await tiers.quote(HARD, complexity="auto")).tier == "premium"
 
 
@@ -84,7 +84,7 @@ async def test_quote_is_for_the_estimated_tier(tiers: Supernova) -> None:
 async def test_bad_argument_is_named(
     given: dict[str, Any], words: str, tiers: Supernova, stub: StubProvider
 ) -> None:
-    """What is unknown, or said twice in different ways, is refused before anything is sent."""
+    """An unknown or contradictory option is refused, and nothing is sent."""
     with pytest.raises(InvalidRequest) as raised:
         await tiers.chat("What now?", **given)
     assert words in str(raised.value)
@@ -105,7 +105,7 @@ def two(failing: StubProvider, stub: StubProvider) -> dict[str, Any]:
 
 
 async def test_degraded_answer_says_so(open_nova: Open, failing: StubProvider, stub: StubProvider) -> None:
-    """A cheaper tier that stepped in is named with what became of the dearer one."""
+    """The reason names the cheaper tier that answered, and why the other did not."""
     reply = await open_nova(two(failing, stub)).chat("What now?", complexity="complex")
     assert (reply.tier, reply.tier_reason) == (
         "standard",
@@ -114,7 +114,7 @@ async def test_degraded_answer_says_so(open_nova: Open, failing: StubProvider, s
 
 
 async def test_cap_lowers_the_tier(open_nova: Open, stub: StubProvider) -> None:
-    """A cost cap that the estimated tier would pass lets a cheaper one answer, and the reason says so."""
+    """If ``max_cost`` is too low for the estimated tier, a cheaper one answers, and the reason says so."""
     models = {"premium": "gpt-4o", "standard": "gpt-4o-mini"}
     nova = open_nova({"openai": {"url": stub.url, "models": models}})
     reply = await nova.chat(HARD, complexity="auto", max_cost="0.002", max_tokens=500)
@@ -123,7 +123,7 @@ async def test_cap_lowers_the_tier(open_nova: Open, stub: StubProvider) -> None:
 
 
 async def test_critical_is_never_degraded(open_nova: Open, failing: StubProvider, stub: StubProvider) -> None:
-    """A critical question fails with the premium tier, or with its budget, and no cheaper one answers."""
+    """A critical call fails if the premium tier fails or is over budget; no cheaper tier answers."""
     nova = open_nova(two(failing, stub))
     with pytest.raises(ProviderError):
         await nova.chat("What now?", complexity="critical")

@@ -1,4 +1,4 @@
-"""Loops that are not asyncio's: a call is refused by name before anything is sent, and nothing is charged."""
+"""Event loops other than asyncio's: every call is refused with the reason, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ CALLS: dict[str, Callable[[Supernova], Coroutine[Any, Any, object]]] = {
 }
 
 
-def by_hand(work: Coroutine[Any, Any, object]) -> None:
-    """Run the coroutine as trio would: its own loop, and none of asyncio's."""
+def run_without_asyncio(work: Coroutine[Any, Any, object]) -> None:
+    """Run the coroutine as trio would: without a loop of asyncio."""
     try:
         work.send(None)
     finally:
@@ -42,24 +42,24 @@ def by_hand(work: Coroutine[Any, Any, object]) -> None:
 
 @pytest.mark.parametrize("opened", [False, True], ids=["unopened", "open"])
 def test_another_loop_is_refused(opened: bool, nova: Supernova, stub: StubProvider) -> None:
-    """Every method refuses trio's loop, also with the client open: no request, no hold."""
+    """Every method refuses trio's loop, also with the client open, and sends nothing."""
     if opened:
         asyncio.run(nova.warm_up())
     for name, call in CALLS.items():
         with pytest.raises(UnsupportedLoop, match="trio and curio are not supported"):
-            by_hand(call(nova))
+            run_without_asyncio(call(nova))
         assert stub.requests == [], name
 
 
 def test_leaving_a_client_on_another_loop_keeps_the_refusal(nova: Supernova) -> None:
-    """``async with`` on trio shows why the call was refused, and not a failure of closing."""
+    """``async with`` on trio raises the refusal of the call, not an error of closing."""
 
     async def use() -> None:
         async with nova:
             await nova.chat("What now?")
 
     with pytest.raises(UnsupportedLoop):
-        by_hand(use())
+        run_without_asyncio(use())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_leaving_a_client_on_another_loop_keeps_the_refusal(nova: Supernova) -> 
 async def test_patched_threads_are_refused(
     name: str, asked: str, patched: str, nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under gevent's or eventlet's patches a call would hang: it is refused, and works without them."""
+    """A call is refused if gevent or eventlet has patched threads, because it would hang."""
     monkeypatch.setitem(sys.modules, name, SimpleNamespace(**{asked: lambda module: module == patched}))
     library = name.partition(".")[0]
     with pytest.raises(UnsupportedLoop, match=f"{library} has patched"):
@@ -84,16 +84,16 @@ async def test_patched_threads_are_refused(
     assert (await nova.chat("What now?")).content == "Diversify, always."
 
 
-def again(value: Any) -> Any:
+def pickled(value: Any) -> Any:
     return pickle.loads(pickle.dumps(value))
 
 
-async def test_what_can_go_to_another_process(nova: Supernova) -> None:
-    """Configurations, answers and advice can be pickled and copied; a client and a stream say what to do."""
+async def test_results_can_be_pickled_and_clients_cannot(nova: Supernova) -> None:
+    """Configurations, replies and advice can be pickled and copied; clients and streams refuse it."""
     reply = await nova.chat("What now?")
     quote = await nova.quote("What now?")
     advice = await aadvise(SAMPLE, symbol="AAPL", client=nova)
-    for copied in (again, copy.copy, copy.deepcopy):
+    for copied in (pickled, copy.copy, copy.deepcopy):
         assert copied(reply) == reply
         assert isinstance(copied(reply), Reply)
         assert copied(quote) == quote

@@ -1,4 +1,4 @@
-"""Processes that die or fork with a client open."""
+"""Processes that die or fork while a client is open."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ COSTS = "from supernova_ai.cli import main; main()"
 
 
 @pytest.fixture
-def serve(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Make a stub the only provider of the client that this process and its forks have by default."""
-    import supernova_ai.execution.engine  # noqa: F401 - here, so that no fork takes seconds for it
+def use(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Make a stub the only provider of the default client of this process and its forks."""
+    import supernova_ai.execution.engine  # noqa: F401 - now, so that no fork spends seconds on it
 
-    def serve(stub: StubProvider) -> None:
+    def use(stub: StubProvider) -> None:
         provider = {"api_base": f"{stub.url}/v1", "models": {"standard": "gpt-4o-mini"}}
         file = tmp_path / "supernova.yaml"
         config = {"database": str(path), "providers": {"openai": provider}, "budgets": BUDGETS}
@@ -40,28 +40,28 @@ def serve(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         monkeypatch.setenv("OPENAI_API_KEY", desk.key_of("openai"))
 
     monkeypatch.setattr(client, "_default", None)
-    yield serve
+    yield use
     if client._default is not None:
         client._default.close()
 
 
 def test_killed_mid_stream_is_lost(
-    serve: Callable[..., None], stub_provider: Callable[..., StubProvider], path: Path
+    use: Callable[..., None], stub_provider: Callable[..., StubProvider], path: Path
 ) -> None:
-    """A process killed within a stream leaves its hold counted: the next `supernova costs` calls it lost."""
-    serve(stub_provider(Answer("Diversify, always.", gate=Event())))
-    hear, tell = FORK.Pipe(duplex=False)
+    """The hold of a process that was killed within a stream is lost, and `supernova costs` shows it."""
+    use(stub_provider(Answer("Diversify, always.", gate=Event())))
+    receiver, sender = FORK.Pipe(duplex=False)
 
     async def read() -> None:
         async with supernova_ai.stream("What now?", user_id="ann") as stream:
             async for token in stream:
-                tell.send(token)
+                sender.send(token)
 
     reading = FORK.Process(target=lambda: asyncio.run(read()))
     reading.start()
-    tell.close()
-    assert hear.poll(60)
-    assert hear.recv() == "Diversify,"
+    sender.close()
+    assert receiver.poll(60)
+    assert receiver.recv() == "Diversify,"
     reading.kill()
     reading.join()
     (row,) = desk.attempts(path)
@@ -78,11 +78,11 @@ def test_killed_mid_stream_is_lost(
 
 
 def test_both_sides_of_a_fork_work(
-    serve: Callable[..., None], stub_provider: Callable[..., StubProvider], path: Path
+    use: Callable[..., None], stub_provider: Callable[..., StubProvider], path: Path
 ) -> None:
-    """After a fork the client serves the child and goes on serving the parent; all is settled."""
+    """After a fork the client works in the child and in the parent, and all attempts are settled."""
     stub = stub_provider("Diversify, always.")
-    serve(stub)
+    use(stub)
 
     def ask(who: str) -> None:
         reply = asyncio.run(supernova_ai.chat("What now?", user_id=who))

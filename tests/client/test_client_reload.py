@@ -1,4 +1,4 @@
-"""A configuration that changes while a client is at work."""
+"""Reloads: the configuration changes while a client runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Stub = Callable[..., StubProvider]
 
 
 def changed(nova: Supernova, **settings: Any) -> Config:
-    """The client's configuration with other settings."""
+    """Return the client's configuration with other settings."""
     plain = nova.config.model_dump() | {"database": nova.config.database}
     return Config.model_validate({**plain, **settings})
 
 
-async def test_reload_serves_the_new_priority(open_nova: Open, stub_provider: Stub) -> None:
-    """After a reload the new configuration decides who is asked, and the rows name its version."""
+async def test_reload_changes_the_priority(open_nova: Open, stub_provider: Stub) -> None:
+    """After a reload, the new priority decides which provider answers."""
     url = stub_provider("Diversify.").url
     nova = open_nova({"openai": url, "anthropic": url})
     assert (await nova.chat("What now?")).provider == "openai"
@@ -35,8 +35,8 @@ async def test_reload_serves_the_new_priority(open_nova: Open, stub_provider: St
     assert (await nova.chat("What now?")).provider == "anthropic"
 
 
-async def test_call_under_way_finishes_as_begun(open_nova: Open, stub_provider: Stub) -> None:
-    """A reload that removes a provider does not disturb the stream that it is giving."""
+async def test_running_call_keeps_its_configuration(open_nova: Open, stub_provider: Stub) -> None:
+    """A reload that removes a provider does not disturb its running stream."""
     gate = Event()
     leaving = stub_provider(Answer("Buy low and sell high.", gate=gate))
     nova = open_nova({"openai": leaving.url, "anthropic": stub_provider("Diversify.").url})
@@ -52,7 +52,7 @@ async def test_call_under_way_finishes_as_begun(open_nova: Open, stub_provider: 
 
 
 async def test_reload_changes_the_budgets(open_nova: Open, stub_provider: Stub) -> None:
-    """A lower limit holds from the next call on, and what was spent before counts."""
+    """A lower limit applies from the next call on, and earlier spending counts."""
     nova = open_nova({"openai": stub_provider("Diversify.").url})
     await nova.chat("What now?")
     await nova.reload(changed(nova, budgets=[{"name": "daily", "limit": "0.0000001", "per": "day"}]))
@@ -72,8 +72,8 @@ async def test_switching_off_and_on(open_nova: Open, stub_provider: Stub) -> Non
     assert (await nova.chat("What now?")).content == "Diversify."
 
 
-async def test_circuits_survive_a_reload(open_nova: Open, stub_provider: Stub) -> None:
-    """A provider that rests goes on resting when the configuration changes."""
+async def test_breakers_survive_a_reload(open_nova: Open, stub_provider: Stub) -> None:
+    """A provider in cooldown stays in cooldown after a reload."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     routing = {"breaker": {"failures": 1, "cooldown": 600}}
     nova = open_nova({"openai": bad.url, "anthropic": good.url}, routing=routing)
@@ -84,7 +84,7 @@ async def test_circuits_survive_a_reload(open_nova: Open, stub_provider: Stub) -
 
 
 async def test_wrong_file_changes_nothing(tmp_path: Path, stub_provider: Stub) -> None:
-    """A file that became wrong is refused with its problems, and the client goes on as before."""
+    """A wrong file is refused with its problems, and the old configuration stays."""
     path = tmp_path / "supernova.yaml"
     models = "models: {standard: gpt-4o-mini}, keys: []"
     good = (
@@ -105,7 +105,7 @@ async def test_wrong_file_changes_nothing(tmp_path: Path, stub_provider: Stub) -
 
 
 def in_force(nova: Supernova) -> dict[str, Any]:
-    """What decides about the next call, in every part of the client."""
+    """Return the configuration of every part of the client."""
     runtime, engine = nova._runtime, nova._runtime.engine
     return {
         "config": nova.config,
@@ -126,7 +126,7 @@ def in_force(nova: Supernova) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "refuser",
+    "part",
     [
         "supernova_ai.litellm_adapter.router.Router.set_model_list",
         "supernova_ai.execution.engine.Selector.__init__",
@@ -136,10 +136,10 @@ def in_force(nova: Supernova) -> dict[str, Any]:
         "supernova_ai.alerts.delivery.AlertDelivery.__init__",
     ],
 )
-async def test_a_refused_reload_leaves_the_old_in_force(
-    refuser: str, open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+async def test_refused_reload_changes_no_part(
+    part: str, open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever refuses the new configuration, the old one is in force in every part, and answers."""
+    """If any part refuses the new configuration, every part keeps the old one."""
     old, new = stub_provider("Diversify."), stub_provider("Hold.")
     nova = open_nova({"openai": old.url, "anthropic": old.url}, cache={"type": "memory"})
     await nova.chat("What now?")
@@ -148,15 +148,15 @@ async def test_a_refused_reload_leaves_the_old_in_force(
     plain["providers"]["anthropic"]["api_base"] = new.url
     plain["providers"]["openai"]["enabled"] = False
     plain["routing"]["breaker"] = {"failures": 1, "cooldown": 600}
-    owner, _, name = refuser.rpartition(".")
-    place = resolve_name(owner)
-    real = getattr(place, name)
+    owner_name, _, name = part.rpartition(".")
+    owner = resolve_name(owner_name)
+    real = getattr(owner, name)
 
     def refuse(*_: Any, **__: Any) -> None:
-        monkeypatch.setattr(place, name, real)
+        monkeypatch.setattr(owner, name, real)
         raise ValueError("not this one")
 
-    monkeypatch.setattr(place, name, refuse)
+    monkeypatch.setattr(owner, name, refuse)
     with pytest.raises(ValueError, match="not this one"):
         await nova.reload(
             changed(
@@ -176,14 +176,14 @@ async def test_a_refused_reload_leaves_the_old_in_force(
 
 
 async def test_database_is_fixed(open_nova: Open, stub_provider: Stub, tmp_path: Path) -> None:
-    """What belongs to a client for its life is refused by name."""
+    """A reload cannot change the database; the error names the setting."""
     nova = open_nova({"openai": stub_provider("Diversify.").url})
     with pytest.raises(ConfigError, match="database cannot change while a client runs"):
         await nova.reload(changed(nova, database=str(tmp_path / "other.db")))
 
 
 async def test_reloads_leave_nothing_behind(open_nova: Open, stub_provider: Stub) -> None:
-    """Many reloads under traffic leave no callback of LiteLLM's and no failed call."""
+    """Many reloads during calls leave no callback in LiteLLM, and no call fails."""
     from supernova_ai.litellm_adapter.setup import litellm
 
     def callbacks() -> int:
@@ -205,7 +205,7 @@ async def test_reloads_leave_nothing_behind(open_nova: Open, stub_provider: Stub
 
 
 async def test_reload_before_the_first_call(open_nova: Open, stub_provider: Stub) -> None:
-    """A client that has not been used yet takes a new configuration too."""
+    """A reload also works before the first call."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
     nova = open_nova({"openai": bad.url})
     providers = nova.config.model_dump()["providers"]
@@ -215,10 +215,10 @@ async def test_reload_before_the_first_call(open_nova: Open, stub_provider: Stub
     assert bad.requests == []
 
 
-async def test_a_server_of_its_own_takes_any_key(
+async def test_custom_endpoint_accepts_any_key(
     open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that gets an ``api_base`` by a reload may have a key that looks like anything."""
+    """A provider that gets an ``api_base`` by a reload may have a key of any format."""
     monkeypatch.setenv("OPENAI_API_KEY", "of-another-shape")
     nova = open_nova({"anthropic": stub_provider("Diversify.").url})
     await nova.chat("What now?")

@@ -1,4 +1,4 @@
-"""Streams and calls that end before their end: what the caller sees, and what the ledger says of it."""
+"""Streams, and calls that end early: what the caller gets, and what the ledger records."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Stub = Callable[..., StubProvider]
 
 
 @pytest.fixture
-def held_back(stub_provider: Stub) -> StubProvider:
-    """A provider that sends one word and keeps the rest."""
+def one_word(stub_provider: Stub) -> StubProvider:
+    """A provider that sends one word and then hangs."""
     return stub_provider(Answer("Diversify, always.", gate=Event()))
 
 
 @pytest.fixture
-def slow(open_nova: Open, held_back: StubProvider) -> Supernova:
-    return open_nova({"openai": held_back.url})
+def slow(open_nova: Open, one_word: StubProvider) -> Supernova:
+    return open_nova({"openai": one_word.url})
 
 
 def the_row(path: Path, state: str, basis: str, *errors: str | None) -> AttemptRow:
-    """The one attempt there is, once it is as expected and the window agrees with it."""
+    """Check the only attempt and its window; return the attempt."""
     (row,) = desk.attempts(path)
     assert (row.state, row.basis) == (state, basis)
     assert row.error in errors
@@ -43,8 +43,8 @@ def the_row(path: Path, state: str, basis: str, *errors: str | None) -> AttemptR
     return row
 
 
-async def test_stream_to_its_end(nova: Supernova, path: Path) -> None:
-    """A stream gives the text in pieces, then ends, for good, and has its reply."""
+async def test_stream_gives_its_text_and_then_ends(nova: Supernova, path: Path) -> None:
+    """A stream gives the text token by token, ends once, and has its reply."""
     async with nova.stream("What now?", user_id=1) as stream:
         pieces = [piece async for piece in stream]
         with pytest.raises(StopAsyncIteration):
@@ -57,8 +57,8 @@ async def test_stream_to_its_end(nova: Supernova, path: Path) -> None:
     the_row(path, "settled", "exact", None)
 
 
-async def test_on_token_gets_every_piece(nova: Supernova) -> None:
-    """With on_token the pieces are handed over as they come, and the reply is the whole."""
+async def test_on_token_gets_every_token(nova: Supernova) -> None:
+    """``on_token`` gets each token, and the reply has the whole text."""
     pieces: list[str] = []
     reply = await nova.chat("What now?", on_token=pieces.append)
     assert pieces == ["Diversify,", " always."]
@@ -66,7 +66,7 @@ async def test_on_token_gets_every_piece(nova: Supernova) -> None:
 
 
 async def test_async_on_token_is_awaited(nova: Supernova) -> None:
-    """A function that is async has done its work before the next piece comes."""
+    """An async ``on_token`` is awaited before the next token."""
     pieces: list[str] = []
 
     async def send(token: str) -> None:
@@ -78,14 +78,14 @@ async def test_async_on_token_is_awaited(nova: Supernova) -> None:
 
 
 async def test_on_token_must_be_a_function(nova: Supernova, path: Path) -> None:
-    """What cannot be called is refused before anything is sent or spent."""
+    """An ``on_token`` that cannot be called is refused, and nothing is sent or spent."""
     with pytest.raises(InvalidRequest, match="on_token must be a function of one text, not 'print'"):
         await nova.chat("What now?", on_token="print")  # type: ignore[arg-type]
     assert desk.attempts(path) == []
 
 
 async def test_a_stream_is_opened_once(nova: Supernova) -> None:
-    """A second time is refused, and the answer of the first is still there."""
+    """Opening it again is refused, and the first answer stays."""
     stream = nova.stream("What now?")
     async with stream:
         with pytest.raises(InvalidRequest, match="a stream is opened once"):
@@ -96,8 +96,8 @@ async def test_a_stream_is_opened_once(nova: Supernova) -> None:
     assert stream.reply.content == "Diversify, always."
 
 
-async def test_error_of_on_token_is_the_callers(slow: Supernova, path: Path) -> None:
-    """What on_token raises reaches the caller, and the stream is settled at what was received."""
+async def test_error_of_on_token_reaches_the_caller(slow: Supernova, path: Path) -> None:
+    """An error of ``on_token`` reaches the caller, and the stream is settled for the tokens received."""
 
     def fail(token: str) -> None:
         raise LookupError(token)
@@ -108,7 +108,7 @@ async def test_error_of_on_token_is_the_callers(slow: Supernova, path: Path) -> 
 
 
 async def test_reply_before_the_end_is_refused(slow: Supernova) -> None:
-    """A stream that was not opened, or not read to its end, says so when asked for more."""
+    """A stream that was not opened, or not read to its end, refuses to be read or to give its reply."""
     stream = slow.stream("What now?")
     with pytest.raises(InvalidRequest, match="open the stream first"):
         await anext(stream)
@@ -120,16 +120,16 @@ async def test_reply_before_the_end_is_refused(slow: Supernova) -> None:
         _ = stream.reply
 
 
-async def test_leaving_early_is_charged_for_what_came(
-    slow: Supernova, path: Path, held_back: StubProvider
+async def test_leaving_early_is_settled_for_the_tokens_received(
+    slow: Supernova, path: Path, one_word: StubProvider
 ) -> None:
-    """Leaving the block ends the provider call; what was received is settled before the block is left."""
+    """Leaving the block ends the provider call; the tokens received are settled before the block is left."""
     async with slow.stream("What now?") as stream:
         assert await anext(stream) == "Diversify,"
     row = the_row(path, "settled", "estimated", "Abandoned")
     assert 1 <= row.completion <= 4
     assert row.prompt > 0
-    assert len(held_back.requests) == 1
+    assert len(one_word.requests) == 1
 
 
 async def test_aclose_may_be_called_again(slow: Supernova, path: Path) -> None:
@@ -144,16 +144,16 @@ async def test_aclose_may_be_called_again(slow: Supernova, path: Path) -> None:
     the_row(path, "settled", "estimated", "Abandoned")
 
 
-async def test_stream_never_read_is_never_sent(slow: Supernova, path: Path, held_back: StubProvider) -> None:
-    """A stream that is opened and left without reading asks nobody and costs nothing."""
+async def test_stream_never_read_is_never_sent(slow: Supernova, path: Path, one_word: StubProvider) -> None:
+    """A stream that is opened and left without reading sends no request and costs nothing."""
     async with slow.stream("What now?"):
         pass
-    assert held_back.requests == []
+    assert one_word.requests == []
     assert desk.attempts(path) == []
 
 
-async def test_cancelled_stream_is_charged_for_what_came(slow: Supernova, path: Path) -> None:
-    """A task that is cancelled while it waits for the next piece leaves nothing held."""
+async def test_cancelled_stream_is_settled_for_the_tokens_received(slow: Supernova, path: Path) -> None:
+    """A task that is cancelled while it waits for a token leaves no hold."""
     begun = asyncio.Event()
 
     async def read() -> None:
@@ -169,10 +169,10 @@ async def test_cancelled_stream_is_charged_for_what_came(slow: Supernova, path: 
     the_row(path, "settled", "estimated", "Cancelled")
 
 
-async def test_cancelled_call_is_lost(slow: Supernova, path: Path, held_back: StubProvider) -> None:
-    """A plain call that is cancelled may be charged all the same: its hold stays counted as lost."""
+async def test_cancelled_call_is_lost(slow: Supernova, path: Path, one_word: StubProvider) -> None:
+    """The provider may charge for a cancelled call without streaming: its hold is lost."""
     task = asyncio.create_task(slow.chat("What now?"))
-    await asyncio.to_thread(held_back.wait_for_requests, 1)
+    await asyncio.to_thread(one_word.wait_for_requests, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -181,8 +181,8 @@ async def test_cancelled_call_is_lost(slow: Supernova, path: Path, held_back: St
     assert row.cost == row.held
 
 
-async def test_deadline_of_a_call(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """A call's own timeout is over all its attempts: the next provider is not asked after it."""
+async def test_timeout_of_a_call(open_nova: Open, stub_provider: Stub, path: Path) -> None:
+    """The timeout covers all attempts: no other provider is asked after it."""
     silent, good = stub_provider(Hang()), stub_provider("Diversify.")
     nova = open_nova({"openai": silent.url, "anthropic": good.url})
     await nova.warm_up()
@@ -192,18 +192,18 @@ async def test_deadline_of_a_call(open_nova: Open, stub_provider: Stub, path: Pa
     assert good.requests == []
 
 
-async def test_deadline_within_a_stream(slow: Supernova, path: Path) -> None:
-    """A stream that is not finished by its deadline ends with what it had, and is settled at that."""
+async def test_timeout_within_a_stream(slow: Supernova, path: Path) -> None:
+    """A stream that is not finished within the timeout is interrupted, and settled for its tokens."""
     await slow.warm_up()
     with pytest.raises(StreamInterrupted, match=r"no whole answer within 1 s"):
         await slow.chat("What now?", timeout=SENT_S, streaming=True)
     the_row(path, "settled", "estimated", "ProviderTimeout")
 
 
-async def test_silence_within_a_stream(open_nova: Open, held_back: StubProvider, path: Path) -> None:
-    """A provider that falls silent within a stream is given up after its stream timeout."""
+async def test_silence_within_a_stream(open_nova: Open, one_word: StubProvider, path: Path) -> None:
+    """A provider that sends no token for its stream timeout is given up."""
     timeout = {"first_token": 30, "between_tokens": 0.5}
-    nova = open_nova({"openai": {"url": held_back.url, "timeout": timeout}})
+    nova = open_nova({"openai": {"url": one_word.url, "timeout": timeout}})
     with pytest.raises(StreamInterrupted) as raised:
         await nova.chat("What now?", streaming=True, on_interrupt="raise")
     assert raised.value.partial == "Diversify,"
@@ -211,24 +211,24 @@ async def test_silence_within_a_stream(open_nova: Open, held_back: StubProvider,
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_closing_ends_calls_under_way(
-    streaming: bool, slow: Supernova, path: Path, held_back: StubProvider
+async def test_closing_ends_running_calls(
+    streaming: bool, slow: Supernova, path: Path, one_word: StubProvider
 ) -> None:
-    """Closing the client ends a call in attempt: its caller is told, and no hold stays open."""
+    """Closing the client ends a running call with an error, and leaves no hold."""
     begun = asyncio.Event()
     on_token = (lambda _: begun.set()) if streaming else None
     task = asyncio.create_task(slow.chat("What now?", on_token=on_token))
-    await (begun.wait() if streaming else asyncio.to_thread(held_back.wait_for_requests, 1))
+    await (begun.wait() if streaming else asyncio.to_thread(one_word.wait_for_requests, 1))
     await asyncio.to_thread(slow.close)
     with pytest.raises(NoProvider, match="the client was closed"):
         await task
-    if streaming:  # the caller was waiting for the next piece, or just about to
+    if streaming:  # the caller waits for the next token, or is about to
         the_row(path, "settled", "estimated", "Cancelled", "Abandoned")
     else:
         the_row(path, "lost", "bound", "Cancelled")
 
 
-async def test_stream_is_charged_the_same_as_a_call(open_nova: Open, stub_provider: Stub) -> None:
+async def test_stream_costs_the_same_as_a_call(open_nova: Open, stub_provider: Stub) -> None:
     """The same answer costs the same, plain and streamed."""
     usage = Usage(prompt=1000, completion=200, cached=400, reasoning=50)
     nova = open_nova({"openai": stub_provider(Answer("Diversify.", usage=usage)).url})

@@ -1,4 +1,4 @@
-"""The client and what is around it: databases it cannot use, and what is left when it is closed."""
+"""The client and its environment: unusable databases, and what is left after closing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from tests import desk
 Stub = Callable[..., StubProvider]
 
 
-async def test_unusable_folder_says_what_to_do(
-    open_nova: Callable[..., Supernova], stub: StubProvider
-) -> None:
-    """A database whose folder cannot be made is a StoreError with its remedy, and nothing is sent."""
+async def test_unusable_folder_is_an_error(open_nova: Callable[..., Supernova], stub: StubProvider) -> None:
+    """If the folder of the database cannot be created, a call is a StoreError, and nothing is sent."""
     config = open_nova({"openai": stub.url}).config.model_copy(
         update={"database": "/dev/null/x/supernova.db"}
     )
@@ -33,10 +31,10 @@ async def test_unusable_folder_says_what_to_do(
     assert stub.requests == []
 
 
-async def test_database_from_the_future_is_left_alone(
+async def test_database_of_a_newer_version_is_refused(
     nova: Supernova, path: Path, stub: StubProvider
 ) -> None:
-    """A newer version's database is refused by name, at every call, and nothing is sent."""
+    """Every call refuses the database of a newer version, and nothing is sent."""
     insert = "INSERT INTO schema_migration (name, applied) VALUES ('9999_future', '2099-01-01')"
     with Store(path) as store:
         store.write(lambda database: database.execute_sql(insert)).result()
@@ -46,8 +44,10 @@ async def test_database_from_the_future_is_left_alone(
     assert stub.requests == []
 
 
-async def test_full_disk_is_named_and_passes(nova: Supernova, path: Path, stub: StubProvider) -> None:
-    """On a full disk a call is a StoreError with its remedy; once there is space calls are answered again."""
+async def test_full_disk_is_an_error_until_there_is_space(
+    nova: Supernova, path: Path, stub: StubProvider
+) -> None:
+    """On a full disk a call is a StoreError; calls work again once there is space."""
     await nova.warm_up()
     ledger = nova._runtime.engine._ledger
 
@@ -69,11 +69,11 @@ async def test_full_disk_is_named_and_passes(nova: Supernova, path: Path, stub: 
     assert sent + 1 == len(stub.requests) < 200
 
 
-async def test_a_hold_whose_commit_was_not_told_is_released(
+async def test_hold_with_a_lost_commit_answer_is_released(
     nova: Supernova, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server commits and is gone before it says so: the call fails, and no budget stays blocked."""
-    await nova.chat("What now?")  # the lease is there: the next commit is a hold's
+    """The connection breaks after the commit of the hold: the call fails, and the hold is released."""
+    await nova.chat("What now?")  # the lease exists: the next commit is that of a hold
     store = nova.store()
     database = store._writer._database
     commit = database.commit
@@ -94,10 +94,10 @@ async def test_a_hold_whose_commit_was_not_told_is_released(
     assert len(stub.requests) == 1
 
 
-async def test_a_ledger_that_cannot_be_written_leaves_no_store_open(
+async def test_error_of_the_ledger_does_not_keep_the_store_open(
     nova: Supernova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing tells the error, and closes the database all the same."""
+    """If closing the ledger fails, closing the client raises the error and closes the database."""
 
     def fail(_: object) -> None:
         raise StoreError("the disk is full")
@@ -124,13 +124,13 @@ def sockets() -> set[str]:
 async def test_closing_leaves_nothing_behind(
     open_nova: Callable[..., Supernova], stub_provider: Stub
 ) -> None:
-    """After close there is no thread, no task, no socket or file, and nothing of ours in LiteLLM's lists."""
+    """After closing there is no thread, task, socket or file, and no callback of ours in LiteLLM."""
     from supernova_ai.litellm_adapter.setup import litellm
 
     lists = ("callbacks", "success_callback", "failure_callback", "_async_success_callback")
     callbacks = [list(getattr(litellm, name)) for name in lists]  # LiteLLM enters its own cache for Gemini
     await asyncio.to_thread(lambda: None)  # this loop's own executor
-    for _ in range(2):  # what LiteLLM keeps for the process's life it makes in the first round
+    for _ in range(2):  # LiteLLM makes its process-wide objects in the first round
         before = sockets(), set(threading.enumerate())
         with stub_provider("Diversify.") as stub:
             nova = open_nova(dict.fromkeys(["openai", "anthropic", "ollama", "huggingface"], stub.url))
