@@ -1,4 +1,4 @@
-"""CI fails on a known advisory, but for those that are excepted with a reason."""
+"""CI fails on a known advisory, except for those that are listed with a reason."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def report(**found: Any) -> dict[str, Any]:
         ({"id": "CVE-2026-12772"}, None),
     ],
 )
-def test_findings_fail_but_for_the_exceptions(found: dict[str, Any], shown: str | None) -> None:
-    """An exception counts under whichever name the advisory has."""
+def test_findings_fail_except_for_the_listed_ones(found: dict[str, Any], shown: str | None) -> None:
+    """An exception applies under the advisory's id and under each of its aliases."""
     assert SCRIPT["judge"](report(**found)) == ([shown] if shown else [], [])
 
 
-def test_what_nobody_could_check_is_named() -> None:
-    """A package without advisories to be had is no finding, and is not counted as checked."""
+def test_unchecked_package_is_named() -> None:
+    """A package that could not be checked is no finding, and is reported as unchecked."""
     skipped = {"dependencies": [{"name": "p", "skip_reason": "Dependency not found on PyPI"}]}
     assert SCRIPT["judge"](skipped) == ([], ["p"])
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md names the file of each behaviour, and the rooms as they are."""
+"""docs/architecture.md names the file of each behaviour, and draws each folder and module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLACES = re.findall(r"^\| (.+?) \| `([\w/]+)\.py` \| `([\w.]+)` \|$", PAGE, re.M
 
 
 def test_ten_behaviours_are_listed() -> None:
-    """A newcomer finds where a hold is taken, a price found, a stream resumed and so on."""
+    """The page lists ten behaviours, such as placing a hold, finding a price or resuming a stream."""
     assert len(PLACES) == 10
 
 
@@ -28,7 +28,7 @@ def test_each_behaviour_is_where_the_page_says(behaviour: str, file: str, symbol
     assert attrgetter(symbol)(module).__module__ == module.__name__, behaviour
 
 
-def test_every_room_is_drawn() -> None:
+def test_every_folder_and_module_is_drawn() -> None:
     """Each folder and each module at the top of the package is in the drawing."""
     drawing = PAGE.partition("```text\n")[2].partition("```")[0]
     rooms = {f"{path.name}/" for path in ROOT.iterdir() if (path / "__init__.py").exists()}

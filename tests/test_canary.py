@@ -1,4 +1,4 @@
-"""One secret, used in everything that uses a key, and then searched for in everything that could show it."""
+"""A canary key is used wherever a key is, and then searched for in everything that could show it."""
 
 from __future__ import annotations
 
@@ -29,41 +29,41 @@ from tests.evidence import Evidence, chain
 from tests.waiting import SENT_S
 
 CANARY = "Canary7f3a9d5e1b"
-# The first key has no shape that a redactor could know it by. OpenAI comes last: what its client logs of a
-# failure hangs on the failures before.
+# The first key has no known format, by which it could be redacted. OpenAI comes last: what its client logs
+# of a failure includes the failures before it.
 KEYS = {"mistral": f"{CANARY}xyz", "anthropic": f"sk-ant-{CANARY}", "openai": f"sk-{CANARY}"}
 MODELS = {"mistral": "mistral-small", "anthropic": "claude-haiku-4-5", "openai": "gpt-4o-mini"}
 
 
 def forms(text: str) -> list[str]:
-    """The text as a provider may repeat it."""
+    """Return the forms in which a provider may repeat the text."""
     encoded = b64encode(text.encode()).decode()
     return [text, text.upper(), text[::-1], encoded.strip("="), text.encode().hex()]
 
 
-TELLING = {
+REFUSALS = {
     name: [Failure(status, f"Key {' '.join(forms(key))} is no good") for status in (401, 400, 500)]
     for name, key in KEYS.items()
 }
-"""Refusals that repeat the key they refuse."""
+"""Refusals that repeat the refused key, by provider."""
 LEAKS = {form for text in (CANARY, *KEYS.values()) for form in forms(text)}
 
 
 def leaks(text: str) -> bool:
-    """Say whether the text has a key in any form."""
+    """Return whether the text has a key in any form."""
     return any(form in text for form in LEAKS)
 
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
-    """Do everything that touches a key, once, with everything logged that can be."""
+    """Run once everything that uses a key, with every logger at DEBUG."""
     found = Evidence(tmp_path_factory.mktemp("canary"))
     with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
         for name in filter(re.compile("(LLM|SUPERNOVA|OPENAI|ANTHROPIC|MISTRAL)_").match, list(os.environ)):
             patch.delenv(name)
         patch.chdir(found.folder)
         patch.setenv("PYTHONASYNCIODEBUG", "1")
-        import supernova_ai.execution.engine  # noqa: F401 - so that LiteLLM's loggers are there
+        import supernova_ai.execution.engine  # noqa: F401 - so that LiteLLM's loggers exist
 
         loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
         for logger in loggers:
@@ -89,10 +89,10 @@ def run(found: Evidence, patch: pytest.MonkeyPatch) -> None:
         command("keys", "add", "openai", "--config", config, given=f"{KEYS['anthropic']} ")
         for provider in KEYS:
             alone = configure(found.folder / f"{provider}.yaml", stub.url, [provider])
-            asyncio.run(use(found, alone, stub, TELLING[provider]), debug=True)
+            asyncio.run(use(found, alone, stub, REFUSALS[provider]), debug=True)
         asyncio.run(use_together(found, config, stub), debug=True)
         command("chat", "What now?", "--json", "--config", config)
-        stub.reply = TELLING["openai"][0]
+        stub.reply = REFUSALS["openai"][0]
         command("chat", "What now?", "--config", config)
         for words in (["keys", "list"], ["keys", "audit"], ["costs"], ["config", "show"]):
             command(*words, "--json", "--config", config)
@@ -133,10 +133,10 @@ async def failing(found: Evidence, call: Callable[[], Any]) -> None:
         found.errors.append(error)
 
 
-async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Failure]) -> None:
-    """Ask one provider: answers, refusals that repeat the key, breaks, silences and desertions."""
+async def use(found: Evidence, config: str, stub: StubProvider, refusals: list[Failure]) -> None:
+    """Call one provider: answers, refusals that repeat the key, breaks, silence, and calls that are left."""
     async with Supernova(config) as nova:
-        steps: list[Step] = [*telling, Reset(), Reset(1), Hang()]
+        steps: list[Step] = [*refusals, Reset(), Reset(1), Hang()]
         for streaming in (False, True):
             ask = partial(nova.chat, "What now?", streaming=streaming, on_interrupt="raise")
             found.show(await ask())
@@ -155,11 +155,11 @@ async def use(found: Evidence, config: str, stub: StubProvider, telling: list[Fa
 
 
 async def use_together(found: Evidence, config: str, stub: StubProvider) -> None:
-    """Ask one after the other, each with its own key, and look at the client from outside and inside."""
+    """Fail over from provider to provider, each with its own key, and record the client and its parts."""
     async with Supernova(config) as nova:
-        stub.script.extend(telling[0] for telling in TELLING.values())
+        stub.script.extend(refusals[0] for refusals in REFUSALS.values())
         await failing(found, partial(nova.chat, "What now?"))
-        found.keep_files()  # with the write-ahead log still there
+        found.keep_files()  # while the write-ahead log exists
         for thing in (
             nova,
             nova.config,
@@ -173,9 +173,9 @@ async def use_together(found: Evidence, config: str, stub: StubProvider) -> None
 
 
 async def refuse(found: Evidence) -> None:
-    """Refusals of ours that come while LiteLLM handles a provider's: a budget, and a corrupt key."""
+    """Cause errors of ours while LiteLLM handles a provider's: an exceeded budget, and a corrupt key."""
     tiny = {"name": "tiny", "limit": "0.0000001", "per": "day", "provider": "anthropic"}
-    with StubProvider(TELLING["openai"][0]) as stub:
+    with StubProvider(REFUSALS["openai"][0]) as stub:
         async with Supernova(configure(found.folder / "tiny.yaml", stub.url, budgets=[tiny])) as nova:
             for streaming in (False, True):
                 await failing(found, partial(nova.chat, "What now?", streaming=streaming))
@@ -187,8 +187,8 @@ async def refuse(found: Evidence) -> None:
                 await failing(found, partial(nova.chat, "What now?"))
 
 
-def test_run_was_a_real_one(evidence: Evidence) -> None:
-    """The key really went through: requests were answered and refused, and the evidence says so."""
+def test_evidence_is_complete(evidence: Evidence) -> None:
+    """The key was used: requests were answered and refused, and the evidence shows each kind of error."""
     kinds = {type(error).__name__ for error in evidence.errors}
     assert {"AuthenticationFailed", "RequestRejected", "ProviderUnavailable", "ProviderTimeout"} <= kinds
     assert {"StreamInterrupted", "BudgetExceeded", "KeyCorrupt"} <= kinds
@@ -198,29 +198,29 @@ def test_run_was_a_real_one(evidence: Evidence) -> None:
 
 
 def test_not_in_logs(evidence: Evidence) -> None:
-    """No logger says the key, at DEBUG, LiteLLM's, its HTTP clients' and asyncio's included."""
+    """No log record at DEBUG has a key, with those of LiteLLM, its HTTP clients and asyncio."""
     assert [line for line in evidence.logs.lines if leaks(line)] == []
 
 
 def test_not_printed(evidence: Evidence) -> None:
-    """No command prints the key, as text or as JSON, and nothing else does."""
+    """No command prints a key, as text or as JSON."""
     assert not leaks(evidence.printed)
 
 
 def test_not_in_files(evidence: Evidence) -> None:
-    """No file holds the key: the database, its write-ahead log, and what lies beside them."""
+    """No file has a key: the database, its write-ahead log, and the files beside them."""
     assert any(name.startswith("supernova.db-wal") for name in evidence.files)
     assert [name for name, data in evidence.files.items() for leak in LEAKS if leak.encode() in data] == []
 
 
 def test_not_shown(evidence: Evidence) -> None:
-    """No object shows the key: replies, streams, the client, its configuration, LiteLLM's list of models."""
+    """No object shows a key: replies, streams, the client, its configuration, LiteLLM's list of models."""
     assert len(evidence.shown) > 100
     assert [text for text in evidence.shown if leaks(text)] == []
 
 
 def test_not_in_errors(evidence: Evidence) -> None:
-    """No error, nor any it hangs on, says the key: as text, pickled, or in a traceback with locals."""
+    """No error, and none of its causes, has a key: as text, pickled, or in a traceback with locals."""
     assert len(evidence.errors) > 35
     for error in evidence.errors:
         for link in chain(error):

@@ -1,4 +1,4 @@
-"""What README and docs say is true: examples run, lists are complete, links lead somewhere."""
+"""README and docs are right: examples run, lists are complete, links resolve."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _arguments(command: Any) -> set[str]:
 
 
 def test_readme_opens_with_the_two_commands() -> None:
-    """The first screen gives the demo and the tests as commands to copy."""
+    """The first screen of README has the commands that run the demo and the tests."""
     lines = _read("README.md").splitlines()[:40]
     assert "    pip install uv && uv run --extra local supernova demo" in lines
     assert "    uv run pytest" in lines
@@ -85,7 +85,7 @@ def test_readme_example_runs_as_written(tmp_path: Path) -> None:
 def openai_stub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_provider: Callable[..., StubProvider]
 ) -> Iterator[StubProvider]:
-    """The default client with the default models and budgets, OpenAI being a stub."""
+    """Configure the default client with the default models and budgets, and a stub as OpenAI."""
     stub = stub_provider("A promise to pay.")
     (tmp_path / "supernova.yaml").write_text(f'providers: {{openai: {{api_base: "{stub.url}/v1"}}}}\n')
     monkeypatch.chdir(tmp_path)
@@ -97,7 +97,7 @@ def openai_stub(
 
 
 def _run(example: str, names: dict[str, Any]) -> None:
-    """Run an example that awaits, with these names defined before it and its own added."""
+    """Run an example that uses ``await``, with these names defined; the names it defines are added."""
     code = compile(example, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     asyncio.run(eval(code, names))
 
@@ -117,7 +117,7 @@ def test_readme_opens_with_a_chat_call_and_advice(
 def test_readme_api_example_runs_as_written(
     openai_stub: StubProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The example of the module-level functions runs with the default models and budgets, key and all."""
+    """The example of the module-level functions runs with the default models and budgets."""
     (example,) = (block for block in _blocks("README.md", "python") if "import analyze" in block)
     names: dict[str, Any] = {"text": "Rates may rise."}
     _run(example, names)
@@ -162,13 +162,13 @@ def test_commands_in_examples_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Each link to a file of the project finds it."""
+def test_links_resolve(page: Path) -> None:
+    """Each link to a file of the project leads to a file that exists."""
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_every_direct_dependency_has_its_reason() -> None:
+def test_every_direct_dependency_has_a_reason() -> None:
     """docs/dependencies.md has a line for each direct dependency, and for no other package."""
     project = tomllib.loads(_read("pyproject.toml"))
     declared = [
@@ -197,7 +197,7 @@ def test_python_page_is_complete() -> None:
     assert methods - {"store", "template"} <= set(re.findall(r"`(?:await )?(\w+)\(", page))
 
 
-TAKERS = {
+OPTIONS_OF = {
     "chat": options.ChatOptions,
     "analyze": options.AnalyzeOptions,
     "stream": options.StreamOptions,
@@ -206,21 +206,21 @@ TAKERS = {
 }
 
 
-def test_the_table_of_options_is_that_of_the_code() -> None:
+def test_table_of_options_matches_the_code() -> None:
     """docs/python.md lists the options in the order of the TypedDicts, and says which functions have each."""
     table = _read("docs/python.md").partition("## What a call takes")[2].partition("## ")[0]
     documented = []
     for names, meaning in re.findall(r"^\| (`.+?) \| .*? \| (.+?) \|$", table, re.MULTILINE):
         some = re.match(r"For (`.+?`):", meaning)
-        functions = re.findall(r"`(\w+)`", some[1]) if some else list(TAKERS)
+        functions = re.findall(r"`(\w+)`", some[1]) if some else list(OPTIONS_OF)
         documented += [(name, functions) for name in re.findall(r"`(\w+)`", names)]
     assert documented == [
-        (name, [function for function, kind in TAKERS.items() if name in kind.__annotations__])
+        (name, [function for function, kind in OPTIONS_OF.items() if name in kind.__annotations__])
         for name in options.AnalyzeOptions.__annotations__
     ]
 
 
-def test_the_table_of_the_options_of_advice_is_that_of_the_code() -> None:
+def test_table_of_advice_options_matches_the_code() -> None:
     """docs/advice.md lists the options in the order of the TypedDict."""
     table = _read("docs/advice.md").partition("| option | default | meaning |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(AdviceOptions.__annotations__)

@@ -1,4 +1,4 @@
-"""Broken environments: every public function and command works in them, or gives an error of ours."""
+"""Unusual environments: every public function and command works in them, or raises a SupernovaError."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def stub() -> Iterator[StubProvider]:
 
 
 ODD: dict[str, tuple[str, dict[str, str]]] = {
-    # No home, no zone files, proxies that are dead or not supported, addresses of others, an ASCII locale.
+    # No home, no time zones, unusable proxies, base URLs of other clients, an ASCII locale.
     "odd machine": (
         "no_home",
         {
@@ -92,7 +92,7 @@ ODD: dict[str, tuple[str, dict[str, str]]] = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_everything_works_in_an_odd_environment(odd: str, tmp_path: Path, stub: StubProvider) -> None:
-    """Calls and commands to a model on this machine need nothing that these environments lack."""
+    """Calls and commands to a model on this machine work without what these environments lack."""
     inside, variables = ODD[odd]
     with closed_port() as port:
         given = {name: value.format(dead=f"http://127.0.0.1:{port}") for name, value in variables.items()}
@@ -114,10 +114,10 @@ def test_everything_works_in_an_odd_environment(odd: str, tmp_path: Path, stub: 
     [(False, {}, "SUPERNOVA_HOME"), (True, {"SSLKEYLOGFILE": "/nowhere/keys.log"}, "SSLKEYLOGFILE")],
     ids=["no home", "key log"],
 )
-def test_what_cannot_work_is_one_clear_error(
+def test_unusable_environment_is_one_clear_error(
     tmp_path: Path, stub: StubProvider, database: bool, variables: dict[str, str], named: str
 ) -> None:
-    """Without a place for the data, or for TLS, every call is a ConfigError that names the variable."""
+    """If the data has no place, or TLS cannot work, every call is a ConfigError that names the variable."""
     found, _ = walk(tmp_path, stub, "no_home", variables, database=database)
     assert found["chat"].startswith("ConfigError")
     assert named in found["chat"]

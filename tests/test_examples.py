@@ -1,4 +1,4 @@
-"""The examples run as they are, with a model and without."""
+"""The examples run as written, with and without a model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def without_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def with_model(
     stub_provider: Callable[..., StubProvider], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> StubProvider:
-    """OpenAI's default models, at a stub."""
+    """Configure OpenAI's default models, with a stub as OpenAI."""
     stub = stub_provider(GOOD)
     models = "{economy: gpt-6-luna, standard: gpt-6.1-sol, premium: gpt-6-astra}"
     (tmp_path / "supernova.yaml").write_text(
@@ -54,7 +54,7 @@ def _default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_model", "_default_client")
 def test_the_notebook_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints the advice, each signal and claim, and that no model wrote it."""
+    """Without a model the notebook prints the advice, each signal and claim, and that no model wrote it."""
     runpy.run_path(str(EXAMPLES / "advise.py"))
     out = capsys.readouterr().out
     assert out.startswith("buy (confidence 0.70)\n\nBuy AAPL, with a confidence of 0.696")
@@ -64,7 +64,7 @@ def test_the_notebook_without_a_model(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.usefixtures("with_model", "_default_client")
 def test_the_notebook_with_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same advice in the model's words, and what they cost."""
+    """With a model the notebook prints the same advice in the model's words, and their cost."""
     runpy.run_path(str(EXAMPLES / "advise.py"))
     out = capsys.readouterr().out
     assert out.startswith("buy (confidence 0.70)\n\n## Summary\nBuy AAPL.")
@@ -73,7 +73,7 @@ def test_the_notebook_with_a_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("with_model")
 async def test_the_endpoint() -> None:
-    """It answers with advice, in the model's words, and says what is wrong with a question."""
+    """The endpoint answers with advice in the model's words, and says what is wrong with a bad request."""
     bars = list(csv.DictReader(CSV.open()))
     question = {"symbol": "AAPL", "bars": bars, "risk_score": 75, "sentiment_hint": 0.3}
     inside = httpx.ASGITransport(endpoint.app)
@@ -99,7 +99,7 @@ def test_the_nightly_batch(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """All get advice and a record, and no more is spent than the budget bears."""
+    """Every symbol gets advice and a record, and the cost stays within the limit."""
     request.getfixturevalue(mode)
     monkeypatch.setattr(nightly, "LIMIT", Decimal("0.04"))
     monkeypatch.setattr(nightly, "SYMBOLS", nightly.SYMBOLS[:symbols])
