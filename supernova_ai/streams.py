@@ -22,15 +22,15 @@ class Stream:
     Leaving the ``async with`` block early ends the provider call; the text received is paid for.
 
     Args:
-        engine: returns the engine, after the turn was entered.
-        turn: entering it gives the request to send; it is left at the end of the answer.
+        engine: returns the engine, after the request was prepared.
+        preparing: entering it prepares the request to send; it is left at the end of the answer.
     """
 
     def __init__(
-        self, engine: Callable[[], Engine], turn: AbstractAsyncContextManager[PreparedRequest]
+        self, engine: Callable[[], Engine], preparing: AbstractAsyncContextManager[PreparedRequest]
     ) -> None:
         self._get_engine = engine
-        self._turn_context = turn
+        self._preparing = preparing
         self._source: AsyncGenerator[str | Reply, None] | None = None
         self._lock = asyncio.Lock()  # on the engine's loop: a cancelled read needs time to end
         self._reply: Reply | None = None
@@ -51,9 +51,9 @@ class Stream:
         if self._opened:
             raise InvalidRequest("a stream is opened once: call stream(…) for another")
         self._opened = True
-        self._turn = await self._turn_context.__aenter__()
+        self._prepared = await self._preparing.__aenter__()
         self._engine = self._get_engine()
-        self._source = self._engine.stream(self._turn.request)
+        self._source = self._engine.stream(self._prepared.request)
         return self
 
     async def __aexit__(
@@ -69,7 +69,7 @@ class Stream:
                 with suppress(NoProvider):  # closing the client has ended the call
                     await self._engine.run(_close(source, self._lock))
             finally:
-                await self._turn_context.__aexit__(None, None, None)
+                await self._preparing.__aexit__(None, None, None)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stream cannot be pickled or copied: copy its reply instead")
@@ -85,7 +85,7 @@ class Stream:
         piece = await self._engine.run(_next(self._source, self._lock))
         if isinstance(piece, Reply):
             self._reply = piece
-            await self._turn.save(piece)
+            await self._prepared.save(piece)
             await self.aclose()
             raise StopAsyncIteration
         return piece
