@@ -5,7 +5,7 @@ The same bars, risk score and hint always give the same assessment; it does not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from re import fullmatch
@@ -17,7 +17,7 @@ from supernova_ai.advisor.currency import currency_of
 from supernova_ai.advisor.facts import Fact, format_fact
 from supernova_ai.advisor.indicators import Indicators, compute
 from supernova_ai.advisor.signals import STRATEGIES, Direction, Signal
-from supernova_ai.config.advice import AdviceRules, AssetClass, Regime
+from supernova_ai.config.advice import AdviceRules, AssetClass, Regime, Strategy
 from supernova_ai.errors import InvalidRequest
 
 Action = Literal["sell", "reduce", "avoid", "hold", "buy"]
@@ -97,17 +97,9 @@ def assess(
     signals = [signal for signal in evaluated if signal]
     # A stable sort: equal signals stay in the order of STRATEGIES.
     signals.sort(key=lambda signal: -weights[signal.name] * signal.strength)
-    total = sum(weights[signal.name] for signal in signals)
-    signal_score = sum(weights[signal.name] * signal.value for signal in signals) / total if total else 0.0
-    score = max(-1.0, min(1.0, signal_score + rules.sentiment * sentiment_hint))
     thresholds = _thresholds(asset_class, risk_score, rules)
-    action = _action(score, volatility, thresholds)
-    if action == "avoid":
-        confidence = min(1.0, volatility / thresholds.volatility / 2)
-    else:
-        agreement = _agreement(signals, SIDES[action], [weights[signal.name] for signal in signals])
-        confidence = _clarity(action, score, thresholds, agreement) * total / sum(weights.values())
-    score, signal_score, confidence = (round(n, _DIGITS) for n in (score, signal_score, confidence))
+    decision = _decide(signals, weights, rules.sentiment * sentiment_hint, volatility, thresholds)
+    action, confidence, score, signal_score = decision
     facts = (
         *asset_facts(symbol, asset_class, history, indicators, currency),
         Fact("regime", "Market regime", regime, "text", "ADX (14) and the volatility"),
@@ -132,6 +124,34 @@ def assess(
         indicators=indicators,
         facts=facts,
     )
+
+
+class _Decision(NamedTuple):
+    """The action with its confidence and score, and the score without the news."""
+
+    action: Action
+    confidence: float
+    score: float
+    signal_score: float
+
+
+def _decide(
+    signals: Sequence[Signal],
+    weights: Mapping[Strategy, float],
+    news: float,
+    volatility: float,
+    thresholds: ActionThresholds,
+) -> _Decision:
+    total = sum(weights[signal.name] for signal in signals)
+    signal_score = sum(weights[signal.name] * signal.value for signal in signals) / total if total else 0.0
+    score = max(-1.0, min(1.0, signal_score + news))
+    action = _action(score, volatility, thresholds)
+    if action == "avoid":
+        confidence = min(1.0, volatility / thresholds.volatility / 2)
+    else:
+        agreement = _agreement(signals, SIDES[action], weights)
+        confidence = _clarity(action, score, thresholds, agreement) * total / sum(weights.values())
+    return _Decision(action, round(confidence, _DIGITS), round(score, _DIGITS), round(signal_score, _DIGITS))
 
 
 def _check(
@@ -180,9 +200,9 @@ def _action(score: float, volatility: float, thresholds: ActionThresholds) -> Ac
     return "buy" if score >= thresholds.buy else "hold"
 
 
-def _agreement(signals: Sequence[Signal], side: Direction, weights: Sequence[float]) -> float:
+def _agreement(signals: Sequence[Signal], side: Direction, weights: Mapping[Strategy, float]) -> float:
     """Return the share of the signals, by weight and strength, that point to this side, 0 to 1."""
-    pulls = [(signal.direction, w * signal.strength) for signal, w in zip(signals, weights, strict=True)]
+    pulls = [(signal.direction, weights[signal.name] * signal.strength) for signal in signals]
     total = sum(pull for _, pull in pulls)
     return sum(pull for direction, pull in pulls if direction == side) / total if total else 0.0
 
