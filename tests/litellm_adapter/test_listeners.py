@@ -48,7 +48,7 @@ class Listener(CustomLogger):  # type: ignore[misc]  # untyped base
 
 
 @pytest.fixture(autouse=True)
-def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin and end without callbacks; LiteLLM enters each in several lists."""
     for name in (*LISTENERS, "input_callback"):
         monkeypatch.setattr(litellm, name, [])
@@ -163,14 +163,14 @@ async def test_callbacks_get_no_key(
         with pytest.raises(SupernovaError) as failed:
             await nova.chat("What now?", streaming=streaming)
         assert key not in str(failed.value)
-    if provider != "gemini":  # whose answers the stub does not speak
+    if provider != "gemini":  # the stub does not speak its dialect
         await nova.chat("What now?", streaming=streaming)
         await until(lambda: any("success" in name for name, _ in spy.heard))
         await until(lambda: sum(name == "async_log_failure_event" for name, _ in spy.heard) >= len(echoes))
     assert len(spy.heard) >= len(echoes)
     assert key in repr([(request.path, request.headers) for request in stub.requests])
-    for name, told in spy.heard:
-        for text in texts(told, set()):
+    for name, arguments in spy.heard:
+        for text in texts(arguments, set()):
             assert key not in text, (name, text[:2000])
             assert b64encode(key.encode()).decode()[4:-4] not in text, (name, text[:2000])
 
@@ -181,7 +181,7 @@ async def test_no_log_is_made_without_callbacks(
 ) -> None:
     """The log would double the time of a call; LiteLLM's own cache does not count as a callback."""
     if asked_gemini:
-        litellm.Cache(type="local")  # as LiteLLM makes one with the first request to Gemini
+        litellm.Cache(type="local")  # LiteLLM makes one with the first request to Gemini
         assert litellm.success_callback == ["cache"]
     nova = open_nova(
         {"openai": stub_provider(Failure(500)).url, "anthropic": stub_provider("Diversify.").url}

@@ -224,10 +224,10 @@ def test_unusual_texts(text: str, complexity: str) -> None:
 
 def test_reasons_name_what_was_found() -> None:
     """The reasons have the counts, and at most three words."""
-    told = estimate(
+    reasons = estimate(
         "1. Why did AAPL fall 3.5 %?\n2. Hedge it, compare two ways, tax included: what each costs?"
     ).why
-    assert told == "18 words, 2 questions, 2 steps, 3 figures, hedge, compare, tax"
+    assert reasons == "18 words, 2 questions, 2 steps, 3 figures, hedge, compare, tax"
 
 
 def test_text_of_any_size_is_estimated_in_linear_time() -> None:
