@@ -104,7 +104,7 @@ def test_sixteen_threads_get_the_same_advice(default: Supernova) -> None:
 
 def test_without_a_model_litellm_is_not_needed(default: Supernova, monkeypatch: pytest.MonkeyPatch) -> None:
     """LiteLLM is not imported, and advice is given where importing it fails."""
-    monkeypatch.setitem(sys.modules, "supernova_ai.execution.engine", None)
+    monkeypatch.setitem(sys.modules, "supernova_ai.runtime", None)
     assert advise(BARS, explain=False, **SEED).details.why == "no model was asked: explain is False"
     default._loaded = Supernova(default.config.model_copy(update={"enabled": True}))._loaded
     assert advise(BARS, **SEED).details.why.startswith("LiteLLM cannot be imported")
