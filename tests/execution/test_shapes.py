@@ -81,6 +81,10 @@ STREAMS: dict[str, list[str]] = {
         event({"content": "Bonds."}),
         f"data: {json.dumps({'choices': [{'index': 0, 'finish_reason': 'stop'}], 'usage': USAGE})}\n\n",
     ],
+    "no index": [
+        f"data: {json.dumps({'choices': [{'index': None, 'delta': {'content': 'Bonds.'}}]})}\n\n",
+        event({}, "stop", usage=USAGE),
+    ],
     "parts": [event({"content": [{"type": "text", "text": "Bonds."}]}), event({}, "stop", usage=USAGE)],
     "named events": ["event: chunk\n" + event({"content": "Bonds."}), event({}, "stop", usage=USAGE)],
 }

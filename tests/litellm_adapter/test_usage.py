@@ -136,6 +136,18 @@ async def test_malformed_counts_lose_no_answer(
     assert {row.state for row in attempts()} == {"settled"}
 
 
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+async def test_answer_without_a_report_is_read(dialect: str, open_nova: Open, stub_provider: Stub) -> None:
+    """The answer is not lost: its tokens are estimated."""
+    provider, write, content_type, _ = DIALECTS[dialect]
+    answer = json.loads(write({}))
+    del answer["usage"]
+    reply = await open_nova({provider: stub_provider(Raw(200, content_type, json.dumps(answer))).url}).chat(
+        "Hi"
+    )
+    assert (reply.content, reply.cost_basis, len(reply.attempts)) == (TEXT, "estimated", 1)
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_incredible_counts_cost_the_hold(
     dialect: str, open_nova: Open, stub_provider: Stub, attempts: Rows, caplog: pytest.LogCaptureFixture
