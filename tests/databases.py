@@ -11,16 +11,19 @@ import os
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from peewee import Database, SqliteDatabase
 
 from supernova_ai.store import Store
+
+T = TypeVar("T")
 
 # Read here: the tests themselves do not see the environment's SUPERNOVA_*.
 SERVER = os.environ.get("SUPERNOVA_TEST_POSTGRES", "postgresql://127.0.0.1/test")
@@ -34,6 +37,13 @@ def new_file(path: Path) -> Path:
     path.touch(0o600)
     path.write_bytes(_file_of_a_new_store())
     return path
+
+
+def read(path: Path, operation: Callable[[Database], T]) -> T:
+    """Run the operation on a file that need not be opened as a store, which takes much longer."""
+    database = SqliteDatabase(str(path), timeout=30)
+    with database.connection_context():
+        return operation(database)
 
 
 @cache

@@ -14,7 +14,7 @@ from supernova_ai.reports import status
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, WindowRow
-from tests.databases import new_file
+from tests import databases
 
 MASTER = MasterKey.of(bytes(32))
 
@@ -95,7 +95,7 @@ def configure(
         }
     )
     if isinstance(path, Path) and path.parent.exists() and not path.exists():
-        new_file(path)
+        databases.new_file(path)
     with Store(path) as store:
         vault = Vault(store, MASTER)
         for name, provider in config.providers.items():
@@ -107,14 +107,12 @@ def configure(
 
 def attempts(path: Path) -> list[AttemptRow]:
     """Read the ledger's rows, oldest first."""
-    with Store(path) as store:
-        rows = store.read(lambda database: status.latest_attempts(database, limit=1000))
+    rows = databases.read(path, lambda database: status.latest_attempts(database, limit=1000))
     return sorted(rows, key=lambda row: (row.started_ms, row.ended_ms or 0))
 
 
 def window(path: Path, budget: str = "daily") -> WindowRow:
     """Read a budget's window: what is settled, held and lost in it, in nano-USD."""
     query = WindowRow.select().where(WindowRow.budget == budget)
-    with Store(path) as store:
-        found = store.read(lambda database: list(query.execute(database)))
+    found = databases.read(path, lambda database: list(query.execute(database)))
     return found[0] if found else WindowRow(settled=0, held=0, lost=0)  # none until money is held

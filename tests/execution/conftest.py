@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, WindowRow
-from tests import books, desk
+from tests import books, databases, desk
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,8 +19,7 @@ def _books_add_up(path: Path) -> Iterator[None]:
     """Check after each test, when its clients are closed, that the ledger is consistent."""
     yield
     if path.exists():
-        with Store(path) as store:
-            store.read(books.check)
+        databases.read(path, books.check)
 
 
 @pytest.fixture

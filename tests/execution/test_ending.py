@@ -293,9 +293,9 @@ MAY_HAVE_RUN = {408, 499, 504, 520, 521, 522, 523, 524}
     ("provider", "streaming", "every"),
     [
         ("openai", False, 9),
-        ("openai", True, 9),
-        ("anthropic", True, 9),
-        ("ollama", False, 9),
+        ("openai", True, 25),
+        ("anthropic", True, 25),
+        ("ollama", False, 25),
         pytest.param("openai", False, 1, marks=pytest.mark.proof),
     ],
 )
