@@ -38,7 +38,7 @@ def nearest(word: object, known: list[str]) -> str:
 
 
 def is_private_url(url: str) -> bool:
-    """Return whether nobody else can read the traffic: it uses TLS, or stays on this machine."""
+    """Return whether others cannot read the traffic: it uses TLS, or stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_this_machine(parts.hostname or "")
 
