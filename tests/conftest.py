@@ -20,7 +20,7 @@ import pytest
 from supernova_ai import Supernova
 from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
-from tests import desk
+from tests import clients
 from tests.databases import drop_unused_schemas, new_file, new_schema
 from tests.waiting import until
 
@@ -95,14 +95,14 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """
     with StubProvider("Diversify.") as stub:
         path = tmp_path_factory.mktemp("warm") / "warm.db"
-        config = desk.configure(
-            path, dict.fromkeys(desk.PROVIDERS, stub.url), routing={"strategy": "round_robin"}
+        config = clients.configure(
+            path, dict.fromkeys(clients.PROVIDERS, stub.url), routing={"strategy": "round_robin"}
         )
-        nova = Supernova(config, master=desk.MASTER)
-        for streaming in [False, True] * len(desk.PROVIDERS):
+        nova = Supernova(config, master=clients.MASTER)
+        for streaming in [False, True] * len(clients.PROVIDERS):
             asyncio.run(nova.chat("What now?", streaming=streaming))
-        asyncio.run(until(lambda: desk.tasks_of(nova) <= {"Prober.run", "LoggingWorker._worker_loop"}))
-        left = desk.tasks_of(nova)
+        asyncio.run(until(lambda: clients.tasks_of(nova) <= {"Prober.run", "LoggingWorker._worker_loop"}))
+        left = clients.tasks_of(nova)
         nova.close()
     return left
 
@@ -138,11 +138,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_nova(path: Path) -> Iterator[Callable[..., Supernova]]:
-    """Open a client over ``path`` as ``desk.configure`` is told; it is closed when the test ends."""
+    """Open a client over ``path`` as ``clients.configure`` is told; it is closed when the test ends."""
     with ExitStack() as opened:
 
         def open_(*args: Any, **kwargs: Any) -> Supernova:
-            nova = Supernova(desk.configure(path, *args, **kwargs), master=desk.MASTER)
+            nova = Supernova(clients.configure(path, *args, **kwargs), master=clients.MASTER)
             opened.callback(nova.close)
             return nova
 

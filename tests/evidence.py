@@ -1,4 +1,4 @@
-"""What a run leaves where somebody may look: logs, output, files, errors, objects as they show themselves."""
+"""Evidence of a run, in which a secret might show: logs, output, files, errors, and objects in every form."""
 
 from __future__ import annotations
 

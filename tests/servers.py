@@ -1,12 +1,15 @@
-"""A plain HTTP server on loopback that keeps what it is sent, for what a ``StubProvider`` does not do."""
+"""Servers on loopback: one that keeps what it is sent, and stub providers that all tell the same text."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
 from typing import Any, NamedTuple
+
+from supernova_ai.testing import Answer, Cut, Failure, Garbled, Hang, Received, Reset, Step
 
 
 class Sent(NamedTuple):
@@ -62,6 +65,31 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def telling(step: Step, text: str) -> Step:
+    """Return the step with this text for its own, if it has one."""
+    if isinstance(step, Answer | Cut | Failure | Garbled | Hang | Reset):
+        return replace(step, text=text)
+    return step
+
+
+def said_before(request: Received) -> str:
+    """Return what the request says was answered already; empty if it does not ask to go on."""
+    said = [_words(m["content"]) for m in request.json["messages"] if m["role"] == "assistant"]
+    return said[-1] if said else ""
+
+
+def rest_of(text: str, request: Received) -> str:
+    """Return what is left of the text for this request, as models go on: without the space before it."""
+    return text.removeprefix(said_before(request)).lstrip()
+
+
+def _words(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)

@@ -11,7 +11,7 @@ import pytest
 
 from supernova_ai import concurrency
 from supernova_ai.concurrency import DaemonExecutor, in_thread, spawn
-from tests.forks import run_in_child
+from tests.processes import run_in_child
 from tests.waiting import comes_true
 
 

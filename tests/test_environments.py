@@ -14,7 +14,7 @@ import yaml
 
 from supernova_ai.testing import StubProvider
 from supernova_ai.testing.stub import closed_port
-from tests.advisor.sample import CSV
+from tests.advisor.sample_advice import CSV
 
 pytestmark = pytest.mark.proof
 
@@ -49,7 +49,7 @@ def walk(
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.walk", inside],
+        [sys.executable, "-m", "tests.every_call", inside],
         env=kept | ours | environment,
         cwd=folder,
         capture_output=True,

@@ -17,7 +17,7 @@ from supernova_ai import client
 from supernova_ai.advisor import records
 from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
-from tests.advisor.sample import CSV, GOOD
+from tests.advisor.sample_advice import CSV, GOOD
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

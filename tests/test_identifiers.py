@@ -92,16 +92,16 @@ def test_the_longest_identifiers_fit_every_index(
     new_database: Callable[[], str], stub_provider: Callable[..., StubProvider]
 ) -> None:
     """A call with the longest ids and a budget per user is settled and stored, on either engine."""
-    from tests import desk
+    from tests import clients
 
     stub, name = stub_provider("Diversify."), GOOD["longest"]
     where = new_database()
-    config = desk.configure(
+    config = clients.configure(
         where,
         {"openai": stub.url},
         budgets=[{"name": "b" * MAX_LENGTH, "limit": 1, "per": "day", "user": "*"}],
     )
-    nova = Supernova(config, master=desk.MASTER)
+    nova = Supernova(config, master=clients.MASTER)
     try:
         reply = asyncio.run(nova.chat("What now?", user_id=name, session_id=name, metadata={name: "x"}))
     finally:

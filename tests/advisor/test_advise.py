@@ -24,8 +24,8 @@ from supernova_ai.advisor.replay import replay
 from supernova_ai.config import Config
 from supernova_ai.demo.local_model import LocalModel
 from supernova_ai.testing import Failure, Hang, Reset, StubProvider
-from tests import desk
-from tests.advisor.sample import CSV, GOOD, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
+from tests import clients
+from tests.advisor.sample_advice import CSV, GOOD, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -44,7 +44,7 @@ INJECTIONS = [
 def offline(path: Path) -> Iterator[Supernova]:
     """A client whose LLM calls are switched off."""
     config = Config.model_validate({"database": str(path), "enabled": False})
-    nova = Supernova(config, master=desk.MASTER)
+    nova = Supernova(config, master=clients.MASTER)
     yield nova
     nova.close()
 
@@ -123,7 +123,7 @@ async def test_a_model_explains(open_nova: Open, stub_provider: Stub, path: Path
     assert details.quality_score > 0.9
     (attempt,) = details.attempts
     assert (details.cost, details.cost_basis) == (attempt.cost, "exact")
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert (row.user, row.prompt_name, row.task) == ("ann", "advice-stock", "analysis")
     assert row.prompt_hash == nova.template("advice-stock").hash
     (sent,) = stub.chats
@@ -144,7 +144,7 @@ async def test_a_correction_is_part_of_the_cost(open_nova: Open, stub_provider: 
     nova = open_nova(provider(stub.url))
     advice = await aadvise(BARS, client=nova, user_id=7, **SEED)
     assert advice.details.source == "repaired"
-    rows = desk.attempts(path)
+    rows = clients.attempts(path)
     assert len(rows) == len(advice.details.attempts) == 2
     assert {row.user for row in rows} == {"7"}
     assert advice.details.cost == sum(attempt.cost for attempt in advice.details.attempts)

@@ -20,7 +20,7 @@ from supernova_ai.advisor.ensemble import SIDES, Action, Assessment, assess
 from supernova_ai.advisor.signals import STRATEGIES
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
-from tests.advisor.sample import CSV, SAMPLE
+from tests.advisor.sample_advice import CSV, SAMPLE
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 ORDER: tuple[Action, ...] = get_args(Action)

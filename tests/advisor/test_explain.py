@@ -19,7 +19,7 @@ from supernova_ai.advisor.explain import explain, risk_notes
 from supernova_ai.advisor.facts import format_fact
 from supernova_ai.advisor.grounding import check
 from supernova_ai.config.advice import AssetClass
-from tests.advisor.sample import SAMPLE
+from tests.advisor.sample_advice import SAMPLE
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

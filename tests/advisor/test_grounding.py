@@ -13,7 +13,7 @@ from supernova_ai.advisor.asset_facts import asset_facts as figures_of
 from supernova_ai.advisor.grounding import check, derive, figures
 from supernova_ai.advisor.grounding.report import Verdict
 from supernova_ai.advisor.indicators import compute
-from tests.advisor.sample import SAMPLE
+from tests.advisor.sample_advice import SAMPLE
 
 SEEN = replace(
     compute(SAMPLE.bars),

@@ -15,7 +15,7 @@ from supernova_ai.advisor.grounding.judge import Judge
 from supernova_ai.advisor.grounding.mentions import periods_in
 from supernova_ai.analysis import quality, sentiment
 from supernova_ai.config import AdviceRules
-from tests.advisor.sample import GOOD, SAMPLE, SEED
+from tests.advisor.sample_advice import GOOD, SAMPLE, SEED
 
 FOUND = assess(SAMPLE, **SEED)
 RULES = AdviceRules()

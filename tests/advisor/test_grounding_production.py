@@ -17,7 +17,7 @@ from supernova_ai.advisor.grounding import check
 from supernova_ai.advisor.grounding.stance import action_claims
 from supernova_ai.advisor.rationale import grounding_context
 from supernova_ai.config.advice import AdviceRules, AssetClass
-from tests.advisor.sample import SAMPLE, SEED
+from tests.advisor.sample_advice import SAMPLE, SEED
 
 RULES = AdviceRules()
 FOUND = assess(SAMPLE, **SEED)

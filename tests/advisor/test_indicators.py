@@ -18,9 +18,9 @@ import talib
 from benchmarks.calibration import walk
 from supernova_ai.advisor.bars import Bar
 from supernova_ai.advisor.indicators import Indicators, compute
-from tests.advisor import sample
+from tests.advisor import sample_advice
 
-SAMPLE = sample.SAMPLE.bars
+SAMPLE = sample_advice.SAMPLE.bars
 
 SEEDED = ("macd", "macd_signal", "macd_histogram", "atr_14", "adx_14", "plus_di_14", "minus_di_14")
 """TA-Lib starts these from other values (docs/advice.md); the difference shrinks with each bar."""

@@ -18,7 +18,7 @@ from supernova_ai.advisor.rationale import Rationale, check_text, split_sections
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import NoProvider, ProviderTimeout
 from supernova_ai.types import Reply, Usage
-from tests.advisor.sample import GOOD, SAMPLE, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
+from tests.advisor.sample_advice import GOOD, SAMPLE, SEED, SLOTTED, SLOTTED_SHOWN, WRONG
 
 SECTIONS = ("Summary", "Why", "What speaks against it", "Risk")
 RULES, SLOTS = AdviceRules(), AdviceRules(mode="slots")

@@ -18,7 +18,7 @@ from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AdviceRow, JournalRow, LinkRow, UserTokenRow
-from tests.advisor.sample import GOOD, SAMPLE, SEED
+from tests.advisor.sample_advice import GOOD, SAMPLE, SEED
 
 DAY_MS = 86_400_000
 RULES = AdviceRules()

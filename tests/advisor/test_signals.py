@@ -14,10 +14,10 @@ from supernova_ai.advisor.indicators import Indicators, compute
 from supernova_ai.advisor.signals import STRATEGIES, Signal
 from supernova_ai.config import AdviceRules
 from supernova_ai.config.advice import AssetClass, Strategy
-from tests.advisor import sample
+from tests.advisor import sample_advice
 
 RULES = AdviceRules()
-SAMPLE = sample.SAMPLE.bars
+SAMPLE = sample_advice.SAMPLE.bars
 INDICATORS = replace(compute(SAMPLE), close=100.0, atr_14=2.0)
 
 

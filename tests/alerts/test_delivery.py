@@ -23,8 +23,8 @@ from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow
-from tests.alerts.alerting import WAIT_S, Service, results_by_channel, spend
-from tests.entries import Take, settle
+from tests.alerts.alert_service import WAIT_S, Service, results_by_channel, spend
+from tests.holds import Take, settle
 from tests.servers import Server
 
 CANARY = "cAnArY0123456789"

@@ -25,8 +25,8 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, ProcessRow
 from supernova_ai.types import Usage
-from tests.entries import OpenLedger, Take, entry, release, settle
-from tests.forks import FORK
+from tests.holds import OpenLedger, Take, entry, release, settle
+from tests.processes import FORK
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 EACH = Budget(name="each-user", limit=Decimal(1), per="month", user="*", time_zone="Asia/Tokyo")

@@ -13,7 +13,7 @@ from supernova_ai.alerts.outbox import list_alerts
 from supernova_ai.config import Spike
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
-from tests.alerts import alerting
+from tests.alerts import alert_service
 
 Spend = Callable[[Mapping[int, str]], None]
 
@@ -27,7 +27,7 @@ def spend(store: Store) -> Spend:
 
     def add(spending: Mapping[int, str]) -> None:
         for hours, usd in spending.items():
-            alerting.spend(store, NOON // 3600 + hours, usd)
+            alert_service.spend(store, NOON // 3600 + hours, usd)
 
     return add
 

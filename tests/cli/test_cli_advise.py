@@ -12,7 +12,7 @@ import pytest
 from supernova_ai.cli import options
 from supernova_ai.store import Clock
 from supernova_ai.testing import StubProvider
-from tests.advisor.sample import CSV, GOOD
+from tests.advisor.sample_advice import CSV, GOOD
 from tests.cli.conftest import KEY, Supernova
 
 SEED = ("--symbol", "AAPL", "--bars", str(CSV), "--risk", "75", "--sentiment", "0.3")

@@ -16,7 +16,7 @@ from supernova_ai.ledger.thresholds import record_alert
 from supernova_ai.money import to_nano
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from tests.alerts.alerting import Service, spend
+from tests.alerts.alert_service import Service, spend
 from tests.cli.conftest import Supernova
 
 Configure = Callable[..., Store]

@@ -18,7 +18,7 @@ from typer.main import get_group
 from supernova_ai import config as configuration
 from supernova_ai import errors
 from supernova_ai.cli import app
-from tests.advisor.sample import CSV
+from tests.advisor.sample_advice import CSV
 from tests.cli.conftest import KEY, Supernova
 
 _BUDGET = errors.BudgetExceeded(

@@ -19,7 +19,7 @@ from supernova_ai.store import Store
 from supernova_ai.testing import Failure, StubProvider
 from supernova_ai.types import Probe, Usage
 from tests.cli.conftest import KEY, Supernova
-from tests.entries import entry
+from tests.holds import entry
 
 Attempt = Callable[..., None]
 Configure = Callable[..., Path]

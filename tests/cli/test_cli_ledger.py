@@ -15,7 +15,7 @@ from supernova_ai.ledger import End, Entry, Ledger, lost_end
 from supernova_ai.store import Store, bulk
 from supernova_ai.types import Usage
 from tests.cli.conftest import Supernova
-from tests.entries import entry
+from tests.holds import entry
 
 Spend = Callable[..., None]
 DAY = 86_400

@@ -28,7 +28,7 @@ from supernova_ai import (
     errors,
 )
 from supernova_ai.testing import StubProvider
-from tests import desk
+from tests import clients
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def default_client(
     written = {"providers": {"openai": provider}, "routing": {"priority": ["openai"], "retries": 0}}
     file.write_text(yaml.safe_dump(written))
     monkeypatch.setenv("SUPERNOVA_CONFIG", str(file))
-    monkeypatch.setenv("OPENAI_API_KEY", desk.key_of("openai"))
+    monkeypatch.setenv("OPENAI_API_KEY", clients.key_of("openai"))
     monkeypatch.setattr(client, "_default", None)
     yield stub
     client.default().close()
@@ -99,7 +99,7 @@ async def test_every_documented_argument_works(nova: Supernova, stub: StubProvid
         model="gpt-4o-mini",
         metadata={"screen": "portfolio"},
     )
-    (request,), (row,) = stub.requests, desk.attempts(path)
+    (request,), (row,) = stub.requests, clients.attempts(path)
     assert (request.body["max_tokens"], request.body["temperature"]) == (77, 0.25)
     assert "What now?" in request.body["messages"][-1]["content"]
     assert (row.user, row.session, row.task, row.tier) == ("123", "s-1", "chat", "standard")
@@ -112,7 +112,7 @@ async def test_every_documented_argument_works(nova: Supernova, stub: StubProvid
 async def test_analyze_sends_the_text_as_data(nova: Supernova, stub: StubProvider, path: Path) -> None:
     """An analysis uses the prompt and the task of its type, and sends the text."""
     reply = await nova.analyze(content="Acme rose 8 %.", analysis_type="risk", user_id=1, tier="standard")
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert (row.task, row.prompt_name) == ("analysis", "analysis-risk")
     assert "Acme rose 8 %." in stub.requests[0].body["messages"][-1]["content"]
     assert reply.content == "Diversify, always."
@@ -233,7 +233,7 @@ def test_repeated_runs_and_sixteen_threads_share_one_client(nova: Supernova, stu
 async def test_fifty_calls_at_once_from_one_loop(nova: Supernova, path: Path) -> None:
     """Fifty calls at once are all answered, each with one attempt."""
     replies = await asyncio.gather(*(nova.chat("What now?", user_id=n) for n in range(50)))
-    assert len({reply.request_id for reply in replies}) == len(desk.attempts(path)) == 50
+    assert len({reply.request_id for reply in replies}) == len(clients.attempts(path)) == 50
 
 
 def test_module_level_functions(default_client: StubProvider) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from supernova_ai import InvalidRequest, StoreError, Supernova
 from supernova_ai.testing import StubProvider
-from tests import desk
+from tests import clients
 
 
 async def test_a_prompt_is_asked_by_name(nova: Supernova, stub: StubProvider, path: Path) -> None:
@@ -19,7 +19,7 @@ async def test_a_prompt_is_asked_by_name(nova: Supernova, stub: StubProvider, pa
     values = dict(template.example) | {"unheard_of": None}
     reply = await nova.ask("summary", values, user_id="ann", tier="standard")
     assert reply.content == "Diversify, always."
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert (row.prompt_name, row.prompt_hash, row.user) == ("summary", template.hash, "ann")
     with pytest.raises(InvalidRequest, match="there is no prompt 'poem'"):
         await nova.ask("poem", {})

@@ -17,7 +17,7 @@ from supernova_ai import BudgetExceeded, InvalidRequest, ProviderTimeout, Supern
 from supernova_ai.concurrency import DaemonExecutor
 from supernova_ai.testing import Answer, Failure, StubProvider
 from supernova_ai.types import Usage
-from tests import desk
+from tests import clients
 from tests.requests.test_attachments import PNG, pdf
 
 Open = Callable[..., Supernova]
@@ -97,7 +97,7 @@ async def test_attachment_that_no_model_reads_is_refused(
         await nova.chat("What is this?", attachments=[attached])
     with pytest.raises(InvalidRequest, match=kinds):
         await nova.quote("What is this?", attachments=[attached])
-    assert (stub.chats, desk.attempts(path)) == ([], [])
+    assert (stub.chats, clients.attempts(path)) == ([], [])
 
 
 async def test_hold_includes_attachments(open_nova: Open, stub: StubProvider, path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_hold_includes_attachments(open_nova: Open, stub: StubProvider, pa
     for attached in ([], [SECRET], [SECRET, SECRET], [pdf(3)]):
         await nova.chat("What is this?", attachments=attached)
         quote = await nova.quote("What is this?", attachments=attached)
-        costs.append(Decimal(desk.attempts(path)[-1].held) / 10**9)
+        costs.append(Decimal(clients.attempts(path)[-1].held) / 10**9)
         assert quote.worst_case["openai/gpt-4.1"] == costs[-1]
     plain, *more = costs
     assert [cost - plain for cost in more] == [per_token * n for n in (5_000, 10_000, 24_000)]
@@ -118,7 +118,7 @@ async def test_hold_covers_many_tokens_per_image(nova: Supernova, stub: StubProv
     """gpt-4o-mini counts 48,169 tokens for an image: its hold covers them, and the cost is exact."""
     stub.script.append(Answer("A face.", usage=Usage(prompt=48_180, completion=3)))
     reply = await nova.chat("What is this?", attachments=[SECRET])
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert reply.cost_basis == "exact"
     assert row.cost <= row.held
 

@@ -14,7 +14,7 @@ import pytest
 
 from supernova_ai import Config, Reply, Supernova, UnsupportedLoop, aadvise, advise
 from supernova_ai.testing import StubProvider
-from tests.advisor.sample import SAMPLE
+from tests.advisor.sample_advice import SAMPLE
 
 CALLS: dict[str, Callable[[Supernova], Coroutine[Any, Any, object]]] = {
     "chat": lambda nova: nova.chat("What now?"),

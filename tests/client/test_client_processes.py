@@ -17,8 +17,8 @@ import yaml
 import supernova_ai
 from supernova_ai import client
 from supernova_ai.testing import Answer, StubProvider
-from tests import desk
-from tests.forks import FORK
+from tests import clients
+from tests.processes import FORK
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -37,7 +37,7 @@ def use(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         config = {"database": str(path), "providers": {"openai": provider}, "budgets": BUDGETS}
         file.write_text(yaml.safe_dump(config | {"routing": {"priority": ["openai"], "retries": 0}}))
         monkeypatch.setenv("SUPERNOVA_CONFIG", str(file))
-        monkeypatch.setenv("OPENAI_API_KEY", desk.key_of("openai"))
+        monkeypatch.setenv("OPENAI_API_KEY", clients.key_of("openai"))
 
     monkeypatch.setattr(client, "_default", None)
     yield use
@@ -64,7 +64,7 @@ def test_killed_mid_stream_is_lost(
     assert receiver.recv() == "Diversify,"
     reading.kill()
     reading.join()
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert (row.state, row.cost) == ("held", 0)
 
     run = subprocess.run([sys.executable, "-c", COSTS, "costs", "--json"], capture_output=True, check=True)
@@ -95,7 +95,7 @@ def test_both_sides_of_a_fork_work(
     child.join(60)
     assert child.exitcode == 0
     ask("parent")
-    rows = desk.attempts(path)
+    rows = clients.attempts(path)
     assert sorted(str(row.user) for row in rows) == ["child", "parent", "parent", "parent"]
     assert {row.state for row in rows} == {"settled"}
     assert len({row.process for row in rows}) == 2

@@ -21,7 +21,7 @@ from supernova_ai import (
 from supernova_ai.store import Store
 from supernova_ai.store.tables import SessionTurnRow
 from supernova_ai.testing import Answer, Cut, Failure, Received, Step, StubProvider
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 
@@ -77,7 +77,7 @@ async def test_without_history_a_session_is_a_label(nova: Supernova, stub: StubP
     for _ in range(2):
         await nova.chat("What now?", session_id="s")
     assert [sent(request) for request in stub.chats] == [[("user", "What now?")]] * 2
-    assert [row.session for row in desk.attempts(path)] == ["s", "s"]
+    assert [row.session for row in clients.attempts(path)] == ["s", "s"]
     assert stored(path) == 0
 
 
@@ -93,7 +93,7 @@ async def test_history_outlives_the_client(client: Supernova, stub: StubProvider
     """Another client with the same database continues the session."""
     await client.chat("First?", session_id="s")
     client.close()
-    async with Supernova(client.config, master=desk.MASTER) as other:
+    async with Supernova(client.config, master=clients.MASTER) as other:
         await other.chat("Second?", session_id="s")
     assert sent(stub.chats[1])[0] == ("user", "First?")
 
@@ -154,8 +154,8 @@ async def test_long_history_is_summarised(client: Supernova, stub: StubProvider,
         await client.chat(f"{message} {LONG}", session_id="s", user_id=1)
     stub.script.append("The client asked twice.")
     await client.chat("Third?", session_id="s", user_id=1, tier="premium")
-    assert [row.task for row in desk.attempts(path)] == ["chat", "chat", "summary", "chat"]
-    row = desk.attempts(path)[2]
+    assert [row.task for row in clients.attempts(path)] == ["chat", "chat", "summary", "chat"]
+    row = clients.attempts(path)[2]
     assert (row.tier, row.session, row.user) == ("economy", "s", "1")
     assert row.cost > 0
     asked = stub.chats[2].body
@@ -197,7 +197,7 @@ async def test_max_cost_makes_no_summary(client: Supernova, stub: StubProvider, 
 async def test_quote_and_hold_include_the_history(client: Supernova, path: Path) -> None:
     """The history is paid for, so a quote and the hold include it."""
     before = (await client.quote("What now?", session_id="s")).worst_case["openai/gpt-4.1"]
-    first = desk.attempts(path)
+    first = clients.attempts(path)
     await client.chat("Tell me. " + LONG[:2000], session_id="s")
     after = (await client.quote("What now?", session_id="s")).worst_case["openai/gpt-4.1"]
     assert before is not None
@@ -205,7 +205,7 @@ async def test_quote_and_hold_include_the_history(client: Supernova, path: Path)
     assert after > before
     assert first == []
     await client.chat("What now?", session_id="s")
-    assert desk.attempts(path)[-1].held == after * 10**9
+    assert clients.attempts(path)[-1].held == after * 10**9
 
 
 async def test_forget_deletes_the_history_of_a_session(
@@ -253,7 +253,7 @@ async def test_history_binds_the_store_to_its_master_key(open_nova: Open, stub: 
     nova = open_nova({"ollama": {"url": stub.url}}, sessions={"history": True})
     await nova.chat("First?", session_id="s")
     nova.close()
-    other = Supernova(nova.config, master=type(desk.MASTER).of(bytes([1] * 32)))
+    other = Supernova(nova.config, master=type(clients.MASTER).of(bytes([1] * 32)))
     async with other:
         with pytest.raises(MasterKeyError, match="not the one"):
             await other.chat("Second?", session_id="s")

@@ -13,7 +13,7 @@ from supernova_ai import InvalidRequest, NoProvider, ProviderTimeout, StreamInte
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Hang, StubProvider
 from supernova_ai.types import Usage
-from tests import desk
+from tests import clients
 from tests.waiting import SENT_S
 
 Open = Callable[..., Supernova]
@@ -33,10 +33,10 @@ def slow(open_nova: Open, one_word: StubProvider) -> Supernova:
 
 def the_row(path: Path, state: str, basis: str, *errors: str | None) -> AttemptRow:
     """Check the only attempt and its window; return the attempt."""
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert (row.state, row.basis) == (state, basis)
     assert row.error in errors
-    window = desk.window(path)
+    window = clients.window(path)
     assert window.held == 0
     assert (window.settled, window.lost) == ((row.cost, 0) if state == "settled" else (0, row.cost))
     assert 0 < row.cost <= row.held
@@ -81,7 +81,7 @@ async def test_on_token_must_be_a_function(nova: Supernova, path: Path) -> None:
     """An ``on_token`` that cannot be called is refused, and nothing is sent or spent."""
     with pytest.raises(InvalidRequest, match="on_token must be a function of one text, not 'print'"):
         await nova.chat("What now?", on_token="print")  # type: ignore[arg-type]
-    assert desk.attempts(path) == []
+    assert clients.attempts(path) == []
 
 
 async def test_a_stream_is_opened_once(nova: Supernova) -> None:
@@ -149,7 +149,7 @@ async def test_stream_never_read_is_never_sent(slow: Supernova, path: Path, one_
     async with slow.stream("What now?"):
         pass
     assert one_word.requests == []
-    assert desk.attempts(path) == []
+    assert clients.attempts(path) == []
 
 
 async def test_cancelled_stream_is_settled_for_the_tokens_received(slow: Supernova, path: Path) -> None:

@@ -15,7 +15,7 @@ from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import StubProvider
-from tests import desk
+from tests import clients
 
 Stub = Callable[..., StubProvider]
 
@@ -25,7 +25,7 @@ async def test_unusable_folder_is_an_error(open_nova: Callable[..., Supernova], 
     config = open_nova({"openai": stub.url}).config.model_copy(
         update={"database": "/dev/null/x/supernova.db"}
     )
-    async with Supernova(config, master=desk.MASTER) as nova:
+    async with Supernova(config, master=clients.MASTER) as nova:
         with pytest.raises(StoreError, match="/dev/null"):
             await nova.chat("What now?")
     assert stub.requests == []

@@ -33,7 +33,7 @@ from supernova_ai.testing import Answer, Failure, StubProvider, closed_port
 from supernova_ai.types import Request, Usage
 from supernova_ai.upkeep import reconcile
 from supernova_ai.upkeep.verify import verify_ledger
-from tests import desk
+from tests import clients
 
 REDIS = os.environ.get("SUPERNOVA_TEST_REDIS", "redis://127.0.0.1:6379/0")
 
@@ -159,7 +159,7 @@ async def test_another_address_misses(
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
     await nova.chat(question)
     other = stub_provider("Another answer.")
-    await nova.reload(desk.configure(path, {"openai": other.url}, cache=MEMORY))
+    await nova.reload(clients.configure(path, {"openai": other.url}, cache=MEMORY))
     assert (await nova.chat(question)).content == "Another answer."
 
 
@@ -240,7 +240,7 @@ async def test_disk_cache_is_encrypted_in_the_database(
     await open_nova({"openai": stub.url}, cache={"type": "disk"}).chat(question, user_id=7)
     content = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
     assert b"supernova:answer:" in content
-    for secret in ("Diversify, always.", question, desk.key_of("openai")):
+    for secret in ("Diversify, always.", question, clients.key_of("openai")):
         assert secret.encode() not in content
 
 
@@ -261,7 +261,7 @@ async def test_disk_cache_needs_a_master_key(
     question: str, stub: StubProvider, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a master key to encrypt answers the client works without a cache, and the log says so."""
-    with_none = Supernova(desk.configure(path, {"ollama": stub.url}, cache={"type": "disk"}))
+    with_none = Supernova(clients.configure(path, {"ollama": stub.url}, cache={"type": "disk"}))
     try:
         assert (await with_none.chat(question)).content
     finally:

@@ -9,12 +9,12 @@ from supernova_ai.execution.cached_answers import StoredAnswers
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.tables import AnswerRow
-from tests import desk
+from tests import clients
 
 
 @pytest.fixture
 def cache(store: Store) -> StoredAnswers:
-    return StoredAnswers(store, Vault(store, desk.MASTER).answer_cipher())
+    return StoredAnswers(store, Vault(store, clients.MASTER).answer_cipher())
 
 
 def places(store: Store) -> list[str]:
@@ -28,7 +28,7 @@ async def test_another_client_with_the_master_key_reads_it(store: Store, cache: 
     """Another client with the master key reads an answer; a later answer replaces one under the same key."""
     for text in ("first", "Grüße"):
         await cache.async_set_cache("place", text, ttl=60)
-    other = StoredAnswers(store, Vault(store, desk.MASTER).answer_cipher())
+    other = StoredAnswers(store, Vault(store, clients.MASTER).answer_cipher())
     assert await other.async_get_cache("place") == "Grüße"
     assert await other.async_get_cache("elsewhere") is None
     assert places(store) == ["place"]

@@ -15,7 +15,7 @@ from supernova_ai.routing import deployments
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, WindowRow
 from supernova_ai.testing import Failure, Hang, Reset, Step, StubProvider, closed_port
-from tests import desk
+from tests import clients
 from tests.waiting import SENT_S
 
 Open = Callable[..., Supernova]
@@ -152,7 +152,7 @@ async def test_backup_key_follows_a_refused_one(
     reply = await nova.chat("What now?", streaming=streaming)
     assert reply.content == "Diversify."
     assert [(row.slot, row.state) for row in attempts()] == [("primary", "released"), ("backup", "settled")]
-    primary, backup = desk.key_of(provider, "primary"), desk.key_of(provider, "backup")
+    primary, backup = clients.key_of(provider, "primary"), clients.key_of(provider, "backup")
     for request, own, other in zip(stub.requests, (primary, backup), (backup, primary), strict=True):
         assert request.headers[HEADER[provider]].removeprefix("Bearer ") == own
         assert other not in repr(request)
@@ -264,7 +264,7 @@ async def test_key_removed_meanwhile_is_not_used(
     nova = open_nova({"openai": stub.url})
     await nova.chat("What now?")
     with Store(path) as store:
-        Vault(store, desk.MASTER).remove("openai", "primary")
+        Vault(store, clients.MASTER).remove("openai", "primary")
     with pytest.raises(NoProvider):
         await nova.chat("What now?")
     assert len(stub.requests) == len(attempts()) == 1
@@ -279,7 +279,7 @@ async def test_router_is_given_no_key(open_nova: Open, stub_provider: Stub) -> N
     kept = repr(router.model_list) + repr(router.get_model_list()) + repr(vars(router))
     for provider in ("openai", "anthropic"):
         for slot in ("primary", "backup"):
-            assert desk.key_of(provider, slot) not in kept
+            assert clients.key_of(provider, slot) not in kept
 
 
 async def test_wait_for_a_cooldown_ignores_slots_without_a_key(open_nova: Open, stub_provider: Stub) -> None:

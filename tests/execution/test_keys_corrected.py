@@ -15,7 +15,7 @@ from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.testing import Failure, StubProvider
 from supernova_ai.testing.answers import Received
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -31,7 +31,7 @@ def only_the_good_key(request: Received) -> Any:
 def add(path: Path, key: str) -> None:
     """Add a key as another process would."""
     with Store(path) as store:
-        Vault(store, desk.MASTER).add("openai", "primary", Secret(key))
+        Vault(store, clients.MASTER).add("openai", "primary", Secret(key))
 
 
 async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stub, path: Path) -> None:
@@ -42,7 +42,7 @@ async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stu
         await nova.chat("What now?")
     with pytest.raises(NoProvider, match=r"in cooldown: openai \(primary\).*supernova keys add"):
         await nova.chat("What now?")
-    other = Supernova(nova.config, master=desk.MASTER)
+    other = Supernova(nova.config, master=clients.MASTER)
     try:
         # A key that one client found refused does not open another client's circuit: its key may be valid.
         with pytest.raises(AuthenticationFailed):
@@ -52,7 +52,7 @@ async def test_corrected_key_is_used_at_once(open_nova: Open, stub_provider: Stu
         for each in (nova, other):
             assert (await each.chat("What now?")).content == "Diversify."
             assert (
-                each._runtime.engine.monitor.breaker.circuit(desk.deployment(each, "openai")).state
+                each._runtime.engine.monitor.breaker.circuit(clients.deployment(each, "openai")).state
                 == "closed"
             )
     finally:
@@ -116,7 +116,9 @@ async def test_changed_model_or_address(
         settings: dict[str, Any] = {"url": bad.url, "models": {"standard": "gpt-4o"}}
     else:
         settings = {"url": good.url}
-    await nova.reload(desk.configure(path, {"openai": settings}, routing=LONG, without=("openai/primary",)))
+    await nova.reload(
+        clients.configure(path, {"openai": settings}, routing=LONG, without=("openai/primary",))
+    )
     assert (await nova.chat("What now?")).content == "Diversify."
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from supernova_ai import Reply, Supernova, SupernovaError, errors
 from supernova_ai.testing import TOXINS, StubProvider
-from tests import desk
-from tests.leaks import leaving_nothing
-from tests.telling import rest_of, telling
+from tests import clients
+from tests.processes import leaving_nothing
+from tests.servers import rest_of, telling
 from tests.waiting import SENT_S, until
 
 pytestmark = pytest.mark.no_cover  # three hundred times the same lines; other tests reach them
@@ -37,8 +37,8 @@ LOST_LINE = ("garbled", "ollama", True)  # LiteLLM skips a line it cannot read
 def cases() -> Iterator[Any]:
     """Yield every toxin, plain and streamed, from one provider after the other; from the rest as proofs."""
     for (number, name), streaming in product(enumerate(TOXINS), (False, True)):
-        turn = desk.PROVIDERS[(number + 2 * streaming) % len(desk.PROVIDERS)]
-        for provider in desk.PROVIDERS if streaming or not TOXINS[name].streams_only else ():
+        turn = clients.PROVIDERS[(number + 2 * streaming) % len(clients.PROVIDERS)]
+        for provider in clients.PROVIDERS if streaming or not TOXINS[name].streams_only else ():
             how = "streamed" if streaming else "plain"
             marks = () if provider == turn else pytest.mark.proof
             yield pytest.param(name, provider, streaming, id=f"{name}-{provider}-{how}", marks=marks)
@@ -100,14 +100,14 @@ def test_matrix(
         if timeout and want.kept:
             del timeout["first_token"]  # the first token must come, and a busy machine is slow
         nova = Supernova(
-            desk.configure(path, {provider: {"url": bad.url, "timeout": timeout}, other: good.url}),
-            master=desk.MASTER,
+            clients.configure(path, {provider: {"url": bad.url, "timeout": timeout}, other: good.url}),
+            master=clients.MASTER,
         )
         try:
             answer = asyncio.run(ask(nova, streaming))
         except SupernovaError as failure:
             error = failure
-        asyncio.run(until(lambda: desk.tasks_of(nova) <= warm))  # LiteLLM still works after the answer
+        asyncio.run(until(lambda: clients.tasks_of(nova) <= warm))  # LiteLLM still works after the answer
         nova.close()
         asked = len(bad.chats) + len(good.chats)
 
@@ -145,6 +145,6 @@ def test_matrix(
 
     shown = caplog.text + "".join(capfd.readouterr()) + repr(error) + str(error) + repr(answer)
     kept = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.is_file())
-    for key in (desk.key_of(provider), desk.key_of(other)):
+    for key in (clients.key_of(provider), clients.key_of(other)):
         assert key not in shown
         assert key.encode() not in kept

@@ -12,7 +12,7 @@ import pytest
 from supernova_ai import ConfigError, ProviderUnavailable, StreamInterrupted, Supernova
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Cut, Failure, Raw, StubProvider
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -137,7 +137,7 @@ async def test_text_sent_before_a_break_is_read(open_nova: Open, attempts: Rows)
             said = [await anext(tokens)]
             read.set()
             await broken.wait()
-            await desk.let_work(nova)  # the client knows of the break now, and nothing more was read
+            await clients.let_work(nova)  # the client knows of the break now, and nothing more was read
             said += [await anext(tokens), await anext(tokens)]
             with pytest.raises(StreamInterrupted) as raised:
                 await anext(tokens)

@@ -10,7 +10,7 @@ import pytest
 from supernova_ai import ProviderUnavailable, Supernova
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Reset, StubProvider
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -47,7 +47,7 @@ async def test_answers_with_its_key(
     reply = await open_nova({provider: settings(stub.url)}).chat("What now?", streaming=streaming)
     assert reply.content == "Diversify, always."
     (request,), (row,) = stub.requests, attempts()
-    assert request.headers["authorization"] == f"Bearer {desk.key_of(provider)}"
+    assert request.headers["authorization"] == f"Bearer {clients.key_of(provider)}"
     assert (row.provider, row.state) == (provider, "settled")
     assert row.cost > 0
 

@@ -12,7 +12,7 @@ from supernova_ai import ProviderUnavailable, Supernova, health
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Failure, Hang, StubProvider, closed_port
-from tests import desk
+from tests import clients
 from tests.waiting import until
 
 Open = Callable[..., Supernova]
@@ -38,7 +38,7 @@ async def test_free_probe_calls_the_free_endpoint(
     assert (probe.provider, probe.result) == (provider, "ok")
     (request,) = stub.requests
     assert (request.method, request.path) == ("GET", PATHS[provider])
-    assert request.key == ("" if provider == "ollama" else desk.key_of(provider))
+    assert request.key == ("" if provider == "ollama" else clients.key_of(provider))
     assert attempts() == []
 
 
@@ -49,8 +49,8 @@ async def test_each_key_is_checked_once(open_nova: Open, stub_provider: Stub) ->
     nova = open_nova({"openai": {"url": stub.url, "models": models, "keys": ["primary", "backup"]}})
     assert {probe.key_slot for probe in await nova.probe()} == {"primary", "backup"}
     assert {request.key for request in stub.requests} == {
-        desk.key_of("openai"),
-        desk.key_of("openai", "backup"),
+        clients.key_of("openai"),
+        clients.key_of("openai", "backup"),
     }
 
 

@@ -18,7 +18,7 @@ from supernova_ai.routing.circuit_breaker import Circuit
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Cut, Failure, Hang, Received, Step, StubProvider, closed_port
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -46,7 +46,7 @@ async def on_clock(nova: Supernova) -> Clock:
 
 
 def circuit(nova: Supernova, provider: str = "openai", slot: str | None = "primary") -> Circuit:
-    found: Circuit = nova._runtime.engine.monitor.breaker.circuit(desk.deployment(nova, provider, slot))
+    found: Circuit = nova._runtime.engine.monitor.breaker.circuit(clients.deployment(nova, provider, slot))
     return found
 
 
@@ -55,7 +55,7 @@ async def test_refused_key_is_tried_once(
     streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
     """A refused key is tried once; later requests use the backup key directly."""
-    dead = desk.key_of("openai", "primary")
+    dead = clients.key_of("openai", "primary")
 
     def answer(request: Received) -> str | Step:
         return Failure(401) if request.key == dead else "Diversify."
@@ -227,7 +227,7 @@ async def test_open_circuit_is_stored(open_nova: Open, stub_provider: Stub, path
     kept = states["openai"]
     assert (kept.state, kept.failures, kept.error) == ("open", 1, "ProviderUnavailable")
     assert kept.until_ms == kept.since_ms + 600_000
-    async with Supernova(nova.config, master=desk.MASTER) as another:
+    async with Supernova(nova.config, master=clients.MASTER) as another:
         assert (await another.chat("What now?")).provider == "anthropic"
         assert 500 < circuit(another).left_s <= 600
     assert len(bad.requests) == 1
@@ -265,13 +265,13 @@ async def test_changed_deployment_starts_fresh(
     assert circuit(nova).state == "open"
     bad.reply = "Diversify."
     now = {"models": {"standard": "gpt-4o"}, "url": bad.url} if changed == "model" else {"url": good.url}
-    after = desk.configure(path, {"openai": model | now}, routing=routing)
+    after = clients.configure(path, {"openai": model | now}, routing=routing)
     await nova.reload(after)
     assert circuit(nova).state == "closed"
     assert (await nova.chat("What now?")).content == "Diversify."
-    another = Supernova(after, master=desk.MASTER)
+    another = Supernova(after, master=clients.MASTER)
     await another.warm_up()
     for client, asked in ((nova, 1), (another, 1)):  # the second restores its samples from the ledger
-        samples = client._runtime.engine.monitor.stats.of(desk.deployment(client, "openai"))
+        samples = client._runtime.engine.monitor.stats.of(clients.deployment(client, "openai"))
         assert len(samples.answers) == asked
     another.close()

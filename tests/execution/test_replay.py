@@ -16,7 +16,7 @@ from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Failure, StubProvider
 from supernova_ai.testing.cassettes import Cassette
 from supernova_ai.types import Usage
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Rows = Callable[[], list[AttemptRow]]
@@ -97,7 +97,7 @@ async def test_error_answer(
 
 async def test_key_in_an_error_is_not_recorded(cassette: Cassette, open_nova: Open) -> None:
     """A refused key that the provider repeats is neither in the cassette nor in the error."""
-    key = desk.key_of("openai")
+    key = clients.key_of("openai")
     refusal = Failure(401, f"Incorrect API key provided: {key}.")
     nova = open_nova({"openai": cassette.serve(lambda: StubProvider(refusal))})
     with pytest.raises(AuthenticationFailed, match=r"Incorrect API key provided: \[redacted\]") as raised:

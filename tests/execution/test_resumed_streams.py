@@ -13,8 +13,8 @@ from supernova_ai.config import Routing
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Cut, Failure, Garbled, Hang, Received, Reset, Step, StubProvider
 from supernova_ai.types import Usage
-from tests import desk
-from tests.telling import rest_of, said_before
+from tests import clients
+from tests.servers import rest_of, said_before
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -329,5 +329,5 @@ async def test_slow_reader_applies_backpressure(open_nova: Open) -> None:
             while sent != before:  # until the provider is blocked, or done
                 before = sent
                 for _ in range(100):
-                    await desk.let_work(nova)
+                    await clients.let_work(nova)
     assert 0 < sent < total / 4

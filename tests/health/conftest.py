@@ -11,7 +11,7 @@ from peewee import Database
 from supernova_ai.ledger import End, holds
 from supernova_ai.store import Store
 from supernova_ai.types import Outcome, Usage
-from tests.entries import entry
+from tests.holds import entry
 
 NOW = int(datetime(2026, 11, 22, 12, 30, tzinfo=UTC).timestamp() * 1000)
 """A Sunday at 12:30 UTC."""

@@ -17,8 +17,8 @@ from supernova_ai.health import (
 )
 from supernova_ai.ledger import holds
 from supernova_ai.store import Store
-from tests.entries import entry
 from tests.health.conftest import NOW, Put
+from tests.holds import entry
 
 PRIMARY, BACKUP = (DeploymentIdentity("standard", "openai", "gpt", slot).id for slot in ("primary", "backup"))
 

@@ -15,7 +15,7 @@ from supernova_ai.ledger import Entry, Hold, Ledger
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
-from tests.entries import entry
+from tests.holds import entry
 
 
 @pytest.fixture

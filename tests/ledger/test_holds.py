@@ -17,7 +17,7 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Outcome, Usage
-from tests.entries import OpenLedger, Take, money
+from tests.holds import OpenLedger, Take, money
 
 Amounts = tuple[Decimal, ...]
 Read = Callable[[], Amounts]

@@ -20,9 +20,9 @@ from supernova_ai.ledger.budgets import describe
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
-from tests.entries import OpenLedger, Take, settle
-from tests.forks import FORK, run_in_child
-from tests.upkeep.keeping import run, unseen
+from tests.holds import OpenLedger, Take, settle
+from tests.processes import FORK, run_in_child
+from tests.upkeep.sample_ledger import run, unseen
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 

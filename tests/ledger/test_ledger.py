@@ -17,7 +17,7 @@ from supernova_ai.ledger import Entry, Hold
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow
-from tests.entries import OpenLedger, Take, Windows, lose, money, settle
+from tests.holds import OpenLedger, Take, Windows, lose, money, settle
 
 Per = Literal["day", "week", "month"]
 

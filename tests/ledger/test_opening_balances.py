@@ -26,8 +26,8 @@ from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, reconcile
 from supernova_ai.upkeep.verify import verify_ledger
-from tests import books
-from tests.entries import OpenLedger, Take, Windows, entry, lose, money, settle
+from tests import recount
+from tests.holds import OpenLedger, Take, Windows, entry, lose, money, settle
 
 
 def monthly(name: str = "monthly", limit: str = "1", **scope: Any) -> Budget:
@@ -72,7 +72,7 @@ def test_an_edited_budget_counts_what_was_spent(
     settle(old, held, "0.07")
     settle(old, old_lost, "0.01")
     assert windows()[key] == money("0.53", "0", "0")
-    store.read(books.check)
+    store.read(recount.check)
     report = verify_ledger(store, [after], folder=Path("nowhere"))
     assert report.ok, report.problems
     assert "opening" not in report.counts
@@ -90,7 +90,7 @@ def test_a_new_window_counts_its_scope_only(open_ledger: OpenLedger, take: Take,
     take(open_ledger(no_user), "0.5", user_id=None)
     with pytest.raises(BudgetExceeded):
         take(open_ledger(no_user), "0.01", user_id=None)
-    store.read(books.check)
+    store.read(recount.check)
 
 
 def test_a_correction_moves_a_window_that_opened_later(
@@ -106,7 +106,7 @@ def test_a_correction_moves_a_window_that_opened_later(
         correction = reconcile.Correction(hold.attempt, to_nano(usd), "the bill")
         reconcile.settle_attempt(store, correction, lambda *_: None, now_ms=old.now_ms())
         assert windows()["monthly", "", "2026-11"] == money(usd, "0.1", "0")
-    store.read(books.check)
+    store.read(recount.check)
     assert verify_ledger(store, [budget], folder=Path("nowhere")).ok
 
 

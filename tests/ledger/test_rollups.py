@@ -9,7 +9,7 @@ from supernova_ai.ledger import End, Hold, lost_end
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, PatternRow
 from supernova_ai.types import FailurePattern, Usage
-from tests.entries import OpenLedger, Take
+from tests.holds import OpenLedger, Take
 
 FAILURE = FailurePattern("0123456789ab", "RateLimited", 429, "Limit <number> reached")
 

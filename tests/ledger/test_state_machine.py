@@ -31,8 +31,8 @@ from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
 from supernova_ai.types import Outcome, Usage
-from tests import books
-from tests.entries import entry
+from tests import recount
+from tests.holds import entry
 
 BUDGETS = (
     Budget(name="all-day", limit=Decimal(10), per="day"),
@@ -269,7 +269,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        self.store.read(books.check)
+        self.store.read(recount.check)
 
     @invariant()
     def the_windows_are_as_the_model_believes(self) -> None:

@@ -24,10 +24,10 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import StuckEndRow
 from supernova_ai.types import FailurePattern, Usage
-from tests.entries import OpenLedger, Take
-from tests.forks import FORK
-from tests.proofs.calls import attempts, check
-from tests.upkeep.keeping import report, run
+from tests.holds import OpenLedger, Take
+from tests.processes import FORK
+from tests.recount import attempts, check_store
+from tests.upkeep.sample_ledger import report, run
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day", user="*")
 
@@ -165,7 +165,7 @@ def test_the_next_process_writes_the_pending_ends(
     assert states(store)[hold.attempt][0] == "held"
     Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
     assert states(store)[hold.attempt] == SETTLED
-    check(store)
+    check_store(store)
 
 
 def test_an_end_after_the_store_was_closed_is_pending(
@@ -210,7 +210,7 @@ def test_pending_ends_survive_a_kill(
     other = Ledger(store, (DAILY,), clock=lambda: clock.now)
     assert other.sweep() == 0
     assert states(store)["victim"] == SETTLED
-    check(store)
+    check_store(store)
 
 
 def test_a_pending_end_of_a_lost_hold_settles_late(
@@ -230,7 +230,7 @@ def test_a_pending_end_of_a_lost_hold_settles_late(
         ledger.close()
     Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
     assert states(store)[hold.attempt] == ("settled", to_nano("0.1"), 1)
-    check(store)
+    check_store(store)
 
 
 def test_an_end_in_the_file_and_the_database_settles_once(
@@ -247,7 +247,7 @@ def test_an_end_in_the_file_and_the_database_settles_once(
     assert end.result() is True
     ledger.sweep()
     assert states(store)[hold.attempt] == SETTLED
-    check(store)
+    check_store(store)
 
 
 REFUSED = {
@@ -314,7 +314,7 @@ def test_an_old_overlong_user_id_stops_no_other_end(
     living.sweep()
     assert stuck(store) == []
     assert states(store)[bad.attempt][0] == "settled"
-    check(store)
+    check_store(store)
 
 
 def test_an_end_that_a_locked_file_refuses_is_pending(

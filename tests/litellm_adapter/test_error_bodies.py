@@ -13,7 +13,7 @@ from supernova_ai.litellm_adapter.error_bodies import wait_of
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Raw, StubProvider
 from supernova_ai.testing.dialects import OpenAI
-from tests import desk
+from tests import clients
 
 INVALID = "invalid_request_error"
 MODELS = {
@@ -362,7 +362,7 @@ async def test_refusal_has_its_class(
     good = stub_provider("Diversify.")
     with Anywhere(Raw(status, "application/json", json.dumps(body))) as bad:
         settings: dict[str, Any] = {"url": bad.url, "price": "free", "prices": {}}
-        if provider not in desk.PROVIDERS or provider == "openai":
+        if provider not in clients.PROVIDERS or provider == "openai":
             settings |= {"models": {"standard": MODELS[provider]}, "keys": ["primary"]}
         nova = open_nova({provider: settings, other: good.url})
         if kind in FINAL:
@@ -377,7 +377,7 @@ async def test_refusal_has_its_class(
         assert (first.error, first.state, first.cost) == (kind, "released", 0)
         assert len(bad.chats) == 1
         slot = None if provider == "ollama" else "primary"
-        circuit = nova._runtime.engine.monitor.breaker.circuit(desk.deployment(nova, provider, slot))
+        circuit = nova._runtime.engine.monitor.breaker.circuit(clients.deployment(nova, provider, slot))
         waits = provider == "gemini" and kind == "RateLimited"
         assert circuit.state == ("open" if kind in OPENS or waits else "closed")
         if waits:

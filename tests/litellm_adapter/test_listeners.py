@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from supernova_ai import Supernova, SupernovaError
 from supernova_ai.litellm_adapter.listeners import LISTENERS
 from supernova_ai.testing import Failure, Raw, Step, StubProvider
-from tests import desk
+from tests import clients
 from tests.waiting import until
 
 Open = Callable[..., Supernova]
@@ -142,7 +142,7 @@ async def test_callbacks_get_no_key(
     """No argument, header or error has the key, although a provider that refuses it repeats it."""
     spy = Spy()
     litellm.callbacks.append(spy)
-    key = desk.key_of(provider)
+    key = clients.key_of(provider)
     echoes: list[Step] = [
         Failure(status, f"The key {key}, {b64encode(key.encode()).decode()}, is no good.", {"x-key": key})
         for status in (401, 400, 500)

@@ -13,14 +13,14 @@ import pytest
 
 from supernova_ai import ProviderUnavailable, Supernova
 from supernova_ai.store.tables import AttemptRow
-from tests import desk
+from tests import clients
 from tests.servers import Server
 
 Open = Callable[..., Supernova]
 Rows = Callable[[], list[AttemptRow]]
 
 # Of the last two LiteLLM makes the client.
-DIALECTS = [*desk.PROVIDERS, "gemini", "groq", "cerebras", "perplexity"]
+DIALECTS = [*clients.PROVIDERS, "gemini", "groq", "cerebras", "perplexity"]
 ANSWER = {
     "id": "c1",
     "object": "chat.completion",
@@ -33,8 +33,8 @@ each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "st
 
 
 def provider(name: str, url: str) -> dict[str, Any]:
-    """Return a provider's entry for ``desk.configure``, for any provider."""
-    if name in desk.PROVIDERS:
+    """Return a provider's entry for ``clients.configure``, for any provider."""
+    if name in clients.PROVIDERS:
         return {name: url}
     prices = {"some-model": {"input": "1", "output": "1"}}
     suffix = "" if name == "gemini" else "/v1"
@@ -72,7 +72,7 @@ async def test_no_redirect_is_followed(
     assert {row.state for row in attempts()} == {"released"}
 
 
-@pytest.mark.parametrize("name", desk.PROVIDERS)
+@pytest.mark.parametrize("name", clients.PROVIDERS)
 async def test_probe_reports_a_redirect(name: str, open_nova: Open, stranger: Server) -> None:
     """A probe that is redirected fails, and names the address."""
     with Server(lambda sent: (307, {"location": stranger.url + sent.path}, b"")) as first:

@@ -15,7 +15,7 @@ from supernova_ai import NoAnswer, Supernova
 from supernova_ai.litellm_adapter.reasoning import ReasoningSplitter
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Cut, Raw, StubProvider
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -60,7 +60,7 @@ def test_long_reasoning_is_not_held_back() -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-@pytest.mark.parametrize("provider", desk.PROVIDERS)
+@pytest.mark.parametrize("provider", clients.PROVIDERS)
 async def test_tags_are_removed_at_every_provider(
     provider: str, streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:
@@ -172,7 +172,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-@pytest.mark.parametrize("provider", desk.PROVIDERS)
+@pytest.mark.parametrize("provider", clients.PROVIDERS)
 async def test_separate_reasoning_is_read(
     provider: str, streaming: bool, open_nova: Open, stub_provider: Stub, attempts: Rows
 ) -> None:

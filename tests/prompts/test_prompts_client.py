@@ -11,7 +11,7 @@ import yaml
 from supernova_ai import ConfigError, InvalidRequest, Supernova
 from supernova_ai.prompts import Library
 from supernova_ai.testing import StubProvider
-from tests import desk
+from tests import clients
 from tests.prompts.conftest import Write
 
 
@@ -32,7 +32,7 @@ async def nova(
         "routing": {"priority": ["openai"]},
     }
     (tmp_path / "supernova.yaml").write_text(yaml.safe_dump(written))
-    monkeypatch.setenv("OPENAI_API_KEY", desk.key_of("openai"))
+    monkeypatch.setenv("OPENAI_API_KEY", clients.key_of("openai"))
     async with Supernova(tmp_path / "supernova.yaml") as nova:
         yield nova
 
@@ -46,7 +46,7 @@ async def test_own_templates_are_used_and_recorded(
         await nova.analyze("Solar.", analysis_type="esg")  # made before the file was
     await nova.reload()
     reply = await nova.analyze("Solar.", analysis_type="esg")
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert stub.requests[0].body["messages"][-1]["content"].startswith("Judge:\n<<<CONTENT")
     assert (row.prompt_name, row.prompt_hash) == ("analysis-esg", Library([folder]).get("analysis-esg").hash)
     assert (reply.tier, reply.tier_reason) == ("economy", "prompt 'analysis-esg'")
@@ -61,7 +61,7 @@ async def test_the_task_of_an_own_chat_prompt_decides(write: Write, nova: Supern
     await nova.reload()
     await nova.chat("What now?")
     await nova.chat("What now?", task="summary")
-    assert [row.task for row in desk.attempts(path)] == ["analysis", "summary"]
+    assert [row.task for row in clients.attempts(path)] == ["analysis", "summary"]
 
 
 async def test_reload_with_a_wrong_template_changes_nothing(

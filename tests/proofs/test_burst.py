@@ -20,8 +20,9 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
 from supernova_ai.types import Usage
-from tests.forks import FORK
-from tests.proofs.calls import attempts, check, place_hold, settled
+from tests.holds import place_hold, settled
+from tests.processes import FORK
+from tests.recount import attempts, check_store
 
 pytestmark = pytest.mark.proof
 
@@ -117,7 +118,7 @@ def test_burst_fills_the_budgets_and_never_exceeds_them(where: str, seed: int) -
     assert max(worst.values()) <= 0, f"a limit was passed: {worst}"
     assert worst["all"] == 0 or worst["all"] > -LEAST  # the limit was reached
     with Store(where) as store:
-        check(store)
+        check_store(store)
         rows = attempts(store).values()
         assert {row.state for row in rows} == {"settled", "released"}
         spent = sum(row.cost for row in rows)

@@ -16,10 +16,10 @@ import pytest
 from supernova_ai import Config, Supernova, SupernovaError
 from supernova_ai.store import Store
 from supernova_ai.testing import TOXINS, Answer, Received, Step, StubProvider
-from tests import desk
-from tests.leaks import leaving_nothing, resident_bytes
-from tests.proofs.calls import attempts, check
-from tests.telling import rest_of, said_before, telling
+from tests import clients
+from tests.processes import leaving_nothing, resident_bytes
+from tests.recount import attempts, check_store
+from tests.servers import rest_of, said_before, telling
 from tests.waiting import until
 
 pytestmark = pytest.mark.proof
@@ -153,7 +153,7 @@ def test_chaos(path: Path, seed: int) -> None:
         for provider in PROVIDERS:
             stubs[provider] = StubProvider(lambda request, name=provider: answer(name, request))  # type: ignore[misc]
         configs = [
-            desk.configure(
+            clients.configure(
                 path,
                 {name: {"url": stub.url, "timeout": TIMEOUT} for name, stub in stubs.items()},
                 routing={"strategy": strategy, **PATIENCE},
@@ -161,7 +161,7 @@ def test_chaos(path: Path, seed: int) -> None:
             )
             for limit, strategy in enumerate(STRATEGIES, 10_000)
         ]
-        nova = Supernova(configs[0], master=desk.MASTER)
+        nova = Supernova(configs[0], master=clients.MASTER)
         tally, growth = asyncio.run(run(nova, world, configs, seed))
         nova.close()
         for stub in stubs.values():
@@ -171,7 +171,7 @@ def test_chaos(path: Path, seed: int) -> None:
     assert tally.resumed > 0
     assert growth < 50 * 2**20
     with Store(path) as store:
-        check(store)
+        check_store(store)
         rows = attempts(store).values()
         assert {row.state for row in rows} == {"settled", "released", "lost"}
         assert min(row.cost for row in rows) >= 0

@@ -16,8 +16,9 @@ from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
-from tests.forks import run_in_child
-from tests.proofs.calls import attempts, check, place_hold, settled
+from tests.holds import place_hold, settled
+from tests.processes import run_in_child
+from tests.recount import attempts, check_store
 
 pytestmark = pytest.mark.proof
 
@@ -58,7 +59,7 @@ def run_full(store: Store, *, fill: Callable[[], None], make_room: Callable[[], 
     make_room()
     held.append(ledger.write(place_hold(ledger, "after", 1000)).result())
     assert ledger.end(held[0], settled(10, ledger.now_ms())).result()
-    check(store)
+    check_store(store)
     rows = attempts(store)
     assert set(rows) == {hold.attempt for hold in held}
     assert (rows["before-0"].state, rows["before-0"].cost) == ("settled", 10)

@@ -17,8 +17,9 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.ledger.leases import TERM_S
 from supernova_ai.store import Store
-from tests.forks import FORK
-from tests.proofs.calls import attempts, check, place_hold, settled
+from tests.holds import place_hold, settled
+from tests.processes import FORK
+from tests.recount import attempts, check_store
 
 pytestmark = pytest.mark.proof
 
@@ -99,7 +100,7 @@ def test_killed_writers_lose_nothing_they_acknowledged(where: str, kills: int, s
     with Store(where) as store:
         after = Ledger(store, BUDGETS, clock=lambda: store.now() + TERM_S + 1)
         after.sweep()
-        check(store)
+        check_store(store)
         rows = attempts(store)
         for what, attempt, amount in told:
             if what == "held":

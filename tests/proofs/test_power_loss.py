@@ -16,8 +16,9 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import Hold, Ledger
 from supernova_ai.store import Store, sqlite
 from supernova_ai.store import database as store_database
-from tests.proofs.calls import attempts, check, place_hold, settled
-from tests.proofs.disk import Disk, File, restore
+from tests.holds import place_hold, settled
+from tests.proofs.unsafe_disk import Disk, File, restore
+from tests.recount import attempts, check_store
 
 pytestmark = pytest.mark.proof
 
@@ -79,7 +80,7 @@ def test_power_loss_at_any_sync_loses_nothing_acknowledged(
         folder.mkdir()
         restore(cut.files, folder, chance, share)
         with Store(folder / "supernova.db") as store:
-            check(store)
+            check_store(store)
             rows = attempts(store)
             costs = {name: cost for what, name, cost in acknowledged[: cut.acknowledged] if what == "settled"}
             held = {name for what, name, _ in acknowledged[: cut.acknowledged] if what == "held"}

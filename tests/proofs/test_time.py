@@ -17,7 +17,8 @@ from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import Hold, Ledger, lost_end
 from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
-from tests.proofs.calls import check, place_hold, settled
+from tests.holds import place_hold, settled
+from tests.recount import check_store
 
 pytestmark = pytest.mark.proof
 
@@ -81,7 +82,7 @@ def test_every_cost_is_in_one_window_of_each_budget(day: str, where: str, seed: 
         for hold, windows in open_:
             assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error="Timeout")).result()
             expected.update(dict.fromkeys(windows, hold.amount))
-        check(store)
+        check_store(store)
         assert store.read(found) == expected
 
 

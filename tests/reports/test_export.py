@@ -18,7 +18,7 @@ from supernova_ai.reports.breakdown import lines
 from supernova_ai.reports.periods import Period
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
-from tests.entries import OpenLedger, Take, settle
+from tests.holds import OpenLedger, Take, settle
 
 SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = Period("an hour", SUNDAY, SUNDAY + timedelta(hours=1))

@@ -12,7 +12,7 @@ from supernova_ai.config import Budget
 from supernova_ai.reports.status import BudgetStatus, budget_statuses, latest_attempts
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
-from tests.entries import OpenLedger, Take, lose, release, settle
+from tests.holds import OpenLedger, Take, lose, release, settle
 
 USD = 10**9
 BUDGETS = (

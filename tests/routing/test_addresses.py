@@ -11,7 +11,7 @@ import pytest
 from supernova_ai import Config, ConfigError, Supernova
 from supernova_ai.routing import deployments as fleet
 from supernova_ai.testing import StubProvider, closed_port
-from tests import desk
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -70,7 +70,7 @@ def test_a_socks_proxy_is_refused_for_remote_providers(monkeypatch: pytest.Monke
     fleet.check_providers(config_for("openai", api_base="http://localhost:8000/v1"))
 
 
-@pytest.mark.parametrize("provider", desk.PROVIDERS)
+@pytest.mark.parametrize("provider", clients.PROVIDERS)
 async def test_local_addresses_bypass_the_proxy(
     provider: str, open_nova: Open, stub_provider: Stub, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from supernova_ai import NoProvider, ProviderUnavailable, RateLimited, Supernova
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Failure, Hang, StubProvider, closed_port
 from supernova_ai.types import Usage
-from tests import desk
+from tests import clients
 from tests.waiting import SENT_S, until
 
 Open = Callable[..., Supernova]
@@ -196,9 +196,9 @@ async def test_failed_attempts_free_the_parallel_limit(
     for streaming in (False, True):
         with pytest.raises(Exception, match="openai failed"):
             await nova.chat("What now?", streaming=streaming)
-        nova._runtime.engine.monitor.breaker.half_open(desk.deployment(nova, "openai"))
+        nova._runtime.engine.monitor.breaker.half_open(clients.deployment(nova, "openai"))
     assert (await nova.chat("What now?")).content == "Diversify."
-    assert nova._runtime.engine._limits._running == {desk.deployment(nova, "openai"): 0}
+    assert nova._runtime.engine._limits._running == {clients.deployment(nova, "openai"): 0}
 
 
 async def test_cancelled_requests_free_the_parallel_limit(open_nova: Open, stub_provider: Stub) -> None:
@@ -228,7 +228,7 @@ def server() -> Iterator[redis.Redis]:
 
 def cooldown_key(nova: Supernova, provider: str) -> str:
     """Return the key under which LiteLLM keeps a deployment's cooldown in Redis."""
-    return f"deployment:{desk.deployment(nova, provider)}:cooldown"
+    return f"deployment:{clients.deployment(nova, provider)}:cooldown"
 
 
 def pair(open_nova: Open, bad: StubProvider, good: StubProvider, **settings: Any) -> list[Supernova]:
@@ -243,7 +243,7 @@ def pair(open_nova: Open, bad: StubProvider, good: StubProvider, **settings: Any
         routing={"breaker": {"failures": 1, "cooldown": 600}},
         health={"probes": "off"},
     )
-    return [first, Supernova(first.config, master=desk.MASTER)]
+    return [first, Supernova(first.config, master=clients.MASTER)]
 
 
 @pytest.mark.xdist_group("redis")
@@ -252,11 +252,11 @@ async def test_machines_share_requests_per_minute(
 ) -> None:
     """Two clients with one Redis send a provider no more requests in a minute than its ``rpm``."""
     tight, free = stub_provider("Diversify."), stub_provider("Diversify.")
-    clients = pair(open_nova, tight, free, limits={"rpm": 7})
-    async with clients[1]:
-        for nova in clients:
+    both = pair(open_nova, tight, free, limits={"rpm": 7})
+    async with both[1]:
+        for nova in both:
             await ready(nova, minute)
-        counts = await asyncio.gather(*(ask(nova, 10) for nova in clients))
+        counts = await asyncio.gather(*(ask(nova, 10) for nova in both))
     assert sum(counts, Counter()) == {"mistral": 7, "xai": 13}
     assert len(tight.requests) == 7
 
@@ -267,19 +267,19 @@ async def test_machines_share_open_circuits(
 ) -> None:
     """A circuit that one client opens stops the other's requests too, until it closes."""
     bad, good = stub_provider(Failure(500)), stub_provider("Diversify.")
-    clients = pair(open_nova, bad, good)
-    first, second = clients
+    both = pair(open_nova, bad, good)
+    first, second = both
     async with second:
         await second.warm_up()  # first: a client reads the store when it opens
         assert (await first.chat("What now?")).provider == "xai"
         told = cooldown_key(first, "mistral")
         await until(lambda: server.exists(told))
         kept = server.get(told)
-        assert desk.key_of("mistral") not in str(kept)
+        assert clients.key_of("mistral") not in str(kept)
         assert (await second.chat("What now?")).provider == "xai"
         assert len(bad.requests) == 1
         bad.reply = "Diversify."
-        first._runtime.engine.monitor.breaker.half_open(desk.deployment(first, "mistral"))
+        first._runtime.engine.monitor.breaker.half_open(clients.deployment(first, "mistral"))
         assert (await first.chat("What now?")).provider == "mistral"
         await until(lambda: not server.exists(told))
 
@@ -317,7 +317,7 @@ async def test_unreachable_redis_stops_no_request(open_nova: Open, stub_provider
         with pytest.raises(RateLimited):
             await nova.chat("What now?")
         bad.reply = "Back."
-        nova._runtime.engine.monitor.breaker.half_open(desk.deployment(nova, "openai"))
+        nova._runtime.engine.monitor.breaker.half_open(clients.deployment(nova, "openai"))
         assert (await nova.chat("What now?")).provider == "openai"
         nova.close()
     assert (len(bad.requests), len(good.requests)) == (2, 3)

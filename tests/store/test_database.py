@@ -16,7 +16,7 @@ from peewee import Database
 from supernova_ai.errors import SchemaTooNew, StoreError
 from supernova_ai.store import Store
 from supernova_ai.store.tables import MetaRow
-from tests.forks import FORK
+from tests.processes import FORK
 
 NOBODY = 65534
 

@@ -10,8 +10,8 @@ import pytest
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
-from tests.forks import FORK, run_in_child
-from tests.store.rows import insert, names
+from tests.processes import FORK, run_in_child
+from tests.store.conftest import insert, names
 
 
 def test_a_forked_child_writes_through_the_same_store(store: Store) -> None:

@@ -16,8 +16,8 @@ from supernova_ai.execution import settlement
 from supernova_ai.sessions import conversations
 from supernova_ai.store import Store
 from supernova_ai.testing import Answer, StubProvider
-from tests import desk
-from tests.store.rows import insert, names
+from tests import clients
+from tests.store.conftest import insert, names
 
 
 def move(path: Path) -> None:
@@ -109,6 +109,6 @@ async def test_an_answer_does_not_wait_for_a_locked_database(
         locker.execute("ROLLBACK")
         locker.close()
     await asyncio.to_thread(nova.close)
-    (row,) = desk.attempts(path)
+    (row,) = clients.attempts(path)
     assert (row.state, row.basis) == ("settled", "exact")
     assert not owed.exists()

@@ -14,9 +14,10 @@ from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Ledger
 from supernova_ai.store import Store
 from tests.databases import new_schema
-from tests.pooling import pooled
-from tests.proofs.calls import attempts, check, place_hold, settled
-from tests.upkeep.keeping import report
+from tests.holds import place_hold, settled
+from tests.pgbouncer import pooled
+from tests.recount import attempts, check_store
+from tests.upkeep.sample_ledger import report
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day")
 
@@ -47,7 +48,7 @@ def test_a_ledger_works_behind_a_pooler_in_transaction_mode(pool: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(use, range(4)))
     with Store(pool) as store:
-        check(store)
+        check_store(store)
         assert {row.state for row in attempts(store).values()} == {"settled"}
         assert len(attempts(store)) == 48
 
@@ -104,7 +105,7 @@ def test_settlements_cut_off_by_the_pooler_are_written_by_the_next_process() -> 
             assert {(row.state, row.cost, row.late) for row in attempts(store).values()} == {
                 ("settled", 7, 0)
             }
-            check(store)
+            check_store(store)
 
 
 def test_a_statement_timeout_names_its_remedy() -> None:

@@ -18,7 +18,7 @@ from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
 from supernova_ai.store.tables import MetaRow
 from supernova_ai.store.writer import BATCH, explain
-from tests.store.rows import insert, names
+from tests.store.conftest import insert, names
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from supernova_ai.cli.app import app
 from supernova_ai.store import Store, bulk, tables
 from supernova_ai.terminal.output import Screen, Terminal
 from supernova_ai.testing import Failure, StubProvider
-from tests.advisor.sample import CSV
+from tests.advisor.sample_advice import CSV
 from tests.cli.conftest import KEY, Result, Supernova
 
 HOSTILE = (

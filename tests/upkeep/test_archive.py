@@ -29,9 +29,9 @@ from supernova_ai.store.tables import (
 )
 from supernova_ai.upkeep import archive, archive_files
 from supernova_ai.upkeep.archive_files import Manifest
-from tests.entries import entry, lose, settle
-from tests.forks import run_in_child
-from tests.upkeep.keeping import BUDGETS, fill, report, rows, run
+from tests.holds import entry, lose, settle
+from tests.processes import run_in_child
+from tests.upkeep.sample_ledger import BUDGETS, fill, report, rows, run
 
 NOW = 1_800_000_000_000
 

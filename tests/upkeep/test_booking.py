@@ -20,9 +20,9 @@ from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, booking, reconcile
 from supernova_ai.upkeep.provider_bills import Bill
 from supernova_ai.upkeep.reconcile import Plan
-from tests import books
-from tests.entries import Take, Windows, lose, release, settle
-from tests.upkeep.keeping import BUDGETS, DAY_MS, report, rows, unseen
+from tests import recount
+from tests.holds import Take, Windows, lose, release, settle
+from tests.upkeep.sample_ledger import BUDGETS, DAY_MS, report, rows, unseen
 
 OPENAI = Budget(name="openai", limit=Decimal("0.01"), per="month", provider="openai")
 OTHER = Budget(name="other", limit=Decimal(1), per="day", provider="anthropic")
@@ -84,7 +84,7 @@ def test_a_line_of_no_attempt_is_counted_in_its_own_period(
         ("each-user", "", "2026-10"): Decimal("0.05"),
         ("openai", "", "2026-10"): Decimal("0.05"),
     }
-    store.read(books.check)
+    store.read(recount.check)
     assert report(store).problems == ()
 
 
@@ -104,7 +104,7 @@ def test_a_released_attempt_is_settled_at_its_bill(
     row = attempts(store)[by_time.attempt]
     assert (row.state, row.cost, row.basis, row.prompt, row.completion) == ("settled", CENT, "exact", 7, 8)
     assert windows()["daily", "", "2026-11-22"] == (Decimal("0.02"), Decimal(0), Decimal(0))
-    store.read(books.check)
+    store.read(recount.check)
     assert report(store).problems == ()
 
 
@@ -127,7 +127,7 @@ def test_a_line_is_booked_once(ledger: Ledger, store: Store, take: Take, with_id
     assert [bill.line for _, bill in again.unclaimed] == [9]
     assert book(store, again, ledger) == 1
     assert sum(row.cost for row in attempts(store).values()) == 4 * CENT
-    store.read(books.check)
+    store.read(recount.check)
 
 
 @pytest.mark.parametrize("state", ["held", "exact", "two exact", "lost", "two lost"])

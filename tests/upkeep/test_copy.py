@@ -21,8 +21,8 @@ from supernova_ai.upkeep import archive, reconcile
 from supernova_ai.upkeep.copy import COPIED, copy_ledger
 from supernova_ai.upkeep.reconcile import Correction
 from tests.databases import new_file, new_schema
-from tests.forks import run_in_child
-from tests.upkeep.keeping import BUDGETS, fill, report, rows, run, unseen
+from tests.processes import run_in_child
+from tests.upkeep.sample_ledger import BUDGETS, fill, report, rows, run, unseen
 
 Open = Callable[[str], Store]
 

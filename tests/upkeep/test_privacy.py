@@ -31,9 +31,9 @@ from supernova_ai.store.tables import (
 )
 from supernova_ai.testing import Failure, Received, StubProvider
 from supernova_ai.upkeep import archive, archive_files, privacy
-from tests import books, desk
-from tests.entries import entry
-from tests.upkeep.keeping import BUDGETS, fill, report, rows, run
+from tests import clients, recount
+from tests.holds import entry
+from tests.upkeep.sample_ledger import BUDGETS, fill, report, rows, run
 
 NOW_MS = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)
 
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vault(store: Store) -> Vault:
-    return Vault(store, desk.MASTER)
+    return Vault(store, clients.MASTER)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_erasing_removes_the_id_and_keeps_every_sum(kept: Store, folder: Path) -
     assert done.rows["attempt"] == sum(row[3] == done.pseudonym for row in rows(kept)) > 0
     assert (done.rows["advice"], done.rows["session_turn"], done.rows["alert"]) == (1, 1, 1)
     assert report(kept).problems == ()
-    kept.read(books.check)
+    kept.read(recount.check)
     assert kept.read(records.verify).ok
     assert [row[0] for row in rows(kept, UserTokenRow)] == ["bob"]
     with pytest.raises(InvalidRequest, match="there is no data of user 'ann'"):
@@ -291,7 +291,7 @@ class Desk:
             name: self._opened.enter_context(stub).url for name, stub in zip(names, self.stubs, strict=False)
         }
         budgets = [{"name": "each", "limit": 10, "per": "month", "user": "*"}]
-        config = desk.configure(
+        config = clients.configure(
             where,
             urls,
             budgets=budgets,
@@ -299,7 +299,7 @@ class Desk:
             cache={"type": "disk"},
             **settings,
         )
-        self.nova = Supernova(config, master=desk.MASTER)
+        self.nova = Supernova(config, master=clients.MASTER)
         self._opened.callback(self.nova.close)
 
     def _answer(self, _: Received) -> Any:
@@ -340,14 +340,14 @@ async def test_a_call_during_its_users_erasure_stores_nothing(
             )
             assert len({row[3] for row in rows(store)}) == 1
             assert report(store, folder).problems == ()
-            store.read(books.check)
+            store.read(recount.check)
             await at.say("And now?")
             assert (count(store, SessionTurnRow), count(store, AnswerRow), count(store, WindowRow)) == (
                 1,
                 1,
                 2,
             )
-            found = privacy.export_user(store, "ann", folder=folder, vault=Vault(store, desk.MASTER))
+            found = privacy.export_user(store, "ann", folder=folder, vault=Vault(store, clients.MASTER))
             assert "Good day." in found["answer"][0]["text"]
 
 
@@ -383,7 +383,7 @@ async def test_an_attempt_after_its_key_was_removed_is_not_sent(where: str) -> N
     """The second attempt of a call finds that the key slot is empty."""
     async with Desk(where, routing={"retries": 3}) as at:
         at.replies = [Failure(500)]
-        at.meanwhile = lambda other: Vault(other, desk.MASTER).remove("openai", "primary")
+        at.meanwhile = lambda other: Vault(other, clients.MASTER).remove("openai", "primary")
         with pytest.raises(ProviderUnavailable):
             await at.say("Hello?")
         assert len(at.stubs[0].requests) == 1

@@ -22,9 +22,9 @@ from supernova_ai.upkeep import provider_bills, reconcile
 from supernova_ai.upkeep.bill_matching import Candidate, match
 from supernova_ai.upkeep.provider_bills import Bill
 from supernova_ai.upkeep.reconcile import Correction, Plan
-from tests import books, entries
-from tests.entries import Take, Windows, release
-from tests.upkeep.keeping import BUDGETS, report, rows, unseen
+from tests import holds, recount
+from tests.holds import Take, Windows, release
+from tests.upkeep.sample_ledger import BUDGETS, report, rows, unseen
 
 NOW = 1_800_000_000_000
 
@@ -43,7 +43,7 @@ def lose(ledger: Ledger, hold: Hold) -> Hold:
 
 def estimate(ledger: Ledger, hold: Hold, usd: str, basis: Any = "estimated", **given: Any) -> Hold:
     usage = Usage(prompt=10, completion=20, cached=3, reasoning=2)
-    return entries.settle(ledger, hold, usd, basis, usage, latency_ms=900, **given)
+    return holds.settle(ledger, hold, usd, basis, usage, latency_ms=900, **given)
 
 
 def settle(store: Store, hold: Hold, usd: str, reason: str = "the bill says so") -> None:
@@ -69,7 +69,7 @@ def test_a_lost_attempt_is_settled(ledger: Ledger, store: Store, take: Take, win
     assert (row.state, row.cost, row.basis, row.late) == ("settled", to_nano("0.1"), "exact", 1)
     assert (row.error, row.latency_ms, row.ended_ms) == ("Timeout", 900, ledger.now_ms())
     assert set(windows().values()) == {(Decimal("0.1"), Decimal(0), Decimal(0))}
-    store.read(books.check)
+    store.read(recount.check)
     assert report(store).problems == ()
 
 
@@ -85,7 +85,7 @@ def test_an_estimate_is_corrected(
     assert (row.prompt, row.completion, row.cached, row.reasoning) == (10, 20, 3, 2)
     assert (row.error, row.latency_ms) == ("StreamInterrupted", 900)
     assert set(windows().values()) == {(Decimal(usd), Decimal(0), Decimal(0))}
-    store.read(books.check)
+    store.read(recount.check)
 
 
 def test_a_released_attempt_that_was_billed_can_be_settled(
@@ -96,7 +96,7 @@ def test_a_released_attempt_that_was_billed_can_be_settled(
     release(ledger, hold)
     settle(store, hold, "0.2")
     assert set(windows().values()) == {(Decimal("0.2"), Decimal(0), Decimal(0))}
-    store.read(books.check)
+    store.read(recount.check)
     assert report(store).problems == ()
 
 
@@ -112,7 +112,7 @@ def test_every_correction_is_in_the_journal(ledger: Ledger, store: Store, take: 
     assert json.loads(first.before)["cost_nano"] == to_nano("0.4")
     assert json.loads(first.after) == json.loads(second.before)
     assert json.loads(second.after)["cost_nano"] == to_nano("0.2")
-    store.read(books.check)
+    store.read(recount.check)
 
 
 def test_the_journal_and_the_correction_are_one_transaction(
@@ -129,7 +129,7 @@ def test_the_journal_and_the_correction_are_one_transaction(
     with pytest.raises(RuntimeError, match="no journal"):
         settle(store, hold, "0.1")
     assert rows(store) == before
-    store.read(books.check)
+    store.read(recount.check)
 
 
 def test_a_correction_that_fills_a_budget_is_alerted(ledger: Ledger, store: Store, take: Take) -> None:
@@ -225,7 +225,7 @@ def test_an_export_settles_by_id_and_by_time(ledger: Ledger, store: Store, take:
     assert [attempt(store, hold).cost for hold in (ours, theirs, near)] == [11, 12, 13]
     assert (attempt(store, theirs).prompt, attempt(store, theirs).completion) == (40, 50)
     assert {note.reason for note in journal(store)} == {f"june.csv, line {line}" for line in (2, 3, 4)}
-    store.read(books.check)
+    store.read(recount.check)
     assert report(store).problems == ()
 
 

@@ -14,9 +14,9 @@ from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.upkeep import verify
-from tests import books
-from tests.entries import OpenLedger, Take, lose, settle
-from tests.upkeep.keeping import BUDGETS, fill, report, run
+from tests import recount
+from tests.holds import OpenLedger, Take, lose, settle
+from tests.upkeep.sample_ledger import BUDGETS, fill, report, run
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_an_empty_ledger_is_right(store: Store) -> None:
 def test_a_used_ledger_is_right(ledger: Ledger, store: Store, take: Take) -> None:
     """All ends, late ones and open holds verify, as an independent recount does."""
     take(ledger, "0.5")
-    store.read(books.check)
+    store.read(recount.check)
     found = report(store)
     assert found.problems == ()
     assert found.checked["attempts"] == 61

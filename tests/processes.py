@@ -1,16 +1,28 @@
-"""What a process holds, before and after: threads, files, sockets and memory."""
+"""Processes: forks that are cheap to start, and what a process holds before and after."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import multiprocessing
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.waiting import comes_true
+
+FORK = multiprocessing.get_context("fork")
+
+
+def run_in_child(work: Callable[[], object]) -> int | None:
+    """Fork, do the work there, and return the exit code; it is negative where a signal ended it."""
+    process = FORK.Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode
+
 
 _PROCESS = Path("/proc/self")
 _LIBC = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The books, added up again from the rows of the attempts, by other means than the ledger's own."""
+"""Recount a ledger: its windows and rollups, added up again from the rows of its attempts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
-from peewee import Database
+from peewee import Database, SqliteDatabase
 
+from supernova_ai.store import Store
 from supernova_ai.store.tables import (
     AttemptRow,
     DailyRow,
@@ -20,6 +22,7 @@ from supernova_ai.store.tables import (
     UsageRow,
     WindowRow,
 )
+from supernova_ai.upkeep.verify import verify_ledger
 
 
 def check(database: Database) -> None:
@@ -91,3 +94,21 @@ def _found(database: Database) -> Counter[tuple[Any, ...]]:
             for column, amount in row.items():
                 sums[(table, *key, column)] = amount
     return +sums
+
+
+def attempts(store: Store) -> dict[str, Any]:
+    """Read every attempt's row by its id."""
+    rows: Iterable[Any] = store.read(lambda database: list(AttemptRow.select().execute(database)))
+    return {row.id: row for row in rows}
+
+
+def check_store(store: Store) -> None:
+    """Assert that the database is whole and its books are right, also in the eyes of ``ledger verify``."""
+
+    def operation(database: Database) -> None:
+        if isinstance(database, SqliteDatabase):
+            assert database.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
+        check(database)
+
+    store.read(operation)
+    assert verify_ledger(store, (), folder=Path("no archives")).problems == ()

@@ -1,16 +1,16 @@
-"""Shared by the tests of alerts: a service on this machine to send to, and spending in the rollups."""
+"""A service on this machine that receives alerts, and spending in the rollups that raises them."""
 
 from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from supernova_ai.ledger import rollups
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow
+from tests.servers import Sent, Server
 
 WAIT_S = 30
 """Longer than anything takes, in seconds: a test that waits so long has failed."""
@@ -25,29 +25,18 @@ class Service:
         self.entered = threading.Event()
         self.proceed = threading.Event()
         self.proceed.set()
-        service = self
+        self._server = Server(self._answer)
+        self.url = f"json://127.0.0.1:{self._server.port}"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                service.entered.set()
-                service.proceed.wait(WAIT_S)
-                service.got.append(json.loads(body))
-                self.send_response(service.statuses.pop(0) if service.statuses else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+    def _answer(self, sent: Sent) -> tuple[int, dict[str, str], bytes]:
+        self.entered.set()
+        self.proceed.wait(WAIT_S)
+        self.got.append(json.loads(sent.body))
+        return self.statuses.pop(0) if self.statuses else 200, {}, b""
 
     def close(self) -> None:
         self.proceed.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 def spend(store: Store, hour: int, usd: str) -> None:

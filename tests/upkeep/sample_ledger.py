@@ -1,4 +1,4 @@
-"""Shared by the tests of upkeep: a ledger with attempts of every kind over several hours and days."""
+"""A sample ledger for upkeep: attempts of every kind over several hours and days."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from peewee import Database
+
 from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
 from supernova_ai.money import to_nano
 from supernova_ai.types import CostBasis, Usage
@@ -68,3 +70,13 @@ def lose(ledger: Ledger, hold: Hold, error: str = "Timeout") -> Hold:
     """Mark the hold as lost."""
     assert ledger.end(hold, lost_end(hold, ended_ms=ledger.now_ms(), error=error)).result()
     return hold
+
+
+def place_hold(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Database], Hold]:
+    """The operation that takes such a hold."""
+    return lambda database: ledger.hold(database, entry(name, amount, ledger.now_ms(), **given))
+
+
+def settled(cost: int, now_ms: int) -> End:
+    """The end of an attempt that cost so many nano-USD."""
+    return End("settled", cost, "exact", Usage(prompt=100, completion=20), now_ms, latency_ms=cost % 1000)

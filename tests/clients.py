@@ -1,4 +1,4 @@
-"""A client's surroundings, as tests want them: providers on loopback, a vault with a key in each slot."""
+"""Clients of tests: their configuration over stub providers, their keys, and the rows they leave."""
 
 from __future__ import annotations
 
