@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -27,6 +28,11 @@ from tests.waiting import until
 # LiteLLM reads these when it is imported: no .env is loaded, no price map is fetched.
 os.environ["LITELLM_MODE"] = "PRODUCTION"
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+# The suite makes thousands of durable commits: use memory instead of the disk, if there is room.
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # Left in the environment too, for the processes that share the tests among them.
 SEED = os.environ["SUPERNOVA_TEST_SEED"] = os.environ.get("SUPERNOVA_TEST_SEED") or str(secrets.randbits(32))
@@ -49,23 +55,40 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 _FIRST_CASE_TRACED = {"execution", "routing", "litellm_adapter", "ledger", "alerts", "reports", "upkeep"}
 
-_LONGEST = ["test_chaos", "test_kills", "test_demo", "test_examples", "test_canary"]
+_LONGEST = ["test_chaos", "test_advise", "test_environments", "test_demo", "test_kills", "test_state_machine"]
+"""The files of the proofs that take longest."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Use one worker more than cores, because many tests wait."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that the other cores do the rest meanwhile; trace few lines twice.
+    """Begin with the proofs, so that no worker has a long one left at the end; trace few lines twice.
 
     Tracing takes half as long again. Proofs and property tests go the same ways hundreds of times, and so do
     the cases of a test of the engine or the ledger after the first.
     """
-    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else 99)
+    items.sort(key=_place)
     seen = set()
     for item in items:
         test, folder = item.nodeid.partition("[")[0], item.path.parent.name
-        again = folder == "proofs" or (test in seen and folder in _FIRST_CASE_TRACED)
-        seen.add(test)
+        again = test in seen and folder in _FIRST_CASE_TRACED
+        if item.get_closest_marker("proof"):
+            again = True
+        else:
+            seen.add(test)
         if again or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("no_cover")
+
+
+def _place(item: pytest.Item) -> int:
+    """Return where the test comes: proofs first, the longest of them before all."""
+    if not item.get_closest_marker("proof"):
+        return 99
+    return _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else 98
 
 
 def pytest_sessionfinish() -> None:
