@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,16 +52,19 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], None]:
-    """Make a store's database fail at every commit, like a disk that is gone."""
+def failing(
+    where: str, clock: SimpleNamespace, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Ledger, Hold]]:
+    """A ledger whose database fails at every commit, like a disk that is gone, after it placed this hold."""
 
-    def break_(store: Store) -> None:
-        def fail() -> None:
-            raise OperationalError("disk I/O error")
+    def fail() -> None:
+        raise OperationalError("disk I/O error")
 
+    with Store(where) as store:
+        ledger = Ledger(store, (DAILY,), clock=lambda: clock.now)
+        hold = take(ledger, "0.4", user_id="ann")
         monkeypatch.setattr(store._database, "commit", fail)
-
-    return break_
+        yield ledger, hold
 
 
 def states(store: Store) -> dict[str, tuple[str, int, int]]:
@@ -153,15 +156,12 @@ def test_without_a_file_pending_ends_stay_in_memory(
 
 
 def test_the_next_process_writes_the_pending_ends(
-    store: Store, where: str, broken: Callable[[Store], None], clock: SimpleNamespace, take: Take
+    store: Store, failing: tuple[Ledger, Hold], clock: SimpleNamespace
 ) -> None:
     """A ledger whose database fails until it closes leaves its ends to the next one; the sums are right."""
-    with Store(where) as failing:
-        ledger = Ledger(failing, (DAILY,), clock=lambda: clock.now)
-        hold = take(ledger, "0.4", user_id="ann")
-        broken(failing)
-        assert ledger.end(hold, END).exception() is not None
-        ledger.close()
+    ledger, hold = failing
+    assert ledger.end(hold, END).exception() is not None
+    ledger.close()
     assert states(store)[hold.attempt][0] == "held"
     Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
     assert states(store)[hold.attempt] == SETTLED
@@ -214,20 +214,15 @@ def test_pending_ends_survive_a_kill(
 
 
 def test_a_pending_end_of_a_lost_hold_settles_late(
-    store: Store, where: str, broken: Callable[[Store], None], clock: SimpleNamespace, take: Take
+    store: Store, failing: tuple[Ledger, Hold], clock: SimpleNamespace
 ) -> None:
     """If another machine marked the hold as lost meanwhile, the pending end settles it late."""
-    with Store(where) as failing:
-        ledger = Ledger(failing, (DAILY,), clock=lambda: clock.now)
-        hold = take(ledger, "0.4", user_id="ann")
-        broken(failing)
-        ledger.end(hold, END).exception()
-        clock.now += leases.TERM_S + 1
-        assert (
-            store.write(lambda database: leases.sweep(database, int(clock.now * 1000), lambda *_: 0)).result()
-            == 1
-        )
-        ledger.close()
+    ledger, hold = failing
+    ledger.end(hold, END).exception()
+    clock.now += leases.TERM_S + 1
+    now_ms = int(clock.now * 1000)
+    assert store.write(lambda database: leases.sweep(database, now_ms, lambda *_: 0)).result() == 1
+    ledger.close()
     Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
     assert states(store)[hold.attempt] == ("settled", to_nano("0.1"), 1)
     check_store(store)
