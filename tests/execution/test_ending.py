@@ -317,16 +317,18 @@ async def test_which_statuses_prove_that_nothing_was_spent(
     assert set(states.values()) == {"released", "lost"}
 
 
-@pytest.mark.parametrize("code", [401, 429, "rate_limit_exceeded", "invalid_api_key"])
 @pytest.mark.parametrize(
-    ("delta", "model", "basis"),
+    ("code", "delta", "model", "basis"),
     [
-        ({"reasoning_content": "Let me think. "}, "gpt-4o-mini", "estimated"),
-        ({"reasoning_content": "Let me think. "}, "o4-mini", "bound"),
-        ({"content": "Buy"}, "gpt-4o-mini", "estimated"),
-        ({"role": "assistant", "content": ""}, "gpt-4o-mini", "bound"),
+        (429, {"reasoning_content": "Let me think. "}, "gpt-4o-mini", "estimated"),
+        (429, {"reasoning_content": "Let me think. "}, "o4-mini", "bound"),
+        (429, {"content": "Buy"}, "gpt-4o-mini", "estimated"),
+        (429, {"role": "assistant", "content": ""}, "gpt-4o-mini", "bound"),
+        (401, {"content": "Buy"}, "gpt-4o-mini", "estimated"),
+        ("rate_limit_exceeded", {"content": "Buy"}, "gpt-4o-mini", "estimated"),
+        ("invalid_api_key", {"role": "assistant", "content": ""}, "gpt-4o-mini", "bound"),
     ],
-    ids=["reasoning", "hidden reasoning", "text", "no text yet"],
+    ids=["reasoning", "hidden reasoning", "text", "no text yet", "401", "word", "word, no text yet"],
 )
 async def test_refusal_in_mid_stream_is_not_free(
     delta: dict[str, str],

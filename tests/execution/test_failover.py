@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,11 @@ BOTH = {"keys": ["primary", "backup"]}
 each_way = pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("toxin", TOXINS, ids=repr)
-@each_way
+@pytest.mark.parametrize(
+    ("provider", "toxin", "streaming"),
+    # All toxins of all providers are in test_matrix.
+    [*product(["openai"], TOXINS, [False, True]), *product(PROVIDERS[1:], TOXINS[:1], [False, True])],
+)
 async def test_next_provider_answers(
     provider: str,
     toxin: Step,
