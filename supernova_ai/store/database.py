@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock
 from peewee import Database, OperationalError, PeeweeException, PostgresqlDatabase
-from playhouse.migrations import Runner
 
-from supernova_ai.errors import SchemaTooNew, StoreError
+from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
-from supernova_ai.paths import database_fault, private_folder
+from supernova_ai.paths import access_fault, database_fault, private_folder
 from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.postgres import Postgres, is_transient
+from supernova_ai.store.schema import migrate
 from supernova_ai.store.sqlite import Sqlite
 from supernova_ai.store.tables import MetaRow
 from supernova_ai.store.writer import Writer, explain
@@ -29,8 +30,6 @@ T = TypeVar("T")
 
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Seconds between attempts to connect to a server that restarts."""
-
-_MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class Clock:
@@ -76,6 +75,11 @@ def set_meta_default(database: Database, name: str, value: str) -> str:
     return get_meta(database, name) or value
 
 
+def log_user_key(database: Database) -> bytes:
+    """Return the key with which logs hash users; the first call for a store makes it."""
+    return bytes.fromhex(set_meta_default(database, "log.users", secrets.token_hex(32)))
+
+
 class Store:
     """An open database; ``write`` and ``read`` run an operation (a function of the database) on it.
 
@@ -94,13 +98,13 @@ class Store:
         self.file: Path | None = None  # of SQLite
         if fault := database_fault(self.where):
             raise StoreError(f"'database' {fault}")
-        self._shown = _without_password(self.where)
+        self._shown = without_password(self.where)
         self.now = Clock()
         try:
             if "://" in self.where and not self.where.startswith("sqlite:"):
                 self._database: Database = _open_postgres(self.where, self._shown)
             else:
-                self.file = _sqlite_path(self.where)
+                self.file = sqlite_path(self.where)
                 self._database = _open_sqlite(self.file)
                 if reason := permission_warning(self.where):
                     log.warning("store.file.too_open", reason=reason)
@@ -115,10 +119,25 @@ class Store:
                 f"the database could not be used ({self._shown!r}): {error}. Set 'database' to a full path"
             ) from error
         self._writer = Writer(self._database, self._shown)
+        self._guard: Callable[[Database], object] | None = None
+
+    def guarded(self, guard: Callable[[Database], object]) -> Store:
+        """Return this store with a guard, which each write calls first; what it raises undoes the write."""
+        store = copy(self)
+        store._guard = guard
+        return store
 
     def write(self, operation: Callable[[Database], T]) -> Future[T]:
         """Run the operation in the writer's next transaction; the future completes when it is durable."""
-        return self._writer.submit(operation)
+        guard = self._guard
+        if guard is None:
+            return self._writer.submit(operation)
+
+        def guarded(database: Database) -> T:
+            guard(database)
+            return operation(database)
+
+        return self._writer.submit(guarded)
 
     def read(self, operation: Callable[[Database], T]) -> T:
         """Run the operation on this thread, over this thread's own connection.
@@ -152,7 +171,8 @@ class Store:
         self.close()
 
 
-def _without_password(where: str) -> str:
+def without_password(where: str) -> str:
+    """Return a path or URL as messages may show it."""
     scheme, is_url, rest = where.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if is_url else where
 
@@ -163,22 +183,21 @@ def _open_sqlite(path: Path) -> Sqlite:
     with FileLock(f"{path}.lock", timeout=30, mode=0o600):
         database = Sqlite(path)
         with database.connection_context():
-            _migrate(database, str(path))
+            migrate(database, str(path))
     return database
 
 
 def permission_warning(where: str | Path) -> str | None:
     """Return a warning if other users may access the database file; None if not, or there is no file."""
     try:
-        mode = _sqlite_path(str(where)).stat().st_mode & 0o777
-    except (OSError, ValueError, RuntimeError):
+        fault = access_fault(sqlite_path(str(where)), private=True)
+    except RuntimeError:  # "~" without a home folder
         return None
-    if os.name != "posix" or not mode & 0o177:
-        return None
-    return f"the database {where} has mode {mode:04o}, so other users may access it: `chmod 600` it"
+    return f"{fault.reason}: `{fault.remedy}`" if fault else None
 
 
-def _sqlite_path(where: str) -> Path:
+def sqlite_path(where: str) -> Path:
+    """Return the path of a SQLite file that may be given as a URL."""
     return Path(where.removeprefix("sqlite:///")).expanduser()
 
 
@@ -190,7 +209,7 @@ def _open_postgres(url: str, shown: str) -> Postgres:
             database.check_schema()
             # One transaction for all migrations: another machine that runs them waits for it.
             with database.atomic():
-                _migrate(database, shown)
+                migrate(database, shown)
             break
         except OperationalError as error:
             if pause is None or not is_transient(error):
@@ -199,14 +218,3 @@ def _open_postgres(url: str, shown: str) -> Postgres:
         finally:
             database.close()
     return database
-
-
-def _migrate(database: Database, shown: str) -> None:
-    runner = Runner(database, str(_MIGRATIONS))
-    unknown = sorted(row.name for row in runner.status() if row.path is None)
-    if unknown:
-        raise SchemaTooNew(
-            f"the database {shown} was written by a newer version of supernova-ai "
-            f"(it has {', '.join(unknown)}): upgrade the package, or set 'database' to another database"
-        )
-    runner.up()

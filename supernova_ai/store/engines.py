@@ -13,6 +13,14 @@ from supernova_ai.store.bulk import Row, run
 from supernova_ai.store.tables import TABLES, Table
 
 
+def clock_ms(database: Database) -> str:
+    """Return the SQL of the database's own clock, in Unix milliseconds: one clock for all machines."""
+    # unixepoch('subsec') is NULL before SQLite 3.42.
+    if isinstance(database, SqliteDatabase):
+        return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
 @contextmanager
 def snapshot(database: Database) -> Iterator[None]:
     """Let all reads inside see one state of the database while others write."""

@@ -51,6 +51,12 @@ def since(database: Database, *subject: str, began_ms: int | None) -> bool:
     return run(database, select, _hash(subject), began_ms).fetchone() is not None
 
 
+def is_pseudonym(database: Database, user: str) -> bool:
+    """Return whether this is no user's id but the pseudonym of one who was erased."""
+    select = "SELECT 1 FROM journal WHERE event = 'privacy.erased' AND after = ?"
+    return run(database, select, user).fetchone() is not None
+
+
 def expire(database: Database, *, now_ms: int) -> None:
     """Delete the tombstones that are older than any running call."""
     run(database, "DELETE FROM erased WHERE at_ms < ?", now_ms - KEPT_MS)

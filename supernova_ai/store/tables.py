@@ -24,6 +24,11 @@ def _table_name(model: type[Model]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", model.__name__.removesuffix("Row")).lower()
 
 
+def _saved() -> BigIntegerField:
+    """Return the column of what prompt caches saved: rows from before it have 0."""
+    return BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")], column_name="saved_nano")
+
+
 class Table(Model):
     class Meta:
         legacy_table_names = False
@@ -44,11 +49,18 @@ class KeyRow(Table):
     provider = TextField()
     slot = TextField()
     version = IntegerField()
-    state = TextField()  # active | revoked; rotation adds pending and retiring
+    state = TextField()  # pending | active | retiring | revoked | failed
     master_id = TextField()
     fingerprint = TextField()
     sealed = BlobField()
     created_ms = BigIntegerField()
+    reason = TextField(null=True)  # why a rotation failed, or a key was revoked
+    activated_ms = BigIntegerField(null=True)
+    until_ms = BigIntegerField(null=True)  # when a retiring version is revoked
+    expires_ms = BigIntegerField(null=True)  # as the provider set it
+    checked_ms = BigIntegerField(null=True)
+    check_result = TextField(null=True)  # ok, or the class of the error
+    used_ms = BigIntegerField(null=True)
 
     class Meta:
         table_name = "api_key"
@@ -56,7 +68,7 @@ class KeyRow(Table):
 
 
 class AuditRow(Table):
-    """The audit chain of changes to keys; each row's MAC covers the row before."""
+    """The audit chain of operations; each row's MAC covers the row before."""
 
     number = IntegerField(primary_key=True)
     at_ms = BigIntegerField()
@@ -64,6 +76,9 @@ class AuditRow(Table):
     subject = TextField()
     details = TextField()
     mac = TextField()
+    actor = TextField(null=True)  # who; NULL in rows of the first releases, as the next two
+    source = TextField(null=True)  # from where: the command, a program, the dashboard, with the machine
+    outcome = TextField(null=True)  # done, or why it failed
 
 
 class ProcessRow(Table):
@@ -113,6 +128,11 @@ class AttemptRow(Table):
     max_tokens = IntegerField(null=True)  # the limit sent for the answer
     fingerprint = TextField(null=True)  # of its failure_pattern
     address = TextField(null=True)  # the api_base used; NULL is the provider's default
+    environment = TextField(null=True)  # development | production | …
+    key_version = IntegerField(null=True)  # of the key in its slot; NULL is a key of the environment, or none
+    team = TextField(null=True)
+    tags = TextField(null=True)  # JSON: values by name, as ``ledger.labels`` writes it
+    saved = _saved()  # by the provider's prompt cache; below 0 if writing to it cost more
 
     class Meta:
         indexes = ((("user",), False),)
@@ -123,12 +143,13 @@ class WindowRow(Table):
 
     id = AutoField()
     budget = TextField()
-    subject = TextField()  # the user's id where the budget is "each user"; else ""
+    subject = TextField()  # the user, team or value of a tag where each has a window; else ""
     period = TextField()  # 2026-11-22 | 2026-W47 | 2026-11
     settled = BigIntegerField(default=0, column_name="settled_nano")
     held = BigIntegerField(default=0, column_name="held_nano")
     lost = BigIntegerField(default=0, column_name="lost_nano")
-    scope = TextField(default="", constraints=[SQL("DEFAULT ''")])  # the budget's provider, user and task
+    # JSON: which of provider, tag, task, team, time zone and user the budget names; "" if none
+    scope = TextField(default="", constraints=[SQL("DEFAULT ''")])
 
     class Meta:
         table_name = "budget_window"
@@ -146,6 +167,8 @@ class OpeningRow(Table):
     end_ms = BigIntegerField()
     opened_ms = BigIntegerField()
     settled = BigIntegerField(column_name="settled_nano")
+    team = TextField(null=True)  # "" is calls without a team
+    tag = TextField(null=True)  # JSON: the value by the name; "" is calls without the tag
 
     class Meta:
         table_name = "window_opening"
@@ -172,6 +195,7 @@ class UsageRow(Table):
     cached_tokens = BigIntegerField()
     cache_write_tokens = BigIntegerField()
     reasoning_tokens = BigIntegerField()
+    saved = _saved()
 
     class Meta:
         table_name = "usage_rollup"
@@ -193,6 +217,7 @@ class PayerRow(Table):
     cost = BigIntegerField(column_name="cost_nano")
     prompt_tokens = BigIntegerField()
     completion_tokens = BigIntegerField()
+    saved = _saved()
 
     class Meta:
         table_name = "payer_rollup"
@@ -213,10 +238,33 @@ class DailyRow(Table):
     cost = BigIntegerField(column_name="cost_nano")
     prompt_tokens = BigIntegerField()
     completion_tokens = BigIntegerField()
+    saved = _saved()
 
     class Meta:
         table_name = "daily_rollup"
         primary_key = CompositeKey("day", "user")
+
+
+class LabelRow(Table):
+    """Rollup: tokens and cost of one team, or of one value of a tag, in one hour."""
+
+    hour = IntegerField()
+    label = TextField()  # team, or tag: and the tag's name
+    value = TextField()
+    attempts = IntegerField()
+    answered = IntegerField()
+    cached = IntegerField()
+    settled = IntegerField()
+    released = IntegerField()
+    lost = IntegerField()
+    cost = BigIntegerField(column_name="cost_nano")
+    prompt_tokens = BigIntegerField()
+    completion_tokens = BigIntegerField()
+    saved = BigIntegerField(column_name="saved_nano")
+
+    class Meta:
+        table_name = "label_rollup"
+        primary_key = CompositeKey("hour", "label", "value")
 
 
 class LatencyRow(Table):
@@ -270,13 +318,13 @@ class HealthRow(Table):
 
 
 class AlertRow(Table):
-    """The alert outbox: one row per threshold that a budget window passed."""
+    """The alert outbox: one row per threshold that a budget window passed, and per notice of an operation."""
 
     id = AutoField()
-    budget = TextField()
+    budget = TextField()  # of a notice: what it is about, such as openai/primary
     subject = TextField()
     period = TextField()
-    threshold = IntegerField()  # percent of the limit; 0 is a spike
+    threshold = IntegerField()  # percent of the limit; 0 is a spike or a notice
     spent = BigIntegerField(column_name="spent_nano")
     limit = BigIntegerField(column_name="limit_nano")
     at_ms = BigIntegerField()
@@ -284,9 +332,11 @@ class AlertRow(Table):
     tries = IntegerField()
     next_ms = BigIntegerField()
     detail = TextField(null=True)
+    kind = TextField(default="budget", constraints=[SQL("DEFAULT 'budget'")])  # budget | key | config | job
+    message = TextField(null=True)  # of a notice, as JSON
 
     class Meta:
-        indexes = ((("budget", "subject", "period", "threshold"), True),)
+        indexes = ((("kind", "budget", "subject", "period", "threshold"), True),)
 
 
 class JournalRow(Table):
@@ -307,9 +357,8 @@ class AdviceRow(Table):
     number = IntegerField(primary_key=True)
     id = TextField(unique=True)
     created_ms = BigIntegerField()
-    user = TextField(
-        null=True, index=True, column_name="user_token"
-    )  # from UserTokenRow, never the user's id
+    # from UserTokenRow, never the user's id
+    user = TextField(null=True, index=True, column_name="user_token")
     symbol = TextField()
     action = TextField()
     content = TextField()  # canonical JSON: inputs, computed facts, model calls and result
@@ -368,11 +417,70 @@ class AnswerRow(Table):
     sealed = BlobField()
 
 
+class RatingRow(Table):
+    """The feedback on one request, the quality of its answer, and what both are reported by.
+
+    The latter is of the attempt that answered; it is kept here because attempts move into archives.
+    """
+
+    request = TextField(primary_key=True)
+    user = TextField(index=True, column_name="user_id")  # "" if the call named none
+    provider = TextField()
+    model = TextField()
+    task = TextField()
+    prompt = TextField()  # the prompt's name; "" for none
+    started_ms = BigIntegerField(index=True)  # when the attempt was sent
+    quality = IntegerField(null=True)  # thousandths, 0 to 1000; NULL if nothing was checked
+    score = IntegerField(null=True)  # of the feedback: thousandths, -1000 to 1000; NULL without feedback
+    at_ms = BigIntegerField(null=True)  # when the feedback was given
+    sealed = BlobField(null=True)  # its comment, encrypted
+
+
 class ErasedRow(Table):
     """Tombstone of a user who was erased, or of a session that was forgotten, in the last day."""
 
     subject = TextField(primary_key=True)  # a hash
     at_ms = BigIntegerField()
+
+
+class ConfigVersionRow(Table):
+    """A configuration that was applied, with its sources."""
+
+    number = IntegerField(primary_key=True)
+    at_ms = BigIntegerField()
+    version = TextField()  # the hash of the settings, as attempts have it
+    content_hash = TextField()  # of the settings with secrets hidden, and of the templates
+    environment = TextField()
+    actor = TextField()
+    cause = TextField()  # start | reload | watch | signal | edit | set | apply | rollback
+    settings = TextField()  # JSON: all settings, with secrets hidden, and hashes of the templates
+    sealed = BlobField(null=True)  # the text of the files, encrypted; NULL if there was no master key
+
+    class Meta:
+        table_name = "config_version"
+
+
+class JobRow(Table):
+    """A scheduled job and its last run, written under the leader's fence."""
+
+    name = TextField(primary_key=True)
+    fence = IntegerField()
+    started_ms = BigIntegerField()
+    ended_ms = BigIntegerField(null=True)  # before started_ms: it is running, or was cut short
+    done_ms = BigIntegerField(null=True)  # when its last run that succeeded had started
+    duration_ms = IntegerField(null=True)
+    outcome = TextField(null=True)  # what it did, or why it failed
+    runs = IntegerField()
+    failures = IntegerField()  # runs in a row that did not succeed, with the one that is running
+
+
+class LeaderRow(Table):
+    """The lease of the process that runs the jobs; its fence grows with each new holder."""
+
+    role = TextField(primary_key=True)
+    holder = TextField()
+    fence = IntegerField()
+    until_ms = BigIntegerField()
 
 
 TABLES: tuple[type[Table], ...] = (
@@ -385,6 +493,7 @@ TABLES: tuple[type[Table], ...] = (
     UsageRow,
     PayerRow,
     DailyRow,
+    LabelRow,
     LatencyRow,
     PatternRow,
     HealthRow,
@@ -396,6 +505,10 @@ TABLES: tuple[type[Table], ...] = (
     SessionTurnRow,
     StuckEndRow,
     AnswerRow,
+    RatingRow,
     ErasedRow,
     OpeningRow,
+    ConfigVersionRow,
+    JobRow,
+    LeaderRow,
 )

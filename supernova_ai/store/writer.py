@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -29,6 +30,7 @@ BATCH = 64
 class _Job(NamedTuple, Generic[T]):
     operation: Operation[T]
     future: Future[T]
+    context: Context  # of the caller: log lines name its request
 
 
 class Writer:
@@ -73,7 +75,7 @@ class Writer:
                 except RuntimeError as error:  # too many threads, or the interpreter is exiting
                     raise StoreError(f"the store cannot start its thread: {error}") from error
                 self._thread = thread
-            self._jobs.put(_Job(operation, future))
+            self._jobs.put(_Job(operation, future, copy_context()))
         return future
 
     def close(self) -> None:
@@ -111,7 +113,7 @@ class Writer:
     def _commit(self, batch: list[_Job[Any]]) -> None:
         try:
             with self._database.atomic():
-                outcomes = [self._attempt(job.operation) for job in batch]
+                outcomes = [job.context.run(self._attempt, job.operation) for job in batch]
         except BaseException as error:
             failure = explain(error, self._where)
             log.warning("store.commit.failed", operations=len(batch), error=str(failure))
@@ -120,9 +122,9 @@ class Writer:
         for job, (result, reason) in zip(batch, outcomes, strict=True):
             try:
                 if reason is None:
-                    job.future.set_result(result)
+                    job.context.run(job.future.set_result, result)
                 else:
-                    job.future.set_exception(reason)
+                    job.context.run(job.future.set_exception, reason)
             except BaseException:  # from a callback; the other futures must still complete
                 log.exception("store.callback.failed")
 

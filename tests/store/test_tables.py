@@ -11,11 +11,12 @@ import pytest
 from peewee import Database
 
 from supernova_ai.errors import StoreError
-from supernova_ai.store import Store, database
+from supernova_ai.store import Store
+from supernova_ai.store import schema as migrating
 from supernova_ai.store.tables import TABLES, MetaRow
 
 HISTORY = "schema_migration"
-SHIPPED = sorted(file.stem for file in database._MIGRATIONS.glob("[0-9]*.py"))
+SHIPPED = sorted(file.stem for file in migrating._MIGRATIONS.glob("[0-9]*.py"))
 
 
 def schema(database: Database) -> dict[str, tuple[list[Any], set[Any]]]:
@@ -56,8 +57,8 @@ def test_tables_and_migrations_agree(store: Store, new_database: Callable[[], st
 def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the real migrations to which a test adds its own."""
     folder = tmp_path / "migrations"
-    shutil.copytree(database._MIGRATIONS, folder)
-    monkeypatch.setattr(database, "_MIGRATIONS", folder)
+    shutil.copytree(migrating._MIGRATIONS, folder)
+    monkeypatch.setattr(migrating, "_MIGRATIONS", folder)
     return folder
 
 
