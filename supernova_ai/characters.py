@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 JOINERS = r"\u061c\u200c-\u200f"
 """Invisible characters that text needs: Persian and emoji join letters with them, Hebrew sets direction."""
@@ -67,6 +69,40 @@ def well_formed(text: str) -> str:
     return whole.replace("\0", "\ufffd")
 
 
+def well_formed_json(value: Any) -> Any:
+    """Return the JSON value with each text in it as ``well_formed`` returns it; NUL stays.
+
+    >>> well_formed_json([{"token": "\\ud83d", "bytes": None}]) == [{"token": "\ufffd", "bytes": None}]
+    True
+    """
+    return json.loads(well_formed(json.dumps(value, ensure_ascii=False)))
+
+
 def open_surrogate(text: str) -> str:
     """Return the high surrogate at the end of the text, whose other half may follow in a stream; or ""."""
     return text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+
+
+def texts_in(values: object) -> Iterator[str]:
+    """Yield every text in a JSON value: names, strings and numbers as they are written."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, Mapping):
+        for name, value in values.items():
+            yield str(name)
+            yield from texts_in(value)
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from texts_in(value)
+    elif isinstance(values, int | float):
+        yield json.dumps(values)
+
+
+def names_in(value: object) -> Iterator[object]:
+    """Yield every name in a JSON value, also those inside of others; they should be texts."""
+    if isinstance(value, Mapping):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from names_in(one)

@@ -3,14 +3,17 @@
 SupernovaError
 ├── ConfigError                 the YAML, .env, environment or arguments are invalid
 ├── InvalidRequest              an argument of the call is invalid (also a ValueError)
-│   └── UnknownOption           … because there is no option of that name (also a TypeError)
+│   ├── UnknownOption           … because there is no option of that name (also a TypeError)
+│   └── UnknownModel            … because the configuration has no model of that name
 ├── StoreError                  the database cannot be opened, read or written
-│   └── SchemaTooNew            … because a newer version of this package wrote it
+│   ├── SchemaTooNew            … because a newer version of this package wrote it
+│   └── BackupError             … or a backup of it cannot be made, read or restored
 ├── VaultError                  a problem with keys
 │   ├── MasterKeyError          the master key is missing, wrong or unsafe
 │   ├── KeyFormatError          the text is not a key of that provider (also a ValueError)
 │   ├── KeyNotFound             the key slot of the provider is empty
-│   └── KeyCorrupt              the key's record was altered or moved
+│   ├── KeyCorrupt              the key's record was altered or moved
+│   └── KeyRevoked              the key was revoked before the request was sent
 ├── BudgetExceeded              a budget has too little left for the request
 ├── PriceUnknown                the model has no known price while a budget applies
 ├── UserErased                  the user was erased while the call was running
@@ -30,11 +33,13 @@ SupernovaError
     │   └── ContentRefused      … because of its content policy
     ├── NoAnswer                its answer was empty, or had only reasoning
     │   └── UnreadableAnswer    … or had an unknown format
+    ├── InvalidAnswer           its answer does not have the schema that was asked for
     └── StreamInterrupted       the stream broke after its first token
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -45,10 +50,12 @@ from supernova_ai.money import show
 class SupernovaError(Exception):
     """The base of every error this package raises on purpose. It can be pickled and copied.
 
-    ``request_id`` is the id of the request in the ledger; None if nothing was sent.
+    ``request_id`` is the id of the request in the ledger; None if nothing was sent. ``tool_runs`` has a
+    ``ToolRun`` for each call that ``run_tools`` made before it failed.
     """
 
     request_id: str | None = None
+    tool_runs: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited method calls the constructor with the message only, and some of ours take more.
@@ -71,12 +78,20 @@ class UnknownOption(InvalidRequest, TypeError):
     """The function that was called has no option of that name."""
 
 
+class UnknownModel(InvalidRequest):
+    """The configuration has no model of that name, or its provider is not enabled."""
+
+
 class StoreError(SupernovaError):
     """The database cannot be opened, read or written."""
 
 
 class SchemaTooNew(StoreError):
     """The database was written by a newer version of this package."""
+
+
+class BackupError(StoreError):
+    """A backup cannot be made, read or restored."""
 
 
 class VaultError(SupernovaError):
@@ -101,6 +116,10 @@ class KeyCorrupt(VaultError):
     """A key record was altered, or moved to another provider, slot or database."""
 
 
+class KeyRevoked(VaultError):
+    """The key of an attempt was revoked before its request was sent; nothing was sent or spent."""
+
+
 _REMEDIES = {"max_cost": "Raise max_cost", "probe": "Raise 'health.paid_limit'"}
 """Remedies for limits that are configured outside 'budgets'."""
 
@@ -108,8 +127,9 @@ _REMEDIES = {"max_cost": "Raise max_cost", "probe": "Raise 'health.paid_limit'"}
 class BudgetExceeded(SupernovaError):
     """A budget has too little left for the request; nothing was sent.
 
-    Amounts are in USD. ``resets_at`` is the end of the window, with its time zone. ``temporary``: the request
-    may fit when the holds of other calls settle.
+    Amounts are in USD. ``covers`` is what the budget's window counts, such as "team 'fx'"; empty for all
+    calls. ``resets_at`` is the end of the window, with its time zone. ``temporary``: the request may fit when
+    the holds of other calls settle.
     """
 
     temporary = False
@@ -123,17 +143,20 @@ class BudgetExceeded(SupernovaError):
         limit: Decimal,
         needed: Decimal,
         resets_at: datetime | None,
+        covers: str = "",
     ) -> None:
         self.budget = budget
+        self.covers = covers
         self.spent = spent
         self.held = held
         self.limit = limit
         self.needed = needed
         self.resets_at = resets_at
         remedy = _REMEDIES.get(budget, "Raise the limit under 'budgets'")
+        covered = f" ({covers})" if covers else ""
         reset = f" It resets at {resets_at:%Y-%m-%d %H:%M %Z}." if resets_at else ""
         super().__init__(
-            f"budget {budget!r} is too low for this request: it needs up to {show(needed)}, and "
+            f"budget {budget!r}{covered} is too low for this request: it needs up to {show(needed)}, and "
             f"{show(self.left)} of {show(limit)} is left ({show(spent)} spent, {show(held)} held).{reset} "
             f"{remedy}, lower max_tokens, or use a cheaper tier."
         )
@@ -149,7 +172,7 @@ class PriceUnknown(SupernovaError):
 
 
 class UserErased(SupernovaError):
-    """The user was erased while the call was running; nothing more is sent or stored for them."""
+    """The user was erased, while the call was running or before feedback: nothing more is sent or stored."""
 
 
 class NoProvider(SupernovaError):
@@ -233,6 +256,24 @@ class NoAnswer(ProviderError):
 
 class UnreadableAnswer(NoAnswer):
     """The provider's answer has an unknown format; it is charged, and no other provider was tried."""
+
+
+class InvalidAnswer(ProviderError):
+    """The answer does not have the schema that was asked for, also when asked once more; it is charged.
+
+    ``text`` is the answer; ``problems`` has a mapping for each error, as pydantic gives them.
+    """
+
+    def __init__(
+        self, reason: str, *, provider: str, model: str, text: str, problems: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        self.text = text
+        self.problems = tuple(problems)
+        super().__init__(
+            f"{provider} failed ({model}): its answer does not have the schema: {reason}",
+            provider=provider,
+            model=model,
+        )
 
 
 class StreamInterrupted(ProviderError):

@@ -58,3 +58,14 @@ def show(amount: Decimal | int) -> str:
     digits = usd.normalize().as_tuple().exponent
     assert isinstance(digits, int)  # only NaN and infinities have a letter
     return f"${usd:,.{max(2, -digits)}f}"
+
+
+def rounded(nano: int) -> str:
+    """Format an amount in nano-USD to the cent; if that has fewer than three significant digits, to three.
+
+    >>> rounded(1_234_567_000_000), rounded(1_234_000)
+    ('$1,234.57', '$0.00123')
+    """
+    usd = to_usd(nano)
+    dollars, _, cents = f"{usd:,.{max(2, 2 - usd.adjusted())}f}".partition(".")
+    return f"${dollars}.{cents.rstrip('0'):0<2}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,11 +62,17 @@ def database_fault(where: str) -> str | None:
     scheme, is_url, rest = where.partition("://")
     if ":memory:" in where or "mode=memory" in where:
         return f"{_REMEDY}: memory is lost when the process ends"
+    if where.startswith("file:"):
+        return f"{_REMEDY}: write the path alone, without file: and parameters"
     if not is_url:
-        return None
+        return _device_fault(where)
     if scheme == "sqlite":
         path = rest.removeprefix("/")
-        return None if rest.startswith("/") and path else "must be a file: write its path, without sqlite://"
+        if not rest.startswith("/") or not path:
+            return "must be a file: write its path, without sqlite://"
+        if "/" in path and not path.startswith("/"):
+            return f"must be a file: this URL is the relative path {path}, so write that, or /{path}"
+        return _device_fault(path)
     if scheme not in ("postgres", "postgresql"):
         return f"{_REMEDY}: there is no driver for this scheme"
     authority, rest = re.fullmatch(r"([^/?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -71,6 +80,69 @@ def database_fault(where: str) -> str | None:
     if authority.count("@") > 1 or "@" in in_rest:
         return f"{_REMEDY}: write special characters of the user or password as %XX, such as %40 for @"
     return None
+
+
+def _device_fault(path: str) -> str | None:
+    with suppress(OSError):
+        if not stat.S_ISREG(mode := Path(path).stat().st_mode) and not stat.S_ISDIR(mode):
+            return f"{_REMEDY}: {path} is a device or a pipe"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFault:
+    """Why another user may read or change a file, and the command against it.
+
+    ``foreign``: the file belongs to another user. ``mode`` is the one it should have.
+    """
+
+    reason: str
+    remedy: str
+    foreign: bool
+    mode: int
+
+
+def access_fault(path: Path, *, private: bool) -> AccessFault | None:
+    """Return how another user may access the file; None if none may, or there is no such file.
+
+    It may belong to this user or root. A file that is mounted read-only is as its mounter wants it, which
+    containers and Kubernetes use. A group that only its user is in may write.
+
+    Args:
+        private: others may not even read it.
+    """
+    if os.name != "posix":
+        return None
+    try:
+        status = path.stat()
+        read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (OSError, ValueError):
+        return None
+    mode, me = stat.S_IMODE(status.st_mode), os.geteuid()
+    if status.st_uid not in (me, 0) and not read_only:
+        reason = f"{path} belongs to another user (uid {status.st_uid}), who may change it"
+        return AccessFault(reason, f"chown {me} {path}", True, mode)
+    writers = 0 if read_only else 0o002 if _is_alone_in_group(status) else 0o022
+    # A service reads a file of root through its group.
+    readers = 0o037 if status.st_uid == 0 != me else 0o077
+    if not mode & (readers if private else writers):
+        return None
+    right = mode & ~(readers if private else 0o022)
+    may = "read or change" if private else "change"
+    reason = f"{path} has mode {mode:04o}, so other users may {may} it"
+    return AccessFault(reason, f"chmod {right:o} {path}", False, right)
+
+
+def _is_alone_in_group(status: os.stat_result) -> bool:
+    """Say whether the file's group is the one that many systems make for each user."""
+    import grp  # not on Windows
+    import pwd
+
+    try:
+        owner, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    return group.gr_name == owner and not set(group.gr_mem) - {owner}
 
 
 def private_folder(folder: Path) -> None:
@@ -82,6 +154,21 @@ def private_folder(folder: Path) -> None:
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(exist_ok=True)  # raises if there is a file of that name
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that only this user may read; at the end of the block its content is on the disk.
+
+    ``sync_folder`` makes its name durable.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

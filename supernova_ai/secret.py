@@ -14,6 +14,9 @@ HIDDEN = "[redacted]"
 # Public prefixes of keys: they are not secret.
 _PREFIX = r"sk-(?:ant-[a-z]+[0-9]{2}-|proj-|svcacct-|admin-|or-v1-)?+"
 
+_FIELD_NAME = re.compile(r'"\w+": "')
+"""The name of a field in a key that is a JSON object: not secret either."""
+
 # For keys that were never a Secret, such as those in a provider's message.
 _KEY_SHAPED = re.compile(
     rf"""
@@ -116,14 +119,14 @@ def redact(text: str) -> str:
     """
     # valuerefs() is an atomic copy: other threads create and delete secrets meanwhile.
     matchers = {secret._get_matcher() for ref in _alive.valuerefs() if (secret := ref()) is not None}
-    if matchers:
-        text = _replace_matches(text, matchers)
-    return _KEY_SHAPED.sub(HIDDEN, text)
+    return _replace_matches(text, matchers) if matchers else _KEY_SHAPED.sub(HIDDEN, text)
 
 
 def _replace_matches(text: str, matchers: set[_Matcher]) -> str:
     """Return the text with every match replaced; overlapping matches are replaced together."""
     spans = set(_find_spans(_normalize(text), matchers))
+    # A key may share a part with a live secret: what is left of it would no longer have the format of one.
+    spans |= {found.span() for found in _KEY_SHAPED.finditer(text)}
     if "%" in text or "\\" in text or "&#" in text:
         # In addition, because a secret may itself look like an escape.
         for decoded, origin in _decodings(text):
@@ -150,11 +153,12 @@ def _find_spans(normalized: str, matchers: set[_Matcher]) -> Iterator[tuple[int,
 class _Matcher:
     """Finds one secret in all its encodings."""
 
-    __slots__ = ("__weakref__", "_chunks", "_encodings", "_prefix", "_whole")
+    __slots__ = ("__weakref__", "_chunks", "_encodings", "_public", "_whole")
 
     def __init__(self, text: str) -> None:
         prefix = re.match(_PREFIX, text)
-        self._prefix = "\n".join(encoding for encoding, _ in _encodings(prefix[0])) if prefix else ""
+        public = [prefix[0]] if prefix else _FIELD_NAME.findall(text) if text.startswith("{") else []
+        self._public = "\n".join(encoding for part in public for encoding, _ in _encodings(part))
         self._encodings = _encodings(text)
         self._chunks = frozenset(
             encoding[at : at + _CHUNK]
@@ -191,7 +195,7 @@ class _Matcher:
                 ):
                     stop += 1
                 length = max(minimum, longest[1] - longest[0] + 1)
-                if stop - start >= length and text[start:stop] not in self._prefix:
+                if stop - start >= length and text[start:stop] not in self._public:
                     longest = start, stop
                 index = encoding.find(chunk, index + 1)
         return longest if longest[1] else None

@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
 
 from supernova_ai.errors import InvalidRequest, NoProvider
+from supernova_ai.log import in_request
+from supernova_ai.requests.structured import partial
 from supernova_ai.sessions import PreparedRequest
-from supernova_ai.types import Reply
+from supernova_ai.traces import RequestSpan, answered
+from supernova_ai.types import Reply, T
 
 if TYPE_CHECKING:
     from supernova_ai.execution.engine import Engine
 
 
-class Stream:
+class Stream(Generic[T]):
     """The text of an answer, token by token. After the end, ``reply`` is the finished answer.
 
     Leaving the ``async with`` block early ends the provider call; the text received is paid for.
@@ -33,11 +36,32 @@ class Stream:
         self._preparing = preparing
         self._source: AsyncGenerator[str | Reply, None] | None = None
         self._lock = asyncio.Lock()  # on the engine's loop: a cancelled read needs time to end
-        self._reply: Reply | None = None
+        self._reply: Reply[T] | None = None
         self._opened = False
+        self._read: list[str] = []
 
     @property
-    def reply(self) -> Reply:
+    def partial(self) -> Any:
+        """What a structured answer has so far, as JSON types; None before its first value.
+
+        The last text in it may be cut. It is not checked: ``reply.parsed`` is. After the end it is that of
+        ``reply``, also where the text of the stream did not fit and the model was asked once more.
+        """
+        return partial("".join(self._read) if self._reply is None else self._reply.content)
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request in the ledger.
+
+        Raises:
+            InvalidRequest: the stream was not opened.
+        """
+        if not self._opened:
+            raise InvalidRequest("open the stream first: async with stream(…) as s")
+        return self._prepared.request.id
+
+    @property
+    def reply(self) -> Reply[T]:
         """The finished answer.
 
         Raises:
@@ -47,12 +71,13 @@ class Stream:
             raise InvalidRequest("the stream has no reply before its end; read it to the end first")
         return self._reply
 
-    async def __aenter__(self) -> Stream:
+    async def __aenter__(self) -> Self:
         if self._opened:
             raise InvalidRequest("a stream is opened once: call stream(…) for another")
         self._opened = True
         self._prepared = await self._preparing.__aenter__()
         self._engine = self._get_engine()
+        self._span = RequestSpan(self._prepared.request)
         self._source = self._engine.stream(self._prepared.request)
         return self
 
@@ -66,15 +91,17 @@ class Stream:
         if self._source is not None:
             source, self._source = self._source, None
             try:
-                with suppress(NoProvider):  # closing the client has ended the call
+                # Closing the client may have ended the call.
+                with suppress(NoProvider), in_request(self._prepared.request), self._span.entered():
                     await self._engine.run(_close(source, self._lock))
             finally:
+                self._span.end()
                 await self._preparing.__aexit__(None, None, None)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stream cannot be pickled or copied: copy its reply instead")
 
-    def __aiter__(self) -> Stream:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> str:
@@ -82,12 +109,16 @@ class Stream:
             if self._reply is not None:
                 raise StopAsyncIteration
             raise InvalidRequest("open the stream first: async with stream(…) as s")
-        piece = await self._engine.run(_next(self._source, self._lock))
+        with in_request(self._prepared.request), self._span.entered():
+            piece = await self._engine.run(_next(self._source, self._lock))
+            if isinstance(piece, Reply):
+                answered(piece.cost)
         if isinstance(piece, Reply):
             self._reply = piece
             await self._prepared.save(piece)
             await self.aclose()
             raise StopAsyncIteration
+        self._read.append(piece)
         return piece
 
 

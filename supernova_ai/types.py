@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Generic, Literal, Protocol
 
-from supernova_ai.identifiers import identifier
+from typing_extensions import TypeVar
+
+from supernova_ai.errors import ProviderTimeout
+from supernova_ai.identifiers import checked_tags, identifier, label
+
+T = TypeVar("T", default=Any)
+
+Message = Mapping[str, Any]
+"""A message in OpenAI's form: ``role``, ``content`` (a text or parts), and what else the role has."""
 
 Tier = Literal["economy", "standard", "premium"]
 """The quality a request asks for."""
 
 TIERS: tuple[Tier, ...] = ("economy", "standard", "premium")
 """Every tier, cheapest first."""
+
+ModelGroup = Literal["economy", "standard", "premium", "embedding", "rerank"]
+"""What a provider's model is configured for: a tier, ``embed`` or ``rerank``."""
+
+EMBEDDING: Literal["embedding"] = "embedding"
+"""The group and the task of ``embed``."""
+
+RERANK: Literal["rerank"] = "rerank"
+"""The group and the task of ``rerank``."""
+
+MODEL_GROUPS: tuple[ModelGroup, ...] = (*TIERS, EMBEDDING, RERANK)
+"""Every group of models."""
 
 Complexity = Literal["simple", "moderate", "complex", "critical", "auto"]
 """How hard a question is; "auto" derives it from the text."""
@@ -28,7 +49,10 @@ CostBasis = Literal["exact", "estimated", "bound", "unknown", "cached"]
 """exact: from the provider's usage; estimated: counted from the received text; bound: the upper bound;
 unknown: the model has no known price, which no budget allows; cached: no provider was called."""
 
-Kind = Literal["image", "pdf"]
+PromptCache = Literal["5m", "1h"]
+"""How long a provider keeps the stable beginning of a prompt."""
+
+Kind = Literal["image", "pdf", "audio"]
 """The kind of an attachment."""
 
 _WEAKEST: tuple[CostBasis, ...] = ("cached", "exact", "estimated", "bound", "unknown")
@@ -78,38 +102,105 @@ class FailurePattern:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An image, or a PDF document with its number of pages, that is sent with a request."""
+    """An image, a PDF document with its number of pages, or audio with its length, sent with a request."""
 
     media_type: str
     data: bytes = field(repr=False)
     pages: int | None = None
+    seconds: float | None = None
 
     @property
     def kind(self) -> Kind:
         """The input that a model must support."""
+        if self.seconds is not None:
+            return "audio"
         return "image" if self.pages is None else "pdf"
+
+
+class AnswerSchema(Protocol):
+    """The schema that an answer must have; ``requests.structured`` has the one."""
+
+    @property
+    def response_format(self) -> Mapping[str, Any]:
+        """The schema as OpenAI's parameter ``response_format``."""
+
+    def parse(self, text: str) -> Any:
+        """Return the object that the text is.
+
+        Raises:
+            ValueError: the text is not JSON, or has another schema; ``problems`` explains each error.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that the model asks for; ``arguments`` is the JSON text that it wrote."""
+
+    id: str
+    name: str
+    arguments: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments are a JSON object: a model may write others, and max_tokens may cut them."""
+        try:
+            self.parsed()
+        except ValueError:
+            return False
+        return True
+
+    def parsed(self) -> dict[str, Any]:
+        """Return the arguments by name.
+
+        Raises:
+            ValueError: they are not a JSON object.
+        """
+        values = json.loads(self.arguments or "{}")
+        if not isinstance(values, dict):
+            raise ValueError(f"the arguments of {self.name} are not a JSON object: {self.arguments:.60}")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """One call that ``run_tools`` made: in which round, the result as the model read it, and any error."""
+
+    round: int
+    call: ToolCall
+    result: str
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call by the user, complete before anything is sent. Timeouts in seconds, ``max_cost`` in USD.
 
+    ``messages`` are in OpenAI's form; in the place of a part there may be an ``Attachment``. ``texts`` are
+    what ``embed`` embeds, or the documents that ``rerank`` ranks by the ``query``. ``parameters``
+    are OpenAI's parameters by name, such as temperature and tools; ``extra`` are more, by provider.
     ``tier_reason`` says why the request has this tier; without ``may_degrade`` no cheaper tier may answer.
-    ``cache`` allows an answer from the cache. Attachments belong to the last of ``messages``. ``began_ms`` is
-    the store's time at the start of the call: if its user is erased later, the call stores nothing more.
+    ``cache`` allows an answer from the cache. ``began_ms`` is the store's time at the start of the call: if
+    its user is erased later, the call stores nothing more. ``started`` is that start on the clock of
+    ``time.perf_counter``, from which latencies count. ``earlier`` are attempts of the same request that
+    ended before, whose cost counts towards ``max_cost``.
 
     Raises:
         InvalidRequest: an identifier is not valid; see ``identifiers.identifier``.
     """
 
     id: str
-    messages: tuple[Mapping[str, str], ...]
-    tier: Tier
+    messages: tuple[Message, ...]
+    tier: ModelGroup
     task: str
     max_tokens: int
+    texts: tuple[str, ...] = ()
+    query: str | None = None
     user_id: str | None = None
     session_id: str | None = None
-    temperature: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    answer: AnswerSchema | None = None
+    prompt_cache: PromptCache | None = None
     timeout: float | None = None
     max_cost: Decimal | None = None
     on_interrupt: OnInterrupt = "resume"
@@ -120,14 +211,35 @@ class Request:
     tier_reason: str = "asked for"
     may_degrade: bool = True
     cache: bool = True
-    attachments: tuple[Attachment, ...] = ()
     began_ms: int | None = None
+    started: float | None = None
     asked_timeout: float | None = None  # the caller's timeout, if part of it was used before sending
+    earlier: tuple[Attempt, ...] = ()
+    team: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def allowed(self) -> float | None:
         """The caller's timeout in seconds, for the whole call."""
         return self.timeout if self.asked_timeout is None else self.asked_timeout
+
+    def after(self, seconds: float) -> Request:
+        """Return the request with what is left of its timeout after so many seconds.
+
+        Raises:
+            ProviderTimeout: nothing is left.
+        """
+        if self.timeout is None:
+            return self
+        if seconds >= self.timeout:
+            raise ProviderTimeout(f"no whole answer within {self.allowed:g} s")
+        return replace(self, timeout=self.timeout - seconds, asked_timeout=self.allowed)
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The images, documents and audio of all messages."""
+        parts = (m["content"] for m in self.messages if isinstance(m.get("content"), list | tuple))
+        return tuple(one for content in parts for one in content if isinstance(one, Attachment))
 
     def __post_init__(self) -> None:
         for name in _IDENTIFIERS:
@@ -135,6 +247,9 @@ class Request:
                 identifier(name, value)
         for key in self.metadata:
             identifier("a key of metadata", key)
+        if self.team is not None:
+            label("team", self.team)
+        checked_tags(self.tags)
 
 
 _IDENTIFIERS = ("id", "user_id", "session_id", "task", "model", "prompt_name")
@@ -147,7 +262,7 @@ class Attempt:
     id: str
     provider: str
     model: str
-    tier: Tier
+    tier: ModelGroup
     key_slot: str | None
     outcome: Outcome
     cost: Decimal
@@ -179,14 +294,14 @@ class Quote:
     ``worst_case`` is keyed by "provider/model", None if the price is unknown; ``headroom`` by budget.
     """
 
-    tier: Tier
+    tier: ModelGroup
     max_tokens: int
     worst_case: Mapping[str, Decimal | None]
     headroom: Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Generic[T]):
     """The answer to one request.
 
     ``cost`` is the USD of all attempts and ``cost_basis`` their weakest basis. ``latency_s`` and
@@ -197,6 +312,12 @@ class Reply:
     result of a sentiment analysis; without one, ``no_sentiment`` says why. ``reasoning`` is the model's
     visible reasoning, which is not part of ``content``. ``refusal`` is the model's refusal to answer;
     ``finish_reason`` is then "content_filter".
+
+    ``tool_calls`` are the calls of tools that the model asks for. ``parsed`` is the object that
+    ``response_model`` asked for; None without one, and where the model asks for tools first. ``dropped`` are
+    the names of parameters that the model does not support and was not sent. ``tool_runs`` are the calls that
+    ``run_tools`` made. ``logprobs`` are those of the answer's tokens, as the provider gives them.
+    ``signed_thoughts`` are the reasoning that Anthropic wants back with the results of tools.
     """
 
     content: str
@@ -219,6 +340,82 @@ class Reply:
     no_sentiment: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    parsed: T = None  # type: ignore[assignment]  # the caller's type where there is a ``response_model``
+    dropped: tuple[str, ...] = ()
+    tool_runs: tuple[ToolRun, ...] = ()
+    signed_thoughts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    logprobs: tuple[Mapping[str, Any], ...] | None = None
 
     def __str__(self) -> str:
         return self.content or self.refusal or ""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as a message in OpenAI's form, to be sent back with the messages that follow.
+
+        Arguments that are no JSON object become an empty one, because some providers refuse others.
+        """
+        said: dict[str, Any] = {"role": "assistant", "content": self.content or None}
+        if self.tool_calls:
+            if self.signed_thoughts:
+                said["thinking_blocks"] = list(self.signed_thoughts)
+            said["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments if call.is_whole else "{}"},
+                }
+                for call in self.tool_calls
+            ]
+        return said
+
+
+Vector = tuple[float, ...]
+"""What a text is embedded as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The vectors of texts, in the order of the texts, all of one model and length.
+
+    ``cost`` is the USD of all attempts and ``cost_basis`` their weakest basis; ``usage`` are their tokens.
+    ``cached`` is how many of the vectors come from the cache, without a provider call. Vectors of different
+    models cannot be compared: store ``model`` and ``dimensions`` beside them.
+    """
+
+    vectors: tuple[Vector, ...] = field(repr=False)
+    provider: str
+    model: str
+    dimensions: int
+    cost: Decimal
+    cost_basis: CostBasis
+    usage: Usage
+    latency_s: float
+    request_id: str
+    attempts: tuple[Attempt, ...]
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A document's place in the list that was ranked, and its score: the higher, the more relevant."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Documents by their relevance to a query, the most relevant first; otherwise as ``Embeddings``."""
+
+    results: tuple[Ranked, ...]
+    provider: str
+    model: str
+    cost: Decimal
+    cost_basis: CostBasis
+    usage: Usage
+    latency_s: float
+    request_id: str
+    attempts: tuple[Attempt, ...]
+    cached: bool = False
