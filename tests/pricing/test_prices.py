@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supernova_ai.config import Provider
-from supernova_ai.litellm_adapter import prices as pricing
-from supernova_ai.litellm_adapter.rates import ModelPrice
 from supernova_ai.litellm_adapter.setup import litellm
+from supernova_ai.pricing import prices as pricing
+from supernova_ai.pricing.rates import ModelPrice
 from supernova_ai.types import Usage
 
 MAP = Path(litellm.__file__).with_name("model_prices_and_context_window_backup.json")
@@ -96,6 +96,30 @@ def test_model_with_a_price_per_request_has_no_price(provider: str, model: str) 
     assert pricing.find(provider, model, Provider()) is None
 
 
+def test_embeddings_cost_only_their_input() -> None:
+    """An entry of an embedding model without a price of output has none to pay."""
+    price = price_of("mistral", "mistral-embed")
+    assert "output_cost_per_token" not in PRICES["mistral/mistral-embed"]
+    assert (price.cost(Usage(prompt=1000)), price.bound(1000, 0)) == (100_000, 100_000)
+    assert price_of("openai", "text-embedding-3-small").bound(1000, 0) == 20_000
+
+
+def test_rerank_models_cost_searches_or_tokens() -> None:
+    """A price per search is bound by the search units, a price per token by the tokens."""
+    cohere, voyage = price_of("cohere", "rerank-v3.5"), price_of("voyage", "rerank-2.5")
+    assert (cohere.bound(1000, 0, searches=3), cohere.cost(Usage(prompt=1000))) == (6_000_000, 0)
+    assert (voyage.bound(1000, 0, searches=3), voyage.cost(Usage(prompt=1000))) == (50_000, 50_000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("bedrock", "twelvelabs.marengo-embed-2-7-v1:0"), ("nvidia_nim", "nvidia/nv-rerankqa-mistral-4b-v3")],
+)
+def test_prices_of_other_units_are_unknown(provider: str, model: str) -> None:
+    """A price per second and image, or of 0, is no price of a text."""
+    assert pricing.find(provider, model, Provider()) is None
+
+
 def test_long_prompts_are_dearer_only_above_their_step() -> None:
     """A model with a step charges the higher rates for the whole prompt from one token above it."""
     price = price_of("openai", "gpt-5.5")
@@ -118,7 +142,7 @@ def priced() -> dict[str, ModelPrice]:
     return found
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_bound_is_never_below_the_cost(data: st.DataObject) -> None:
     """For every model of the map, no usage within the bound costs more, at any service tier or region."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
-from importlib import metadata
 from typing import Any
 from urllib.parse import urlsplit
 
 from supernova_ai.config import Config, Provider
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.litellm_adapter.rates import ModelPrice, flat_price, read_entry
-from supernova_ai.litellm_adapter.setup import BUNDLED
 from supernova_ai.money import NANO
+from supernova_ai.pricing.price_map import bundled
+from supernova_ai.pricing.rates import ModelPrice, flat_price, read_entry
 from supernova_ai.types import Kind
 
 _HIDE_REASONING = ("openai", "azure", "xai")
 """Providers whose models charge for reasoning and stream none of it."""
+
+_FAMILIES = {"bedrock": ("bedrock_converse",), "vertex_ai": ("vertex_ai-",)}
+"""How the map's other names of a provider begin."""
 
 _REQUEST_PRICES = ("input_cost_per_request", "citation_cost_per_token")
 """Names in the map of prices that no count of tokens tells."""
@@ -29,29 +31,36 @@ FREE = flat_price(Decimal(0), Decimal(0), Decimal(0))
 
 
 def find(provider: str, model: str, settings: Provider) -> ModelPrice | None:
-    """Return the model's price: from YAML, else free if the provider is, else LiteLLM's; None if unknown."""
+    """Return the model's price: from YAML, else free if the provider is, else LiteLLM's; None if unknown.
+
+    Args:
+        provider: LiteLLM's name of it, here and in all functions of this module.
+    """
     own = settings.prices.get(model)
     if own is not None:
         cached = own.input if own.cached_input is None else own.cached_input
         return flat_price(*(usd * NANO / 1_000_000 for usd in (own.input, cached, own.output)))
     if settings.price == "free":
         return FREE
-    return map_price(provider, model, _region(provider, settings.api_base))
+    return map_price(provider, model, _region(provider, settings))
 
 
 def map_price(provider: str, model: str, region: str | None) -> ModelPrice | None:
     """Return the model's price in LiteLLM's map, for hosts of that region; None if it has none."""
-    entry = _entry(provider, model)
+    entry = _entry(provider, model, region)
     if not entry or _has_request_price(provider, model, entry):
         return None
     return read_entry(entry, provider=provider, region=region)
 
 
-def _region(provider: str, api_base: str | None) -> str | None:
-    """Return the region of the provider's host for which the map has an uplift; None if there is none."""
-    host = urlsplit(api_base or "").hostname or ""
+def _region(provider: str, settings: Provider) -> str | None:
+    """Return the region for which the map may have an uplift or a price; None if there is none."""
+    host = urlsplit(settings.api_base or "").hostname or ""
+    if provider == "bedrock":
+        return settings.region
     if provider.startswith("vertex_ai"):
-        return None if host == "aiplatform.googleapis.com" else "regional"  # LiteLLM's default is a region
+        is_global = settings.region == "global" or host == "aiplatform.googleapis.com"
+        return None if is_global else "regional"  # LiteLLM's default is a region
     label, _, domain = host.partition(".")
     return label if provider == "openai" and domain == "api.openai.com" else None
 
@@ -68,7 +77,11 @@ def _has_request_price(provider: str, model: str, entry: Mapping[str, Any]) -> b
 def supported_attachments(provider: str, model: str) -> frozenset[Kind]:
     """Return the kinds of attachments that the model can read according to LiteLLM's map."""
     entry = _entry(provider, model) or {}
-    names: dict[Kind, str] = {"image": "supports_vision", "pdf": "supports_pdf_input"}
+    names: dict[Kind, str] = {
+        "image": "supports_vision",
+        "pdf": "supports_pdf_input",
+        "audio": "supports_audio_input",
+    }
     return frozenset(kind for kind, name in names.items() if entry.get(name))
 
 
@@ -77,10 +90,16 @@ def hides_reasoning(provider: str, model: str) -> bool:
     return provider in _HIDE_REASONING and bool((_entry(provider, model) or {}).get("supports_reasoning"))
 
 
-def _entry(provider: str, model: str) -> Mapping[str, Any] | None:
-    for name in (f"{provider}/{model}", model):
-        entry: Mapping[str, Any] | None = BUNDLED.get(name)
-        if entry and entry.get("litellm_provider") == provider:
+def is_of(provider: str, entry: Mapping[str, Any]) -> bool:
+    """Say whether an entry of the map is a model of this provider."""
+    theirs: str = entry.get("litellm_provider", "")
+    return theirs == provider or theirs.startswith(_FAMILIES.get(provider, "no family"))
+
+
+def _entry(provider: str, model: str, region: str | None = None) -> Mapping[str, Any] | None:
+    for name in (f"{provider}/{region}/{model}", f"{provider}/{model}", model):
+        entry = bundled().get(name)
+        if entry and is_of(provider, entry):
             return entry
     return None
 
@@ -89,7 +108,7 @@ def price_table(config: Config, model: str) -> list[dict[str, Any]]:
     """Return a configured model's rates in USD per million tokens.
 
     There is a row per provider, service tier and prompt length; ``factors`` multiply a row where an answer
-    names that region or mode.
+    names that region or mode. ``per_search`` is the USD of a search unit, where those are charged.
 
     Raises:
         InvalidRequest: no provider has that model; the message lists the models that are configured.
@@ -105,7 +124,7 @@ def price_table(config: Config, model: str) -> list[dict[str, Any]]:
         raise InvalidRequest(f"model {model!r} is not configured; choose one of: {known_ones}")
     rows: list[dict[str, Any]] = []
     for provider, name in asked:
-        price = find(provider, name, config.providers[provider])
+        price = find(config.type_of(provider), name, config.providers[provider])
         if price is None:
             rows.append({"provider": provider, "model": name, "above": None})
             continue
@@ -113,10 +132,6 @@ def price_table(config: Config, model: str) -> list[dict[str, Any]]:
             for rates in table:
                 per_million = {f.name: getattr(rates, f.name) * 1_000_000 / NANO for f in fields(rates)[1:]}
                 where = {"service_tier": tier, "above": rates.above, "factors": dict(price.factors)}
+                where |= {"per_search": price.per_search / NANO} if price.per_search else {}
                 rows.append({"provider": provider, "model": name, **where, **per_million})
     return rows
-
-
-def version() -> str:
-    """Return the version of the price map: LiteLLM bundles one with each release."""
-    return f"litellm-{metadata.version('litellm')}"

@@ -7,7 +7,7 @@ for long prompts (``_above_200k_tokens``) and for service tiers (``_priority``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from types import MappingProxyType
@@ -38,11 +38,17 @@ SERVICE_TIERS = ("priority", "flex", "batches", "balanced", "ultrafast")
 _ACCOUNT_TIERS = ("priority",)
 """Service tiers that a setting of the account can apply to requests that name none."""
 
-_ON_REQUEST = ("fast", "cache_write_hour")
-"""The factor and the class that apply only to requests that ask for them; ours never do."""
+HOUR = "cache_write_hour"
+"""The class of tokens that are written to a provider's cache for an hour."""
+
+_ON_REQUEST = ("fast", HOUR)
+"""The factor and the class that apply only to requests that ask for them."""
 
 _FROM_THE_STEP = ("xai",)
 """Providers whose rates for long prompts apply from the step on; elsewhere they apply above it."""
+
+_WITHOUT_OUTPUT = ("embedding", "rerank")
+"""Kinds of models whose answers have no tokens; some of their entries have no price for them."""
 
 _ONE = Decimal(1)
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -64,10 +70,14 @@ class Rates:
     audio_completion: Decimal
     image_completion: Decimal
 
-    @property
-    def dearest(self) -> tuple[Decimal, Decimal]:
-        """The highest rates of the prompt's and the completion's classes that can apply to our requests."""
-        prompt = (getattr(self, name) for name in _PROMPT_CLASSES if name not in _ON_REQUEST)
+    def dearest(self, asked: Collection[str]) -> tuple[Decimal, Decimal]:
+        """Return the highest rates of the prompt's and the completion's classes that can apply.
+
+        Args:
+            asked: the classes that apply only on request and were asked for.
+        """
+        names = (name for name in _PROMPT_CLASSES if name not in _ON_REQUEST or name in asked)
+        prompt = (getattr(self, name) for name in names)
         return max(prompt), max(getattr(self, name) for name in _COMPLETION_CLASSES)
 
 
@@ -82,6 +92,7 @@ class ModelPrice:
         region: of the provider's host; the rates include its uplift.
         fixed: the price is from YAML, and applies at any tier and in any region.
         certain: False if the price is lower at some hours.
+        per_search: nano-USD per search unit of a rerank model; its tokens are then free.
     """
 
     rates: tuple[Rates, ...]
@@ -90,6 +101,7 @@ class ModelPrice:
     region: str | None = None
     fixed: bool = False
     certain: bool = True
+    per_search: Decimal = Decimal(0)
 
     def cost(
         self,
@@ -123,22 +135,30 @@ class ModelPrice:
             total += getattr(rates, whole) * rest
         return round(total * factor)
 
-    def bound(self, prompt: int, completion: int) -> int:
-        """Return the most that so many tokens can cost, in nano-USD, at the dearest rate of each side."""
-        dearest_in, dearest_out = self._dearest(prompt)
-        exact = dearest_in * prompt + dearest_out * completion
+    def bound(self, prompt: int, completion: int, asked: Collection[str] = (), searches: int = 0) -> int:
+        """Return the most that so many tokens can cost, in nano-USD, at the dearest rate of each side.
+
+        Args:
+            asked: the service tier and the class of tokens that the request asks for, if any.
+            searches: the most search units of a request to rerank.
+        """
+        dearest_in, dearest_out = self._dearest(prompt, asked)
+        exact = dearest_in * prompt + dearest_out * completion + self.per_search * searches
         return int(exact.to_integral_value(rounding=ROUND_CEILING))
 
-    def affordable_completion(self, prompt: int, amount: int) -> int:
+    def affordable_completion(self, prompt: int, amount: int, asked: Collection[str] = ()) -> int:
         """Return the most completion tokens that, with the prompt, cost at most so many nano-USD."""
-        left = amount - self.bound(prompt, 0) - 1  # the bound of the two together may round up once more
-        _, dearest = self._dearest(prompt)
+        left = amount - self.bound(prompt, 0, asked) - 1  # the bound of the two may round up once more
+        _, dearest = self._dearest(prompt, asked)
         return int(left / dearest) if left > 0 and dearest else 0
 
-    def _dearest(self, prompt: int) -> tuple[Decimal, Decimal]:
+    def _dearest(self, prompt: int, asked: Collection[str]) -> tuple[Decimal, Decimal]:
         """Return the dearest rates that can apply to a request with at most so many prompt tokens."""
-        tables = (self.rates, *(self.tiers[name] for name in _ACCOUNT_TIERS if name in self.tiers))
-        found = [r.dearest for rates in tables for r in rates if r.above < prompt or r.above == 0]
+        tiers = {*_ACCOUNT_TIERS, *asked}
+        if any(name not in (*self.tiers, HOUR) for name in asked):
+            tiers |= self.tiers.keys()  # a tier without a price of its own costs the most there is
+        tables = (self.rates, *(self.tiers[name] for name in tiers if name in self.tiers))
+        found = [r.dearest(asked) for rates in tables for r in rates if r.above < prompt or r.above == 0]
         factors = (factor for name, factor in self.factors.items() if name not in _ON_REQUEST)
         factor = max((_ONE, *factors))
         return max(rate for rate, _ in found) * factor, max(rate for _, rate in found) * factor
@@ -159,13 +179,17 @@ def flat_price(prompt: Decimal, cached: Decimal, completion: Decimal) -> ModelPr
 
 
 def read_entry(entry: Mapping[str, Any], *, provider: str, region: str | None = None) -> ModelPrice | None:
-    """Read an entry of LiteLLM's map; None if it has no price per token.
+    """Read an entry of LiteLLM's map; None if it has no price per token or per search.
 
     Args:
         region: of the provider's host, as the map names it; None if it has none.
     """
     # LiteLLM's Router fills missing fields of its models' entries with None.
     entry = {name: value for name, value in entry.items() if value is not None}
+    per_search = Decimal(0)
+    if entry.get("mode") in _WITHOUT_OUTPUT:
+        entry = {"output_cost_per_token": 0} | entry
+        per_search = _nano(entry.get("input_cost_per_query", 0))
     steps = entry.get("tiered_pricing")
     if isinstance(steps, list) and steps and "input_cost_per_token" in steps[0]:
         by_step = [(int(step["range"][0]), entry | step) for step in steps]
@@ -174,8 +198,9 @@ def read_entry(entry: Mapping[str, Any], *, provider: str, region: str | None = 
         by_step = [(0, entry)]
     if not all("input_cost_per_token" in one and "output_cost_per_token" in one for _, one in by_step):
         return None
-    if not any(one["input_cost_per_token"] or one["output_cost_per_token"] for _, one in by_step):
-        return None  # the map also has 0 for unknown prices; YAML says what is free
+    per_token = any(one["input_cost_per_token"] or one["output_cost_per_token"] for _, one in by_step)
+    if per_token == bool(per_search):
+        return None  # the map also has 0 for unknown prices, YAML says what is free; nothing costs both
     uplift = _uplift(entry, region)
     tiers = {
         tier: _rates_by_length(by_step, provider, uplift, f"_{tier}")
@@ -186,7 +211,12 @@ def read_entry(entry: Mapping[str, Any], *, provider: str, region: str | None = 
     factors = {name: Decimal(str(value)) for name, value in (specific or {}).items()}
     certain = "off_peak_pricing" not in entry
     return ModelPrice(
-        _rates_by_length(by_step, provider, uplift, ""), tiers, factors, region, certain=certain
+        _rates_by_length(by_step, provider, uplift, ""),
+        tiers,
+        factors,
+        region,
+        certain=certain,
+        per_search=per_search,
     )
 
 
