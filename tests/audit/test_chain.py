@@ -14,7 +14,8 @@ from supernova_ai.store import Store
 
 KEYS = [Secret(f"sk-test-{number:08}") for number in range(4)]
 
-INSERT = "INSERT INTO audit SELECT 6, at_ms, event, subject, details, mac FROM audit WHERE number = 5"
+INSERT = """INSERT INTO audit SELECT 6, at_ms, event, subject, details, mac, actor, source, outcome
+    FROM audit WHERE number = 5"""
 CLOSE_UP = "UPDATE audit SET number = number - 1 WHERE number > 3"
 SWAP = """UPDATE audit SET (at_ms, event, subject, details, mac) =
     (SELECT at_ms, event, subject, details, mac FROM audit AS other WHERE other.number = 5 - audit.number)
@@ -48,7 +49,7 @@ def tamper(path: Path) -> Callable[..., None]:
 
 def test_events_tell_what_happened(five: Vault) -> None:
     """Each change leaves an event with its subject and time, and the chain verifies."""
-    events = five.audit_events()
+    events = list(five.audit_events())
     assert [(event.number, event.event, event.subject) for event in events[1:]] == [
         (2, "key.added", "openai/primary"),
         (3, "key.added", "openai/primary"),
@@ -79,6 +80,8 @@ def test_no_rows_verify_without_a_master(store: Store) -> None:
         (["UPDATE audit SET event = 'key.removed' WHERE number = 2"], 2, "altered"),
         (["UPDATE audit SET subject = 'openai/backup' WHERE number = 3"], 3, "altered"),
         (["UPDATE audit SET details = '{}' WHERE number = 4"], 4, "altered"),
+        (["UPDATE audit SET actor = 'bob' WHERE number = 4"], 4, "altered"),
+        (["UPDATE audit SET actor = NULL, source = NULL, outcome = NULL WHERE number = 4"], 4, "altered"),
         (["UPDATE audit SET mac = 'é' WHERE number = 5"], 5, "altered"),
         (["UPDATE audit SET number = 6 WHERE number = 5"], 5, "row 5 is missing"),
         (["DELETE FROM audit WHERE number = 3"], 3, "row 3 is missing"),
@@ -121,7 +124,7 @@ def test_later_events_do_not_repair_the_chain(
     five.add("openai", "backup", KEYS[3])
     five.remove("openai", "backup")
     assert not five.verify_audit().ok
-    assert five.audit_events()[-1].event == "key.removed"
+    assert list(five.audit_events())[-1].event == "key.removed"
 
 
 NO_CHAIN = ["DELETE FROM audit", "DELETE FROM meta WHERE name = 'audit.head'"]
