@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from supernova_ai.errors import KeyCorrupt
+from supernova_ai.mac import mac, pack
 from supernova_ai.secret import Secret
 
 FORMAT = 1
@@ -51,19 +52,6 @@ def derive(master: bytes, purpose: str) -> bytes:
     """Derive the 32-byte sub-key for one purpose from the 32-byte master (HKDF-SHA256, RFC 5869)."""
     info = f"supernova-ai/{FORMAT}/{purpose}".encode()
     return HKDF(algorithm=SHA256(), length=_KEY, salt=None, info=info).derive(master)
-
-
-def pack(*fields: str | int) -> bytes:
-    """Encode each field after its length, so that no two lists of fields give the same bytes."""
-    encoded = [str(field).encode() for field in fields]
-    return b"".join(len(field).to_bytes(4, "big") + field for field in encoded)
-
-
-def mac(key: HMAC, *fields: str | int) -> str:
-    """Return the HMAC-SHA256 of the packed fields in hex; ``key`` itself does not change."""
-    running = key.copy()
-    running.update(pack(*fields))
-    return running.hexdigest()
 
 
 def fingerprint(key: HMAC, secret: Secret) -> str:
@@ -107,5 +95,5 @@ def _corrupt(binding: Binding) -> KeyCorrupt:
     return KeyCorrupt(
         f"the key record {binding.key_id} of {where} cannot be decrypted: it was altered, or moved here from "
         f"another provider, slot or database. Add the key again with `supernova keys add {binding.provider} "
-        f"--slot {binding.slot}`, and look for the cause with `supernova keys audit`"
+        f"--slot {binding.slot}`, and look for the cause with `supernova audit list`"
     )

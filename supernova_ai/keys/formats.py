@@ -1,9 +1,20 @@
-"""Key formats: the pattern of each provider's API keys, and the check of a key against it."""
+"""Key formats: the pattern of each provider's API keys, and the check of a key against it.
+
+Some providers take several secrets at once. Their key is a JSON object of named fields.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from supernova_ai.errors import KeyFormatError
 from supernova_ai.secret import Secret
@@ -29,6 +40,14 @@ ANY = KeyFormat(
 )
 """For providers without a row above: what an HTTP header can carry."""
 
+FIELDS: Mapping[str, Mapping[str, bool]] = MappingProxyType(
+    {
+        "bedrock": {"aws_access_key_id": True, "aws_secret_access_key": True, "aws_session_token": False},
+        "vertex_ai": {"client_email": True, "private_key": True, "private_key_id": False},
+    }
+)
+"""The fields of a key, by LiteLLM's name of the provider, and whether a key must have them."""
+
 _QUOTES = "\"'`“”‘’"
 
 
@@ -43,6 +62,10 @@ def check_key(provider: str, secret: Secret, *, any_format: bool = False) -> Non
     """
     # No variable holds the text: a traceback with local variables would show it.
     expected = ANY if any_format else FORMATS.get(provider, ANY)
+    if expected is ANY and secret.reveal().startswith("{"):
+        if problem := _fields_problem(fields_of(secret) or {}):
+            raise KeyFormatError(f"the text is not a key of {provider}: {problem}")
+        return
     if expected.pattern.fullmatch(secret.reveal()):
         return
     if secret.reveal() != secret.reveal().strip():
@@ -56,6 +79,35 @@ def check_key(provider: str, secret: Secret, *, any_format: bool = False) -> Non
     raise KeyFormatError(
         f"the text is not a key of {provider}, whose keys look like {expected.description}: {problem}"
     )
+
+
+def fields_of(secret: Secret) -> dict[str, str] | None:
+    """Return the fields of a key that has several; None if it is a plain text."""
+    if not secret.reveal().startswith("{"):
+        return None
+    with suppress(ValueError):
+        found = json.loads(secret.reveal())
+        return {name: text for name, text in found.items() if isinstance(text, str) and text}
+    return {}
+
+
+def with_fields(kind: str, given: Mapping[str, str]) -> Secret:
+    """Return a key of the given fields that providers of this type have; others are left out."""
+    return Secret(json.dumps({name: given[name] for name in FIELDS[kind] if given.get(name)}))
+
+
+def _fields_problem(fields: Mapping[str, str]) -> str | None:
+    """Say why these fields are not a key."""
+    needed = [[name for name, must in named.items() if must] for named in FIELDS.values()]
+    if not any(fields.keys() >= set(names) for names in needed):
+        wanted = " or ".join(" and ".join(names) for names in needed)
+        return f"its JSON must be an object with the fields {wanted}, each a text"
+    if pem := fields.get("private_key"):
+        with suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            if isinstance(load_pem_private_key(pem.encode(), None), RSAPrivateKey):
+                return None
+        return "its 'private_key' is not an RSA key in PEM: use the file that Google gives, unchanged"
+    return None
 
 
 def _owner(secret: Secret) -> str | None:

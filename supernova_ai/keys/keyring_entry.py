@@ -64,6 +64,11 @@ class KeyringEntry:
         """Write the entry; raises as ``get`` does."""
         self._call(lambda: self._open().set_password(SERVICE, self._user, text.reveal()))
 
+    def delete(self) -> None:
+        """Delete the entry, if there is one; raises as ``get`` does."""
+        if self.get() is not None:
+            self._call(lambda: self._open().delete_password(SERVICE, self._user))
+
     def _open(self) -> KeyringBackend:
         import keyring  # here: it takes 0.2 s and may look for daemons
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peewee import Database
 
-from supernova_ai.errors import KeyCorrupt, KeyFormatError, KeyNotFound
+from supernova_ai.errors import KeyCorrupt, KeyFormatError, KeyNotFound, StoreError
 from supernova_ai.keys import records
 from supernova_ai.keys.formats import check_key
-from supernova_ai.keys.records import KeyInfo, SealedKey
+from supernova_ai.keys.key_info import BY_HAND, KeyInfo
+from supernova_ai.keys.records import SealedKey
 from supernova_ai.keys.vault import SLOTS, Vault
 from supernova_ai.log import get_logger
 from supernova_ai.secret import Secret
@@ -19,6 +23,13 @@ log = get_logger(__name__)
 
 PROVIDERS = ("openai", "anthropic", "ollama", "huggingface")
 """The providers whose variables are read unless others are named."""
+
+FRESH_S = 1.0
+"""How old a key may be when it is sent, in seconds since it was read: then it is read again. ``revoke`` waits
+longer than this, so that no request is sent with the key once it returns."""
+
+_USE_NOTED_S = 60.0
+"""The last use of a key is written at most once in so many seconds."""
 
 _VARIABLES = {"huggingface": "HUGGINGFACE_API_TOKEN"}  # all others are <PROVIDER>_API_KEY
 
@@ -36,12 +47,14 @@ def variable(provider: str, slot: str) -> str:
 class KeySource:
     """Finds the key of each attempt: in the vault first, then in the environment.
 
+    The attributes ``environ``, ``allow_environment`` and ``custom_endpoints`` may be changed.
+
     Args:
         environ: the environment variables.
         allow_environment: whether a key in the environment may be used.
         environment_name: the configured environment, such as "production", for messages.
-        custom_endpoints: the providers with a custom endpoint, whose keys may have any format. The attribute
-            of that name may be changed.
+        custom_endpoints: the providers with a custom endpoint, whose keys may have any format.
+        timer: seconds, monotonic.
     """
 
     def __init__(
@@ -52,32 +65,40 @@ class KeySource:
         allow_environment: bool,
         environment_name: str,
         custom_endpoints: Collection[str] = (),
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._vault = vault
-        self._environ = environ
-        self._allowed = allow_environment
+        self.environ = environ
+        self.allow_environment = allow_environment
         self._name = environment_name
         self.custom_endpoints = custom_endpoints
+        self._timer = timer
         self._warned: set[str] = set()
+        self._use_noted_s: dict[str, float] = {}
 
     def find(self, database: Database, provider: str, slot: str) -> SealedKey | Secret | None:
         """Return the slot's key, None if it is empty; inside the caller's read or write operation.
 
         Raises:
-            KeyNotFound: only the environment has a key, and it is not allowed or has a wrong format.
+            KeyNotFound: the key has expired; or only the environment has one, and it is not allowed, has a
+                wrong format, or may be one that was revoked.
         """
         if (sealed := self._vault.find(database, provider, slot)) is not None:
             return sealed
         name = variable(provider, slot)
-        if not self._environ.get(name):
+        if not self.environ.get(name):
             return None
-        if not self._allowed:
+        if records.was_revoked(database, provider, slot):
+            raise KeyNotFound(
+                f"the {slot} key of {provider} was revoked, and {name} is not used instead: it may be the "
+                f"same. Store a new one with `supernova keys add {provider} --slot {slot}`"
+            )
+        if not self.allow_environment:
             raise KeyNotFound(
                 f"the vault holds no {slot} key of {provider}, and {name} is not used: environment keys are "
-                f"not allowed in {self._name}. Move it into the vault with `supernova keys import-env`, or "
-                f"set 'keys.allow_environment' to true"
+                f"not allowed in {self._name}. Move it into the vault with `supernova keys import-env`"
             )
-        secret = Secret(self._environ[name])
+        secret = Secret(self.environ[name])
         try:
             check_key(provider, secret, any_format=provider in self.custom_endpoints)
         except KeyFormatError as error:
@@ -99,13 +120,37 @@ class KeySource:
     def providers(self, database: Database) -> set[str]:
         """Return the providers that have a key; inside the caller's read or write operation."""
         in_vault = set(records.providers(database))
-        if not self._allowed:
+        if not self.allow_environment:
             return in_vault
-        return in_vault | {name for name in PROVIDERS if self._environ.get(variable(name, "primary"))}
+        return in_vault | {name for name in PROVIDERS if self.environ.get(variable(name, "primary"))}
 
     def open(self, found: SealedKey | Secret) -> Secret:
         """Decrypt the key, as ``Vault.open`` does; not inside an operation."""
         return found if isinstance(found, Secret) else self._vault.open(found)
+
+    async def may_be_sent(self, found: SealedKey | Secret) -> bool:
+        """Return whether the key may be sent at once; one that was read a while ago may be revoked by now."""
+        if isinstance(found, Secret):
+            return True
+        read_s = found.read_s
+        while self._timer() - read_s > FRESH_S:
+            read_s = self._timer()
+            try:
+                if not await asyncio.to_thread(self._vault.may_be_sent, found):
+                    return False
+            except StoreError:
+                return False
+        return True
+
+    def note_use(self, found: SealedKey | Secret) -> None:
+        """Note in the store that the key is used, now and then; this never waits."""
+        if isinstance(found, Secret):
+            return
+        now_s, key_id = self._timer(), found.binding.key_id
+        if now_s - self._use_noted_s.get(key_id, -_USE_NOTED_S) >= _USE_NOTED_S:
+            self._use_noted_s[key_id] = now_s
+            with suppress(StoreError):  # it is closed
+                self._vault.note_use(found)
 
     def answer_cipher(self) -> AESGCM:
         """Return the cipher of cached answers, as ``Vault.answer_cipher`` does."""
@@ -146,11 +191,18 @@ def import_environment(
         except KeyFormatError as error:
             raise KeyFormatError(f"{name} cannot be imported, so no key was imported: {error}") from None
     added, skipped = [], []
+    # Slots whose key has expired or leaked: the variable may hold that key.
+    closed = {
+        (key.provider, key.slot) for key in vault.list() if key.state == "active" or key.reason == BY_HAND
+    }
     for provider, slot, name, secret in found:
         try:
             if vault.reveal(provider, slot).reveal() != secret.reveal():
                 skipped.append(name)
-        except (KeyNotFound, KeyCorrupt):
+        except (KeyNotFound, KeyCorrupt) as error:
+            if isinstance(error, KeyNotFound) and (provider, slot) in closed:
+                skipped.append(name)
+                continue
             any_format = provider in custom_endpoints
             added.append(vault.add(provider, slot, secret, imported_from=name, any_format=any_format))
     return added, skipped

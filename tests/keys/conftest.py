@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
 from supernova_ai.keys import MasterKey, Vault
-from supernova_ai.keys import master as master_module
 from supernova_ai.store import Store
 from tests.databases import new_file
+
+# Read here: the tests themselves do not see the environment's SUPERNOVA_*.
+SECRET_SERVICE = os.environ.get("SUPERNOVA_TEST_SECRET_SERVICE") == "1"
 
 
 class FakeKeyring(KeyringBackend):
@@ -27,6 +31,9 @@ class FakeKeyring(KeyringBackend):
 
     def set_password(self, service: str, username: str, password: str) -> None:
         self._kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self._kept[service, username]
 
 
 class HangingKeyring(KeyringBackend):
@@ -44,10 +51,19 @@ class HangingKeyring(KeyringBackend):
         self.released.wait()
 
 
-@pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the master key that an earlier test left in this process."""
-    monkeypatch.setattr(master_module, "_remembered", None)
+def secret_service() -> KeyringBackend:
+    """Return the Secret Service that ``keyring`` chooses; without one to use, skip the test."""
+    from keyring.backends import SecretService
+
+    if not SECRET_SERVICE:
+        pytest.skip("no Secret Service to use: run under .ci/with-secret-service.sh")
+    chosen = keyring.get_keyring()
+    members: list[KeyringBackend] = getattr(chosen, "backends", [chosen])
+    found = next((member for member in members if isinstance(member, SecretService.Keyring)), None)
+    if found is None:
+        # Not a skip: the variable asks for this test.
+        pytest.fail(f"SUPERNOVA_TEST_SECRET_SERVICE is set, but keyring offers only {members}")
+    return found
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from peewee import Database
 
+from supernova_ai.audit import chain as audit
 from supernova_ai.errors import (
     KeyCorrupt,
 )
-from supernova_ai.keys import MasterKey, Vault, audit
+from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 
@@ -81,7 +82,7 @@ def test_traceback_with_locals_shows_no_key(
 
     errors: list[BaseException] = []
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "append", fail)
+        patch.setattr(audit.Chain, "append", fail)
         with pytest.raises(RuntimeError) as failed:
             vault.add("openai", "primary", secret)
         errors.append(failed.value)

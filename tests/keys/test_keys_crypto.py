@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supernova_ai.errors import KeyCorrupt
-from supernova_ai.keys.crypto import Binding, derive, fingerprint, mac, pack, seal, unseal
+from supernova_ai.keys.crypto import Binding, derive, fingerprint, seal, unseal
+from supernova_ai.mac import mac, pack
 from supernova_ai.secret import Secret
 
 MASTER = bytes(range(32))

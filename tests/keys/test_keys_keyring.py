@@ -200,12 +200,15 @@ def test_missing_master_is_never_replaced(
 
 @pytest.mark.parametrize("unsafe", [False, True], ids=["empty", "unsafe"])
 def test_missing_master_is_named(
-    vault: Vault, store: Store, master: MasterKey, backend: KeyringBackend, unsafe: bool
+    vault: Vault, store: Store, master: MasterKey, backend: KeyringBackend, unsafe: bool, tmp_path: Path
 ) -> None:
-    """If the store holds keys, the error names their master by id and does not advise a new one."""
+    """If the store holds keys, the error names their master and its places, and does not advise a new one."""
     vault.add("openai", "primary", Secret("sk-test-00000001"))
+    home = {"SUPERNOVA_HOME": str(tmp_path)}
     with pytest.raises(MasterKeyError, match=f"sealed with master {master.id[:8]}…") as told:
-        resolve(store, environ={}, backend=make(null.Keyring) if unsafe else backend)
+        resolve(store, environ=home, backend=make(null.Keyring) if unsafe else backend)
+    assert str(told.value).startswith("the master key is missing: ")
+    assert str(tmp_path / "master.key") in str(told.value)
     assert "openssl" not in str(told.value)
     assert "SUPERNOVA_MASTER_KEY_FILE" in str(told.value)
 

@@ -101,6 +101,16 @@ def test_variable_is_removed_and_remembered(
         assert first.id == resolve(store).id == resolve(other).id == MasterKey.of(RAW).id
 
 
+def test_variable_is_removed_where_another_source_is_used(
+    store: Store, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the master comes from a file, no child process gets the variable either."""
+    monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", OTHER)
+    monkeypatch.setenv("SUPERNOVA_MASTER_KEY_FILE", str(private))
+    assert resolve(store).id == MasterKey.of(RAW).id
+    assert "API_KEY_ENCRYPTION_KEY" not in os.environ
+
+
 def test_variable_is_removed_when_a_copy_is_given(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the caller passes a copy of the environment, the variable is removed from the process too."""
     monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", HEX)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 
 from supernova_ai.errors import KeyFormatError, KeyNotFound
-from supernova_ai.keys import KeySource, MasterKey, Vault, import_environment
+from supernova_ai.keys import KeySource, MasterKey, Vault, import_environment, lifecycle
 from supernova_ai.keys.source import variable
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -89,7 +90,7 @@ def test_environment_key_is_refused_where_not_allowed(vault: Vault, store: Store
     keys = source(vault, {"OPENAI_API_KEY": KEY}, allowed=False)
     with pytest.raises(KeyNotFound) as caught:
         ask(store, keys, "openai", "primary")
-    for named in ("OPENAI_API_KEY", "production", "supernova keys import-env", "keys.allow_environment"):
+    for named in ("OPENAI_API_KEY", "production", "supernova keys import-env"):
         assert named in str(caught.value)
     assert KEY not in str(caught.value)
     assert ask(store, keys, "openai", "backup") is None
@@ -142,6 +143,13 @@ def test_import_again_replaces_nothing(vault: Vault) -> None:
     again = import_environment(vault, {"OPENAI_API_KEY": OTHER, "GROQ_API_KEY": KEY}, ["openai", "groq"])
     assert again == ([], ["OPENAI_API_KEY"])
     assert vault.reveal("openai", "primary").reveal() == KEY
+
+
+def test_import_does_not_replace_an_expired_key(vault: Vault) -> None:
+    """The variable may hold the very key that expired."""
+    vault.add("openai", "primary", Secret(KEY))
+    lifecycle.set_expiry(vault, "openai", "primary", datetime(2020, 1, 1, tzinfo=UTC))
+    assert import_environment(vault, {"OPENAI_API_KEY": KEY}) == ([], ["OPENAI_API_KEY"])
 
 
 def test_import_is_all_or_nothing_on_wrong_keys(vault: Vault) -> None:
