@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from supernova_ai.log import get_logger
+from supernova_ai.log import get_logger, in_request
 from supernova_ai.secret import HIDDEN, Secret
+from supernova_ai.store import Store
+from supernova_ai.types import Request
 
 TEXT = "open-sesame-7"
 
@@ -76,3 +80,39 @@ def test_unconfigured_only_warnings_are_printed() -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == ""
     assert run.stderr == f"loud.event key={HIDDEN}\n"
+
+
+def test_an_event_names_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    """Inside a request, also on the threads that it starts, each event has the request's id, once."""
+    log = get_logger("test")
+    with in_request(_request("r1")):
+        log.info("one.event", request="r1")
+        asyncio.run(asyncio.to_thread(log.info, "two.event", budget="daily"))
+    log.info("three.event")
+    assert caplog.messages == ["one.event request=r1", "two.event budget=daily request=r1", "three.event"]
+
+
+def test_the_writer_logs_for_the_request(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """An operation that the writer runs, and what follows it, belong to the request that submitted it."""
+    log = get_logger("test")
+    with Store(tmp_path / "supernova.db") as store:
+        with in_request(_request("r1")):
+            writing = store.write(lambda _: log.info("in.operation"))
+            writing.add_done_callback(lambda _: log.info("in.callback"))
+        store.write(lambda _: log.info("of.nobody")).result()
+    assert set(caplog.messages) == {"in.operation request=r1", "in.callback request=r1", "of.nobody"}
+
+
+def test_a_traceback_is_one_line_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """``exception`` adds the traceback as a value."""
+    secret = Secret(TEXT)
+    try:
+        raise ValueError(secret.reveal())
+    except ValueError:
+        get_logger("test").exception("it.failed")
+    assert "ValueError: [redacted]" in caplog.text
+    assert "\n" not in caplog.messages[0]
+
+
+def _request(name: str) -> Request:
+    return Request(id=name, messages=(), tier="standard", task="chat", max_tokens=1)
