@@ -2,8 +2,11 @@
 
 from supernova_ai.config.advice import AdviceRules
 from supernova_ai.config.environment import read_environ
-from supernova_ai.config.load import Loaded, data_folder, load
+from supernova_ai.config.load import Loaded, data_folder, load, salvage
+from supernova_ai.config.logging import configure_logging
 from supernova_ai.config.network import check_tls, tls_unverified_by
+from supernova_ai.config.operations import Backup, Jobs, Keep, Keys, Logs, Reload, Reports
+from supernova_ai.config.providers import Limits, Price, Provider, Timeout
 from supernova_ai.config.schema import (
     Alerts,
     Attachments,
@@ -12,39 +15,42 @@ from supernova_ai.config.schema import (
     Cache,
     Config,
     Health,
-    Keys,
-    Limits,
-    Price,
-    Provider,
     Retention,
     Routing,
     Sessions,
     Spike,
-    Timeout,
 )
 
 __all__ = [
     "AdviceRules",
     "Alerts",
     "Attachments",
+    "Backup",
     "Breaker",
     "Budget",
     "Cache",
     "Config",
     "Health",
+    "Jobs",
+    "Keep",
     "Keys",
     "Limits",
     "Loaded",
+    "Logs",
     "Price",
     "Provider",
+    "Reload",
+    "Reports",
     "Retention",
     "Routing",
     "Sessions",
     "Spike",
     "Timeout",
     "check_tls",
+    "configure_logging",
     "data_folder",
     "load",
     "read_environ",
+    "salvage",
     "tls_unverified_by",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,9 @@ Regime = Literal["trending", "ranging", "volatile"]
 Strategy = Literal["ma_cross", "rsi_reversion", "macd", "bollinger", "breakout", "momentum", "volume"]
 """The name of a strategy."""
 
+LanguageCode = Literal["en", "de"]
+"""The language of advice: English or German."""
+
 _Weight = Annotated[float, Field(strict=True, ge=0, le=10)]
 _Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 _Factor = Annotated[float, Field(strict=True, gt=0, le=100)]
@@ -27,16 +30,15 @@ _Below = Annotated[float, Field(strict=True, ge=-1, lt=0)]
 class AdviceRules(BaseModel):
     """How signals become an action. A pair holds the values for risk scores 0 and 100, interpolated linearly.
 
-    ``mode`` binds a model's text to the facts: "verify" checks its figures, "slots" lets it write none.
     Without ``keep_bars`` a record holds only the hash of the bars and cannot be replayed. ``volatile`` is the
     annualised volatility (0.45: 45 %) from which an asset class counts as volatile; at ``avoid`` times that
     the action is to avoid the asset. ``rsi`` holds the RSI below which an asset is oversold, and above which
-    it is overbought.
+    it is overbought. ``stop`` is the distance of a stop from the close, in average true ranges.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    mode: Literal["verify", "slots"] = "verify"
+    language: LanguageCode = "en"
     keep_bars: Annotated[bool, Field(strict=True)] = True
     min_bars: Annotated[int, Field(strict=True, ge=30)] = 30
     sentiment: _Share = 0.25
@@ -45,6 +47,7 @@ class AdviceRules(BaseModel):
     sell: tuple[_Below, _Below] = (-0.25, -0.5)
     avoid: tuple[_Factor, _Factor] = (1, 2.5)
     trending: _Index = 25
+    stop: _Factor = 2.0
     rsi: dict[AssetClass, tuple[_Index, _Index]] = {
         "stock": (30, 70),
         "crypto": (25, 75),
@@ -88,6 +91,13 @@ class AdviceRules(BaseModel):
             "volume": 0.5,
         },
     }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_mode(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "mode" in given:
+            raise ValueError("'mode' no longer exists: a model never writes figures. Delete the line")
+        return given
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

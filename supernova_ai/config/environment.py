@@ -1,8 +1,9 @@
-"""The environment variables and ``.env``: the setting of each variable, and warnings for misspelt names."""
+"""The environment variables and ``.env``: the setting of each variable, and names that are not read."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,9 +14,6 @@ from dotenv import dotenv_values
 from supernova_ai.config.nodes import Loc, Node, find, merge
 from supernova_ai.config.problems import problem
 from supernova_ai.errors import ConfigError
-from supernova_ai.log import get_logger
-
-log = get_logger(__name__)
 
 Apply = Callable[[Node, Loc, Node], Node]
 
@@ -124,6 +122,7 @@ NOT_SETTINGS: frozenset[str] = frozenset(
         "SUPERNOVA_CONFIG",
         "SUPERNOVA_HOME",
         "SUPERNOVA_MASTER_KEY_FILE",
+        "SUPERNOVA_SERVE_TOKEN",
         "API_KEY_ENCRYPTION_KEY",
         *(
             key + suffix
@@ -168,21 +167,22 @@ _OTHER_TOOLS = frozenset(
 """Variables of the providers' tools that look like ours."""
 
 
-def misspelt(names: Iterable[str]) -> dict[str, str]:
-    """Return each name that is similar to one of our variables, with that variable."""
-    known = sorted({variable.name for variable in VARIABLES} | NOT_SETTINGS)
-    candidates = [
-        name
-        for name in names
-        if name not in known
-        and name not in _OTHER_TOOLS
-        and get_close_matches(name.partition("_")[0], _OURS, 1, 0.8)
-    ]
-    matches = {name: get_close_matches(name, known, 1, 0.75) for name in candidates}
-    return {name: near[0] for name, near in matches.items() if near}
+def unread(names: Iterable[str], settings: Iterable[str]) -> dict[str, str]:
+    """Return each name that is not read although its setter means us, with what to use instead.
 
-
-def warn_of_misspelt(names: Iterable[str]) -> None:
-    """Log a warning for each misspelt variable."""
-    for name, near in misspelt(names).items():
-        log.warning("config.variable.unknown", variable=name, nearest=near)
+    Args:
+        settings: the dotted names of all settings.
+    """
+    known = {variable.name for variable in VARIABLES} | NOT_SETTINGS
+    candidates = [name for name in names if name not in known | _OTHER_TOOLS]
+    dotted = {re.sub(r"[._-]+", "_", setting).upper(): setting for setting in settings}
+    variables = {".".join(map(str, variable.sets)): variable.name for variable in VARIABLES}
+    found = {}
+    for name in candidates:
+        prefix, _, rest = name.partition("_")
+        if prefix in ("SUPERNOVA", "LLM") and (setting := dotted.get(re.sub("_+", "_", rest).upper())):
+            variable = variables.get(setting)
+            found[name] = f"did you mean {variable}?" if variable else f"set {setting!r} in supernova.yaml"
+        elif get_close_matches(prefix, _OURS, 1, 0.8) and (near := get_close_matches(name, known, 1, 0.75)):
+            found[name] = f"did you mean {near[0]}?"
+    return found

@@ -5,17 +5,25 @@ from __future__ import annotations
 import ipaddress
 import re
 import zoneinfo
+from collections.abc import Iterable
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from supernova_ai import money
-from supernova_ai.identifiers import MAX_LENGTH, identifier
+from supernova_ai.identifiers import MAX_LENGTH, checked_tags, identifier, label
 from supernova_ai.paths import database_fault
 from supernova_ai.secret import HIDDEN
+
+
+class Section(BaseModel):
+    """A section of the YAML: it cannot be changed, and an unknown setting in it is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
 
 _USERINFO = re.compile(r"(?<=://)(?!USER(?::PASSWORD)?@HOST)\S*@")  # not the placeholders of our own messages
 _SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|key|token|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
@@ -30,7 +38,7 @@ def mask(text: str) -> str:
     return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
 
 
-def nearest(word: object, known: list[str]) -> str:
+def nearest(word: object, known: Iterable[str]) -> str:
     """Return " Did you mean …?" with the most similar known word, or an empty text."""
     lower = {name.lower(): name for name in known}
     found = get_close_matches(str(word).lower()[:100], list(lower), n=1)
@@ -105,6 +113,12 @@ def _notify_url(value: str) -> str:
     return value
 
 
+def _one_tag(value: dict[str, str]) -> dict[str, str]:
+    if len(value) != 1:
+        raise ValueError(f"must be one tag, such as {{desk: fx}}, not {len(value)}: write a budget for each")
+    return checked_tags(value)
+
+
 def _time_zone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
@@ -123,6 +137,8 @@ Factor = Annotated[Decimal, BeforeValidator(_usd), Field(gt=1, le=1000)]
 UsdPerMillion = Annotated[Decimal, BeforeValidator(_usd), Field(ge=0, le=10**6, decimal_places=9)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=MAX_LENGTH)]
 Identifier = Annotated[str, AfterValidator(lambda value: identifier("this", value))]
+Label = Annotated[str, AfterValidator(lambda value: label("this", value))]
+OneTag = Annotated[dict[str, str], AfterValidator(_one_tag)]
 ModelName = Annotated[Identifier, StringConstraints(pattern=r"^\S+$")]
 Slot = Literal["primary", "backup"]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

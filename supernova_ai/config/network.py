@@ -13,6 +13,11 @@ from urllib.request import getproxies, proxy_bypass
 from supernova_ai.config.fields import is_this_machine, mask
 from supernova_ai.errors import ConfigError
 
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""The names by which programs on this machine reach the server.
+
+A web page whose host name was pointed at this machine sends its own name, and is refused."""
+
 
 def proxy_for(url: str) -> str | None:
     """Return the proxy for an address from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from yaml.composer import ComposerError
 
 from supernova_ai.errors import ConfigError
+from supernova_ai.paths import MAX_TEXT_BYTES, open_regular
 
 Loc = tuple[str | int, ...]
 
@@ -22,6 +24,10 @@ class Node:
 
     value: Any
     origin: str
+
+
+UNREADABLE = object()
+"""The value of a node whose problem was already found while it was read."""
 
 
 def from_plain(value: Any, origin: str) -> Node:
@@ -86,20 +92,37 @@ def origins(node: Node, at: str = "") -> Iterator[tuple[str, str]]:
         yield at, node.origin
 
 
-def read_yaml(path: Path) -> tuple[Node, list[str]]:
-    """Return a YAML file as nodes with their lines, and the problems of single lines.
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or is not a mapping.
+        ConfigError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. It must be a readable UTF-8 file.") from error
+        with open_regular(path, MAX_TEXT_BYTES) as file:
+            return file.read()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_yaml(path: Path, content: bytes) -> tuple[Node, list[str]]:
+    """Return the content of a YAML file as nodes with their lines, and the problems of single lines.
+
+    Raises:
+        ConfigError: it is not UTF-8, not YAML, or not a mapping.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from error
     node, problems = parse(text, path)
     if not isinstance(node.value, dict):
         raise ConfigError(f"{path}:1: the file must be a mapping of settings, such as 'streaming: true'")
     return node, problems
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigError:
+    return ConfigError(f"{path} cannot be read: {error}. It must be a readable UTF-8 file.")
 
 
 def parse(text: str, path: Path) -> tuple[Node, list[str]]:
@@ -109,15 +132,32 @@ def parse(text: str, path: Path) -> tuple[Node, list[str]]:
         ConfigError: it is not YAML.
     """
     problems: list[str] = []
-    try:
+    with _syntax_errors(path):
         loader = _Loader(text)
         root = loader.get_single_node()
         node = Node({}, str(path)) if root is None else _convert(loader, root, path, f"{path}:1", problems)
+    return (Node({}, str(path)) if node.value is None else node), problems
+
+
+def compose(text: str, path: Path) -> yaml.Node | None:
+    """Return PyYAML's node of the text, with the place of each value; None if it is empty.
+
+    Raises:
+        ConfigError: it is not YAML.
+    """
+    with _syntax_errors(path):
+        node: yaml.Node | None = _Loader(text).get_single_node()
+    return node
+
+
+@contextmanager
+def _syntax_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(_syntax(path, error)) from None
     except RecursionError:
         raise ConfigError(f"{path} is nested deeper than any setting: remove nesting") from None
-    return (Node({}, str(path)) if node.value is None else node), problems
 
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -162,7 +202,7 @@ def _convert(loader: _Loader, node: yaml.Node, path: Path, origin: str, problems
             f"{origin}: {node.value[:40]} is not a plain decimal number, and YAML would read it differently: "
             f"write decimal digits without leading zeros, or put text into quotes"
         )
-        return Node(None, origin)
+        return Node(UNREADABLE, origin)
     return Node(loader.construct_object(node), origin)
 
 

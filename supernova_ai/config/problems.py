@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from supernova_ai.config.fields import mask, nearest
-from supernova_ai.config.nodes import Loc, Node, origin_of
+from supernova_ai.config.nodes import UNREADABLE, Loc, Node, origin_of
 from supernova_ai.config.schema import Config
 from supernova_ai.errors import ConfigError
 from supernova_ai.secret import redact
@@ -40,7 +40,11 @@ def config_error(problems: list[str], what: str = "the configuration") -> Config
 
 def explain(error: ValidationError, tree: Node, model: type[BaseModel] = Config) -> list[str]:
     """Return a line for each of pydantic's errors in the ``model``, with the value's origin in ``tree``."""
-    return [_explain(detail, tree, model) for detail in error.errors(include_url=False)]
+    return [
+        _explain(detail, tree, model)
+        for detail in error.errors(include_url=False)
+        if detail["input"] is not UNREADABLE
+    ]
 
 
 def problem(origin: str, field: str, value: object, remedy: str) -> str:

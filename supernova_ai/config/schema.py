@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from supernova_ai.config.advice import AdviceRules
@@ -16,95 +16,47 @@ from supernova_ai.config.fields import (
     DatabaseName,
     Days,
     Factor,
-    HttpUrl,
     Identifier,
-    ModelName,
+    Label,
     Name,
     NotifyUrl,
+    OneTag,
     RedisUrl,
     Seconds,
-    Slot,
+    Section,
     TimeZone,
     Usd,
-    UsdPerMillion,
-    is_private_url,
     mask,
     nearest,
     notify_name,
     unquoted_off,
 )
+from supernova_ai.config.operations import Backup, Jobs, Keys, Logs, Reload, Reports
+from supernova_ai.config.provider_checks import provider_faults
+from supernova_ai.config.providers import Provider, default_providers
 from supernova_ai.secret import HIDDEN
-from supernova_ai.types import PROBE, OnInterrupt, Tier
+from supernova_ai.types import EMBEDDING, PROBE, RERANK, OnInterrupt, Tier
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Timeout(_Section):
-    """Timeouts of one attempt in seconds; ``total`` is for a call that does not stream.
-
-    ``adaptive`` lowers ``first_token`` and ``total`` to the usual latency, but not below ``least``.
-    """
-
-    connect: Seconds = 5
-    first_token: Seconds = 30
-    between_tokens: Seconds = 30
-    total: Seconds = 120
-    adaptive: bool = True
-    least: Seconds = 10
-
-
-class Limits(_Section):
-    """Requests and tokens per minute, and parallel requests. None: no limit."""
-
-    rpm: Count | None = None
-    tpm: Count | None = None
-    parallel: Count | None = None
-
-
-class Price(_Section):
-    """USD per million tokens. The default price of cached input is that of input."""
-
-    input: UsdPerMillion
-    output: UsdPerMillion
-    cached_input: UsdPerMillion | None = None
-
-
-class Provider(_Section):
-    """One provider, under LiteLLM's name. A model of null removes the tier."""
-
-    enabled: bool = True
-    api_base: HttpUrl | None = None
-    models: dict[Tier, ModelName] = {}
-    keys: tuple[Slot, ...] = ("primary", "backup")
-    slots: Literal["standby", "share"] = "standby"
-    timeout: Timeout = Timeout()
-    limits: Limits = Limits()
-    price: Literal["free"] | None = None
-    prices: dict[ModelName, Price] = {}
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _without_null(cls, value: object) -> object:
-        return {tier: model for tier, model in value.items() if model} if isinstance(value, dict) else value
-
-
-class Breaker(_Section):
+class Breaker(Section):
     """After ``failures`` in a row a circuit opens for ``cooldown`` seconds, then one request tests it."""
 
     failures: Count = 3
     cooldown: Seconds = 30
 
 
-class Routing(_Section):
-    """Which providers are used, in which order, and what follows a failure; only those in ``priority``."""
+class Routing(Section):
+    """Which providers are used, in which order, and what follows a failure; only those in ``priority``.
+
+    ``unsupported``: whether a parameter that a model does not support is left out, or the model is not asked.
+    """
 
     priority: tuple[str, ...] = ("openai", "anthropic", "ollama", "huggingface")
     strategy: Literal["priority", "round_robin", "cost", "latency"] = "priority"
-    tasks: dict[Name, Tier] = {"chat": "standard", "analysis": "premium", "summary": "economy"}
+    tasks: dict[Name, Tier] = Field(default={"chat": "standard", "analysis": "premium", "summary": "economy"})
     degrade: tuple[Tier, ...] = ("premium", "standard", "economy")
     fallback: bool = True
+    unsupported: Literal["drop", "refuse"] = "drop"
     retries: Annotated[int, Field(strict=True, ge=0, le=10)] = 2
     max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
     min_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 256
@@ -114,7 +66,7 @@ class Routing(_Section):
     breaker: Breaker = Breaker()
 
 
-class Health(_Section):
+class Health(Section):
     """Probes of deployments in cooldown or idle for ``idle`` seconds, at most one per ``every`` seconds.
 
     With ``paid``, a probe requests one token where no free endpoint exists. Paid probes, including those of
@@ -127,7 +79,7 @@ class Health(_Section):
     paid_limit: Usd = Decimal("0.05")
 
 
-class Cache(_Section):
+class Cache(Section):
     """Where answers are cached, for how many seconds, and whether users share them."""
 
     type: Annotated[Literal["off", "memory", "disk", "redis"], unquoted_off] = "off"
@@ -135,8 +87,11 @@ class Cache(_Section):
     shared: bool = False
 
 
-class Budget(_Section):
-    """A limit in USD per period, over all calls or one provider, user (``"*"``: each user) or task."""
+class Budget(Section):
+    """A limit in USD per period, over all calls or those of one provider, user, team, tag or task.
+
+    ``"*"`` as the user, the team or the value of the tag: each has the limit.
+    """
 
     name: Name
     limit: Usd
@@ -145,16 +100,18 @@ class Budget(_Section):
     user: Identifier | None = None
     task: str | None = None
     time_zone: TimeZone = "UTC"
+    team: Label | None = None
+    tag: OneTag | None = None
 
 
-class Spike(_Section):
+class Spike(Section):
     """Alert if today's cost is ``factor`` times the usual and at least ``least`` USD. None: never."""
 
     factor: Factor | None = Decimal(4)
     least: Usd = Decimal(1)
 
 
-class Alerts(_Section):
+class Alerts(Section):
     """Alert thresholds in percent of a budget, the spike rule, and the Apprise URLs to notify."""
 
     thresholds: tuple[Annotated[int, Field(strict=True, ge=1, le=100)], ...] = (50, 80, 95)
@@ -163,16 +120,18 @@ class Alerts(_Section):
     notify: tuple[NotifyUrl, ...] = Field(default=(), repr=False)
 
 
-class Retention(_Section):
-    """Days after which ``supernova ledger archive`` moves attempts into files and ``supernova advice prune``
-    deletes records of advice. None: never.
+class Retention(Section):
+    """Days after which attempts move into files, and records of advice are deleted, by ``supernova run`` or a
+    command; and after which ``supernova run`` deletes versions of the configuration and ratings. None: never.
     """
 
     attempts: Days | None = None
     advice: Days | None = 2190
+    versions: Days | None = None
+    ratings: Days | None = None
 
 
-class Sessions(_Section):
+class Sessions(Section):
     """Whether calls in a session include its history, of how many tokens and days."""
 
     history: bool = False
@@ -180,46 +139,11 @@ class Sessions(_Section):
     keep_days: Days = 30
 
 
-class Attachments(_Section):
+class Attachments(Section):
     """Whether attachments may be URLs, and the size limit of one call's attachments in megabytes."""
 
     urls: bool = False
     max_mb: Annotated[int, Field(strict=True, ge=1, le=30)] = 10
-
-
-class Keys(_Section):
-    """Whether API keys in environment variables are used. None: except in production."""
-
-    allow_environment: bool | None = None
-
-
-def _default_providers() -> dict[Name, Provider]:
-    oss = {"economy": "openai/gpt-oss-20b:groq", "standard": "openai/gpt-oss-120b:groq"}
-    written: dict[str, dict[str, Any]] = {
-        "openai": {"models": {"economy": "gpt-6-luna", "standard": "gpt-6.1-sol", "premium": "gpt-6-astra"}},
-        "anthropic": {
-            "models": {
-                "economy": "claude-haiku-5-5",
-                "standard": "claude-sonnet-5-5",
-                "premium": "claude-opus-5-5",
-            }
-        },
-        "ollama": {
-            "api_base": "http://localhost:11434",
-            "models": {"economy": "gemma4:e4b", "standard": "gemma4:12b", "premium": "gemma4:31b"},
-            "price": "free",
-            "keys": (),
-        },
-        # The model's name contains HuggingFace's partner, because the price is the partner's.
-        "huggingface": {
-            "models": {**oss, "premium": oss["standard"]},
-            "prices": {
-                oss["economy"]: {"input": "0.075", "output": "0.30"},
-                oss["standard"]: {"input": "0.15", "output": "0.60"},
-            },
-        },
-    }
-    return {name: Provider.model_validate(provider) for name, provider in written.items()}
 
 
 def _default_budgets() -> tuple[Budget, ...]:
@@ -229,7 +153,7 @@ def _default_budgets() -> tuple[Budget, ...]:
     )
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration, validated."""
 
     environment: Name = "development"
@@ -240,7 +164,7 @@ class Config(_Section):
     # Hidden in repr: a URL may contain a password.
     database: DatabaseName | None = Field(default=None, repr=False)
     redis: RedisUrl | None = Field(default=None, repr=False)
-    providers: dict[Name, Provider] = Field(default_factory=_default_providers)
+    providers: dict[Name, Provider] = Field(default_factory=default_providers)
     routing: Routing = Routing()
     health: Health = Health()
     cache: Cache = Cache()
@@ -250,6 +174,11 @@ class Config(_Section):
     sessions: Sessions = Sessions()
     attachments: Attachments = Attachments()
     keys: Keys = Keys()
+    reload: Reload = Reload()
+    backup: Backup = Backup()
+    reports: Reports = Reports()
+    logs: Logs = Logs()
+    jobs: Jobs = Jobs()
     advice: AdviceRules = AdviceRules()
 
     @model_validator(mode="after")
@@ -274,10 +203,16 @@ class Config(_Section):
         """The enabled providers of ``routing.priority``, in order."""
         return tuple(name for name in self.routing.priority if self.providers[name].enabled)
 
+    def type_of(self, provider: str) -> str:
+        """Return LiteLLM's name of a provider."""
+        return self.providers[provider].type or provider
+
     @property
     def custom_endpoints(self) -> frozenset[str]:
-        """The providers with an ``api_base``; the keys of a custom endpoint may have any format."""
-        return frozenset(name for name, provider in self.providers.items() if provider.api_base)
+        """The providers with an ``api_base`` or a ``type``; their keys may have any format."""
+        return frozenset(
+            name for name, provider in self.providers.items() if provider.api_base or provider.type
+        )
 
     @property
     def environment_keys_allowed(self) -> bool:
@@ -297,6 +232,9 @@ class Config(_Section):
         return plain
 
 
+_OWN_TASKS = {EMBEDDING: "embed()", RERANK: "rerank()"}
+"""The tasks that no tier answers, and the calls that have them unless they name another."""
+
 Disagreement = tuple[tuple[str | int, ...], object, str]
 
 
@@ -311,20 +249,13 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
             hint = nearest(name, list(providers)) or f" Use one of {', '.join(providers)}."
             yield ("routing", "priority", i), name, f"must be one of 'providers'.{hint}"
     for name, provider in providers.items():
-        at = ("providers", name)
-        if provider.enabled and name in routing.priority and not provider.models:
-            yield (*at, "models"), {}, "must name a model for at least one tier; or set 'enabled: false'"
-        for tier, model in provider.models.items():
-            if model.startswith(f"{name}/"):
-                yield (*at, "models", tier), model, f"must be the model's name without '{name}/'"
-        if (
-            provider.enabled
-            and provider.api_base
-            and config.require_tls
-            and not is_private_url(provider.api_base)
-        ):
-            remedy = "must be https or on this machine; on a trusted network, set 'require_tls: false'"
-            yield (*at, "api_base"), provider.api_base, remedy
+        asked = name in routing.priority
+        for at, value, remedy in provider_faults(name, provider, require_tls=config.require_tls, asked=asked):
+            yield ("providers", name, *at), value, remedy
+    for task in _OWN_TASKS:
+        if task in routing.tasks:
+            remedy = f"is reserved: it is the task of {_OWN_TASKS[task]}; choose another name"
+            yield ("routing", "tasks", task), routing.tasks[task], remedy
     for i, budget in enumerate(config.budgets):
         if budget.name == PROBE:
             yield (
@@ -332,7 +263,15 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
                 budget.name,
                 "is reserved: 'health.paid_limit' is the budget of that name",
             )
-        for scope, known in (("provider", list(providers)), ("task", list(routing.tasks))):
+        each = {
+            "user": budget.user,
+            "team": budget.team,
+            "tag": next(iter((budget.tag or {}).values()), None),
+        }
+        if len(starred := [name for name, value in each.items() if value == "*"]) > 1:
+            remedy = f"only one of {' and '.join(starred)} may be '*': write a budget for each"
+            yield ("budgets", i, starred[-1]), "*", remedy
+        for scope, known in (("provider", list(providers)), ("task", [*routing.tasks, *_OWN_TASKS])):
             value = getattr(budget, scope)
             if value is not None and value not in known:
                 yield ("budgets", i, scope), value, f"must be a known {scope}.{nearest(value, known)}"

@@ -31,6 +31,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"min_bars": 5}, "greater than or equal to 30"),
     ({"sentiment": 2}, "less than or equal to 1"),
+    ({"mode": "slots"}, "'mode' no longer exists: a model never writes figures. Delete the line"),
 ]
 
 

@@ -75,7 +75,7 @@ def test_default_ollama_is_free_local_and_needs_no_key() -> None:
 def test_the_yaml_equals_the_defaults() -> None:
     """Loading config/supernova.yaml, with or without defaults under it, gives the built-in defaults."""
     assert load(YAML, environ={}).config == Config()
-    assert Config.model_validate(to_plain(read_yaml(YAML)[0])) == Config()
+    assert Config.model_validate(to_plain(read_yaml(YAML, YAML.read_bytes())[0])) == Config()
 
 
 def test_the_yaml_names_every_setting() -> None:
@@ -127,7 +127,7 @@ def _settings(model: type[Any], at: str = "") -> list[tuple[str, str]]:
     for name, field in model.model_fields.items():
         kind, path = str(field.annotation), f"{at}{name}"
         inner = {"Provider": "providers.<name>.", "Budget": "budgets[].", "Price": f"{path}.<model>."}
-        section = next((part for part in inner if re.search(rf"schema\.{part}\b", kind)), None)
+        section = next((part for part in inner if re.search(rf"(?:schema|providers)\.{part}\b", kind)), None)
         if section:
             found += _settings(getattr(supernova_ai.config, section), inner[section])
         elif hasattr(field.annotation, "model_fields"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai.config import Config, load
-from supernova_ai.config.environment import NOT_SETTINGS, VARIABLES, misspelt
+from supernova_ai.config.environment import NOT_SETTINGS, VARIABLES, unread
 
 ROOT = Path(__file__).parents[2]
 NAMES = {variable.name for variable in VARIABLES} | NOT_SETTINGS
@@ -26,7 +26,8 @@ def test_switches_set_their_settings() -> None:
 def test_model_variables_set_the_tiers(provider: str) -> None:
     """CHAT sets the standard model, ANALYSIS the premium one, SUMMARY the economy one."""
     environ = {f"{provider.upper()}_{use}_MODEL": use.lower() for use in ("CHAT", "ANALYSIS", "SUMMARY")}
-    models = load(environ=environ).config.providers[provider].models
+    models = dict(load(environ=environ).config.providers[provider].models)
+    models.pop("embedding", None)
     assert models == {"standard": "chat", "premium": "analysis", "economy": "summary"}
 
 
@@ -68,13 +69,15 @@ def test_a_misspelt_variable_is_logged(caplog: pytest.LogCaptureFixture) -> None
     """The warning names the misspelt variable and the nearest one; other names cause none."""
     with caplog.at_level(logging.WARNING, "supernova_ai"):
         load(environ={"LLM_STREAMNG": "true", "LLM_ZZZ": "1", "LLM_ENABLED": "true"})
-    assert caplog.messages == ["config.variable.unknown variable=LLM_STREAMNG nearest=LLM_STREAMING"]
+    said = "LLM_STREAMNG is not read: did you mean LLM_STREAMING?"
+    assert caplog.messages == [f"config.doubtful reason={said}"]
 
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [
         ("SUPERNOVA_ENVIRONMENT", "SUPERNOVA_ENV"),
+        ("SUPERNOVA_STREAMING", "LLM_STREAMING"),
         ("SUPERNOVA_CONFG", "SUPERNOVA_CONFIG"),
         ("OPENAI_KEY", "OPENAI_API_KEY"),
         ("OPENIA_API_KEY", "OPENAI_API_KEY"),
@@ -89,7 +92,22 @@ def test_a_misspelt_variable_is_logged(caplog: pytest.LogCaptureFixture) -> None
 )
 def test_misspelt_names_have_a_nearest(name: str, nearest: str | None) -> None:
     """A misspelt name of ours has a nearest variable; the names of other tools have none."""
-    assert misspelt([name]).get(name) == nearest
+    assert unread([name], ("environment", "streaming")).get(name) == (nearest and f"did you mean {nearest}?")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("SUPERNOVA_DATABASE", "database"),
+        ("SUPERNOVA_ROUTING__RETRIES", "routing.retries"),
+        ("SUPERNOVA_LOGS_KEEP_DAYS", "logs.keep_days"),
+        ("LLM_ROUTING_STRATEGY", "routing.strategy"),
+    ],
+)
+def test_a_setting_as_a_variable_is_told(name: str, setting: str) -> None:
+    """Only listed variables set settings: another one with the name of a setting is not ignored silently."""
+    (warning,) = load(environ={name: "x"}).warnings
+    assert warning == f"{name} is not read: set {setting!r} in supernova.yaml"
 
 
 def test_the_template_has_every_name_with_a_comment() -> None:

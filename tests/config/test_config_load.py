@@ -110,9 +110,9 @@ def test_a_null_model_removes_the_tier(write: Write) -> None:
     assert sorted(load(environ={}).config.providers["ollama"].models) == ["economy", "standard"]
 
 
-@pytest.mark.parametrize("name", ["development", "production"])
-def test_development_and_production_need_no_overlay(name: str) -> None:
-    """Development and production are valid without a file."""
+@pytest.mark.parametrize("name", ["development", "staging", "production"])
+def test_the_built_in_environments_need_no_overlay(name: str) -> None:
+    """Development, staging and production are valid without a file."""
     assert load(environ={"SUPERNOVA_ENV": name}).config.environment == name
 
 
@@ -139,7 +139,7 @@ def test_an_environment_is_a_name_and_no_path(write: Write) -> None:
     write("config/outside.yaml", "streaming: true")
     write("config/environments/production.yaml", "streaming: true")
     for name in ("../outside", "./production", "production.yaml"):
-        with pytest.raises(ConfigError, match="must be one of development, production;"):
+        with pytest.raises(ConfigError, match="must be one of development, production, staging;"):
             load(environ={"SUPERNOVA_ENV": name})
 
 
@@ -267,8 +267,8 @@ def test_environment_keys_are_allowed_except_in_production() -> None:
     """environment_keys_allowed depends on the environment unless keys.allow_environment is set."""
     assert Config().environment_keys_allowed is True
     assert Config(environment="production").environment_keys_allowed is False
-    allowed = load(environ={"SUPERNOVA_ENV": "production"}, overrides={"keys": {"allow_environment": True}})
-    assert allowed.config.environment_keys_allowed is True
+    refused = load(environ={"SUPERNOVA_ENV": "staging"}, overrides={"keys": {"allow_environment": False}})
+    assert refused.config.environment_keys_allowed is False
 
 
 def test_only_enabled_providers_in_the_priority_are_active() -> None:

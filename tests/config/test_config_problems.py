@@ -37,6 +37,19 @@ def error_message(**sources: Any) -> str:
             ":2: routing.strategy is 'cheap': must be 'priority', 'round_robin', 'cost'",
         ),
         ("routing:\n  strategy: costs", "'latency'. Did you mean 'cost'?"),
+        (
+            "providers: {openai: {models: {standard gpt}}}",
+            "is 'standard gpt': must be 'economy', 'standard', 'premium', 'embedding' or 'rerank'",
+        ),
+        ("providers: {openai: {models: {standard: ''}}}", "openai.models.standard is '': must be a name"),
+        (
+            "providers: {openai: {models: {rerank: gpt}}}",
+            "providers.openai.models.rerank is 'gpt': must be of a provider of type azure_ai, cohere,",
+        ),
+        (
+            "routing: {tasks: {embedding: economy}}",
+            "routing.tasks.embedding is 'economy': is reserved: it is the task of embed()",
+        ),
         ("routing: {retries: 11}", ":1: routing.retries is 11: must be less than or equal to 10"),
         ("routing: {retries: yes}", ":1: routing.retries is true: must be a valid integer"),
         (
@@ -72,6 +85,18 @@ def error_message(**sources: Any) -> str:
             ":2: budgets[0].limit is nan: nan is not a finite amount",
         ),
         (
+            "budgets:\n- {name: a, limit: 1, per: day, tag: {desk: fx, book: b}}",
+            "budgets[0].tag: must be one tag, such as {desk: fx}, not 2",
+        ),
+        (
+            "budgets:\n- {name: a, limit: 1, per: day, tag: {desk: ''}}",
+            "budgets[0].tag: tag 'desk' must have 1 to 64 characters, not 0",
+        ),
+        (
+            'budgets:\n- {name: a, limit: 1, per: day, user: "*", team: "*"}',
+            "budgets[0].team is '*': only one of user and team may be '*': write a budget for each",
+        ),
+        (
             "budgets:\n- {name: a, limit: 1, per: dya}",
             ":2: budgets[0].per is 'dya': must be 'day', 'week' or 'month'",
         ),
@@ -104,6 +129,31 @@ def error_message(**sources: Any) -> str:
             "must be an Apprise URL such as mailto://… or slack://…, or vault:NAME",
         ),
         ("alerts: {notify: ['vault://x']}", "(not shown here): must be an Apprise URL"),
+        (
+            "providers: {azure: {models: {standard: m}}}\nrouting: {priority: [azure]}",
+            "providers.azure.api_base is null: must be set for a provider of type azure; see docs/prov",
+        ),
+        (
+            "providers: {aws: {type: bedrock, models: {standard: m}}}\nrouting: {priority: [aws]}",
+            "providers.aws.region is null: must be set for a provider of type bedrock",
+        ),
+        (
+            "providers:\n  openai: {region: eu-west-1}",
+            ":2: providers.openai.region is 'eu-west-1': is only for a provider of type bedrock or vertex_ai",
+        ),
+        (
+            "providers:\n  openai:\n    params: {max_tokens: 7}",
+            ":3: providers.openai.params.max_tokens is 7: is set by this package for each call",
+        ),
+        ("providers: {openai: {params: {service_tier: flex}}}", "changes the price of a call, which this"),
+        ("providers: {openai: {params: {extra_body: {n: 5}}}}", "changes the price of a call, which this"),
+        ("providers: {openai: {params: {extra_body: {tools: []}}}}", "changes the price of a call, which"),
+        ("providers: {openai: {params: {extra_body: {model: gpt-6-astra}}}}", "is set by this package"),
+        ("providers: {bedrock: {params: {aws_region_name: x}}}", "write it as 'region'"),
+        ("providers: {bedrock: {params: {aws_role_name: x}}}", "may hold a secret: store it with"),
+        ("providers: {openai: {params: {extra_headers: {Authorization: x}}}}", "may hold a secret: store it"),
+        ("providers: {openai: {params: {user: [{a: sk-0123456789abcdef}]}}}", "may hold a secret: store it"),
+        ("providers: {openai: {params: {runtime_endpoint: 'http://x'}}}", "requests go only to 'api_base'"),
         (
             "providers:\n  openai:\n    models: {econmy: x}",
             ":3: providers.openai.models.econmy is 'econmy': must be",
@@ -165,6 +215,7 @@ def test_a_number_that_yaml_reads_differently_is_refused(write: Write, number: s
     path = write(BASE, f"streaming: true\nrouting: {{retries: {number}}}")
     message = error_message(path=path)
     assert f"{path}:2: {number[:40]} is not a plain decimal number" in message
+    assert "1 problem" in message  # and not that the value is missing too
     assert len(message) < 1_000
 
 
