@@ -1,6 +1,7 @@
 """Money: holds that end exactly once, budgets that cannot be overspent, and what was spent."""
 
+from supernova_ai.ledger.budgets import Payer
 from supernova_ai.ledger.holds import End, Entry, Hold, lost_end
-from supernova_ai.ledger.ledger import Ledger, swept_ledger
+from supernova_ai.ledger.ledger import Ledger, pending_ends, swept_ledger
 
-__all__ = ["End", "Entry", "Hold", "Ledger", "lost_end", "swept_ledger"]
+__all__ = ["End", "Entry", "Hold", "Ledger", "Payer", "lost_end", "pending_ends", "swept_ledger"]

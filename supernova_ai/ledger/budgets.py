@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from supernova_ai.config import Budget
+from supernova_ai.ledger.labels import TAG, TEAM
 from supernova_ai.money import show, to_nano
 
-EACH_USER = "*"
-"""The ``user`` of a budget that gives every user a window of their own."""
+EACH = "*"
+"""The user, team or value of a tag of a budget that gives each of them a window of their own."""
+
+Tag = tuple[str, str]
+"""The name and the value of a tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who pays for a call: the user, the team and the tags that budgets may count apart."""
+
+    user: str | None = None
+    team: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetWindow:
     """One window of a budget. The limit is nano-USD.
 
-    ``subject`` is the user where each user has a window, else empty. ``scope`` tells apart windows of the
-    same name whose budgets had another provider, user, task or time zone. ``user`` is None where the budget
-    covers all users together, and "" where it covers calls without a user.
+    ``subject`` is the user, team or value of the tag where each has a window, else empty. ``scope`` tells
+    apart windows of the same name whose budgets had another scope or time zone. ``user``, ``team`` and
+    ``tag`` are None where the budget covers all of them together; a user, a team or the value of a tag is ""
+    where the budget covers calls without one.
     """
 
     budget: str
@@ -35,6 +49,21 @@ class BudgetWindow:
     provider: str | None
     user: str | None
     task: str | None
+    team: str | None
+    tag: Tag | None
+
+    @property
+    def covers(self) -> str:
+        """What the window counts, for people; empty if it counts every call.
+
+        >>> from decimal import Decimal
+        >>> window_of(Budget(name="b", limit=Decimal(1), per="day", team="fx", task="chat"), now=0).covers
+        "task 'chat', team 'fx'"
+        """
+        tag, value = self.tag or ("", None)
+        scope = {"provider": self.provider, "task": self.task, "user": self.user, "team": self.team}
+        named = [*scope.items(), (f"tag {tag}", value)]
+        return ", ".join(f"{of} {what!r}" if what else f"no {of}" for of, what in named if what is not None)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -43,38 +72,80 @@ class BudgetWindow:
 
 
 def windows_for(
-    budgets: Iterable[Budget], *, now: float, provider: str | None, user: str | None, task: str | None
+    budgets: Iterable[Budget], *, now: float, provider: str | None, payer: Payer, task: str | None
 ) -> Iterator[BudgetWindow]:
-    """Yield the window of every budget that applies to this provider, user and task at this time.
+    """Yield the window of every budget that applies to this provider, payer and task at this time.
 
     Args:
         now: Unix seconds.
-        user: all requests without a user share one window of an "each user" budget.
+        payer: all requests without a user share one window of an "each user" budget; likewise for teams and
+            tags.
     """
     for budget in budgets:
         if budget.provider not in (None, provider) or budget.task not in (None, task):
             continue
-        if budget.user not in (None, EACH_USER, user):
-            continue
-        yield window_of(budget, now=now, user=user)
+        if all(asked in (None, EACH, own) for asked, own in _sides(budget, payer)):
+            yield window_of(budget, now=now, payer=payer)
 
 
-def window_of(budget: Budget, *, now: float, user: str | None = None) -> BudgetWindow:
-    """Return the budget's window at this time; where each user has a window, the one of this user."""
+def window_of(budget: Budget, *, now: float, payer: Payer = Payer()) -> BudgetWindow:
+    """Return the budget's window at this time; where each user, team or value has one, that of the payer."""
     name, resets_at = period_at(budget.per, datetime.fromtimestamp(now, ZoneInfo(budget.time_zone)))
-    subject = (user or "") if budget.user == EACH_USER else ""
+    sides = _sides(budget, payer)
+    user, team, value = ((own or "") if asked == EACH else asked for asked, own in sides)
+    tag = budget_tag(budget)
     return BudgetWindow(
         budget.name,
-        subject,
+        subject_of(budget, payer) or "",
         name,
         to_nano(budget.limit),
         resets_at,
         scope_key(budget),
         budget.time_zone,
         budget.provider,
-        subject if budget.user == EACH_USER else budget.user,
+        user,
         budget.task,
+        team,
+        (tag[0], value) if tag and value is not None else None,
     )
+
+
+def may_count(budget: Budget, payer: Payer) -> bool:
+    """Say whether the budget may count calls of this user, of this team and with these tags; None is any."""
+    return all(own is None or asked in (None, EACH, own) for asked, own in _sides(budget, payer))
+
+
+def subject_of(budget: Budget, payer: Payer) -> str | None:
+    """Return the user, team or value of a tag whose window of the budget counts the payer's calls, if any."""
+    return next((own for asked, own in _sides(budget, payer) if asked == EACH), None)
+
+
+def _sides(budget: Budget, payer: Payer) -> tuple[tuple[str | None, str | None], ...]:
+    """Return the user, team and value of the tag of a budget, each with the payer's own."""
+    name, value = budget_tag(budget) or ("", None)
+    return (budget.user, payer.user), (budget.team, payer.team), (value, payer.tags.get(name))
+
+
+def budget_tag(budget: Budget) -> Tag | None:
+    """Return the name and the value of the tag that a budget counts."""
+    return next(iter(budget.tag.items())) if budget.tag else None
+
+
+def each_of(budget: Budget) -> str:
+    """Return what has a window each: "user", "team", or "tag:" and the tag's name; "" if nothing has."""
+    return next((label for label, asked in payers_of(budget).items() if asked == EACH), "")
+
+
+def payers_of(budget: Budget) -> dict[str, str]:
+    """Return the user, the team and the value of the tag that a budget counts, by "user", "team" and "tag:…".
+
+    >>> from decimal import Decimal
+    >>> payers_of(Budget(name="b", limit=Decimal(1), per="day", user="*", tag={"desk": "fx"}))
+    {'user': '*', 'tag:desk': 'fx'}
+    """
+    tag, value = budget_tag(budget) or ("", None)
+    asked = {"user": budget.user, TEAM: budget.team, f"{TAG}{tag}": value}
+    return {label: name for label, name in asked.items() if name is not None}
 
 
 def scope_key(budget: Budget) -> str:
@@ -84,12 +155,22 @@ def scope_key(budget: Budget) -> str:
     >>> scope_key(Budget(name="mine", limit=Decimal(1), per="day", user="ann", time_zone="Asia/Kolkata"))
     '{"time_zone": "Asia/Kolkata", "user": "ann"}'
     """
-    return _scope_key(budget.provider, budget.task, budget.user, budget.time_zone)
+    tag = budget_tag(budget)
+    return _scope_key(budget.provider, tag, budget.task, budget.team, budget.time_zone, budget.user)
 
 
 @lru_cache(maxsize=1024)  # needed for every hold
-def _scope_key(provider: str | None, task: str | None, user: str | None, time_zone: str) -> str:
-    scope = {"provider": provider, "task": task, "time_zone": time_zone, "user": user}
+def _scope_key(
+    provider: str | None,
+    tag: Tag | None,
+    task: str | None,
+    team: str | None,
+    time_zone: str,
+    user: str | None,
+) -> str:
+    # Not {"tag": {…}}: the erasure of a user finds a budget's user in this text by its name.
+    tagged = {f"{TAG}{tag[0]}": tag[1]} if tag else {}
+    scope = {"provider": provider, **tagged, "task": task, "team": team, "time_zone": time_zone, "user": user}
     named = {name: value for name, value in scope.items() if value and (name, value) != ("time_zone", "UTC")}
     return json.dumps(named) if named else ""
 

@@ -30,7 +30,10 @@ from supernova_ai.types import CostBasis, FailurePattern, Outcome, Usage
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of an attempt before it is sent: the columns of its row. ``held_nano`` is the hold."""
+    """What is known of an attempt before it is sent: the columns of its row.
+
+    ``held_nano`` is the hold. ``tags`` are JSON, as ``labels.to_text`` writes them.
+    """
 
     id: str
     request: str
@@ -50,6 +53,10 @@ class Entry:
     price_version: str
     max_tokens: int | None = None
     address: str | None = None
+    environment: str | None = None
+    key_version: int | None = None
+    team: str | None = None
+    tags: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ class Hold:
 class End:
     """How an attempt ended. The cost is nano-USD; times are milliseconds, ``ended_ms`` since the epoch.
 
-    ``response`` is the provider's own id of its answer.
+    ``response`` is the provider's own id of its answer. ``saved`` is what the provider's prompt cache took
+    off the cost, in nano-USD; it is below 0 if writing to the cache cost more.
     """
 
     state: Outcome
@@ -78,6 +86,7 @@ class End:
     error: str | None = None
     response: str | None = None
     failure: FailurePattern | None = None
+    saved: int = 0
 
 
 class Spent(NamedTuple):
@@ -89,19 +98,20 @@ class Spent(NamedTuple):
     amount: int
 
 
-def insert_hold(
-    database: Database, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int | None = None
-) -> Hold:
+_NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
+
+
+def insert_hold(database: Database, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int) -> Hold:
     """Reserve the entry's amount in every window, or in none, and insert the attempt's row.
 
     Args:
-        now_ms: Unix milliseconds, read inside the operation; the entry's start unless given.
+        now_ms: Unix milliseconds, read inside the operation: when a window opens, it counts what has ended
+            until then.
 
     Raises:
         BudgetExceeded: the amount does not fit in a window; reservations in other windows are undone.
     """
     reserved: list[int] = []
-    now_ms = entry.started_ms if now_ms is None else now_ms
     try:
         for window in windows:
             reserved.append(_reserve(database, window, entry.held_nano, now_ms))
@@ -113,9 +123,6 @@ def insert_hold(
     marks = ", ".join("?" * len(row))
     run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
     return Hold(entry.id, entry.held_nano, tuple(reserved))
-
-
-_NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
 
 
 def _reserve(database: Database, window: BudgetWindow, amount: int, now_ms: int) -> int:
@@ -134,6 +141,7 @@ def _reserve(database: Database, window: BudgetWindow, amount: int, now_ms: int)
         settled, held, lost = window_amounts(database, window)
         raise BudgetExceeded(
             budget=window.budget,
+            covers=window.covers,
             spent=to_usd(settled + lost),
             held=to_usd(held),
             limit=to_usd(window.limit),
@@ -178,7 +186,7 @@ def end_hold(database: Database, hold: Hold, end: End, *, was: Outcome = "held")
     before = _rollup_row(database, hold.attempt) if was != "held" else None
     found = run(
         database,
-        "UPDATE attempt SET state = ?, cost_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
+        "UPDATE attempt SET state = ?, cost_nano = ?, saved_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
         "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
         "reasoning_tokens = ?, ended_ms = ?, late = late | ?, response_id = COALESCE(?, response_id), "
         "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), "
@@ -186,6 +194,7 @@ def end_hold(database: Database, hold: Hold, end: End, *, was: Outcome = "held")
         f"WHERE id = ? AND state = ? RETURNING windows, {rollups.COLUMNS}",
         end.state,
         end.cost,
+        end.saved,
         end.basis,
         end.usage.prompt,
         end.usage.completion,

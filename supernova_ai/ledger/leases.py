@@ -27,6 +27,9 @@ log = get_logger(__name__)
 TERM_S = 30.0
 """How long a lease lasts, in seconds; it is renewed three times as often."""
 
+_END_S = 5.0
+"""How long releasing a lease waits for its thread, in seconds; the thread may be at a busy database."""
+
 _PROC = Path("/proc/self/ns/pid")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -57,6 +60,7 @@ class Lease:
         self._pid: int | None = None
         self._starting = threading.Lock()
         self._stop = threading.Event()
+        self._renewing: threading.Thread | None = None
         self._warned: set[tuple[str, str]] = set()
         self.id = ""
         self.budgets = "{}"  # this process's, as ``budgets.describe`` returns them
@@ -71,15 +75,18 @@ class Lease:
             self.id = uuid.uuid4().hex
             self._stop = threading.Event()
             self._store.write(self._renew)  # the writer keeps the order: this comes before any hold
-            threading.Thread(
+            self._renewing = threading.Thread(
                 target=self._renew_until, args=(self._stop,), name="supernova-lease", daemon=True
-            ).start()
+            )
+            self._renewing.start()
             self._pid = os.getpid()  # last: once it is set, other threads take holds
 
     def release(self) -> None:
         """End the lease; what is still held becomes lost."""
         self._stop.set()
         if self._pid == os.getpid():
+            if self._renewing is not None:
+                self._renewing.join(_END_S)  # first: it could take the lease again after it is deleted
             self._store.write(
                 lambda database: lose_holds(database, self.id, self._now_ms(), self._check_thresholds)
             ).result()
@@ -103,9 +110,8 @@ class Lease:
         ProcessRow.insert(row).on_conflict(
             conflict_target=[ProcessRow.id], preserve=[ProcessRow.lease_ms, ProcessRow.budgets]
         ).execute(database)
-        differing = processes_with_other_budgets(database, self.budgets, now_ms=self._now_ms())
-        for other, names in differing:
-            if (self.id != other.id) and (other.id, other.budgets) not in self._warned:
+        for other, names in processes_with_other_budgets(database, self.budgets, now_ms=self._now_ms()):
+            if other.id != self.id and (other.id, other.budgets) not in self._warned:
                 self._warned.add((other.id, other.budgets))
                 log.warning(
                     "ledger.budgets.differ",

@@ -12,14 +12,14 @@ from peewee import Database
 
 from supernova_ai.config import Budget, Config, data_folder, read_environ
 from supernova_ai.errors import StoreError, UserErased
-from supernova_ai.ledger import holds, leases, unwritten_ends
-from supernova_ai.ledger.budgets import BudgetWindow, describe, windows_for
+from supernova_ai.ledger import holds, labels, leases, unwritten_ends
+from supernova_ai.ledger.budgets import BudgetWindow, Payer, describe, windows_for
 from supernova_ai.ledger.holds import End, Entry, Hold, Spent
 from supernova_ai.ledger.thresholds import AlertKey, ThresholdWatch
 from supernova_ai.ledger.unwritten_ends import Ending, PendingEnds
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_nano
-from supernova_ai.store import Store, erased
+from supernova_ai.store import ReadOnlyStore, Store, erased
 from supernova_ai.types import Usage
 
 log = get_logger(__name__)
@@ -77,9 +77,9 @@ class Ledger:
         """Return the ledger's time: Unix milliseconds."""
         return int(self._clock() * 1000)
 
-    def has_budget(self, *, provider: str, user: str | None, task: str) -> bool:
+    def has_budget(self, *, provider: str, payer: Payer, task: str) -> bool:
         """Say whether any budget applies to such an attempt."""
-        return any(True for _ in self._windows(provider, user, task))
+        return any(True for _ in self._windows(provider, payer, task))
 
     def write(self, operation: Callable[[Database], T]) -> Future[T]:
         """Run an operation that takes holds in the writer's next transaction."""
@@ -102,18 +102,19 @@ class Ledger:
                 "A call that begins now is of a new user"
             )
         # A free attempt counts in no budget, even in a full one.
-        windows = self._windows(entry.provider, entry.user_id, entry.task) if entry.held_nano else ()
+        payer = Payer(entry.user_id, entry.team, labels.from_text(entry.tags))
+        windows = self._windows(entry.provider, payer, entry.task) if entry.held_nano else ()
         mine = replace(entry, process=self._lease.id)
         return holds.insert_hold(database, mine, windows, now_ms=self.now_ms())
 
-    def remaining(self, database: Database, *, provider: str, user: str | None, task: str) -> int:
+    def remaining(self, database: Database, *, provider: str, payer: Payer, task: str) -> int:
         """Return the least that a budget that applies to such an attempt has left, in nano-USD."""
-        windows = self._windows(provider, user, task)
+        windows = self._windows(provider, payer, task)
         return min((holds.remaining(database, window) for window in windows), default=_UNLIMITED)
 
-    def remaining_by_budget(self, providers: Iterable[str], *, user: str | None, task: str) -> dict[str, int]:
+    def remaining_by_budget(self, providers: Iterable[str], *, payer: Payer, task: str) -> dict[str, int]:
         """Return what each budget that applies to any of the providers has left, in nano-USD."""
-        windows = {window.budget: window for name in providers for window in self._windows(name, user, task)}
+        windows = {window.budget: window for name in providers for window in self._windows(name, payer, task)}
         return self._store.read(
             lambda database: {
                 name: max(0, holds.remaining(database, window)) for name, window in windows.items()
@@ -160,10 +161,11 @@ class Ledger:
         in_flight = [self._in_flight.get(end) for end in ends]
         self._keep_pending([ending for ending in in_flight if ending], "the database is busy")
 
-    def _keep_pending(self, endings: Sequence[Ending], reason: str) -> None:
+    def _keep_pending(self, endings: Sequence[Ending], reason: str) -> bool:
+        """Add the ends to the pending ones; return whether that is durable."""
         for hold, _ in endings:
             log.warning("ledger.end.owed", attempt=hold.attempt, reason=reason)
-        self._pending_ends.add(endings)
+        return self._pending_ends.add(endings)
 
     def record_cached(self, entry: Entry, *, began_ms: int | None = None) -> Future[bool]:
         """Write the row of an answer from the cache: no provider was asked, and it costs nothing.
@@ -212,17 +214,23 @@ class Ledger:
             if endings:
                 self._store.write(operation).result()
         except Exception as error:
-            self._keep_pending(endings, str(error))
+            if not self._keep_pending(endings, str(error)):
+                return  # the files are the only durable copy
         self._pending_ends.discard(files)
 
-    def _windows(self, provider: str, user: str | None, task: str) -> Iterator[BudgetWindow]:
-        return windows_for(self._budgets, now=self._clock(), provider=provider, user=user, task=task)
+    def _windows(self, provider: str, payer: Payer, task: str) -> Iterator[BudgetWindow]:
+        return windows_for(self._budgets, now=self._clock(), provider=provider, payer=payer, task=task)
 
 
-def _pending_file(store: Store) -> Path:
+def _pending_file(store: Store | ReadOnlyStore) -> Path:
     """Return the file of pending ends: beside a SQLite file, for a server in the user's data folder."""
     base = store.file or data_folder(read_environ()) / store.id
     return base.with_name(f"{base.name}.owed")
+
+
+def pending_ends(store: Store | ReadOnlyStore) -> int:
+    """Return how many ends wait on this machine until the database can be written."""
+    return PendingEnds(_pending_file(store)).count()
 
 
 def swept_ledger(store: Store, config: Config) -> Ledger:

@@ -5,8 +5,8 @@ opens in the transaction that needs it first. The rollups say what ended attempt
 the window's opening. Open holds, and lost ones, whose cost may still be learnt, are added to the window
 itself: it moves when they end, as if it had always existed.
 
-Rollups know whole hours of UTC, and not every combination of provider, user and task. So the rollup that
-covers the whole scope is read, and the attempts that it counts beyond the scope are subtracted. Archived
+Rollups know whole hours of UTC, and not every combination of provider, task, user, team and tag. So a rollup
+that covers the whole scope is read, and the attempts that it counts beyond the scope are subtracted. Archived
 attempts cannot be subtracted: an opening may then be too high, and never too low.
 """
 
@@ -14,25 +14,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from peewee import Database
 
-from supernova_ai.ledger.budgets import BudgetWindow, period_bounds
-from supernova_ai.ledger.rollups import HOUR_MS
+from supernova_ai.ledger import labels
+from supernova_ai.ledger.budgets import BudgetWindow, Tag, period_bounds
+from supernova_ai.ledger.rollups import HOUR_MS, HOURS
 from supernova_ai.store.bulk import run
+from supernova_ai.store.tables import OpeningRow
 
-_DAY_HOURS = 24
+_DAY_HOURS = HOURS["day"]
+_SCOPE_COLUMNS = ("provider", "user_id", "task", "team", "tags", "started_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class WindowScope:
-    """Which attempts a window counts. None is all; a user of "" is no user. Times are Unix milliseconds."""
+    """Which attempts a window counts. Times are Unix milliseconds.
+
+    None is all; a user, a team or the value of a tag is "" for calls without one.
+    """
 
     provider: str | None
     user: str | None
     task: str | None
+    team: str | None
+    tag: Tag | None
     start_ms: int
     end_ms: int
 
@@ -42,7 +50,13 @@ class WindowScope:
         start, end = (
             int(moment.timestamp() * 1000) for moment in period_bounds(window.period, window.time_zone)
         )
-        return cls(window.provider, window.user, window.task, start, end)
+        return cls(window.provider, window.user, window.task, window.team, window.tag, start, end)
+
+    @classmethod
+    def of_opening(cls, row: OpeningRow) -> WindowScope:
+        """Return the scope of a window's opening."""
+        tag = next(iter(labels.from_text(row.tag).items()), None)
+        return cls(row.provider, row.user, row.task, row.team, tag, row.start_ms, row.end_ms)
 
     def contains(self, row: Any) -> bool:
         """Say whether an attempt's row, by column, is in the scope."""
@@ -51,6 +65,8 @@ class WindowScope:
             and self.provider in (None, row["provider"])
             and self.user in (None, row["user_id"] or "")
             and self.task in (None, row["task"])
+            and self.team in (None, row["team"] or "")
+            and (self.tag is None or labels.from_text(row["tags"]).get(self.tag[0], "") == self.tag[1])
         )
 
 
@@ -98,14 +114,9 @@ def open_window(database: Database, window: BudgetWindow, *, now_ms: int) -> Non
     for attempt, windows in spent.open:
         _add_window(database, attempt, windows, window_id)
     if spent.settled:
-        run(
-            database,
-            "INSERT INTO window_opening (window_id, provider, user_id, task, start_ms, end_ms, opened_ms, "
-            "settled_nano) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(window_id, scope.provider, scope.user, scope.task, scope.start_ms, scope.end_ms),
-            now_ms,
-            spent.settled,
-        )
+        tag = labels.to_text(dict([scope.tag])) if scope.tag else None
+        own = asdict(scope) | {"tag": tag, "window": window_id, "opened_ms": now_ms, "settled": spent.settled}
+        OpeningRow.insert(own).execute(database)
     if spent.settled or spent.open:
         run(
             database,
@@ -116,22 +127,22 @@ def open_window(database: Database, window: BudgetWindow, *, now_ms: int) -> Non
 
 def count_in_windows(database: Database, attempt: str) -> None:
     """Move an ended attempt from the openings that contain it to their windows, before it is corrected."""
-    (row,) = run(
-        database,
-        "SELECT windows, state, cost_nano, provider, user_id, task, started_ms, ended_ms FROM attempt "
-        "WHERE id = ?",
-        attempt,
-    ).fetchall()
-    windows, state, cost, provider, user, task, started_ms, ended_ms = row
-    found = run(
-        database,
-        "SELECT window_id FROM window_opening WHERE start_ms <= ? AND end_ms > ? AND opened_ms >= ? "
-        "AND settled_nano >= ? AND (provider IS NULL OR provider = ?) AND (user_id IS NULL OR user_id = ?) "
-        "AND (task IS NULL OR task = ?)",
-        *(started_ms, started_ms, ended_ms, cost, provider, user or "", task),
-    ).fetchall()
-    for (window_id,) in found:
-        if window_id in json.loads(windows):
+    names = (*_SCOPE_COLUMNS, "windows", "state", "cost_nano", "ended_ms")
+    select = f"SELECT {', '.join(names)} FROM attempt WHERE id = ?"  # noqa: S608 - names of ours
+    (values,) = run(database, select, attempt).fetchall()
+    row = dict(zip(names, values, strict=True))
+    windows, state, cost = row["windows"], row["state"], row["cost_nano"]
+    openings = OpeningRow.select().where(
+        (OpeningRow.start_ms <= row["started_ms"])
+        & (OpeningRow.end_ms > row["started_ms"])
+        & (OpeningRow.user.is_null() | (OpeningRow.user == (row["user_id"] or "")))
+        & (OpeningRow.team.is_null() | (OpeningRow.team == (row["team"] or "")))
+        & (OpeningRow.opened_ms >= row["ended_ms"])
+        & (OpeningRow.settled >= cost)
+    )
+    for opening in list(openings.execute(database)):
+        window_id = opening.window
+        if window_id in json.loads(windows) or not WindowScope.of_opening(opening).contains(row):
             continue
         windows = _add_window(database, attempt, windows, window_id)
         run(
@@ -159,16 +170,28 @@ def _add_window(database: Database, attempt: str, windows: str, window_id: int) 
 def _ended_cost(database: Database, scope: WindowScope) -> int:
     """Return what the scope's ended attempts cost, archived ones included, in nano-USD."""
     first, last = scope.start_ms // HOUR_MS, -(-scope.end_ms // HOUR_MS)
+    wider = _in_rollups(scope)
     counted = sum(
         int(run(database, select, *arguments).fetchone()[0])
-        for select, arguments in _rollup_queries(scope, first, last)
+        for select, arguments in _rollup_queries(wider, first, last)
     )
-    return counted and counted - _cost_beyond(database, scope, first, last)
+    return counted and counted - _cost_beyond(database, scope, wider, first, last)
 
 
-def _cost_beyond(database: Database, scope: WindowScope, first: int, last: int) -> int:
+def _in_rollups(scope: WindowScope) -> WindowScope:
+    """Return the scope if a rollup has its cost, else the wider scope that comes nearest."""
+    everything = replace(scope, provider=None, user=None, task=None, team=None, tag=None)
+    if scope.user is not None:
+        return replace(everything, user=scope.user)
+    if scope.team:
+        return replace(everything, team=scope.team)
+    if scope.tag and scope.tag[1]:
+        return replace(everything, tag=scope.tag)
+    return replace(scope, team=None, tag=None)  # no rollup has the calls without a team or a tag
+
+
+def _cost_beyond(database: Database, scope: WindowScope, wider: WindowScope, first: int, last: int) -> int:
     """Return what the attempts cost that the rollups' sum contains and the scope does not, in nano-USD."""
-    wider = scope if scope.user is None else replace(scope, provider=None, task=None)
     edges = (first * HOUR_MS, scope.start_ms), (scope.end_ms, last * HOUR_MS)
     beyond = sum(_table_cost(database, replace(wider, start_ms=a, end_ms=b)) for a, b in edges if a < b)
     if wider != scope:
@@ -184,8 +207,13 @@ def _table_cost(database: Database, scope: WindowScope) -> int:
 
 
 def _rollup_queries(scope: WindowScope, first: int, last: int) -> Iterator[tuple[str, list[Any]]]:
-    """Yield queries whose results add up to the cost in the rollups of the scope, and maybe of more."""
-    if scope.user is None:
+    """Yield queries whose results add up to the scope's cost in the whole hours of the rollups."""
+    label: Tag | None = None
+    if scope.team:
+        label = labels.TEAM, scope.team
+    elif scope.tag:
+        label = labels.TAG + scope.tag[0], scope.tag[1]
+    if scope.user is None and label is None:
         select = "SELECT COALESCE(SUM(cost_nano), 0) FROM usage_rollup WHERE hour >= ? AND hour < ?"
         arguments: list[Any] = [first, last]
         for name, value in (("provider", scope.provider), ("task", scope.task)):
@@ -198,13 +226,18 @@ def _rollup_queries(scope: WindowScope, first: int, last: int) -> Iterator[tuple
     days = range(-(-first // _DAY_HOURS), last // _DAY_HOURS)
     whole = range(days.start * _DAY_HOURS, days.stop * _DAY_HOURS)
     hours = [hour for hour in range(first, last) if hour not in whole]
-    for table, period, numbers in (("daily_rollup", "day", days), ("payer_rollup", "hour", hours)):
+    tables = [("daily_rollup", "day", days), ("payer_rollup", "hour", hours)]
+    where, values = "user_id = ?", [scope.user]
+    if label is not None:
+        tables = [("label_rollup", "hour", range(first, last))]
+        where, values = "label = ? AND value = ?", [*label]
+    for table, period, numbers in tables:
         if numbers:
             marks = ", ".join("?" * len(numbers))
             yield (
                 f"SELECT COALESCE(SUM(cost_nano), 0) FROM {table} "  # noqa: S608 - names of ours
-                f"WHERE user_id = ? AND {period} IN ({marks})",
-                [scope.user, *numbers],
+                f"WHERE {where} AND {period} IN ({marks})",
+                [*values, *numbers],
             )
 
 
@@ -212,10 +245,15 @@ def _condition(scope: WindowScope) -> tuple[str, list[Any]]:
     """Return the SQL condition for an attempt to be in the scope, and its arguments."""
     conditions = ["started_ms >= ?", "started_ms < ?"]
     values: list[Any] = [scope.start_ms, scope.end_ms]
-    for name, value in (("provider", scope.provider), ("user_id", scope.user), ("task", scope.task)):
-        if name == "user_id" and value == "":
-            conditions.append("user_id IS NULL")
+    named = {"provider": scope.provider, "user_id": scope.user, "task": scope.task, "team": scope.team}
+    for name, value in named.items():
+        if value == "":
+            conditions.append(f"{name} IS NULL")
         elif value is not None:
             conditions.append(f"{name} = ?")
             values.append(value)
+    if scope.tag:
+        condition, arguments = labels.tag_condition(*scope.tag)
+        conditions.append(condition)
+        values += arguments
     return " AND ".join(conditions), values

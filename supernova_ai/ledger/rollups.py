@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from peewee import Database
 
+from supernova_ai.ledger.labels import labels_of
 from supernova_ai.store import bulk
-from supernova_ai.store.tables import DailyRow, LatencyRow, PayerRow, Table, UsageRow
+from supernova_ai.store.tables import DailyRow, LabelRow, LatencyRow, PayerRow, Table, UsageRow
 from supernova_ai.types import FailurePattern
 
 HOUR_MS = 3_600_000
 HOURS = {"hour": 1, "day": 24}
 """The periods of rollups, and how many hours each has."""
 
-ROLLUPS: tuple[type[Table], ...] = (UsageRow, PayerRow, DailyRow, LatencyRow)
+ROLLUPS: tuple[type[Table], ...] = (UsageRow, PayerRow, DailyRow, LabelRow, LatencyRow)
 KEY_COLUMNS = {table._meta.table_name: bulk.key(table) for table in ROLLUPS}
 """The columns of each rollup's key; the first is its hour or day, since the epoch."""
 
@@ -47,6 +48,9 @@ class EndedAttempt(NamedTuple):
     first_token_ms: int | None
     error_class: str | None
     cost_basis: str | None
+    team: str | None
+    tags: str | None
+    saved_nano: int
 
 
 COLUMNS = ", ".join(EndedAttempt._fields)
@@ -70,15 +74,17 @@ def contributions(row: EndedAttempt) -> Iterator[RollupChange]:
     answered = row.state == "settled" and row.error_class is None
     counts = {"attempts": 1, "cached": int(row.cost_basis == "cached")}
     counts |= {state: int(row.state == state) for state in ("settled", "released", "lost")}
-    tokens = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}
+    names = ("cost_nano", "prompt_tokens", "completion_tokens", "saved_nano")
     yield RollupChange(
         "usage_rollup",
         (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error_class or ""),
         counts | {name: getattr(row, name) for name in AMOUNTS},
     )
-    paid = {"answered": int(answered), **counts, "cost_nano": row.cost_nano, **tokens}
+    paid = {"answered": int(answered), **counts, **{name: getattr(row, name) for name in names}}
     yield RollupChange("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
     yield RollupChange("daily_rollup", (hour // HOURS["day"], row.user_id or ""), paid)
+    for label, value in labels_of(row.team, row.tags):
+        yield RollupChange("label_rollup", (hour, label, value), paid)
     if answered:
         for what, duration_ms in (("answer", row.latency_ms), ("first", row.first_token_ms)):
             if duration_ms is not None:

@@ -53,18 +53,19 @@ class ThresholdWatch:
             The alerts to ``remember`` once the operation is committed, and not before: the transaction may
             still be rolled back, and the alert with it.
         """
-        reached = [
-            (window, limit, threshold)
-            for window in windows
-            if (limit := self._limits.get(window.budget)) is not None
-            for threshold in self._thresholds
-            if window.amount * 100 >= threshold * limit and (*window[:3], threshold) not in self._recorded
-        ]
-        for window, limit, threshold in reached:
-            key = (*window[:3], threshold)
-            if record_alert(database, key, spent=window.amount, limit=limit, now_ms=now_ms):
-                self._on_alert()
-        return [(*window[:3], threshold) for window, _, threshold in reached]
+        reached: list[AlertKey] = []
+        for budget, subject, period, amount in windows:
+            limit = self._limits.get(budget)
+            if limit is None:
+                continue
+            for threshold in self._thresholds:
+                key = (budget, subject, period, threshold)
+                if amount * 100 < threshold * limit or key in self._recorded:
+                    continue
+                reached.append(key)
+                if record_alert(database, key, spent=amount, limit=limit, now_ms=now_ms):
+                    self._on_alert()
+        return reached
 
     def remember(self, keys: Iterable[AlertKey]) -> None:
         """Remember that these alerts are in the outbox and committed."""
@@ -82,8 +83,9 @@ def record_alert(database: Database, key: AlertKey, *, spent: int, limit: int, n
         "INSERT INTO alert "
         "(budget, subject, period, threshold, spent_nano, limit_nano, at_ms, next_ms, state, tries) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'new', 0) "
-        "ON CONFLICT (budget, subject, period, threshold) DO UPDATE SET spent_nano = excluded.spent_nano, "
-        "limit_nano = excluded.limit_nano, at_ms = excluded.at_ms, next_ms = excluded.next_ms, "
+        "ON CONFLICT (kind, budget, subject, period, threshold) DO UPDATE "
+        "SET spent_nano = excluded.spent_nano, limit_nano = excluded.limit_nano, "
+        "at_ms = excluded.at_ms, next_ms = excluded.next_ms, "
         "state = 'new', tries = 0, detail = NULL "
         "WHERE alert.limit_nano < excluded.limit_nano AND alert.threshold <> ?"
     )

@@ -46,8 +46,12 @@ class PendingEnds:
         self._path = path
         self._unsaved: dict[str, Ending] = {}  # while the file cannot be written
 
-    def add(self, endings: Iterable[Ending]) -> None:
-        """Save the ends durably; if the file cannot be written, log that and keep them in memory."""
+    def add(self, endings: Iterable[Ending]) -> bool:
+        """Save the ends durably; if the file cannot be written, log that and keep them in memory.
+
+        Returns:
+            Whether they are durable.
+        """
         added = {hold.attempt: (hold, end) for hold, end in endings}
         try:
             if added:
@@ -55,6 +59,8 @@ class PendingEnds:
         except OSError as error:
             log.warning("ledger.owed.not_saved", file=str(self._path), ends=len(added), reason=str(error))
             self._unsaved |= added
+            return False
+        return True
 
     def _append(self, lines: bytes) -> None:
         # Each line begins with a line feed too: a kill may have cut off the line before it.
@@ -77,15 +83,26 @@ class PendingEnds:
             self._path.rename(self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}"))
         found, self._unsaved = self._unsaved, {}
         files = []
-        for file in self._path.parent.glob("*.owed.*"):
-            if file.stem == self._path.name:
-                try:
-                    found |= {ending[0].attempt: ending for ending in _read(file)}
-                    files.append(file)
-                except OSError as error:
-                    if file.exists():  # else another process has just deleted it
-                        log.warning("ledger.owed.unreadable", file=str(file), reason=str(error))
+        for file in self._taken():
+            try:
+                found |= {ending[0].attempt: ending for ending in _read(file)}
+                files.append(file)
+            except OSError as error:
+                if file.exists():  # else another process has just deleted it
+                    log.warning("ledger.owed.unreadable", file=str(file), reason=str(error))
         return list(found.values()), files
+
+    def count(self) -> int:
+        """Return how many ends are in files; this changes nothing."""
+        count = 0
+        for file in (self._path, *self._taken()):
+            with suppress(FileNotFoundError), file.open("rb") as lines:
+                count += sum(1 for line in lines if line.strip())
+        return count
+
+    def _taken(self) -> Iterator[Path]:
+        """Yield the files that a process has taken, and not discarded yet."""
+        return (file for file in self._path.parent.glob("*.owed.*") if file.stem == self._path.name)
 
     def discard(self, files: Iterable[Path]) -> None:
         """Delete the files: every end in them is durable elsewhere."""

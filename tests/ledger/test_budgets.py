@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import BudgetWindow, period_at, windows_for
+from supernova_ai.ledger.budgets import BudgetWindow, Payer, period_at, windows_for
 
 Per = Literal["day", "week", "month"]
 
 
 def share(per: Per, zone: str, at: datetime) -> BudgetWindow:
     budget = Budget(name="b", limit=Decimal("1.5"), per=per, time_zone=zone)
-    (found,) = windows_for([budget], now=at.timestamp(), provider="openai", user=None, task="chat")
+    (found,) = windows_for([budget], now=at.timestamp(), provider="openai", payer=Payer(), task="chat")
     return found
 
 
@@ -124,14 +124,26 @@ def test_windows_have_no_gaps(per: Per, zone: str, at: datetime) -> None:
         ({"user": "*", "provider": "openai", "task": "chat"}, {"ann": "ann", "bob": "bob", None: ""}),
         ({"user": "ann", "provider": "ollama"}, {}),
         ({"user": "ann", "provider": "openai", "task": "chat"}, {"ann": ""}),
+        ({"team": "fx"}, {"ann": ""}),
+        ({"team": "*"}, {"ann": "fx", "bob": "rates", None: ""}),
+        ({"team": "fx", "user": "bob"}, {}),
+        ({"tag": {"desk": "spot"}}, {"ann": ""}),
+        ({"tag": {"Desk": "spot"}}, {}),
+        ({"tag": {"desk": "*"}}, {"ann": "spot", "bob": "Spot", None: ""}),
+        ({"tag": {"desk": "*"}, "team": "rates"}, {"bob": "Spot"}),
     ],
 )
-def test_a_budget_applies_to_its_scope_only(scope: dict[str, str], subjects: dict[str | None, str]) -> None:
-    """Provider, user and task each narrow a budget; "*" gives every user a window of their own."""
+def test_a_budget_applies_to_its_scope_only(scope: dict[str, Any], subjects: dict[str | None, str]) -> None:
+    """Each part of a scope narrows a budget; "*" gives every user, team or value a window of their own."""
+    payers = {
+        "ann": Payer("ann", "fx", {"desk": "spot"}),
+        "bob": Payer("bob", "rates", {"desk": "Spot", "book": "spot"}),
+        None: Payer(),
+    }
     budget = Budget(name="b", limit=Decimal(1), per="day", **scope)
     found = {
         user: one.subject
-        for user in ("ann", "bob", None)
-        for one in windows_for([budget], now=0, provider="openai", user=user, task="chat")
+        for user, payer in payers.items()
+        for one in windows_for([budget], now=0, provider="openai", payer=payer, task="chat")
     }
     assert found == subjects

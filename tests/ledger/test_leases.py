@@ -76,7 +76,7 @@ def hold_of(store: Store, make_entry: Callable[..., Entry], clock: SimpleNamespa
 
         def operation(database: Any) -> None:
             ProcessRow.insert(id="them", host=host, pid=pid, lease_ms=until).execute(database)
-            holds.insert_hold(database, make_entry("0.2", id="theirs", process="them"), [])
+            holds.insert_hold(database, make_entry("0.2", id="theirs", process="them"), (), now_ms=until)
 
         store.write(operation).result()
 
@@ -179,6 +179,21 @@ def test_closing_marks_open_holds_as_lost(store: Store, ledger: Ledger, hold_of:
     assert [process.id for process in processes(store)] == ["them"]
     ledger.close()
     assert states(store) == {"mine": LOST, "theirs": HELD}
+
+
+def test_a_renewal_during_the_release_leaves_no_lease(store: Store, clock: SimpleNamespace) -> None:
+    """A renewal that has begun ends before the lease is deleted, so that it cannot take the lease again."""
+    is_set = iter([False, True])
+
+    def wait(stop: threading.Event, _: float) -> bool:
+        stop.wait()  # the time to renew comes just before the release
+        return next(is_set)
+
+    lease = leases.Lease(store, lambda: clock.now, unseen, wait)
+    lease.register()
+    lease.release()
+    assert next(is_set, None) is None  # it was renewed
+    assert processes(store) == []
 
 
 def test_a_closed_ledger_can_be_used_again(store: Store, ledger: Ledger, take: Take) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import Entry, Hold
+from supernova_ai.ledger import Entry, Hold, Payer
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow
@@ -163,9 +163,9 @@ def test_a_settlement_counts_in_the_window_of_its_hold(
 @pytest.mark.parametrize(
     ("who", "bounded"),
     [
-        ({"provider": "openai", "user": None, "task": "chat"}, True),
-        ({"provider": "ollama", "user": "ann", "task": "chat"}, True),
-        ({"provider": "ollama", "user": "bob", "task": "chat"}, False),
+        ({"provider": "openai", "payer": Payer(), "task": "chat"}, True),
+        ({"provider": "ollama", "payer": Payer("ann"), "task": "chat"}, True),
+        ({"provider": "ollama", "payer": Payer("bob"), "task": "chat"}, False),
     ],
 )
 def test_the_ledger_knows_whether_any_budget_applies(

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Ledger, holds
-from supernova_ai.ledger.budgets import window_of
+from supernova_ai.ledger import End, Entry, Ledger, holds, labels
+from supernova_ai.ledger.budgets import Payer, each_of, scope_key, window_of
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_nano
 from supernova_ai.reports import status
@@ -27,6 +27,7 @@ from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, reconcile
 from supernova_ai.upkeep.verify import verify_ledger
 from tests import recount
+from tests.clients import vault_of
 from tests.holds import OpenLedger, Take, Windows, entry, lose, money, settle
 
 
@@ -46,27 +47,33 @@ def monthly(name: str = "monthly", limit: str = "1", **scope: Any) -> Budget:
         ([monthly()], monthly(user="ann")),
         ([monthly()], monthly(user="*")),
         ([monthly()], monthly(task="chat", user="*")),
+        ([monthly()], monthly(team="fx")),
+        ([monthly()], monthly(team="*")),
+        ([monthly(team="fx")], monthly(tag={"desk": "spot"})),
+        ([monthly()], monthly(tag={"desk": "*"})),
+        ([monthly()], monthly(user="ann", team="fx", tag={"desk": "spot"})),
     ],
-    ids=["added", "renamed", "period", "wider", "zone", "provider", "user", "each", "each-task"],
+    ids=lambda budgets: "" if isinstance(budgets, list) else scope_key(budgets) or budgets.per,
 )
 def test_an_edited_budget_counts_what_was_spent(
     before: list[Budget], after: Budget, open_ledger: OpenLedger, take: Take, windows: Windows, store: Store
 ) -> None:
     """Settled, held and lost amounts all count; what exceeds the rest is refused."""
     old = open_ledger(*before)
-    who = {"user_id": "ann"}
+    who = {"user_id": "ann", "team": "fx", "tags": '{"book":"delta","desk":"spot"}'}
     settle(old, take(old, "0.5", **who), "0.4")
     old_lost = lose(old, take(old, "0.2", **who))
     held = take(old, "0.1", **who)
     new = open_ledger(after)
     (current, *_) = store.read(lambda d: list(status.budget_statuses(d, [after], now=old.now_ms() / 1000)))
-    if after.user != "*":
+    subject = {"user": "ann", "team": "fx", "tag:desk": "spot"}.get(each_of(after), "")
+    if not subject:
         assert (current.settled, current.held, current.lost) == tuple(map(to_nano, ("0.4", "0.1", "0.2")))
     with pytest.raises(BudgetExceeded) as refused:
         take(new, "0.31", **who)
     assert (refused.value.spent, refused.value.held) == money("0.6", "0.1")
     first = take(new, "0.3", **who)
-    key = (after.name, "ann" if after.user == "*" else "", "2026-11")
+    key = (after.name, subject, "2026-11")
     assert windows()[key] == money("0.4", "0.4", "0.2")
     settle(new, first, "0.05")
     settle(old, held, "0.07")
@@ -79,7 +86,7 @@ def test_an_edited_budget_counts_what_was_spent(
 
 
 def test_a_new_window_counts_its_scope_only(open_ledger: OpenLedger, take: Take, store: Store) -> None:
-    """Another provider, user, task or period does not count in a new window."""
+    """Another provider, user, task, team, tag or period does not count in a new window."""
     old = open_ledger()
     for other in ({"provider": "ollama"}, {"user_id": "bob"}, {"task": "summary"}, {"user_id": None}):
         settle(old, take(old, "0.5", **{"user_id": "ann"} | other), "0.5")
@@ -104,7 +111,7 @@ def test_a_correction_moves_a_window_that_opened_later(
     take(open_ledger(budget), "0.1")
     for usd in ("0.2", "0.6"):
         correction = reconcile.Correction(hold.attempt, to_nano(usd), "the bill")
-        reconcile.settle_attempt(store, correction, lambda *_: None, now_ms=old.now_ms())
+        reconcile.settle_attempt(vault_of(store), correction, lambda *_: None, now_ms=old.now_ms())
         assert windows()["monthly", "", "2026-11"] == money(usd, "0.1", "0")
     store.read(recount.check)
     assert verify_ledger(store, [budget], folder=Path("nowhere")).ok
@@ -142,7 +149,7 @@ def test_archived_attempts_count_at_least_in_full(
     for task in ("chat", "summary"):
         settle(old, take(old, "0.5", user_id="ann", task=task), "0.3")
     clock.now += 60
-    archive.archive_attempts(store, tmp_path, before_ms=old.now_ms(), now_ms=old.now_ms())
+    archive.archive_attempts(vault_of(store), tmp_path, before_ms=old.now_ms(), now_ms=old.now_ms())
     for budget, spent in ((monthly(user="ann"), "0.6"), (monthly("task", task="chat"), "0.3")):
         assert spending(store, budget, clock.now) == to_nano(spent)
     both = monthly("both", limit="5", user="ann", task="chat")
@@ -162,7 +169,7 @@ _HOUR = 3600
 _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     attempts=st.lists(
         st.tuples(
@@ -171,6 +178,8 @@ _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
             st.sampled_from(["openai", "ollama"]),
             st.sampled_from(["ann", "bob", None]),
             st.sampled_from(["chat", "summary"]),
+            st.sampled_from(["fx", "FX", None]),
+            st.sampled_from([None, {"desk": "spot"}, {"desk": "SPOT", "book": "spot"}]),
         ),
         max_size=25,
     ),
@@ -179,41 +188,57 @@ _START = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
     provider=st.sampled_from([None, "openai"]),
     user=st.sampled_from([None, "ann", "*"]),
     task=st.sampled_from([None, "chat"]),
+    team=st.sampled_from([None, "fx", "*"]),
+    tag=st.sampled_from([None, {"desk": "spot"}]),
 )
 def test_an_opening_is_the_sum_of_the_rows(
     store: Store,
-    attempts: list[tuple[int, int, str, str | None, str]],
+    attempts: list[tuple[int, int, str, str | None, str, str | None, dict[str, str] | None]],
     zone: str,
     per: str,
     provider: str | None,
     user: str | None,
     task: str | None,
+    team: str | None,
+    tag: dict[str, str] | None,
 ) -> None:
     """In any zone, scope and period it is exactly the sum of the scope's ended attempts."""
-    scope = {"per": per, "provider": provider, "user": user, "task": task, "time_zone": zone}
+    scope = {
+        "per": per,
+        "provider": provider,
+        "user": user,
+        "task": task,
+        "team": team,
+        "tag": tag,
+        "time_zone": zone,
+    }
     budget = monthly("b", "9", **scope)
     now = _START + 36 * _HOUR
     clock = SimpleNamespace(now=_START)
     ledger = Ledger(store, (), clock=lambda: clock.now)
 
     def fill(database: Any) -> None:
-        for table in (AttemptRow, tables.UsageRow, tables.PayerRow, tables.DailyRow, tables.LatencyRow):
+        sums = (tables.UsageRow, tables.PayerRow, tables.DailyRow, tables.LabelRow, tables.LatencyRow)
+        for table in (AttemptRow, *sums):
             table.delete().execute(database)  # of the example before
-        for number, (quarter, cost, by, whom, what) in enumerate(attempts):
+        for number, (quarter, cost, by, whom, what, of, tags) in enumerate(attempts):
             clock.now = _START + quarter * 900
-            wanted: Entry = entry(str(number), cost, ledger.now_ms(), provider=by, user_id=whom, task=what)
+            payer = {"user_id": whom, "team": of, "tags": labels.to_text(tags or {})}
+            wanted: Entry = entry(str(number), cost, ledger.now_ms(), provider=by, task=what, **payer)
             end = End("settled", cost, "exact", Usage(), ledger.now_ms())
             holds.end_hold(database, ledger.hold(database, wanted), end)
 
     store.write(fill).result()
     for whom in ("ann", None) if user == "*" else (None,):
-        of = window_of(budget, now=now, user=whom)
+        of = window_of(budget, now=now, payer=Payer(whom))
         meant = sum(
             cost
-            for quarter, cost, by, who, what in attempts
+            for quarter, cost, by, who, what, whose, tags in attempts
             if window_of(budget, now=_START + quarter * 900).period == of.period
             and provider in (None, by)
             and task in (None, what)
+            and (team is None or whose == (None if team == "*" else team))
+            and (tag is None or (tags and tags["desk"] == "spot"))
             and (user is None or who == (whom if user == "*" else user))
         )
         found = store.read(partial(Spending.of, scope=WindowScope.of(of)))

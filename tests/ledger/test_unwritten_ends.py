@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 
 from supernova_ai.cli.app import app
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Entry, Hold, Ledger, leases, unwritten_ends
+from supernova_ai.ledger import End, Entry, Hold, Ledger, leases, pending_ends, unwritten_ends
 from supernova_ai.ledger.unwritten_ends import PendingEnds
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
@@ -28,6 +29,7 @@ from tests.holds import OpenLedger, Take
 from tests.processes import FORK
 from tests.recount import attempts, check_store
 from tests.upkeep.sample_ledger import report, run
+from tests.waiting import comes_true
 
 DAILY = Budget(name="daily", limit=Decimal(1), per="day", user="*")
 
@@ -163,6 +165,24 @@ def test_the_next_process_writes_the_pending_ends(
     assert ledger.end(hold, END).exception() is not None
     ledger.close()
     assert states(store)[hold.attempt][0] == "held"
+    Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
+    assert states(store)[hold.attempt] == SETTLED
+    check_store(store)
+
+
+def test_pending_ends_stay_in_their_file_while_no_other_can_be_written(
+    store: Store, failing: tuple[Ledger, Hold], clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk neither the database nor a new file takes the end: the file that has it is kept."""
+    ledger, hold = failing
+    assert ledger.end(hold, END).exception() is not None
+    assert comes_true(lambda: pending_ends(store) == 1)  # saved in a callback, which may be later
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PendingEnds, "_append", full)
+    ledger.close()
     Ledger(store, (DAILY,), clock=lambda: clock.now).sweep()
     assert states(store)[hold.attempt] == SETTLED
     check_store(store)
