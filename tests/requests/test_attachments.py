@@ -8,7 +8,7 @@ import ssl
 import struct
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
@@ -21,11 +21,17 @@ from pypdf import PdfWriter
 from supernova_ai import InvalidRequest
 from supernova_ai.config import Attachments
 from supernova_ai.requests import attachment_urls as addresses
-from supernova_ai.requests.attachments import load
+from supernova_ai.requests.attachments import AttachmentSource, attach
+from supernova_ai.types import Attachment, Request
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 USUAL = Attachments()
 URLS = Attachments(urls=True)
+REQUEST = Request("r", ({"role": "user", "content": "What is this?"},), "standard", "chat", 10)
+
+
+def load(given: Sequence[AttachmentSource], settings: Attachments) -> tuple[Attachment, ...]:
+    return attach(REQUEST, given, settings).attachments
 
 
 def pdf(pages: int = 1, password: str | None = None) -> bytes:
