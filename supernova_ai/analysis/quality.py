@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
-from typing import Protocol
 
 _COMMON_WORDS = frozenset(
     """
@@ -65,14 +64,6 @@ _SENTENCE_END = re.compile(r"[.!?…:|\])}\"'”’*`]\s*$")
 _COMPLETE_REASONS = ("stop", "end_turn", "stop_sequence", "eos", None)
 
 
-class ClaimCheck(Protocol):
-    """The result of checking the claims of a text."""
-
-    @property
-    def share(self) -> float:
-        """The share of claims that hold."""
-
-
 @dataclass(frozen=True, slots=True)
 class Quality:
     """A score from 0 to 1, and the parts whose product it is."""
@@ -85,7 +76,6 @@ def rate_quality(
     text: str,
     *,
     sections: Sequence[str] = (),
-    report: ClaimCheck | None = None,
     finish_reason: str | None = None,
 ) -> Quality:
     """Return the quality of the text.
@@ -95,7 +85,6 @@ def rate_quality(
 
     Args:
         sections: words that each must be a heading, or be followed by a colon, in any letter case.
-        report: the result of checking its claims, if there were facts to check them against.
         finish_reason: the provider's, as in a ``Reply``.
     """
     complete = _completeness(text[-MOST_CHARACTERS:], finish_reason)
@@ -108,7 +97,6 @@ def rate_quality(
         "varied": _variety(text, words),
         "plain": max(0.4, 1 - 0.15 * len(_STOCK_PHRASES.findall(text))),
         "sections": _share_of_sections(text, sections),
-        "grounded": report.share if report else 1.0,
     }
     return Quality(round(prod(parts.values()), 4), MappingProxyType(parts))
 

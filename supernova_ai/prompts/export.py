@@ -20,7 +20,7 @@ def as_file(template: Template) -> str:
         "variables": {variable.name: _variable(variable) for variable in template.variables},
         "output": _output(template.contract),
         "example": dict(template.example),
-        "disclaimer": template.disclaimer,
+        "disclaimer": dict(template.disclaimers),
         "system": template.system,
     }
     kept = {name: value for name, value in fields.items() if value not in (None, {}, "plain")}

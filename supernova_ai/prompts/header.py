@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from supernova_ai.config.advice import LanguageCode
 from supernova_ai.config.nodes import to_plain
 from supernova_ai.config.problems import explain
 from supernova_ai.prompts.files import TemplateFile
@@ -67,10 +68,15 @@ class _Header(_Section):
     tier: Tier | None = None
     variables: dict[_Identifier, _Variable] = {}
     output: _Output = _Output()
-    disclaimer: _Words | None = None
+    disclaimer: dict[LanguageCode, _Words] = {}
     example: dict[str, Any] = {}
     system: str | None = None
     extends: str | None = None  # already merged; here so that messages can suggest it
+
+    @field_validator("disclaimer", mode="before")
+    @classmethod
+    def _one_disclaimer(cls, value: object) -> object:
+        return {"en": value} if isinstance(value, str) else {} if value is None else value
 
     @field_validator("output", mode="before")
     @classmethod
@@ -98,7 +104,7 @@ def build(name: str, file: TemplateFile, *, source: str, problems: list[str]) ->
         system=header.system and header.system.strip(),
         body=file.body,
         contract=_contract(header.output),
-        disclaimer=header.disclaimer and header.disclaimer.strip(),
+        disclaimers={language: text.strip() for language, text in header.disclaimer.items()},
         example=MappingProxyType(header.example),
         hash=sha256("\0".join(file.texts).encode()).hexdigest()[:16],
         source=source,

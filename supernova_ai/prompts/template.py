@@ -78,7 +78,7 @@ class Template:
     """A template and its header.
 
     ``hash`` covers all files it is merged from, so that the ledger records the text used. ``source`` is the
-    file, or "built-in". ``disclaimer`` is shown after an answer and never sent to a model.
+    file, or "built-in". ``disclaimers``, by language, are shown after an answer and never sent to a model.
     """
 
     name: str
@@ -90,9 +90,13 @@ class Template:
     hash: str
     tier: Tier | None = None
     contract: Contract = Contract()
-    disclaimer: str | None = None
+    disclaimers: Mapping[str, str] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
     source: str = "built-in"
+
+    def disclaimer(self, language: str = "en") -> str | None:
+        """Return the disclaimer in a language, else the first one."""
+        return self.disclaimers.get(language) or next(iter(self.disclaimers.values()), None)
 
     def render(self, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
         """Return the messages for these values.

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from supernova_ai.advisor.grounding import Claim, GroundingReport
 from supernova_ai.analysis import quality
 from supernova_ai.analysis.quality import rate_quality
 
@@ -16,9 +15,6 @@ LOREM = (
     "dolore magna aliqua. Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi."
 )
 LISTED = "Summary: sales rose on demand.\n\n## Risks\nDebt is high.\n**Missing:** cash flow is not stated."
-HALF = GroundingReport(
-    (Claim("1", 0, 1, "figure", "grounded", "close"), Claim("2", 2, 3, "figure", "unsupported", "no fact"))
-)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +66,6 @@ def test_the_score_of_a_text(text: str, low: float, high: float) -> None:
         ("The price rose on demand.", {"finish_reason": "content_filter"}, "complete", 0.5),
         ("The price rose on demand.", {"finish_reason": "end_turn"}, "complete", 1),
         ("The price rose on demand", {"finish_reason": "stop"}, "complete", 0.7),
-        ("The price rose to 2.", {"report": HALF}, "grounded", 0.5),
-        ("The price rose to 2.", {"report": GroundingReport(())}, "grounded", 1),
     ],
 )
 def test_each_part_limits_the_score(text: str, checks: dict[str, Any], part: str, value: float) -> None:
@@ -83,7 +77,7 @@ def test_each_part_limits_the_score(text: str, checks: dict[str, Any], part: str
 
 def test_the_score_is_the_product_of_its_parts() -> None:
     """A good part does not make up for a bad one, and the parts cannot be changed."""
-    found = rate_quality("I'm sorry. The price rose", finish_reason="length", report=HALF)
+    found = rate_quality("I'm sorry. The price rose", finish_reason="length")
     product = 1.0
     for value in found.parts.values():
         product *= value

@@ -60,7 +60,7 @@ def test_check(write: Write, folder: Path, header: str, body: str, found: tuple[
         (
             "advice-stock",
             "extends: advice-stock\nvariables: {house: text}\nexample: {house: x}\n",
-            "{{ house }} {{ facts }} {{ news }} {{ draft }} {{ greeks }} {{ violations }}",
+            "{{ house }} {{ facts }} {{ news }} {{ for_it }} {{ against_it }} {{ notes }} {{ violations }}",
             ["has no variable 'house': give it a default"],
         ),
     ],

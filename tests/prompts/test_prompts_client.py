@@ -54,6 +54,18 @@ async def test_own_templates_are_used_and_recorded(
         await nova.analyze("Solar.", analysis_type="nonsense")
 
 
+async def test_system_takes_the_place_of_the_prompts_own(
+    write: Write, nova: Supernova, stub: StubProvider
+) -> None:
+    """The option ``system`` replaces the system message of the prompt for chats."""
+    write("chat", "variables: {message: text}\nsystem: Be long.\n", "{{ message }}")
+    await nova.reload()
+    await nova.chat("And a share?")
+    await nova.chat("And a share?", system="Be brief.")
+    said = [[one["content"] for one in request.body["messages"]] for request in stub.chats]
+    assert said == [["Be long.", "And a share?"], ["Be brief.", "And a share?"]]
+
+
 async def test_the_task_of_an_own_chat_prompt_decides(write: Write, nova: Supernova, path: Path) -> None:
     """A chat prompt of one's own brings its task, unless the call names another."""
     file = write("chat", "variables: {message: text}\n", "{{ message }}")

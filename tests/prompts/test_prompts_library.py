@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from supernova_ai.config import Config
+from supernova_ai.config.advice import LanguageCode
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import Library, Template, as_file, faults
 from tests.prompts.conftest import Write
@@ -49,13 +51,16 @@ def test_built_in_template_is_valid(template: Template) -> None:
 
 @pytest.mark.parametrize("template", ADVICE, ids=by_name)
 def test_advice_asks_for_its_sections_and_has_a_disclaimer(template: Template) -> None:
-    """Advice has four sections, its own asset class, and a disclaimer that is not sent to the model."""
-    assert template.contract.sections == ("Summary", "Why", "What speaks against it", "Risk")
+    """Advice has three lists, its own asset class, and disclaimers that are not sent to the model."""
+    assert (
+        "three lists of sentences: for_it, against_it and risk"
+        in template.render(template.example)[0]["content"]
+    )
     assert (template.task, template.tier) == ("analysis", None)
-    assert template.disclaimer
+    assert set(template.disclaimers) == set(get_args(LanguageCode))
     said = "\n".join(message["content"] for message in template.render(template.example))
-    assert template.disclaimer not in said
-    assert len({t.disclaimer for t in ADVICE}) == len({t.hash for t in ADVICE}) == len(ADVICE)
+    assert not any(text in said for text in template.disclaimers.values())
+    assert len({t.disclaimer() for t in ADVICE}) == len({t.hash for t in ADVICE}) == len(ADVICE)
 
 
 @pytest.mark.parametrize("action", ["buy", "sell", "hold", "reduce", "avoid"])
@@ -73,27 +78,25 @@ def test_advice_has_words_for_every_action(action: str) -> None:
     assert [name for name, words in meanings.items() if words in user["content"]] == [action]
 
 
-def test_slots_mode_asks_for_references() -> None:
-    """In slots mode the prompt shows the model references in braces, also for the confidence."""
-    template = BUILT_IN.get("advice-stock")
-    verify = template.render({**template.example, "confidence": 0.69551})
-    slots = template.render({**template.example, "confidence": 0.69551, "mode": "slots"})
-    assert "the close is {{close}}." in slots[0]["content"]
-    assert "Confidence: {{confidence}}, from" in slots[1]["content"]
-    assert "{{" not in verify[0]["content"] + verify[1]["content"]
-    assert "Confidence: 0.696, from" in verify[1]["content"]
+def test_the_examples_of_advice_are_slots() -> None:
+    """The prompt shows slots in single braces, and nothing of Jinja is left."""
+    said = "".join(message["content"] for message in BUILT_IN.get("advice-stock").render(ADVICE[0].example))
+    assert "{close.vs.sma_50}, which is usually a sign of an upward trend." in said
+    assert '"for_it": ["{change_63.move}."]' in said
+    assert "{{" not in said
+    assert "{%" not in said
 
 
 def test_optional_parts_are_left_out() -> None:
-    """Greeks, news and an earlier draft appear only if they are given."""
+    """News and faulty sentences appear only if they are given."""
     template = BUILT_IN.get("advice-option")
-    given = {"greeks": "1. delta | Delta | 0.5 | me", "news": "x", "draft": "y", "violations": ["z"]}
+    given = {"news": "x", "violations": ["z"]}
     bare = template.render({**template.example, **dict.fromkeys(given)})[1]["content"]
     full = template.render({**template.example, **given})[1]["content"]
-    for word in ("GREEKS", "NEWS", "DRAFT", "VIOLATIONS"):
+    for word in ("NEWS", "VIOLATIONS"):
         assert (f"<<<{word}" in bare, f"<<<{word}" in full) == (False, True)
-    assert "faults" not in bare
-    assert full.endswith("in the four sections, without these faults.")
+    assert "cannot be used" not in bare
+    assert full.endswith("Now write the better sentences.")
 
 
 def test_chat_message_is_unchanged() -> None:
@@ -142,7 +145,7 @@ def test_extending_changes_only_the_given_fields(folder: Path) -> None:
         "variables: {horizon: {default: a year}}\nexample: {symbol: OURS}\n---\n"
     )
     ours, theirs = Library([folder]).get("advice-stock"), BUILT_IN.get("advice-stock")
-    assert (ours.version, ours.disclaimer) == (7, "Ask us.")
+    assert (ours.version, ours.disclaimer("de")) == (7, "Ask us.")
     assert (ours.body, ours.system, ours.contract) == (theirs.body, theirs.system, theirs.contract)
     assert {v.name for v in ours.variables} == {v.name for v in theirs.variables} | {"horizon"}
     assert ours.example == {**theirs.example, "symbol": "OURS"}
@@ -157,7 +160,7 @@ def test_shared_part_is_replaced_wherever_it_is_used(folder: Path) -> None:
     for template in ADVICE:
         changed = library.get(template.name)
         assert changed.body.startswith("In one line: ")
-        assert (changed.disclaimer, changed.source) == (template.disclaimer, "built-in")
+        assert (changed.disclaimers, changed.source) == (template.disclaimers, "built-in")
         assert changed.hash != template.hash
 
 
@@ -195,9 +198,9 @@ def test_exported_file_is_the_same_template(template: Template, folder: Path) ->
     again = Library([folder]).get(template.name)
     assert again.render(template.example) == template.render(template.example)
     assert again.variables == template.variables
-    assert (again.contract, again.disclaimer, again.example) == (
+    assert (again.contract, again.disclaimers, again.example) == (
         template.contract,
-        template.disclaimer,
+        template.disclaimers,
         template.example,
     )
 

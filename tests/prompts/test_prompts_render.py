@@ -27,9 +27,11 @@ def test_all_invalid_values_are_listed() -> None:
         "prompt 'advice-fx' cannot be rendered: symbol is missing; "
         "action must be one of buy, sell, hold, reduce, avoid, not 'bye'; "
         "confidence must be a finite number, not 'high'; risk_language is missing; "
+        "for_it is missing; against_it is missing; for_title is missing; against_title is missing; "
+        "notes is missing; plain_answer is missing; "
         "newz is not one of its variables: did you mean 'news'?; "
         "zzz is not one of its variables: it has asset, symbol, action, confidence, risk_language, facts, "
-        "mode, greeks, news, draft, violations"
+        "for_it, against_it, for_title, against_title, notes, plain_answer, news, violations, language"
     )
 
 
