@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from supernova_ai.characters import well_formed
 from supernova_ai.errors import ContentRefused, NoAnswer, ProviderError, SupernovaError, UnreadableAnswer
 from supernova_ai.litellm_adapter import error_mapping
 from supernova_ai.litellm_adapter.error_mapping import AskedModel
@@ -96,16 +97,23 @@ def unreadable(attempt: AnsweredAttempt, answer: Any) -> Exception:
         "completion_tokens": "output_tokens",
     }  # Anthropic's and Cohere's
     usage = {ours: report.get(theirs) for ours, theirs in names.items()} | report
-    found = ", ".join(sorted(map(str, fields))[:_MAX_FIELDS]) or f"none, it is a {type(answer).__name__}"
+    found = (
+        ", ".join(sorted(map(well_formed, fields))[:_MAX_FIELDS]) or f"none, it is a {type(answer).__name__}"
+    )
     words = (
         f"its answer has an unknown format (fields: {found}). "
-        f"Check that 'api_base' speaks the protocol of {attempt.deployment.provider}."
+        f"Check that 'api_base' is right{_asked_at(attempt.deployment)}, and speaks the protocol of "
+        f"{attempt.deployment.type}."
     )
     if usage_of(usage) is None:
         error: Exception = error_mapping.unavailable(words, attempt.deployment)
         return error
     attempt.answer = SimpleNamespace(choices=[], usage=usage, model=fields.get("model"))
     return _error(UnreadableAnswer, attempt.deployment, words)
+
+
+def _asked_at(asked: AskedModel) -> str:
+    return f" ({asked.address})" if asked.address else ""
 
 
 def _error(kind: type[ProviderError], asked: AskedModel, words: str) -> ProviderError:

@@ -17,6 +17,7 @@ from supernova_ai.errors import (
     AuthenticationFailed,
     ContentRefused,
     ContextTooLong,
+    KeyRevoked,
     ModelNotFound,
     NoProvider,
     ParameterRefused,
@@ -28,6 +29,7 @@ from supernova_ai.errors import (
     SupernovaError,
 )
 from supernova_ai.litellm_adapter import error_bodies, error_causes
+from supernova_ai.litellm_adapter.key_transport import KeyNotSent
 from supernova_ai.litellm_adapter.usage import token_count
 from supernova_ai.secret import redact
 
@@ -46,6 +48,7 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     402: AccountRefused,
     403: AuthenticationFailed,
     404: ModelNotFound,
+    405: ModelNotFound,  # some servers answer so where they have no such path
     408: ProviderTimeout,
     413: ContextTooLong,
     422: RequestRejected,
@@ -58,6 +61,7 @@ _NEVER_SENT = (
     | aiohttp.ConnectionTimeoutError
     | httpx.ConnectTimeout
     | httpx.PoolTimeout
+    | KeyNotSent
     | ConnectionRefusedError
     | socket.gaierror
 )
@@ -89,6 +93,12 @@ class AskedModel(Protocol):
     @property
     def model(self) -> str: ...
 
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def address(self) -> str | None: ...
+
 
 def translate(error: Exception, asked: AskedModel | None = None) -> SupernovaError:
     """Return the error as one of ours, its words redacted; one of ours is returned as it is."""
@@ -104,8 +114,10 @@ def translate(error: Exception, asked: AskedModel | None = None) -> SupernovaErr
             "no connection could be opened: this process or machine has no file descriptor left. Close "
             "files or connections, make fewer calls at once, or raise the limit ('ulimit -n')"
         )
-    kind = _kind(error)
     provider, model = (asked.provider, asked.model) if asked else ("the provider", "")
+    if any(isinstance(cause, KeyNotSent) for cause in error_causes.causes(error)):
+        return KeyRevoked(f"the key of {provider} was revoked before the request was sent ({model})")
+    kind = _kind(error)
     words = redact(well_formed(error_causes.words(error)))
     if kind is ModelNotFound and (address := error_causes.address(error)):
         words += f" (asked at {address})"

@@ -1,13 +1,8 @@
-"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and limit what they read.
-
-LiteLLM and its callbacks have only a placeholder for the key: our client replaces it as a request is sent.
-"""
+"""HTTP clients for LiteLLM: they send once, connect in time, follow no redirect and limit what they read."""
 
 from __future__ import annotations
 
 import re
-import uuid
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import wraps
@@ -19,24 +14,12 @@ from litellm.llms.openai.common_utils import BaseOpenAILLM
 
 from supernova_ai.inflate import Inflater
 from supernova_ai.litellm_adapter.answer_json import normalize_response
+from supernova_ai.litellm_adapter.key_transport import KeyTransport
 from supernova_ai.litellm_adapter.listeners import has_listeners
-from supernova_ai.secret import Secret, redact
+from supernova_ai.secret import redact
 
-_OAUTH = "sk-ant-oat01-"  # Anthropic's keys with this prefix go in another header
-_PLACEHOLDER = re.compile(rb"(?:sk-ant-oat01-)?placeholder-[0-9a-f]{32}")
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]')
 """An error in the middle of an answer. In the text of an answer its quotes would be escaped."""
-
-_keys: weakref.WeakValueDictionary[bytes, Secret] = weakref.WeakValueDictionary()
-
-
-def placeholder_for(key: Secret) -> str:
-    """Return a placeholder for LiteLLM; a ``Pool`` sends the key in its place while the ``Secret`` lives."""
-    prefix = _OAUTH if key.reveal().startswith(_OAUTH[:10]) else ""
-    name = f"{prefix}placeholder-{uuid.uuid4().hex}"
-    _keys[name.encode()] = key
-    return name
-
 
 _MAX_BYTES = 32 * 2**20
 """The longest answer that is read, decompressed: a faulty provider must not fill the memory."""
@@ -131,9 +114,9 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
     def create_client(self, *args: Any, **kwargs: Any) -> httpx.AsyncClient:
         """Return LiteLLM's client with transports that send the keys."""
         client: httpx.AsyncClient = super().create_client(*args, **kwargs)
-        client._transport = _KeyTransport(client._transport)
+        client._transport = KeyTransport(client._transport)
         client._mounts = {
-            to: transport and _KeyTransport(transport) for to, transport in client._mounts.items()
+            to: transport and KeyTransport(transport) for to, transport in client._mounts.items()
         }
         return client
 
@@ -143,46 +126,6 @@ class Pool(AsyncHTTPHandler):  # type: ignore[misc]  # untyped base
 
     def __del__(self) -> None:
         """Do nothing: ``Router.aclose`` closes it. LiteLLM would close it on whatever loop runs then."""
-
-
-class _KeyTransport(httpx.AsyncBaseTransport):
-    """Sends a copy of each request with the keys in place of their placeholders.
-
-    The request itself, which errors refer to, has no key.
-    """
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._transport.handle_async_request(_with_keys(request))
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-def _with_keys(request: httpx.Request) -> httpx.Request:
-    try:
-        body: dict[str, Any] = {"content": request.content}
-    except httpx.RequestNotRead:
-        body = {"stream": request.stream}
-    address = str(request.url).encode()
-    filled = _with_key(address)
-    return httpx.Request(
-        request.method,
-        request.url if filled == address else filled.decode(),  # not parsed again if it has no key
-        headers=[(name, _with_key(value)) for name, value in request.headers.raw],
-        extensions=request.extensions,
-        **body,
-    )
-
-
-def _with_key(value: bytes) -> bytes:
-    def key(found: re.Match[bytes]) -> bytes:
-        secret = _keys.get(found[0])
-        return secret.reveal().encode() if secret else found[0]
-
-    return _PLACEHOLDER.sub(key, value)
 
 
 async def _redact_body(refusal: httpx.Response) -> None:

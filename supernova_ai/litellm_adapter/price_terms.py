@@ -1,8 +1,8 @@
 """What an answer itself says of its price, and what it costs by that.
 
 A provider may serve a request at another service tier, from another region or with another model than it was
-asked for, and OpenRouter reports what it charged. The rates of the price map
-for that are used. Where it has none, the answer costs the most that it can, and the cost is not called exact.
+asked for; the cost then comes from the price map's rates for those. OpenRouter reports what it charged. Where
+the map has no rate, the answer costs the most that it can, and the cost is not called exact.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from supernova_ai.litellm_adapter import prices
-from supernova_ai.litellm_adapter.rates import ModelPrice
-from supernova_ai.litellm_adapter.setup import BUNDLED
 from supernova_ai.money import to_nano
-from supernova_ai.types import CostBasis, Usage
+from supernova_ai.pricing import prices
+from supernova_ai.pricing.price_map import bundled
+from supernova_ai.pricing.rates import HOUR, ModelPrice
+from supernova_ai.types import CostBasis, Message, Request, Usage
 
 _STANDARD = ("", "default", "standard", "auto", "on_demand", "not_available", "global")
 """Names that answers have for the standard service tier, region and mode."""
@@ -55,7 +55,8 @@ _VERSION = re.compile(r"[-@:](latest|default|\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|\d{3}
 class PriceTerms:
     """What an answer says of its price: "" or None where it says nothing.
 
-    ``charged`` is in nano-USD; ``media_tokens`` are tokens of audio and images, by the name of their rate.
+    ``charged`` is in nano-USD; ``media_tokens`` are tokens of audio and images, by the name of their rate;
+    ``searches`` are the search units of a request to rerank.
     """
 
     model: str = ""
@@ -64,6 +65,43 @@ class PriceTerms:
     mode: str = ""
     charged: int | None = None
     media_tokens: Mapping[str, int] = field(default_factory=dict)
+    searches: int | None = None
+
+
+class AnswerCost(NamedTuple):
+    """What an answer costs in nano-USD, and whether that is exact, bound or unknown.
+
+    ``saved`` is how much more it would cost if none of its prompt were read from or written to the provider's
+    cache; it is below 0 if writing cost more than reading saved.
+    """
+
+    cost: int
+    basis: CostBasis
+    saved: int = 0
+
+
+def asked_terms(request: Request) -> frozenset[str]:
+    """Return what a request asks for that changes its price: a service tier, and a cache of an hour."""
+    tier = request.parameters.get("service_tier", "")
+    hour = request.prompt_cache == "1h" or _marks_an_hour(request.messages)
+    return frozenset(
+        ({_TIERS.get(tier, tier)} if tier not in _STANDARD else set()) | ({HOUR} if hour else set())
+    )
+
+
+def _marks_an_hour(messages: Iterable[Message]) -> bool:
+    marked = (
+        holder["cache_control"]
+        for message in messages
+        for holder in (message, *(m for m in _parts(message) if isinstance(m, Mapping)))
+        if "cache_control" in holder
+    )
+    return any(not isinstance(mark, Mapping) or mark.get("ttl") not in (None, "5m") for mark in marked)
+
+
+def _parts(message: Message) -> Iterable[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list | tuple) else ()
 
 
 def read_price_terms(answers: Iterable[Any]) -> PriceTerms:
@@ -87,6 +125,8 @@ def read_price_terms(answers: Iterable[Any]) -> PriceTerms:
         found |= {name: value for name, value in terms.items() if isinstance(value, str) and value}
         if usage is not None:
             found |= {"charged": _charged(usage), "media_tokens": _media_tokens(usage)}
+        if searches := getattr(answer, "searches", None):
+            found["searches"] = searches
     for name in ("service_tier", "region", "mode"):
         value = str(found.get(name, "")).lower()
         found[name] = "" if value in _STANDARD else value
@@ -122,8 +162,8 @@ def _is_number(value: object) -> bool:
 
 def cost_of_answer(
     provider: str, model: str, price: ModelPrice | None, usage: Usage, terms: PriceTerms, *, held: int
-) -> tuple[int, CostBasis]:
-    """Return what an answer costs in nano-USD, and whether that is exact, bound or unknown.
+) -> AnswerCost:
+    """Return what an answer costs. Where the cost is not computed from rates, nothing is known to be saved.
 
     Args:
         model: the model that was asked for.
@@ -131,18 +171,29 @@ def cost_of_answer(
     """
     if provider in _REPORT_CHARGES and terms.charged is not None and price != prices.FREE:
         if price is None or terms.charged <= _CREDIBLE * held:
-            return terms.charged, "exact"
-        return held, "bound"
+            return AnswerCost(terms.charged, "exact")
+        return AnswerCost(held, "bound")
     if price is None:
-        return 0, "unknown"
+        return AnswerCost(0, "unknown")
     if price.fixed:
-        return price.cost(usage), "exact"
+        cost = price.cost(usage)
+        return AnswerCost(cost, "exact", price.cost(_uncached(usage)) - cost)
+    if price.per_search:
+        cost = round(price.per_search * (terms.searches or 0))
+        return AnswerCost(cost, "exact") if 0 < cost <= _CREDIBLE * held else AnswerCost(held, "bound")
     candidates, exact = _possible_prices(provider, model, price, terms.model)
     if not candidates:
-        return max(held, _cost(price, usage, terms)[0]), "bound"
-    costs = [_cost(one, usage, terms) for one in candidates]
-    exact = exact and all(certain for _, certain in costs)
-    return max(cost for cost, _ in costs), "exact" if exact else "bound"
+        return AnswerCost(max(held, _cost(price, usage, terms)[0]), "bound")
+    costs = [(*_cost(one, usage, terms), one) for one in candidates]
+    exact = exact and all(certain for _, certain, _ in costs)
+    cost, _, dearest = max(costs, key=lambda each: each[0])
+    saved = _cost(dearest, _uncached(usage), terms)[0] - cost
+    return AnswerCost(cost, "exact" if exact else "bound", saved)
+
+
+def _uncached(usage: Usage) -> Usage:
+    """Return the usage of the same answer without a cache for its prompt."""
+    return replace(usage, cached=0, cache_write=0, cache_write_1h=0)
 
 
 def _cost(price: ModelPrice, usage: Usage, terms: PriceTerms) -> tuple[int, bool]:
@@ -195,14 +246,14 @@ def _family(name: str) -> str:
 @lru_cache
 def _families(provider: str) -> frozenset[str]:
     """Return the first words of the names of the provider's models, such as "gpt" and "claude"."""
-    entries = BUNDLED.items()
-    names = (_family(name) for name, entry in entries if entry.get("litellm_provider") == provider)
+    entries = bundled().items()
+    names = (_family(name) for name, entry in entries if prices.is_of(provider, entry))
     return frozenset(name for name in names if name)
 
 
 @lru_cache(maxsize=256)
 def _price_elsewhere(name: str) -> ModelPrice | None:
     """Return the price that the map has for this name at its own provider."""
-    entry = BUNDLED.get(name)
+    entry = bundled().get(name)
     provider = str((entry or {}).get("litellm_provider", ""))
     return _map_price(provider, name.removeprefix(f"{provider}/"), None) if entry else None

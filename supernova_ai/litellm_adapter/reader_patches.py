@@ -14,7 +14,7 @@ from litellm.llms.base_llm.base_model_iterator import BaseModelResponseIterator
 from litellm.llms.cohere.chat.v2_transformation import CohereV2ChatConfig
 from litellm.llms.cohere.common_utils import CohereV2ModelResponseIterator as CohereStream
 from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponseIterator as OllamaStream
-from openai import AsyncOpenAI
+from openai import AsyncAzureOpenAI, AsyncOpenAI
 from openai._streaming import ServerSentEvent, SSEDecoder
 
 from supernova_ai.litellm_adapter.answer_json import normalize, reported_failure
@@ -103,7 +103,30 @@ class _ReadableEvents(SSEDecoder):
 
 
 class OpenAIClient(AsyncOpenAI):
-    """OpenAI's client with events that LiteLLM can read; the program's own clients stay as they are."""
+    """OpenAI's client with events that LiteLLM can read; the program's own clients stay as they are.
+
+    It never sends a request again: each needs a hold of its own.
+    """
+
+    @property
+    def max_retries(self) -> int:
+        """Always 0, though LiteLLM sets 2 for embeddings."""
+        return 0
+
+    @max_retries.setter
+    def max_retries(self, _: int) -> None:
+        pass
+
+    def _make_sse_decoder(self) -> SSEDecoder:
+        return _ReadableEvents()
+
+
+class AzureClient(AsyncAzureOpenAI):
+    """The same for Azure. It sends once, and its key is the one that it is given."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(max_retries=0, **given)
+        self._azure_ad_token = None  # it may have read one from the environment
 
     def _make_sse_decoder(self) -> SSEDecoder:
         return _ReadableEvents()

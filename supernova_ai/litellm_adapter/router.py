@@ -6,38 +6,56 @@ Only this file overrides methods of LiteLLM's Router; ``tests/litellm_adapter/te
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import litellm
 
 from supernova_ai.config import Config, check_tls
+from supernova_ai.config.provider_checks import RERANK_TYPES
 from supernova_ai.errors import NoAnswer, SupernovaError
 from supernova_ai.litellm_adapter import answer_errors, error_causes, error_mapping
 from supernova_ai.litellm_adapter.answer_errors import AnsweredAttempt
 from supernova_ai.litellm_adapter.answer_json import record_answers
-from supernova_ai.litellm_adapter.http import Pool, placeholder_for
+from supernova_ai.litellm_adapter.http import Pool
+from supernova_ai.litellm_adapter.key_transport import MayBeSent, placeholder_for
 from supernova_ai.litellm_adapter.listeners import skip_log_without_listeners
-from supernova_ai.litellm_adapter.reader_patches import OpenAIClient
+from supernova_ai.litellm_adapter.reader_patches import AzureClient, OpenAIClient
 from supernova_ai.litellm_adapter.shared_cooldowns import SharedCooldowns
 from supernova_ai.secret import Secret
-from supernova_ai.types import Attachment, Request, Tier
+from supernova_ai.types import EMBEDDING, RERANK, TIERS, ModelGroup, Request
 
 _CALL = "supernova_call"
 """Name of the call's id in the Router's metadata: an id survives the copies that the Router makes."""
 
-_ACCEPT_CLIENT = frozenset(
-    {"anthropic", "azure_ai", "databricks", "deepseek", "fireworks_ai", "gemini", "groq"}
-    | {"mistral", "ollama_chat", "openai", "openrouter", "together_ai", "xai"}
+_OF_CHATS = frozenset(
+    {"anthropic", "azure", "azure_ai", "bedrock", "databricks", "deepseek", "fireworks_ai", "gemini", "groq"}
+    | {"mistral", "ollama_chat", "openai", "openrouter", "together_ai", "vertex_ai", "xai"}
 )
-"""LiteLLM's providers that accept our HTTP client; others need another kind of client."""
+_ACCEPT_CLIENT: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(TIERS, _OF_CHATS),
+    EMBEDDING: frozenset(
+        {"azure", "bedrock", "cohere", "fireworks_ai", "gemini", "hosted_vllm", "jina_ai", "mistral"}
+        | {"nebius", "nvidia_nim", "openai", "openrouter", "together_ai", "vertex_ai", "voyage"}
+    ),
+    RERANK: RERANK_TYPES,
+}
+"""LiteLLM's providers that accept our HTTP client, by group; others need another kind of client."""
+
+_OPENAI_CLIENT: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(TIERS, frozenset({"openai"})),
+    EMBEDDING: frozenset({"fireworks_ai", "mistral", "nebius", "nvidia_nim", "openai", "together_ai"}),
+    RERANK: frozenset(),
+}
+"""Those of them that need it within a client of OpenAI's."""
 
 
 class RoutedAttempt(AnsweredAttempt, Protocol):
     """The attempt of a request, as the Router needs it; ``AttemptState`` is one."""
 
     key: Secret | None
+    key_may_be_sent: MayBeSent | None
+    messages: list[dict[str, Any]]
 
 
 class RoutedRequest(Protocol):
@@ -48,10 +66,7 @@ class RoutedRequest(Protocol):
     limit: asyncio.Timeout | None
 
     @property
-    def asked(self) -> Request: ...
-
-    @property
-    def below(self) -> Sequence[Tier]: ...
+    def below(self) -> Sequence[ModelGroup]: ...
 
     @property
     def error(self) -> SupernovaError | None: ...
@@ -118,52 +133,79 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         call.streaming = stream
         self._calls[request.id] = call
         skip_log_without_listeners()
-        return await self.acompletion(
-            model=request.tier,
-            messages=_with_parts(request.messages, len(call.asked.messages) - 1, request.attachments),
-            stream=stream,
-            fallbacks=[{request.tier: call.below}] if call.below else [],
-            metadata={**request.metadata, _CALL: request.id},
-            **options,
-        )
+        routed: dict[str, Any] = {
+            "model": request.tier,
+            "fallbacks": [{request.tier: call.below}] if call.below else [],
+            "metadata": {**request.metadata, _CALL: request.id},
+        }
+        if request.tier == EMBEDDING:
+            return await self.aembedding(input=list(request.texts), **routed)
+        if request.tier == RERANK:
+            return await self.arerank(query=request.query, documents=list(request.texts), **routed)
+        # Each attempt has the messages as its provider reads them.
+        return await self.acompletion(messages=[], stream=stream, **routed, **options)
 
     def forget(self, call: RoutedRequest) -> None:
         """Forget a call that has ended."""
         self._calls.pop(call.request.id, None)
 
     async def async_get_available_deployment(
-        self, model: str, request_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+        self,
+        model: str,
+        request_kwargs: dict[str, Any],
+        messages: list[dict[str, Any]] | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> dict[str, Any]:
-        """Choose one attempt's deployment, with its key and its HTTP client: our routing strategy.
+        """Choose one attempt's deployment, with its messages, its key and its HTTP client.
 
-        LiteLLM documents this method as the one that a custom routing strategy replaces.
+        LiteLLM documents this method as the one that a custom routing strategy replaces. The list of messages
+        that it gets is the one that is sent.
         """
         check_tls(verify=self._verify_tls)  # each time: the program may have changed it
         call = self._calls[request_kwargs["metadata"][_CALL]]
-        offered = await self.async_get_healthy_deployments(model, request_kwargs, *args, **kwargs)
+        offered = await self.async_get_healthy_deployments(model, request_kwargs, messages, *args, **kwargs)
         if isinstance(call.error, NoAnswer):
             raise call.error  # another attempt would probably cost as much, and answer as little
         last = model == [call.request.tier, *call.below][-1]
         chosen = await self._selector.choose(call, offered, last=last)
-        params, key = chosen["litellm_params"], call.attempts[-1].key
-        if _kind(params["model"]) in _ACCEPT_CLIENT:
-            if key is not None:
-                params["api_key"] = placeholder_for(key)
-            request_kwargs["client"] = self._client(chosen["model_info"]["provider"], params)
+        params, attempt = chosen["litellm_params"], call.attempts[-1]
+        if messages is not None:
+            messages[:] = attempt.messages
+            request_kwargs["_skip_mcp_handler"] = True  # with tools, it needs a package that is not installed
+        kind = _kind(params["model"])
+        if kind in _ACCEPT_CLIENT[model]:
+            if attempt.key is not None:
+                params["api_key"] = placeholder_for(
+                    attempt.key, attempt.key_may_be_sent, params.get("aws_region_name", "")
+                )
+            if kind == "vertex_ai":
+                params["vertex_credentials"] = params["api_key"]
+            request_kwargs["client"] = self._client(model, chosen["model_info"]["provider"], params)
         return chosen
 
-    def _client(self, provider: str, params: Mapping[str, Any]) -> Any:
+    def _client(self, group: str, provider: str, params: Mapping[str, Any]) -> Any:
         """Return the HTTP client that LiteLLM uses for the attempt."""
         # A pool for each provider: requests that hang at one take no connection from another.
         if provider not in self._pools:
             self._pools[provider] = Pool(lambda: self._connect[provider])
-        pool = self._pools[provider]
-        if _kind(params["model"]) != "openai":
+        pool, kind = self._pools[provider], _kind(params["model"])
+        if kind == "azure":
+            return AzureClient(
+                api_key=params["api_key"],
+                azure_endpoint=params["api_base"],
+                api_version=params.get("api_version") or litellm.AZURE_DEFAULT_API_VERSION,
+                http_client=pool.client,
+            )
+        if kind not in _OPENAI_CLIENT[group]:
             return pool
+        # OpenAI's client would send the key to OpenAI: LiteLLM knows the address of each provider.
+        usual = None if "api_base" in params else litellm.get_llm_provider(params["model"], api_key="none")[3]
         # LiteLLM would make one of these and keep it, key and all, for an hour.
         return OpenAIClient(
             api_key=params["api_key"],
-            base_url=params.get("api_base"),
+            base_url=params.get("api_base", usual),
+            organization=params.get("organization"),
             http_client=pool.client,
             max_retries=0,
         )
@@ -229,22 +271,3 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
 def _kind(model: str) -> str:
     """Return LiteLLM's name of the provider."""
     return model.partition("/")[0]
-
-
-def _with_parts(
-    messages: Sequence[Mapping[str, Any]], at: int, attachments: Sequence[Attachment]
-) -> list[dict[str, Any]]:
-    """Return the messages in OpenAI's form, the one at ``at`` with the attachments before its text."""
-    sent = [dict(message) for message in messages]
-    if attachments:
-        text = {"type": "text", "text": sent[at]["content"]}
-        sent[at]["content"] = [*(_part(n, one) for n, one in enumerate(attachments, 1)), text]
-    return sent
-
-
-def _part(number: int, attachment: Attachment) -> dict[str, Any]:
-    url = f"data:{attachment.media_type};base64,{b64encode(attachment.data).decode()}"
-    if attachment.kind == "pdf":
-        return {"type": "file", "file": {"filename": f"document-{number}.pdf", "file_data": url}}
-    # "high" has a documented limit of tokens; the default, "auto", may exceed it.
-    return {"type": "image_url", "image_url": {"url": url, "detail": "high"}}

@@ -6,9 +6,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from supernova_ai.config.network import proxy_for
 from supernova_ai.log import get_logger
@@ -17,6 +16,7 @@ from supernova_ai.secret import redact
 log = get_logger(__name__)
 
 _FOR_IMPORT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+_BUNDLED_HEADERS = {"LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True"}
 
 
 @contextmanager
@@ -37,19 +37,17 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 _imported_before = "litellm" in sys.modules and any(
     os.environ.get(name) != value for name, value in _FOR_IMPORT.items()
 )
-with _environment(_FOR_IMPORT):
+with _environment(_FOR_IMPORT | _BUNDLED_HEADERS):
     import litellm
     import openai.resources  # noqa: F401 - else at the first call, on the loop
     from litellm._service_logger import ServiceLogging
+    from litellm.anthropic_beta_headers_manager import reload_beta_headers_config
     from litellm.caching import InMemoryCache, RedisCache
-    from litellm.litellm_core_utils.get_model_cost_map import GetModelCostMap
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import get_ssl_configuration as tls_context
 
-BUNDLED: Mapping[str, dict[str, Any]] = dict(litellm.model_cost)
-"""The price map that comes with LiteLLM, without models that are registered later."""
+    reload_beta_headers_config()  # else it fetches them at the first call of Claude with tools or a schema
 if _imported_before:
-    BUNDLED = GetModelCostMap.load_local_model_cost_map()
     log.warning(
         "engine.litellm.imported_before",
         then="LiteLLM may have read .env into the environment and fetched a price map over the network; "
@@ -102,4 +100,4 @@ for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
     _logger.propagate = False
 logging.getLogger("openai._base_client").addFilter(_Redact())
 
-__all__ = ["BUNDLED", "InMemoryCache", "RedisCache", "ServiceLogging", "litellm", "tls_context"]
+__all__ = ["InMemoryCache", "RedisCache", "ServiceLogging", "litellm", "tls_context"]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ import httpx
 import pytest
 from litellm._internal_context import is_internal_call
 from litellm.litellm_core_utils import core_helpers
+from litellm.litellm_core_utils.get_model_cost_map import GetModelCostMap
 from litellm.llms.anthropic.chat.handler import ModelResponseIterator as AnthropicStream
 from litellm.llms.base_llm.base_model_iterator import BaseModelResponseIterator
 from litellm.llms.cohere.chat.v2_transformation import CohereV2ChatConfig
@@ -27,6 +29,7 @@ from litellm.llms.custom_httpx import http_handler
 from litellm.llms.custom_httpx.aiohttp_transport import AiohttpResponseStream, LiteLLMAiohttpTransport
 from litellm.llms.ollama.chat.transformation import OllamaChatCompletionResponseIterator as OllamaStream
 from litellm.llms.openai.common_utils import BaseOpenAILLM
+from litellm.llms.vertex_ai.vertex_llm_base import VertexBase
 
 import supernova_ai
 from supernova_ai.litellm_adapter import (
@@ -39,6 +42,7 @@ from supernova_ai.litellm_adapter import (
     shared_cooldowns,
 )
 from supernova_ai.litellm_adapter.setup import litellm
+from supernova_ai.pricing import price_map
 
 PACKAGE = Path(supernova_ai.__file__).parent
 TREES = {file: ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py")}
@@ -47,7 +51,7 @@ ADAPTER = [tree for file, tree in TREES.items() if file.parent.name == "litellm_
 OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     router.Router: {
         "_acompletion_streaming_iterator": ("model_response", "initial_kwargs", "deployment_slot"),
-        "async_get_available_deployment": ("model", "request_kwargs"),
+        "async_get_available_deployment": ("model", "messages", "request_kwargs"),
         "increment_deployment_usage_for_response": (),
         "make_call": ("original_function",),
         "should_retry_this_error": ("error", "healthy_deployments"),
@@ -55,31 +59,43 @@ OVERRIDDEN: dict[type, dict[str, tuple[str, ...]]] = {
     shared_cooldowns.SharedCooldowns: {"async_get_active_cooldowns": ("model_ids",)},
     http.Pool: {"create_client": (), "single_connection_post_request": (), "__del__": ()},
     reader_patches.OpenAIClient: {"_make_sse_decoder": ()},
+    reader_patches.AzureClient: {"_make_sse_decoder": ()},
 }
 """Methods that our subclasses replace, with the parameters that ours read."""
 
 INHERITED = {
     router.Router: {
-        *("acompletion", "async_get_healthy_deployments", "cache", "cooldown_time", "discard"),
-        *("set_model_list",),
+        *("acompletion", "aembedding", "arerank", "async_get_healthy_deployments", "cache", "cooldown_time"),
+        *("discard", "set_model_list"),
     },
     shared_cooldowns.SharedCooldowns: {
         *("add_deployment_to_cooldown", "cache", "cooldown_store", "get_cooldown_cache_key"),
     },
     http.Pool: set(),
     reader_patches.OpenAIClient: set(),
+    reader_patches.AzureClient: set(),
 }
 """What our subclasses use of theirs, besides what they override."""
 
 CALLED: dict[str, tuple[str, ...]] = {
     "Router": ("disable_cooldowns", "redis_url"),
     "Router.acompletion": ("model", "messages", "stream", "kwargs"),
+    "Router.aembedding": ("model", "input", "kwargs"),
+    "Router.arerank": ("model", "kwargs"),
     "Router.async_get_healthy_deployments": ("model", "request_kwargs"),
     "Router.discard": (),
     "Router.set_model_list": ("model_list",),
     "register_model": ("model_cost",),
     "router_utils.cooldown_cache.CooldownCache": ("cache", "default_cooldown_time"),
+    "get_supported_openai_params": ("model", "custom_llm_provider"),
+    "get_llm_provider": ("model", "api_key"),
     "token_counter": ("model", "text", "messages"),
+    "anthropic_beta_headers_manager.reload_beta_headers_config": (),
+    "types.utils.is_litellm_owned_kwarg": ("name",),
+    "utils.get_optional_params": ("model", "custom_llm_provider", "drop_params", "kwargs"),
+    "utils.get_optional_params_embeddings": ("model", "custom_llm_provider", "dimensions"),
+    "utils.last_assistant_with_tool_calls_has_no_thinking_blocks": ("messages",),
+    "utils.supports_prompt_caching": ("model", "custom_llm_provider"),
     "ServiceUnavailableError": ("message", "llm_provider", "model"),
     "Timeout": ("message", "llm_provider", "model"),
     "exceptions.MidStreamFallbackError": ("original_exception",),
@@ -88,11 +104,14 @@ CALLED: dict[str, tuple[str, ...]] = {
     "caching.RedisCache.disconnect": (),
     "caching.RedisCache.async_get_cache": ("key",),
     "caching.RedisCache.async_set_cache": ("key", "value"),
+    "caching.InMemoryCache.async_batch_get_cache": (),
+    "caching.RedisCache.async_batch_get_cache": (),
+    "caching.InMemoryCache.async_set_cache_pipeline": ("cache_list", "ttl"),
+    "caching.RedisCache.async_set_cache_pipeline": ("cache_list", "ttl"),
     "llms.custom_httpx.http_handler.AsyncHTTPHandler": ("event_hooks",),
     "llms.custom_httpx.http_handler.AsyncHTTPHandler.close": (),
     "llms.custom_httpx.http_handler.get_ssl_configuration": (),
     "litellm_core_utils.core_helpers.map_finish_reason": ("finish_reason",),
-    "litellm_core_utils.get_model_cost_map.GetModelCostMap.load_local_model_cost_map": (),
 }
 """Functions and classes of LiteLLM that the package calls, with the parameters that it gives."""
 
@@ -108,6 +127,8 @@ PATCHED: list[tuple[Any, str, tuple[str, ...]]] = [
     (LiteLLMAiohttpTransport, "_proxy_from_env", ("url",)),
     (http_handler.AsyncHTTPHandler, "create_client", ()),
     (http_handler.HTTPHandler, "create_client", ()),
+    (VertexBase, "get_access_token", ("credentials", "project_id")),
+    (VertexBase, "get_access_token_async", ("credentials", "project_id")),
     (BaseOpenAILLM, "_get_async_http_client", ()),
 ]
 """Functions of LiteLLM that the adapter replaces in place, with the parameters that ours read."""
@@ -121,7 +142,8 @@ FLAGS = (
 """Settings of LiteLLM that the adapter sets."""
 
 READ = (
-    *("AuthenticationError", "ContentPolicyViolationError", "ContextWindowExceededError"),
+    *("AZURE_DEFAULT_API_VERSION", "AuthenticationError", "ContentPolicyViolationError"),
+    *("ContextWindowExceededError", "UnsupportedParamsError", "open_ai_embedding_models"),
     *("exceptions", "model_cost", "models_by_provider", "provider_list", "ssl_verify", "utils", "Usage"),
 )
 """Other names that the package reads of ``litellm``."""
@@ -135,6 +157,8 @@ PRIVATE: dict[str, Callable[[], object]] = {
     "_proxy_from_env": lambda: LiteLLMAiohttpTransport,
     "_string_to_dict_parser": lambda: BaseModelResponseIterator,
     # Of what LiteLLM sends with:
+    "_client_factory": lambda: LiteLLMAiohttpTransport(aiohttp.ClientSession),
+    "_request_class": lambda: SimpleNamespace(**dict.fromkeys(aiohttp.ClientSession.ATTRS)),
     "_aiohttp_response": lambda: AiohttpResponseStream(None),
     "_content": lambda: httpx.Response(200, content=b""),
     "_mounts": httpx.AsyncClient,
@@ -285,6 +309,11 @@ def test_the_router_keeps_its_caches_where_the_adapter_looks() -> None:
         made.discard()
 
 
+def test_the_price_map_is_the_one_that_litellm_loads() -> None:
+    """Its file is read as data, and LiteLLM reads the same file in the same way."""
+    assert price_map.bundled() == GetModelCostMap.load_local_model_cost_map()
+
+
 def test_tables_have_the_form_that_is_read() -> None:
     """Finish reasons, the mark of internal calls, the lists of providers, the name of the HTTP handler."""
     assert isinstance(core_helpers._FINISH_REASON_MAP, dict)
@@ -296,4 +325,4 @@ def test_tables_have_the_form_that_is_read() -> None:
 
 
 class Asked:
-    provider, model = "openai", "gpt-4o"
+    provider, model, type, address = "openai", "gpt-4o", "openai", None

@@ -13,6 +13,7 @@ from supernova_ai import (
     ContextTooLong,
     ModelNotFound,
     NoProvider,
+    ProviderError,
     ProviderUnavailable,
     RequestRejected,
     Supernova,
@@ -41,6 +42,44 @@ async def test_404_names_the_address_that_was_asked(
         await nova.chat("What now?", streaming=streaming)
     assert f"(asked at {stub.url}{stub.requests[0].path})" in str(raised.value)
     assert "its 'api_base' if it has one" in str(raised.value)
+
+
+OWN = {"models": {"standard": "m"}, "price": "free", "keys": ["primary"]}
+NOT_FOUND = Raw(404, "application/json", '{"detail": "Not Found"}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("openai", NOT_FOUND),
+        ("openai", Raw(404, "text/plain", "404 page not found")),
+        ("openai", Raw(405, "application/json", '{"detail": "Method Not Allowed"}')),
+        ("openai", Raw(200, "application/json", '{"status": "ok"}')),
+        ("anthropic", NOT_FOUND),
+        ("mistral", NOT_FOUND),
+        ("azure", NOT_FOUND),
+        ("gemini", NOT_FOUND),
+    ],
+)
+async def test_a_wrong_path_of_ones_own_provider_is_told_with_the_address(
+    kind: str, answer: Raw, open_nova: Open, stub_provider: Stub
+) -> None:
+    """The message has the provider's own name, the address, and that ``api_base`` may be wrong."""
+    stub = stub_provider(answer)
+    nova = open_nova({"mylab": {"url": f"{stub.url}/wrong", "type": kind, **OWN}})
+    with pytest.raises(ProviderError, match="mylab failed") as raised:
+        await nova.chat("What now?")
+    assert f"{stub.url}/wrong" in str(raised.value)
+    assert "'api_base'" in str(raised.value)
+
+
+async def test_a_probe_of_a_wrong_path_names_the_address(open_nova: Open, stub_provider: Stub) -> None:
+    """A probe that finds no such path names it, and the setting to check."""
+    stub = stub_provider()
+    (probe,) = await open_nova({"mylab": {"url": f"{stub.url}/wrong", "type": "openai", **OWN}}).probe()
+    assert probe.reason == (
+        f"mylab failed a probe: it answered HTTP 404 (asked at {stub.url}/wrong/models); check 'api_base'"
+    )
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -13,10 +13,10 @@ import pytest
 
 from supernova_ai import Supernova
 from supernova_ai.config import Provider
-from supernova_ai.litellm_adapter import prices
 from supernova_ai.litellm_adapter.price_terms import PriceTerms, cost_of_answer, read_price_terms
 from supernova_ai.litellm_adapter.setup import litellm
 from supernova_ai.money import to_usd
+from supernova_ai.pricing import prices
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Raw, StubProvider
 from supernova_ai.types import Usage
@@ -33,7 +33,7 @@ OWN = {"prices": {"openai/gpt-4o": {"input": "1", "output": "1"}}}
 
 def charged(provider: str, model: str, said: PriceTerms, held: int = HELD) -> tuple[int, str]:
     price = prices.find(provider, model, Provider())
-    return cost_of_answer(provider, model, price, USAGE, said, held=held)
+    return cost_of_answer(provider, model, price, USAGE, said, held=held)[:2]
 
 
 def at(name: str, suffix: str = "") -> int:
@@ -171,7 +171,7 @@ def test_openrouters_charge_is_the_cost(usage: dict[str, Any], expected: int | N
     assert said.charged == expected
     if expected is not None:
         own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
-        found = cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)
+        found = cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)[:2]
         assert found == (expected, "exact")
         assert charged("openrouter", "nobody/knows-it", said) == (expected, "exact")
         assert charged("openai", "gpt-4o", said) == charged(
@@ -183,7 +183,7 @@ def test_an_absurd_charge_costs_the_hold() -> None:
     """A provider's mistake does not use up a budget."""
     own = prices.find("openrouter", "openai/gpt-4o", Provider.model_validate(OWN))
     said = PriceTerms(charged=10**15)
-    assert cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD) == (HELD, "bound")
+    assert cost_of_answer("openrouter", "openai/gpt-4o", own, USAGE, said, held=HELD)[:2] == (HELD, "bound")
 
 
 def test_price_in_yaml_applies_whatever_the_answer_says() -> None:
@@ -195,7 +195,7 @@ def test_price_in_yaml_applies_whatever_the_answer_says() -> None:
         ("openrouter", {"price": "free"}, 0),
     ):
         price = prices.find(provider, "openai/gpt-4o", Provider.model_validate(settings))
-        assert cost_of_answer(provider, "openai/gpt-4o", price, USAGE, said, held=HELD) == (cost, "exact")
+        assert cost_of_answer(provider, "openai/gpt-4o", price, USAGE, said, held=HELD)[:2] == (cost, "exact")
 
 
 @pytest.mark.parametrize("value", [None, 1, True, [], {}, "", object()])
@@ -287,3 +287,31 @@ async def test_openrouters_charge_is_settled(
     reply = await open_nova({"openrouter": settings}).chat("What is a bond?", streaming=streaming)
     (row,) = attempts()
     assert (row.cost, row.basis, reply.cost_basis) == (123_456, "exact", "exact")
+
+
+@pytest.mark.parametrize(
+    ("usage", "saved"),
+    [
+        (Usage(prompt=1000, completion=9, cached=800), 800 * 900),  # a tenth of the price
+        (Usage(prompt=1000, completion=9, cache_write=800), -800 * 250),  # a quarter more
+        (Usage(prompt=1000, completion=9, cached=100, cache_write=400), 100 * 900 - 400 * 250),
+        (Usage(prompt=1000, completion=9), 0),
+    ],
+)
+def test_what_a_prompt_cache_saves_is_known(usage: Usage, saved: int) -> None:
+    """It is the price without the cache less the cost, at the same rates; a first write costs more."""
+    price = prices.find("anthropic", "claude-haiku-4-5", Provider())
+    found = cost_of_answer("anthropic", "claude-haiku-4-5", price, usage, NOTHING, held=HELD)
+    assert found.saved == saved
+    assert found.cost + saved == 1000 * 1000 + 9 * 5000
+
+
+def test_nothing_is_saved_where_no_rate_says_so() -> None:
+    """An unknown price, a charge of the provider's own and an unknown model save 0."""
+    price = prices.find("openai", "gpt-4o", Provider())
+    for provider, known, said in (
+        ("openai", None, NOTHING),
+        ("openrouter", price, PriceTerms(charged=5)),
+        ("openai", price, PriceTerms(model="gpt-99-unheard-of")),
+    ):
+        assert cost_of_answer(provider, "gpt-4o", known, USAGE, said, held=HELD).saved == 0

@@ -286,7 +286,7 @@ def test_each_token_is_counted_once(report: dict[str, Any], want: Usage) -> None
     assert usage_of(litellm.Usage(**reported)) == usage_of(reported) == want
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(names, json_values | st.dictionaries(names, json_values, max_size=3), max_size=6))
 def test_any_report_is_read(report: dict[str, Any]) -> None:
     """LiteLLM reads any report, and the parts never exceed the whole."""
@@ -297,7 +297,7 @@ def test_any_report_is_read(report: dict[str, Any]) -> None:
         assert usage.reasoning <= usage.completion
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(json_values)
 def test_a_count_is_a_whole_number(value: object) -> None:
     """Any value gives a whole number of tokens, 0 at least."""
