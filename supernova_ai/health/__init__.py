@@ -2,7 +2,7 @@
 
 from supernova_ai.health.breakers import BreakerState, CircuitState, record, record_probe, states
 from supernova_ai.health.outcomes import DeploymentIdentity, is_provider_fault
-from supernova_ai.health.patterns import PatternSummary, fingerprint, patterns
+from supernova_ai.health.patterns import ErrorClass, PatternSummary, error_classes, fingerprint, patterns
 from supernova_ai.health.statistics import DeploymentHealth, Percentiles, Sample, deployments, recent
 from supernova_ai.health.uptime import Per, Uptime, uptime
 
@@ -11,12 +11,14 @@ __all__ = [
     "CircuitState",
     "DeploymentHealth",
     "DeploymentIdentity",
+    "ErrorClass",
     "PatternSummary",
     "Per",
     "Percentiles",
     "Sample",
     "Uptime",
     "deployments",
+    "error_classes",
     "fingerprint",
     "is_provider_fault",
     "patterns",

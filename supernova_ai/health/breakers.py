@@ -27,6 +27,12 @@ class CircuitState:
     failures: int = 0
     error: str | None = None
 
+    def at(self, now_ms: int) -> BreakerState:
+        """Return the state at this time: the end of a cooldown is not stored."""
+        if self.state == "closed":
+            return self.state
+        return "open" if (self.until_ms or self.since_ms) > now_ms else "half-open"
+
 
 _CIRCUIT = ("state", "since_ms", "until_ms", "failures", "error")
 

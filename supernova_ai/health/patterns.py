@@ -10,6 +10,7 @@ from peewee import Database, fn
 
 from supernova_ai.secret import redact
 from supernova_ai.store import tables
+from supernova_ai.store.bulk import run
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import FailurePattern
 
@@ -41,6 +42,7 @@ class PatternSummary:
     """One kind of failure, with its count and rate in a period. Times are Unix milliseconds.
 
     ``seen``, ``first_ms`` and ``last_ms`` cover all time; ``model`` is that of the latest failure.
+    ``users`` is how many it affected in the period.
     """
 
     fingerprint: str
@@ -51,7 +53,22 @@ class PatternSummary:
     message: str
     count: int
     per_hour: float
+    users: int
     seen: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorClass:
+    """The attempts of a period that ended with this error class, and how many users they affected.
+
+    Times are Unix milliseconds.
+    """
+
+    error: str
+    count: int
+    users: int
     first_ms: int
     last_ms: int
 
@@ -76,16 +93,29 @@ def fingerprint(provider: str, error: str, status: int | None, message: str) -> 
 
 def patterns(database: Database, *, since_ms: int, now_ms: int) -> list[PatternSummary]:
     """Return the failure patterns of the attempts sent since ``since_ms``, most frequent first."""
+    users = fn.COUNT(AttemptRow.user.distinct())
     counts = (
-        AttemptRow.select(AttemptRow.fingerprint, fn.COUNT(AttemptRow.id))
+        AttemptRow.select(AttemptRow.fingerprint, fn.COUNT(AttemptRow.id), users)
         .where((AttemptRow.started_ms >= since_ms) & AttemptRow.fingerprint.is_null(False))
         .group_by(AttemptRow.fingerprint)
     )
-    counted = dict(counts.tuples().execute(database))
+    counted = {mark: (count, users) for mark, count, users in counts.tuples().execute(database)}
     kinds = tables.PatternRow.select().where(tables.PatternRow.fingerprint.in_(list(counted)))
     hours = (now_ms - since_ms) / 3_600_000
-    found = [
-        PatternSummary(count=counted[row["fingerprint"]], per_hour=counted[row["fingerprint"]] / hours, **row)
-        for row in kinds.dicts().execute(database)
-    ]
+    found = []
+    for row in kinds.dicts().execute(database):
+        count, affected = counted[row["fingerprint"]]
+        found.append(PatternSummary(count=count, per_hour=count / hours, users=affected, **row))
     return sorted(found, key=lambda row: (-row.count, row.fingerprint))
+
+
+def error_classes(database: Database, *, since_ms: int) -> list[ErrorClass]:
+    """Return the error classes of the attempts sent since ``since_ms``, most frequent first."""
+    rows = run(
+        database,
+        "SELECT error_class, COUNT(*), COUNT(DISTINCT user_id), MIN(started_ms), MAX(started_ms) "
+        "FROM attempt WHERE started_ms >= ? AND error_class IS NOT NULL "
+        "GROUP BY error_class ORDER BY 2 DESC, 1",
+        since_ms,
+    )
+    return [ErrorClass(*row) for row in rows.fetchall()]

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import re
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from supernova_ai.config import Config, Limits, Timeout, network
-from supernova_ai.config.fields import nearest
-from supernova_ai.errors import ConfigError
+from supernova_ai.config import Config, Limits, Provider, Timeout
+from supernova_ai.config.provider_checks import OWN
 from supernova_ai.health import DeploymentIdentity
-from supernova_ai.litellm_adapter import prices
-from supernova_ai.litellm_adapter.price_terms import PriceTerms, cost_of_answer
-from supernova_ai.litellm_adapter.rates import ModelPrice
-from supernova_ai.litellm_adapter.setup import litellm
-from supernova_ai.log import get_logger
-from supernova_ai.types import TIERS, CostBasis, Kind, Request, Tier, Usage
+from supernova_ai.litellm_adapter import parameters, token_bounds
+from supernova_ai.litellm_adapter.price_terms import AnswerCost, PriceTerms, asked_terms, cost_of_answer
+from supernova_ai.litellm_adapter.wire_messages import wire_messages
+from supernova_ai.pricing import prices
+from supernova_ai.pricing.rates import ModelPrice
+from supernova_ai.types import EMBEDDING, MODEL_GROUPS, TIERS, Kind, ModelGroup, Request, Usage
 
 # HuggingFace's router speaks OpenAI's protocol; LiteLLM's own huggingface/ first asks the hub about a model,
 # blocking the event loop. LiteLLM's ollama/ would flatten a conversation into one prompt.
 _LITELLM_NAME = {"ollama": "ollama_chat", "huggingface": "openai"}
-_KNOWN = frozenset(getattr(name, "value", name) for name in litellm.provider_list)
+# LiteLLM's embeddings of Ollama take no client of ours and no timeout; Ollama speaks OpenAI's protocol too.
+_EMBEDDING_NAME = {**_LITELLM_NAME, "ollama": "openai"}
 _API_BASE = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
@@ -30,9 +29,7 @@ _API_BASE = {
     "huggingface": "https://router.huggingface.co/v1",
 }
 """Passed to LiteLLM where the configuration has no address: it would read one from the environment."""
-_ADDRESS = re.compile(r"_(API_BASE|BASE_URL|API_URL|ENDPOINT)$")
-
-log = get_logger(__name__)
+_READS: dict[Kind, str] = {"image": "images", "pdf": "PDF documents", "audio": "audio"}
 
 PLACEHOLDER_KEY = "no-key"
 """Passed to LiteLLM where a provider takes no key: without one it would read the environment."""
@@ -42,14 +39,18 @@ PLACEHOLDER_KEY = "no-key"
 class Deployment:
     """One model at one provider and address with one key slot.
 
-    ``slot`` is None where the provider takes no key, ``address`` None for the provider's usual address.
+    ``type`` is LiteLLM's name of the provider, and ``provider`` its name in the configuration. ``slot`` is
+    None where the provider takes no key, ``address`` None for the provider's usual address.
     ``shares``: the provider's slots take turns. ``rank``: its position in the configured order. ``takes``:
     the attachments it reads. ``hides_thoughts``: it charges for reasoning tokens that no stream shows.
+    ``strict``: it takes no request with a parameter that it does not support. ``continues``: the last message
+    may be the beginning of its answer.
     """
 
     id: str
-    tier: Tier
+    tier: ModelGroup
     provider: str
+    type: str
     model: str
     slot: str | None
     price: ModelPrice | None
@@ -60,6 +61,8 @@ class Deployment:
     takes: frozenset[Kind] = frozenset()
     hides_thoughts: bool = False
     address: str | None = None
+    strict: bool = False
+    continues: bool = True
 
     @property
     def identity(self) -> DeploymentIdentity:
@@ -71,66 +74,55 @@ class Deployment:
         """Its provider, and the slot if it has one, for messages."""
         return self.provider if self.slot is None else f"{self.provider} ({self.slot})"
 
+    @property
+    def charges_searches(self) -> bool:
+        """Whether it charges for searches and not for tokens, as some models do for ``rerank``."""
+        return self.price is not None and self.price.per_search > 0
+
+    @property
+    def litellm_name(self) -> str:
+        """LiteLLM's name of the model."""
+        return _litellm_name(self.type, self.model, self.tier)
+
     def fits(self, request: Request) -> bool:
-        """Return whether it has the model that the request names, if any, and can read its attachments."""
+        """Return whether it has the model that the request names, if any, and all that the request needs."""
         pinned = request.model in (None, self.model, f"{self.provider}/{self.model}")
-        return pinned and self.takes >= {one.kind for one in request.attachments}
+        return pinned and not self.lacks(request)
 
-    def price_of(self, usage: Usage, terms: PriceTerms, *, held: int) -> tuple[int, CostBasis]:
-        """Return the cost of an answer in nano-USD, by its usage and price terms, and how exact that is."""
-        return cost_of_answer(self.provider, self.model, self.price, usage, terms, held=held)
+    def lacks(self, request: Request) -> list[str]:
+        """Return what the request needs and the model does not support."""
+        if request.texts:
+            if "dimensions" in request.parameters and not parameters.takes_dimensions(self.litellm_name):
+                return ["the parameter dimensions"]
+            return []
+        lacking = sorted(_READS[kind] for kind in {one.kind for one in request.attachments} - self.takes)
+        missing = parameters.unsupported(self.litellm_name, request.parameters)
+        needed = missing - {"response_format"} if self.strict else missing & {"tools"}
+        if request.parameters.get("tool_choice") == "none":  # as the last round of run_tools has it
+            needed -= {"tool_choice"}
+        lacking += [f"the parameter {name}" for name in sorted(needed)]
+        if request.messages and request.messages[-1]["role"] == "assistant" and not self.continues:
+            lacking.append("the beginning of an answer as the last message")
+        return lacking
 
+    def bound(self, request: Request, completion: int) -> int:
+        """Return the most that the request can cost with an answer of so many tokens, in nano-USD."""
+        if self.price is None:
+            return 0
+        prompt = token_bounds.request_bound(request, self.model)
+        searches = token_bounds.search_bound(request) if self.charges_searches else 0
+        return self.price.bound(prompt, completion, asked_terms(request), searches)
 
-def check_providers(config: Config) -> None:
-    """Refuse a provider that LiteLLM does not know, or whose address a variable would decide.
+    def affordable_tokens(self, request: Request, amount: int) -> int:
+        """Return how long the answer may be for the request to cost at most so many nano-USD."""
+        if self.price is None:
+            return 0
+        prompt = token_bounds.request_bound(request, self.model)
+        return self.price.affordable_completion(prompt, amount, asked_terms(request))
 
-    Raises:
-        ConfigError: it names the provider and the remedy.
-    """
-    if wrong := unknown_providers(config):
-        raise ConfigError("\n".join(wrong))
-    for provider in config.active_providers:
-        address = api_base(config, provider)
-        if address is None and (variable := _address_variable(provider)):
-            if provider not in _API_BASE:
-                raise ConfigError(
-                    f"{variable} is set, and only the configuration decides where requests go: write the "
-                    f"address under 'providers.{provider}.api_base', or unset the variable"
-                )
-            log.warning(
-                "engine.address.ignored", variable=variable, remedy=f"set 'providers.{provider}.api_base'"
-            )
-        network.check_proxy(address or _API_BASE.get(provider) or f"https://{provider}")
-
-
-def _address_variable(provider: str) -> str | None:
-    """Return an environment variable from which LiteLLM would take the provider's address, if one is set."""
-    stem = re.split("[_-]", provider)[0].upper()
-    named = (name for name, value in sorted(os.environ.items()) if name.startswith(stem) and value.strip())
-    return next(filter(_ADDRESS.search, named), None)
-
-
-def unknown_providers(config: Config) -> list[str]:
-    """Return a line for each enabled provider that LiteLLM does not know."""
-    return [
-        f"providers.{provider}: LiteLLM knows no provider of this name.{nearest(provider, sorted(_KNOWN))}"
-        for provider in config.active_providers
-        if provider not in _KNOWN
-    ]
-
-
-def models_without_price(config: Config) -> list[str]:
-    """Return a line for each enabled model without a known price, with the nearest name that has one."""
-    lines = []
-    for d in _each(config):
-        if d.price is None:
-            known = sorted(name.rpartition("/")[2] for name in litellm.models_by_provider.get(d.provider, ()))
-            lines.append(
-                f"providers.{d.provider}.models.{d.tier} is {d.model!r}: no price is known, so it is not "
-                f"asked where a budget applies: correct the name, or give 'providers.{d.provider}.prices'."
-                f"{nearest(d.model, known)}"
-            )
-    return list(dict.fromkeys(lines))  # one for all key slots
+    def price_of(self, usage: Usage, terms: PriceTerms, *, held: int) -> AnswerCost:
+        """Return the cost of an answer, by its usage and price terms."""
+        return cost_of_answer(self.type, self.model, self.price, usage, terms, held=held)
 
 
 def build(config: Config) -> dict[str, Deployment]:
@@ -141,8 +133,8 @@ def build(config: Config) -> dict[str, Deployment]:
 def _each(config: Config) -> Iterator[Deployment]:
     asked = config.active_providers if config.routing.fallback else config.active_providers[:1]
     for rank, provider in enumerate(asked):
-        settings = config.providers[provider]
-        for tier in TIERS:
+        settings, kind = config.providers[provider], config.type_of(provider)
+        for tier in MODEL_GROUPS:
             model = settings.models.get(tier)
             if model is None:
                 continue
@@ -151,27 +143,31 @@ def _each(config: Config) -> Iterator[Deployment]:
                     id=DeploymentIdentity(tier, provider, model, slot, settings.api_base).id,
                     tier=tier,
                     provider=provider,
+                    type=kind,
                     model=model,
                     slot=slot,
-                    price=prices.find(provider, model, settings),
+                    price=prices.find(kind, model, settings),
                     timeout=settings.timeout,
                     limits=settings.limits,
                     shares=settings.slots == "share",
                     rank=10 * rank + place,
-                    takes=prices.supported_attachments(provider, model),
-                    hides_thoughts=prices.hides_reasoning(provider, model),
+                    takes=prices.supported_attachments(kind, model),
+                    hides_thoughts=prices.hides_reasoning(kind, model),
                     address=settings.api_base,
+                    strict=config.routing.unsupported == "refuse",
+                    continues=parameters.can_continue(_litellm_name(kind, model, tier)),
                 )
 
 
 def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[str, Any]]:
-    """Return the Router's model list: a group per tier, and no key anywhere in it."""
+    """Return the Router's model list: a group per tier and for embeddings, and no key anywhere in it."""
     return [
         {
             "model_name": d.tier,
             "litellm_params": _without_none(
-                model=_litellm_name(d),
-                api_base=api_base(config, d.provider) or _API_BASE.get(d.provider),
+                **_fixed_parameters(config.providers[d.provider], d.type),
+                model=d.litellm_name,
+                api_base=_address(d),
                 drop_params=True,
             ),
             "model_info": {"id": d.id, "provider": d.provider},
@@ -182,27 +178,75 @@ def model_list(config: Config, deployments: dict[str, Deployment]) -> list[dict[
 
 def is_local(deployment: Deployment) -> bool:
     """Return whether it takes no key and is at its usual address on this machine."""
-    usual = _API_BASE.get(deployment.provider)
+    usual = usual_address(deployment.type)
     return deployment.slot is None and deployment.address in (None, usual) and "localhost" in (usual or "")
 
 
 _HOTTEST = {"anthropic": 1.0, "cohere": 1.0, "cohere_chat": 1.0, "mistral": 1.5}
 """The highest temperature, by the provider's documentation, where it is below 2."""
 
+_OPENAI_VECTORS = {"encoding_format": "float", "allowed_openai_params": ["dimensions"]}
+"""LiteLLM's parameters for embeddings in OpenAI's protocol. The environment must not decide the format, and
+a custom server may accept a number of dimensions."""
 
-def parameters(deployment: Deployment, request: Request) -> dict[str, Any]:
-    """Return the request's parameters within the deployment's limits.
+_IN_WORDS = "Answer with one JSON object of this JSON schema: no text around it, no fence.\n{schema}"
+"""The instructions for a model whose provider has no parameter for a schema."""
 
-    LiteLLM drops those that a model does not support (``drop_params``), but does not know their limits.
+
+class Prepared(NamedTuple):
+    """A request as one deployment gets it: LiteLLM's parameters, the messages, and what was left out."""
+
+    parameters: dict[str, Any]
+    messages: list[dict[str, Any]]
+    dropped: tuple[str, ...]
+
+
+def prepare(deployment: Deployment, request: Request) -> Prepared:
+    """Return the request's parameters and messages within what the deployment's model supports.
+
+    A model without a parameter for schemas gets the schema in words.
     """
-    if request.temperature is None:
-        return {}
-    return {"temperature": min(request.temperature, _HOTTEST.get(deployment.provider, request.temperature))}
+    name = deployment.litellm_name
+    extra = request.extra.get(deployment.provider, {})
+    if request.texts:
+        own = _OPENAI_VECTORS if deployment.tier == EMBEDDING and name.startswith("openai/") else {}
+        return Prepared({**own, **extra, **request.parameters}, [], ())
+    missing = parameters.unsupported(name, request.parameters)
+    signed = parameters.signs_thoughts(name)
+    if signed and (reasoning := request.parameters.keys() & {"reasoning_effort", "thinking"}):
+        # It refuses to reason on after a call of a tool that came without its own reasoning.
+        signed = not parameters.lacks_thoughts(request.messages)
+        missing |= frozenset() if signed else reasoning
+    sent = {key: value for key, value in request.parameters.items() if key not in missing}
+    if "temperature" in sent:
+        hottest = _HOTTEST.get(deployment.type, sent["temperature"])
+        sent["temperature"] = min(sent["temperature"], hottest)
+    schema = None
+    if "response_format" in missing:
+        described = request.parameters["response_format"]["json_schema"]["schema"]
+        schema = _IN_WORDS.format(schema=json.dumps(described))
+    marked = bool(request.prompt_cache) and parameters.marks_cache(name)
+    messages = wire_messages(request, marked=marked, signed=signed, schema=schema)
+    dropped = tuple(sorted(missing - {"response_format"}))
+    return Prepared({**extra, **sent}, messages, dropped)
+
+
+def _address(deployment: Deployment) -> str | None:
+    """Return the address for LiteLLM; None for its own usual one."""
+    address = deployment.address or usual_address(deployment.type)
+    if address and deployment.type == "ollama" and deployment.tier == EMBEDDING:
+        return address.rstrip("/") + "/v1"  # where it speaks OpenAI's protocol
+    return address
 
 
 def api_base(config: Config, provider: str) -> str | None:
     """Return the provider's address as configured, None for its usual one."""
     return config.providers[provider].api_base
+
+
+def usual_address(kind: str) -> str | None:
+    """Return the usual address of providers of this type, None if only LiteLLM knows it."""
+    return _API_BASE.get(kind)
 
 
 def price_entries(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any]]:
@@ -212,12 +256,24 @@ def price_entries(deployments: dict[str, Deployment]) -> dict[str, dict[str, Any
         "mode": "chat",
         "input_cost_per_token": 0,
         "output_cost_per_token": 0,
+        "supports_function_calling": True,  # else LiteLLM would write tools into the prompt
+        "supports_assistant_prefill": True,
     }
-    return {_litellm_name(d): entry for d in deployments.values() if d.provider == "ollama"}
+    chats = (d for d in deployments.values() if d.type == "ollama" and d.tier in TIERS)
+    return {d.litellm_name: entry for d in chats}
 
 
-def _litellm_name(deployment: Deployment) -> str:
-    return f"{_LITELLM_NAME.get(deployment.provider, deployment.provider)}/{deployment.model}"
+def _litellm_name(kind: str, model: str, group: ModelGroup) -> str:
+    names = _EMBEDDING_NAME if group == EMBEDDING else _LITELLM_NAME
+    return f"{names.get(kind, kind)}/{model}"
+
+
+def _fixed_parameters(settings: Provider, kind: str) -> dict[str, Any]:
+    """Return the provider's ``params``, and the settings that only its type has, by LiteLLM's names."""
+    own = {theirs: getattr(settings, field) for field, theirs in OWN.get(kind, {}).items()}
+    if kind == "bedrock" and settings.api_base:  # else a variable would win over ``api_base``
+        own["aws_bedrock_runtime_endpoint"] = settings.api_base
+    return {**settings.params, **own}
 
 
 def _without_none(**values: Any) -> dict[str, Any]:

@@ -40,9 +40,8 @@ def put(store: Store) -> Put:
 
         def operation(database: Database) -> None:
             for _ in range(times):
-                hold = holds.insert_hold(
-                    database, entry(f"attempt-{next(number):05}", 0, started, **given), ()
-                )
+                wanted = entry(f"attempt-{next(number):05}", 0, started, **given)
+                hold = holds.insert_hold(database, wanted, (), now_ms=started)
                 end = End(
                     state, 0, basis, Usage(), started + 1000, latency_ms, first_token_ms, error, None, failure
                 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from supernova_ai.health import PatternSummary, fingerprint, patterns
+from supernova_ai.health import ErrorClass, PatternSummary, error_classes, fingerprint, patterns
 from supernova_ai.health.patterns import MAX_LENGTH
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -48,7 +48,6 @@ def hash_of(
     return fingerprint(provider, error, status, message).fingerprint
 
 
-@settings(deadline=None)
 @given(_MESSAGES, _MESSAGES)
 def test_ids_numbers_names_and_links_do_not_matter(one: str, other: str) -> None:
     """Two messages that differ only in these have the same fingerprint."""
@@ -91,7 +90,6 @@ def test_the_rest_of_the_message_stays(said: str, kept: str) -> None:
 _SECRETS = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=16, max_size=60)
 
 
-@settings(deadline=None)
 @given(_SECRETS, st.text(max_size=40), st.text(max_size=40))
 def test_no_secret_is_kept(key: str, before: str, after: str) -> None:
     """No known secret is in the message, wherever it was: whole, in part, encoded or with more spaces."""
@@ -125,19 +123,34 @@ def test_patterns_are_counted_in_the_period(store: Store, put: Put) -> None:
     """The most frequent pattern comes first, with its count in the period, its total and its times."""
     often = fingerprint("openai", "RateLimited", 429, "Limit 5 reached")
     rare = fingerprint("openai", "ProviderTimeout", None, "no answer")
-    put(7200 * 3, error="RateLimited", state="released", failure=often, times=2)
-    put(3600, error="RateLimited", state="released", failure=often, times=3, model="gpt-mini")
+    put(7200 * 3, error="RateLimited", state="released", failure=often, times=2, user_id="earlier")
+    put(3600, error="RateLimited", state="released", failure=often, times=2, model="gpt-mini", user_id="ann")
+    put(3500, error="RateLimited", state="released", failure=often, model="gpt-mini", user_id="ben")
     put(60, error="ProviderTimeout", state="lost", basis="bound", failure=rare)
     put(60, error="RateLimited", state="released")  # from before there were fingerprints
     since = NOW - 7_200_000
     assert store.read(lambda database: patterns(database, since_ms=since, now_ms=NOW)) == [
         PatternSummary(
             often.fingerprint, "openai", "gpt-mini", "RateLimited", 429, "Limit <*> reached",
-            count=3, per_hour=1.5, seen=5, first_ms=NOW - 21_599_000, last_ms=NOW - 3_599_000,
+            count=3, per_hour=1.5, users=2, seen=5, first_ms=NOW - 21_599_000, last_ms=NOW - 3_499_000,
         ),
         PatternSummary(
             rare.fingerprint, "openai", "gpt", "ProviderTimeout", None, "no answer",
-            count=1, per_hour=0.5, seen=1, first_ms=NOW - 59_000, last_ms=NOW - 59_000,
+            count=1, per_hour=0.5, users=0, seen=1, first_ms=NOW - 59_000, last_ms=NOW - 59_000,
         ),
     ]  # fmt: skip
     assert store.read(lambda database: patterns(database, since_ms=NOW - 1000, now_ms=NOW)) == []
+
+
+def test_error_classes_are_counted_in_the_period(store: Store, put: Put) -> None:
+    """Each class has its count, the users it affected, and when it was first and last seen."""
+    put(7200 * 3, error="RateLimited", state="released", user_id="earlier")
+    put(3600, error="RateLimited", state="released", user_id="ann", times=2)
+    put(60, error="RateLimited", state="released", user_id="ben")
+    put(50, error="ProviderTimeout", state="lost", basis="bound")
+    put(40)
+    assert store.read(lambda database: error_classes(database, since_ms=NOW - 7_200_000)) == [
+        ErrorClass("RateLimited", 3, 2, NOW - 3_600_000, NOW - 60_000),
+        ErrorClass("ProviderTimeout", 1, 0, NOW - 50_000, NOW - 50_000),
+    ]
+    assert store.read(lambda database: error_classes(database, since_ms=NOW)) == []

@@ -95,7 +95,7 @@ def test_open_holds_and_answers_of_the_cache_do_not_count(store: Store, put: Put
     """Open holds and answers from the cache are not counted."""
     put(basis="cached", latency_ms=1)
     wanted = entry("open", 0, NOW - 1000)
-    store.write(lambda database: holds.insert_hold(database, wanted, ())).result()
+    store.write(lambda database: holds.insert_hold(database, wanted, (), now_ms=NOW)).result()
     assert read(store) == {}
     assert store.read(lambda database: recent(database, since_ms=0, limit=9)) == []
 

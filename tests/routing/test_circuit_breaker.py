@@ -437,5 +437,5 @@ class Traffic(RuleBasedStateMachine):
         return request
 
 
-Traffic.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Traffic.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestTraffic = Traffic.TestCase
