@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -11,13 +12,15 @@ from supernova_ai.characters import open_surrogate, well_formed
 from supernova_ai.config import Timeout
 from supernova_ai.ledger import End, Hold
 from supernova_ai.litellm_adapter import token_bounds
+from supernova_ai.litellm_adapter.key_transport import MayBeSent
 from supernova_ai.litellm_adapter.price_terms import PriceTerms, read_price_terms
 from supernova_ai.litellm_adapter.reasoning import ReasoningSplitter
 from supernova_ai.litellm_adapter.usage import usage_of
 from supernova_ai.money import to_usd
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
-from supernova_ai.types import Attempt, Request, Usage
+from supernova_ai.traces import AttemptSpan
+from supernova_ai.types import Attempt, Request, ToolCall, Usage
 
 _CREDIBLE, _LEEWAY = 10, 10_000
 """A usage report is plausible up to this many times the bound, plus this many tokens. Some models ignore
@@ -32,9 +35,9 @@ class AttemptState:
     """The state of one attempt.
 
     ``key_id`` tells its key from a later one in the same slot. ``answer`` is a whole answer; ``chunks`` are
-    what LiteLLM received of a stream. ``text`` is all text of either, reasoning and refusals included,
-    because all of it is charged. ``unread`` is the part of the answer that the caller has not seen yet.
-    ``failure`` is an error that the answer itself reports.
+    what LiteLLM received of a stream. ``text`` is all text of either, with reasoning, refusals and tool
+    calls, because all of it is charged. ``unread`` is the part that is not shown yet. ``failure`` is an error
+    that the answer itself reports.
     """
 
     request: Request
@@ -46,15 +49,26 @@ class AttemptState:
     timeout: Timeout = field(default_factory=Timeout)
     key: Secret | None = None  # kept during the call, so that it is redacted wherever it shows
     key_id: str | None = None
+    key_may_be_sent: MayBeSent | None = None  # asked just before its request is sent
+    messages: list[dict[str, Any]] = field(default_factory=list)  # as the provider gets them
+    dropped: tuple[str, ...] = ()  # the parameters that it does not get
     answer: Any = None
+    result: Any = None  # of an answer without text: vectors, or a ranking
     chunks: Sequence[Any] = ()
     unread: deque[str] = field(default_factory=deque)
     text: list[str] = field(default_factory=list)
     thoughts: ReasoningSplitter = field(default_factory=ReasoningSplitter)
     refusal: list[str] = field(default_factory=list)
     failure: Any = None
+    logprobs: list[Mapping[str, Any]] = field(default_factory=list)
+    signed_thoughts: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # Anthropic wants them back with tools
+    _calls: list[list[str]] = field(default_factory=list)  # id, name and arguments of each
+    _open_calls: dict[int, list[str]] = field(default_factory=dict)  # the latest under each index
     first_token: float | None = None
     response: str | None = None
+    span: AttemptSpan | None = None
     end: End | None = None
     _half: str = ""  # of a character: its other half is still to come
 
@@ -75,6 +89,9 @@ class AttemptState:
                 self.text.append(refusal)
                 self.refusal.append(refusal)
             self.failure = fields.get("error") or self.failure
+            self._read_calls(getattr(message, "tool_calls", None) or ())
+            self._read_logprobs(getattr(choice, "logprobs", None))
+            self._read_thinking(getattr(message, "thinking_blocks", None) or ())
             content = self._half + content
             self._half = open_surrogate(content) if self.streaming else ""
             content = well_formed(content.removesuffix(self._half))
@@ -82,6 +99,50 @@ class AttemptState:
                 self.text.append(content)
             answer += self.thoughts.feed(content)
         return answer
+
+    def _read_calls(self, calls: Sequence[Any]) -> None:
+        """Join the pieces of tool calls: a stream sends their arguments bit by bit.
+
+        Some providers give all calls the same index, or none, and LiteLLM then writes 0.
+        """
+        for position, call in enumerate(calls):
+            function = getattr(call, "function", None)
+            if function is None:
+                continue
+            index = getattr(call, "index", None)
+            index = position if index is None else index
+            call_id, name, written = _text(call.id), _text(function.name), _text(function.arguments)
+            joined = self._open_calls.get(index)
+            if joined is None or (name and _is_another(joined, call_id)):
+                joined = self._open_calls[index] = ["", "", ""]
+                self._calls.append(joined)
+            joined[0] = joined[0] or call_id
+            joined[1] = joined[1] or name
+            joined[2] += written
+            self.text += filter(None, (name, written))
+
+    def _read_logprobs(self, logprobs: Any) -> None:
+        content = getattr(logprobs, "content", None) or ()
+        self.logprobs += [one.model_dump() if hasattr(one, "model_dump") else dict(one) for one in content]
+
+    def _read_thinking(self, blocks: Sequence[Any]) -> None:
+        """Join the pieces of thoughts: a stream sends the signature of each at its end."""
+        for block in map(dict, blocks):
+            last = self.signed_thoughts[-1] if self.signed_thoughts else {}
+            if block.get("type") != "thinking" or last.get("type") != "thinking" or last.get("signature"):
+                self.signed_thoughts.append(block)
+                continue
+            last["thinking"] = (last.get("thinking") or "") + (block.get("thinking") or "")
+            last["signature"] = block.get("signature")
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that the answer asks for, each with an id of its own."""
+        calls: dict[str, ToolCall] = {}
+        for number, (given, name, arguments) in enumerate(self._calls):
+            call_id = given if given and given not in calls else f"call_{self.hold.attempt[:8]}_{number}"
+            calls[call_id] = ToolCall(call_id, name, arguments)
+        return tuple(calls.values())
 
     @property
     def usage(self) -> Usage | None:
@@ -103,7 +164,11 @@ class AttemptState:
         """Why the provider ended its answer, None if a stream did not say; LiteLLM would report "stop"."""
         reasons = [choice.finish_reason for choice in self._choices()]
         reason = next((reason for reason in reversed(reasons) if reason), None)
-        return "tool_calls" if reason == "stop" and self._calls_tools else reason
+        if reason == "stop" and self._calls_tools:
+            return "tool_calls"
+        if reason == "tool_calls" and self.request.answer and not self._calls_tools:
+            return "stop"  # the call was of LiteLLM's own tool, which carries a schema
+        return reason
 
     @property
     def is_whole(self) -> bool:
@@ -151,6 +216,18 @@ class AttemptState:
             error=end.error,
         )
 
+    def end_span(self) -> None:
+        """End the attempt's span, if it has one; the attempt has ended."""
+        if self.span is None:
+            return
+        try:
+            model = next((answer.model for answer in self._answers if answer.model), None)
+            self.span.note(
+                self.report(), response=self.response, model=model, finish_reason=self.finish_reason
+            )
+        finally:
+            self.span.end()
+
     @property
     def _bytes(self) -> int:
         return len("".join(self.text).encode())
@@ -168,3 +245,21 @@ class AttemptState:
 
     def _choices(self) -> Iterator[Any]:
         return (choice for answer in self._answers for choice in answer.choices)
+
+
+def _is_another(joined: Sequence[str], call_id: str) -> bool:
+    """Return whether a piece with a name begins a call of its own: by its id, or after whole arguments."""
+    if call_id and joined[0]:
+        return call_id != joined[0]
+    try:
+        json.loads(joined[2])
+    except ValueError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    """Return what a provider sent for a text: some send arguments as an object."""
+    if not isinstance(value, str):
+        value = json.dumps(value) if value else ""
+    return well_formed(value)

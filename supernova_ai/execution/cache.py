@@ -10,26 +10,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from supernova_ai.config import Cache, Config
-from supernova_ai.errors import ExtraMissing
 from supernova_ai.execution.cached_answers import StoredAnswers
-from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.execution.reservations import entry_of
 from supernova_ai.keys import KeySource
-from supernova_ai.ledger import Entry, Ledger
+from supernova_ai.ledger import Ledger
 from supernova_ai.litellm_adapter.setup import InMemoryCache, RedisCache, ServiceLogging
 from supernova_ai.log import get_logger
 from supernova_ai.routing.deployments import Deployment
-from supernova_ai.types import TIERS, Reply, Request, Tier, Usage
+from supernova_ai.types import MODEL_GROUPS, Attachment, ModelGroup, Reply, Request, Tier, Usage
 
 log = get_logger(__name__)
 
@@ -44,15 +42,16 @@ _MOST_IN_MEMORY = 1000
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """What is kept of a reply."""
+    """What is kept of a reply; ``content`` is the text, or the JSON of a vector or a ranking."""
 
     content: str
     provider: str
     model: str
-    tier: Tier
+    tier: ModelGroup
     usage: Usage
     finish_reason: str | None
     reasoning: str | None = None
+    dropped: tuple[str, ...] = ()
 
 
 _ANSWER = TypeAdapter(CachedAnswer)
@@ -85,26 +84,41 @@ class AnswerCache:
         ranked = sorted(deployments, key=lambda d: d.rank)
         self._models = {
             tier: list(dict.fromkeys(d.identity._replace(slot=None).id for d in ranked if d.tier == tier))
-            for tier in TIERS
+            for tier in MODEL_GROUPS
         }
 
     def cache_key(self, request: Request) -> str | None:
         """Return the request's key, a hash of all that may change the answer; None: it is not cached."""
-        if self._store is None or not request.cache:
+        if self._store is None or not request.cache or request.parameters.get("logprobs") or request.texts:
             return None
         parts = {
-            "messages": [dict(message) for message in request.messages],
+            "messages": request.messages,
             "tier": request.tier,
             "models": self._models[request.tier],
             "pinned": request.model,
             "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "attachments": [hashlib.sha256(one.data).hexdigest() for one in request.attachments],
+            "parameters": [request.parameters, request.extra],
             "prompt": request.prompt_hash,
-            "user": "shared" if self._settings.shared else [request.user_id],
-            "package": self._package,
         }
-        return f"supernova:answer:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
+        return self._key(request, parts)
+
+    def text_keys(self, request: Request) -> dict[str, str]:
+        """Return the key of each text's vector, or of the ranking by its query; none: nothing is cached."""
+        if self._store is None or not request.cache:
+            return {}
+        parts = {
+            "tier": request.tier,
+            "model": request.model or self._models[request.tier],
+            "parameters": [request.parameters, request.extra],
+        }
+        if request.query is not None:
+            return {request.query: self._key(request, parts | {"by": request.query, "texts": request.texts})}
+        return {text: self._key(request, parts | {"text": text}) for text in request.texts}
+
+    def _key(self, request: Request, parts: Mapping[str, Any]) -> str:
+        owner = "shared" if self._settings.shared else [request.user_id]
+        text = json.dumps({**parts, "user": owner, "package": self._package}, sort_keys=True, default=_digest)
+        return f"supernova:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 
     async def look_up(self, call: RequestState, key: str | None) -> Reply | None:
         """Return the stored answer, once its row is in the ledger; None if there is none.
@@ -117,14 +131,17 @@ class AnswerCache:
         found = None if key is None else await self._find(key)
         if found is None:
             return None
-        noted = self._ledger.record_cached(self._entry(call, found), began_ms=request.began_ms)
-        await asyncio.wrap_future(noted)
+        try:
+            parsed = request.answer.parse(found.content) if request.answer else None
+        except ValueError:  # the type has changed, and its schema has not
+            return None
+        await self.record(request, call.versions, found)
         latency_s = self._timer() - call.started
         return Reply(
             content=found.content,
             provider=found.provider,
             model=found.model,
-            tier=found.tier,
+            tier=cast("Tier", found.tier),
             cost=Decimal(0),
             cost_basis="cached",
             usage=found.usage,
@@ -136,6 +153,8 @@ class AnswerCache:
             reasoning=found.reasoning,
             cached=True,
             tier_reason=request.tier_reason,
+            parsed=parsed,
+            dropped=found.dropped,
         )
 
     async def store(self, call: RequestState, key: str | None, reply: Reply) -> None:
@@ -151,15 +170,46 @@ class AnswerCache:
             reply.usage,
             reply.finish_reason,
             reply.reasoning,
+            reply.dropped,
         )
         value = _ANSWER.dump_json(answer).decode()
-        # Only an answer in the database can be found by its user, to be erased with them.
-        owner = (
-            {"user": call.request.user_id or "", "began_ms": call.request.began_ms}
-            if isinstance(self._store, StoredAnswers)
-            else {}
+        await self._try("set_cache", key, value, ttl=self._settings.ttl, **self._owner(call.request))
+
+    async def record(self, request: Request, versions: Versions, found: CachedAnswer) -> None:
+        """Write the ledger's row of a request that the cache answers; raises as ``look_up`` does."""
+        entry = entry_of(
+            request,
+            versions,
+            tier=found.tier,
+            provider=found.provider,
+            model=found.model,
+            slot=None,
+            held=0,
+            max_tokens=request.max_tokens,
+            now_ms=self._ledger.now_ms(),
         )
-        await self._try("set_cache", key, value, ttl=self._settings.ttl, **owner)
+        await asyncio.wrap_future(self._ledger.record_cached(entry, began_ms=request.began_ms))
+
+    async def find_all(self, keys: Collection[str]) -> dict[str, CachedAnswer]:
+        """Return the answers that are stored under these keys."""
+        values = await self._try("batch_get_cache", list(keys)) if keys else {}
+        # LiteLLM's store in memory returns a list.
+        pairs = values.items() if isinstance(values, Mapping) else zip(keys, values or (), strict=False)
+        answers = ((key, self._read(value)) for key, value in pairs if value is not None)
+        return {key: answer for key, answer in answers if answer is not None}
+
+    async def store_all(self, request: Request, answers: Mapping[str, CachedAnswer]) -> None:
+        """Store the answers to a request under their keys."""
+        if not answers:
+            return
+        values = [(key, _ANSWER.dump_json(answer).decode()) for key, answer in answers.items()]
+        await self._try("set_cache_pipeline", values, ttl=self._settings.ttl, **self._owner(request))
+
+    def _owner(self, request: Request) -> dict[str, Any]:
+        """Return whose answer it is: only in the database it can be found by that, to be erased."""
+        if not isinstance(self._store, StoredAnswers):
+            return {}
+        return {"user": request.user_id or "", "began_ms": request.began_ms}
 
     async def aclose(self) -> None:
         """Close the connections, if there are any."""
@@ -168,8 +218,9 @@ class AnswerCache:
 
     async def _find(self, key: str) -> CachedAnswer | None:
         value = await self._try("get_cache", key)
-        if value is None:
-            return None
+        return None if value is None else self._read(value)
+
+    def _read(self, value: Any) -> CachedAnswer | None:
         try:  # what LiteLLM's stores give is the JSON text, or what is in it
             return _ANSWER.validate_json(value) if isinstance(value, str) else _ANSWER.validate_python(value)
         except ValidationError:  # its words would show the answer
@@ -197,18 +248,9 @@ class AnswerCache:
             self._silent_until = self._timer() + PAUSE_S
             log.warning("engine.cache.failed", store=type(self._store).__name__, reason=reason)
 
-    def _entry(self, call: RequestState, found: CachedAnswer) -> Entry:
-        return entry_of(
-            call.request,
-            call.versions,
-            tier=found.tier,
-            provider=found.provider,
-            model=found.model,
-            slot=None,
-            held=0,
-            max_tokens=call.request.max_tokens,
-            now_ms=self._ledger.now_ms(),
-        )
+
+def _digest(attachment: Attachment) -> str:
+    return hashlib.sha256(attachment.data).hexdigest()
 
 
 class _Watched(ServiceLogging):  # type: ignore[misc]  # untyped base
@@ -229,20 +271,12 @@ def build(config: Config, ledger: Ledger, keys: KeySource, timer: Callable[[], f
 
     Args:
         keys: give what answers in the database are sealed with.
-
-    Raises:
-        ExtraMissing: its driver is not installed.
     """
-    kind = config.cache.type
-    if kind == "redis" and find_spec("redis") is None:
-        raise ExtraMissing(
-            "'cache.type: redis' is configured and redis is missing: pip install 'supernova-ai[redis]'"
-        )
     watched, store = _Watched(), None
     try:
         store = _store(config, ledger, keys, watched)
     except Exception as error:  # no master key, a wrong address: better no cache than no answers
-        log.warning("engine.cache.failed", store=kind, reason=str(error))
+        log.warning("engine.cache.failed", store=config.cache.type, reason=str(error))
     cache = AnswerCache(store, ledger, timer)
     watched.failed = cache.failed
     return cache
@@ -253,7 +287,8 @@ def _store(config: Config, ledger: Ledger, keys: KeySource, watched: _Watched) -
     if kind == "memory":
         return InMemoryCache(max_size_in_memory=_MOST_IN_MEMORY)
     if kind == "disk":
-        return StoredAnswers(ledger.store, keys.answer_cipher())
+        keys.answer_cipher()  # no cache without a master key
+        return StoredAnswers(ledger.store, keys.answer_cipher)
     if kind == "redis":
         return RedisCache(url=config.redis, socket_timeout=PATIENCE_S, service_logger_obj=watched)
     return None

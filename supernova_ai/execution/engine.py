@@ -8,36 +8,46 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from decimal import Decimal
+from functools import partial
 from importlib.util import find_spec
 
 from supernova_ai.config import Config, check_tls, tls_unverified_by
-from supernova_ai.errors import (
-    ExtraMissing,
-    NoProvider,
-    ProviderError,
-    ProviderTimeout,
-    StreamInterrupted,
-    SupernovaError,
-)
+from supernova_ai.errors import ExtraMissing, SupernovaError
 from supernova_ai.execution import cache
 from supernova_ai.execution.event_loop import EventLoopThread
+from supernova_ai.execution.final_error import final_error
 from supernova_ai.execution.monitor import Monitor
+from supernova_ai.execution.probes import ProbedKey
+from supernova_ai.execution.quotes import quote
+from supernova_ai.execution.replies import reply_of
 from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.execution.reservations import Reservations
 from supernova_ai.execution.selector import Selector
+from supernova_ai.execution.text_requests import TextRequests
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
-from supernova_ai.litellm_adapter import error_mapping, prices, token_bounds
+from supernova_ai.litellm_adapter import error_mapping
 from supernova_ai.litellm_adapter.router import Router
-from supernova_ai.log import get_logger
-from supernova_ai.money import to_usd
+from supernova_ai.log import get_logger, in_request
+from supernova_ai.pricing import price_map
 from supernova_ai.routing import deployments as fleet
 from supernova_ai.routing.deployments import Deployment
+from supernova_ai.routing.provider_checks import check_providers
 from supernova_ai.routing.rate_limits import RateLimits
 from supernova_ai.routing.tiers import assign_tier
-from supernova_ai.secret import Secret
-from supernova_ai.types import PROBE, Quote, Reply, Request, Tier
+from supernova_ai.traces import answered, in_span
+from supernova_ai.types import (
+    PROBE,
+    RERANK,
+    TIERS,
+    Embeddings,
+    ModelGroup,
+    Probe,
+    Quote,
+    Ranking,
+    Reply,
+    Request,
+)
 
 log = get_logger(__name__)
 
@@ -46,7 +56,7 @@ class Engine:
     """Answers requests. LiteLLM runs on one event loop; ``run`` reaches it from any loop and thread.
 
     Args:
-        config_version: cached on every attempt's row.
+        config_version: recorded with every attempt.
         timer: seconds, monotonic.
     """
 
@@ -79,12 +89,12 @@ class Engine:
 
     async def apply(self, config: Config, version: str) -> None:
         """Apply this configuration to new calls, on the engine's loop; running calls keep their own."""
-        fleet.check_providers(config)
+        check_providers(config)
         check_tls(verify=config.verify_tls)
         if reason := tls_unverified_by():
             log.warning("engine.tls.unverified", reason=reason, then="any server could take the keys")
         self._applied = (config, version)
-        self._versions = Versions(version, prices.version())
+        self._versions = Versions(version, price_map.version(), config.environment)
         self._deployments = fleet.build(config)
         for model in sorted(
             {f"{d.provider}/{d.model}" for d in self._deployments.values() if d.price is None}
@@ -119,17 +129,24 @@ class Engine:
             self._background.submit(self.apply(*before)).result()
             raise
 
+    def probe(self, *, pay: bool = False) -> list[Probe]:
+        """Probe every key once, and wait for the results; without cost unless ``pay``."""
+        return self._background.submit(self.monitor.prober.probe(pay=pay)).result()
+
     async def complete(self, request: Request) -> Reply:
         """Answer the request in one piece. Await it on the caller's own loop.
 
         Raises:
             SupernovaError: it could not be answered; every hold has ended.
         """
-        call = self._call(request)
-        try:
-            return await self.run(self._complete(call))
-        finally:
-            await call.durable()  # here: on the engine's loop it would queue behind LiteLLM's after-work
+        with in_request(request), in_span(request):
+            call = self._call(request)
+            try:
+                reply = await self.run(self._complete(call))
+                answered(reply.cost)
+                return reply
+            finally:
+                await call.durable()  # here: on the engine's loop it would queue behind LiteLLM's after-work
 
     async def _complete(self, call: RequestState) -> Reply:
         key = self._cache.cache_key(call.request)
@@ -139,30 +156,34 @@ class Engine:
         try:
             async with asyncio.timeout(call.request.timeout):
                 await self._router.ask(call, stream=False)
-            call.settle_answer()
+                call.settle_answer()
+                await self._repair(call)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
             self._router.forget(call)
         if failure is not None:
             raise failure
-        reply = call.reply(call.attempts[-1].finish_reason)
+        reply = reply_of(call)
         await self._cache.store(call, key, reply)
         return reply
 
+    async def embed(self, request: Request) -> Embeddings:
+        """Return the vectors of the request's texts; otherwise as ``complete``."""
+        with in_request(request), in_span(request):
+            return await self._text_requests().embed(self._assign_tier(request)[0])
+
+    async def rerank(self, request: Request) -> Ranking:
+        """Return the request's documents by their relevance; otherwise as ``complete``."""
+        with in_request(request), in_span(request):
+            return await self._text_requests().rerank(request)
+
+    def _text_requests(self) -> TextRequests:
+        return TextRequests(self.complete, self._cache, self.run, self._versions, self._timer)
+
     def quote(self, request: Request) -> Quote:
         """Return the most the request can cost at each deployment, and what its budgets have left."""
-        request, _ = self._assign_tier(request)
-        served = [d for d in self._deployments.values() if d.tier == request.tier and d.fits(request)]
-        room = self._ledger.remaining_by_budget(
-            {d.provider for d in served}, user=request.user_id, task=request.task
-        )
-        return Quote(
-            tier=request.tier,
-            max_tokens=request.max_tokens,
-            worst_case={f"{d.provider}/{d.model}": _worst(d, request) for d in served},
-            headroom={budget: to_usd(left) for budget, left in room.items()},
-        )
+        return quote(self._assign_tier(request)[0], self._deployments.values(), self._ledger)
 
     async def stream(self, request: Request) -> AsyncGenerator[str | Reply, None]:
         """Yield the answer's text as it comes, and the finished ``Reply`` last.
@@ -178,15 +199,13 @@ class Engine:
             return
         deadline = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
         failure: Exception | None = None
-        finish_reason = None
         try:
             while True:
                 try:
                     async with aclosing(self._pieces(call, deadline)) as pieces:
                         async for piece in pieces:
                             yield piece
-                    finish_reason, rest = call.settle_stream()
-                    if rest:
+                    if rest := call.settle_stream():
                         yield rest
                     break
                 except Exception as error:
@@ -195,6 +214,8 @@ class Engine:
                     if isinstance(error, TimeoutError | SupernovaError) or not self._may_resume(call):
                         raise
                 call.resume()
+            async with asyncio.timeout_at(deadline):
+                await self._repair(call)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
@@ -202,9 +223,19 @@ class Engine:
             await call.durable()
         if failure is not None:
             raise failure
-        reply = call.reply(finish_reason)
+        reply = reply_of(call)
         await self._cache.store(call, key, reply)
         yield reply
+
+    async def _repair(self, call: RequestState) -> None:
+        """Ask once more for an answer that does not have its schema; if that fails, the first one stays."""
+        if not call.begin_repair():
+            return
+        try:
+            await self._router.ask(call, stream=False)
+            call.settle_answer()
+        except Exception as error:
+            call.end_repair(self._failed(call, error))
 
     async def _pieces(self, call: RequestState, deadline: float | None) -> AsyncGenerator[str, None]:
         """Yield the text of one stream until it ends or breaks; each piece must come within its timeout."""
@@ -250,34 +281,41 @@ class Engine:
         await self._router.aclose()
         await self._cache.aclose()
 
-    async def _key(self, deployment: Deployment) -> tuple[Secret | None, str | None]:
-        """Open the deployment's key for a probe; return it with its id."""
+    async def _key(self, deployment: Deployment) -> ProbedKey:
+        """Open the deployment's key for a probe."""
         found = await asyncio.to_thread(
             self._ledger.store.read, lambda database: self._reservations.find_key(database, deployment)
         )
-        return (None, None) if found is None else (self._keys.open(found), self._keys.id_of(found))
+        if found is None:
+            return ProbedKey()
+        may_be_sent = partial(self._keys.may_be_sent, found)
+        return ProbedKey(self._keys.open(found), self._keys.id_of(found), may_be_sent)
 
     async def _ask(self, deployment: Deployment) -> None:
-        """Request one token, which is paid for; if the circuit is open this is its test."""
+        """Request one token, or a vector, which is paid for; if the circuit is open this is its test."""
         self.monitor.breaker.half_open(deployment.id)
+        chats = deployment.tier in TIERS
         request = Request(
             id=uuid.uuid4().hex,
-            messages=({"role": "user", "content": "Hi"},),
+            messages=({"role": "user", "content": "Hi"},) if chats else (),
             tier=deployment.tier,
             task=PROBE,
-            max_tokens=1,
+            max_tokens=1 if chats else 0,
+            texts=() if chats else ("Hi",),
+            query="Hi" if deployment.tier == RERANK else None,
             model=f"{deployment.provider}/{deployment.model}",
             timeout=deployment.timeout.total,
             cache=False,
         )
-        call = self._call(request)
-        call.only = deployment.id
-        try:
-            await self._complete(call)
-        finally:
-            await call.durable()
+        with in_request(request), in_span(request):
+            call = self._call(request)
+            call.only = deployment.id
+            try:
+                await self._complete(call)
+            finally:
+                await call.durable()
 
-    def _assign_tier(self, request: Request) -> tuple[Request, list[Tier]]:
+    def _assign_tier(self, request: Request) -> tuple[Request, list[ModelGroup]]:
         return assign_tier(request, self._applied[0], self._deployments)
 
     def _call(self, request: Request) -> RequestState:
@@ -297,29 +335,4 @@ class Engine:
         call.failed(error)
         if not isinstance(error, Exception):
             raise error
-        ours = error_mapping.translate(error)
-        if isinstance(error, TimeoutError):
-            ours = call.error = ProviderTimeout(f"no whole answer within {call.request.allowed:g} s")
-        elif call.error and isinstance(ours, NoProvider | ProviderError):
-            ours = call.error  # the last failure says more than "no deployment is left"
-        if call.shown and isinstance(call.error, ProviderError):
-            ours = StreamInterrupted(call.shown, call.error)
-        keyless = self._selector.no_key_error(call)
-        ours = keyless or ours
-        notes = [f"before that: {error}" for error in call.errors]
-        notes += [f"not asked: {reason}" for reason in self._selector.not_asked(call)]
-        for line in dict.fromkeys(notes):
-            if keyless is None and line.partition(": ")[2] not in str(ours):
-                ours.add_note(line)
-        ours.request_id = call.request.id
-        ours.__context__ = None
-        return ours.with_traceback(None)
-
-
-def _worst(deployment: Deployment, request: Request) -> Decimal | None:
-    """Return the most the request can cost at the deployment, in USD; None where no price is known."""
-    if deployment.price is None:
-        return None
-    return to_usd(
-        deployment.price.bound(token_bounds.request_bound(request, deployment.model), request.max_tokens)
-    )
+        return final_error(call, error, self._deployments.values())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from supernova_ai.blocking import NEVER_BLOCKED
 from supernova_ai.concurrency import DaemonExecutor
 from supernova_ai.errors import NoProvider
 
@@ -26,7 +27,7 @@ class EventLoopThread:
         self._loop.set_default_executor(DaemonExecutor("supernova-engine-work"))
         self._lock = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="supernova-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NEVER_BLOCKED, daemon=True)
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -48,7 +49,7 @@ class EventLoopThread:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task and not task.cancelling():
-                raise NoProvider("the client was closed while this was under way") from None
+                raise NoProvider("the client was closed during the call") from None
             raise
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:

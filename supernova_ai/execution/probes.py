@@ -12,6 +12,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 import httpx
@@ -26,6 +27,7 @@ from supernova_ai.errors import (
     SupernovaError,
 )
 from supernova_ai.litellm_adapter.http import harden, redirection
+from supernova_ai.litellm_adapter.key_transport import KeyNotSent, MayBeSent
 from supernova_ai.litellm_adapter.setup import tls_context
 from supernova_ai.routing.circuit_breaker import CircuitBreaker
 from supernova_ai.routing.deployments import Deployment, api_base
@@ -45,15 +47,24 @@ _ENDPOINTS: Mapping[str, tuple[str, str]] = {
 }
 """Free endpoints used as probes: each provider's usual address, and the path."""
 
+
+class ProbedKey(NamedTuple):
+    """A deployment's key, decrypted, with its id; what it takes none has none of them."""
+
+    secret: Secret | None = None
+    id: str | None = None
+    may_be_sent: MayBeSent | None = None
+
+
 Ask = Callable[[Deployment], Awaitable[object]]
-FindKey = Callable[[Deployment], Awaitable[tuple[Secret | None, str | None]]]
+FindKey = Callable[[Deployment], Awaitable[ProbedKey]]
 
 
 class Prober:
     """Probes deployments, each key of a provider once.
 
     Args:
-        find_key: returns a deployment's key, decrypted, and its id; both are None where it takes none.
+        find_key: returns a deployment's key.
         ask: sends a paid request for one token.
         report: called with the result of each probe.
     """
@@ -110,16 +121,16 @@ class Prober:
 
     async def _probe(self, served: list[Deployment], pay: bool) -> Probe | None:
         first = served[0]
-        free = first.provider in _ENDPOINTS
+        free = has_free_probe(first.type)
         if not free and not pay:
             return None
         started = time.monotonic()
         error: SupernovaError | None = None
-        key_id = None
+        key = ProbedKey()
         try:
             if free:
-                key, key_id = await self._find_key(first)
-                await self._list(first, key)
+                key = await self._find_key(first)
+                await probe_key(self._config, first.provider, key.secret, key.may_be_sent)
             else:
                 await self._ask(first)
         except SupernovaError as failure:
@@ -134,47 +145,67 @@ class Prober:
             if error is None:
                 self._breaker.half_open(deployment.id)
             elif isinstance(error, AuthenticationFailed):
-                self._breaker.failed(deployment.id, "probe", error, key_id)
+                self._breaker.failed(deployment.id, "probe", error, key.id)
             self._report(deployment, probe)
         return probe
 
-    async def _list(self, deployment: Deployment, key: Secret | None) -> None:
-        """Call the free endpoint.
 
-        Raises:
-            ProviderError: the provider could not be reached, or refused the key.
-            ConfigError: TLS certificates are not verified, but must be.
-        """
-        check_tls(verify=self._config.verify_tls)
-        provider = deployment.provider
-        usual, path = _ENDPOINTS[provider]
-        url = urljoin((api_base(self._config, provider) or usual).rstrip("/") + "/", path)
-        failure: ProviderError | None = None
-        try:
-            transport = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy_for(url))
-            async with harden(httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport)) as client:
-                answer = await client.get(url, headers=_credentials(provider, key))
-            if answer.status_code in _REFUSED:
-                failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)
-                if answer.status_code == 403 or re.search("scope|permission", answer.text, re.IGNORECASE):
-                    failure = ProviderUnavailable(
-                        f"{provider}'s key has no permission to list models, so the probe cannot check it",
-                        provider=provider,
-                    )
-            elif not answer.is_success:
-                reason = redirection(answer) or f"it answered HTTP {answer.status_code}"
-                failure = ProviderUnavailable(f"{provider} failed a probe: {reason}", provider=provider)
-        except httpx.TimeoutException:
-            failure = ProviderTimeout(f"{provider} did not answer a probe", provider=provider)
-        except httpx.HTTPError:
-            failure = ProviderUnavailable(f"{provider} could not be reached", provider=provider)
-        if failure is not None:
-            raise failure  # outside the handlers: the key is in their frames
+def has_free_probe(kind: str) -> bool:
+    """Return whether providers of this type have an endpoint that costs nothing and checks the key."""
+    return kind in _ENDPOINTS
 
 
-def _credentials(provider: str, key: Secret | None) -> dict[str, str]:
+async def probe_key(
+    config: Config, provider: str, key: Secret | None, may_be_sent: MayBeSent | None = None
+) -> None:
+    """Call the provider's free endpoint with the key; it needs no client.
+
+    Args:
+        may_be_sent: asked once there is a connection; the key is not sent if it was revoked meanwhile.
+
+    Raises:
+        ProviderError: the provider could not be reached, or refused the key.
+        ConfigError: TLS certificates are not verified, but must be.
+    """
+    check_tls(verify=config.verify_tls)
+    kind = config.type_of(provider)
+    usual, path = _ENDPOINTS[kind]
+    url = urljoin((api_base(config, provider) or usual).rstrip("/") + "/", path)
+    failure: ProviderError | None = None
+
+    async def trace(event: str, _: Any) -> None:
+        if event.endswith("send_request_headers.started") and may_be_sent and not await may_be_sent():
+            raise KeyNotSent("its key was revoked meanwhile")
+
+    try:
+        transport = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy_for(url))
+        async with harden(httpx.AsyncClient(timeout=_TIMEOUT_S, transport=transport)) as client:
+            headers = _credentials(kind, key)
+            answer = await client.get(url, headers=headers, extensions={"trace": trace})
+        if answer.status_code in _REFUSED:
+            failure = AuthenticationFailed(f"{provider} refused the key", provider=provider)
+            if answer.status_code == 403 or re.search("scope|permission", answer.text, re.IGNORECASE):
+                failure = ProviderUnavailable(
+                    f"{provider}'s key has no permission to list models, so the probe cannot check it",
+                    provider=provider,
+                )
+        elif not answer.is_success:
+            wrong_path = "; check 'api_base'" if answer.status_code in (404, 405) else ""
+            reason = redirection(answer) or (
+                f"it answered HTTP {answer.status_code} (asked at {url}){wrong_path}"
+            )
+            failure = ProviderUnavailable(f"{provider} failed a probe: {reason}", provider=provider)
+    except httpx.TimeoutException:
+        failure = ProviderTimeout(f"{provider} did not answer a probe", provider=provider)
+    except httpx.HTTPError:
+        failure = ProviderUnavailable(f"{provider} could not be reached", provider=provider)
+    if failure is not None:
+        raise failure  # outside the handlers: the key is in their frames
+
+
+def _credentials(kind: str, key: Secret | None) -> dict[str, str]:
     if key is None:
         return {}
-    if provider == "anthropic":
+    if kind == "anthropic":
         return {"x-api-key": key.reveal(), "anthropic-version": "2023-06-01"}
     return {"authorization": f"Bearer {key.reveal()}"}

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from supernova_ai import traces
 from supernova_ai.characters import well_formed
 from supernova_ai.config import Timeout
 from supernova_ai.errors import NoAnswer, SupernovaError
 from supernova_ai.execution.attempt_state import AttemptState
-from supernova_ai.execution.resume import ResumeJoiner, continuation
+from supernova_ai.execution.resume import ResumeJoiner, continuation, correction
 from supernova_ai.execution.settlement import Observer, Settlement
 from supernova_ai.ledger import Hold, Ledger
-from supernova_ai.litellm_adapter import answer_errors, error_mapping
+from supernova_ai.litellm_adapter import answer_errors, error_mapping, vector_answers
 from supernova_ai.litellm_adapter.usage import count_tokens
-from supernova_ai.money import to_usd
+from supernova_ai.money import to_nano
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
-from supernova_ai.types import Reply, Request, Tier, Usage, weakest
+from supernova_ai.types import EMBEDDING, ModelGroup, Request
 
 
 class Versions(NamedTuple):
-    """The versions of the configuration and of the price map that a request is answered with."""
+    """The configuration, its environment and the price map that a request is answered with."""
 
     config: str
     prices: str
+    environment: str | None = None
 
 
 class RequestState:
@@ -47,7 +49,7 @@ class RequestState:
         timer: Callable[[], float],
         *,
         versions: Versions,
-        below: Sequence[Tier] = (),
+        below: Sequence[ModelGroup] = (),
     ) -> None:
         self.request = request
         self.versions = versions
@@ -55,7 +57,7 @@ class RequestState:
         self.asked = request  # as the caller put it; ``request`` asks for the rest once a stream broke
         self.only: str | None = None  # the deployment that a probe is for
         self.streaming = False
-        self.started = timer()
+        self.started = timer() if request.started is None else request.started
         self.limit: asyncio.Timeout | None = None  # of the current attempt; the Router makes it
         self.attempts: list[AttemptState] = []
         self.error: SupernovaError | None = None
@@ -65,9 +67,13 @@ class RequestState:
         self.breaks = 0
         self._shown: list[str] = []
         self._joiner: ResumeJoiner | None = None
+        self._parsed: tuple[str, Any] | None = None  # the text that was read, and its object
+        self._rejected: list[str] = []  # the answer that did not have its schema
+        self.repair_failure: Exception | None = None
         self._observer = observer
         self._timer = timer
         self._settlement = Settlement(request.id, ledger, observer, timer)
+        self._trace = traces.current()
 
     def begin_attempt(self, deployment: Deployment, hold: Hold, max_tokens: int) -> None:
         """Note that the hold is taken and the attempt is about to be sent."""
@@ -86,6 +92,16 @@ class RequestState:
         """Note the attempt's key and timeouts; its time runs from now."""
         attempt = self.attempts[-1]
         attempt.key, attempt.timeout = key, timeout
+        if self._trace is not None:
+            attempt.span = traces.AttemptSpan(
+                self._trace,
+                attempt.request,
+                type_=attempt.deployment.type,
+                model=attempt.deployment.model,
+                address=attempt.deployment.address,
+                max_tokens=attempt.max_tokens,
+                streaming=attempt.streaming,
+            )
         self._allow(timeout.first_token if self.streaming else timeout.total)
 
     @property
@@ -121,8 +137,17 @@ class RequestState:
             ProviderError: there is none in it; its usage is charged.
         """
         attempt = self.attempts[-1]
-        attempt.answer = response
-        attempt.response = self._settlement.attempt_or(None, lambda: well_formed(response.id or "") or None)
+        texts = self.request.texts
+        # What it says of its cost is noted first: it is charged whether it can be read or not.
+        attempt.answer = vector_answers.describe(response) if texts else response
+        attempt.response = self._settlement.attempt_or(
+            None, lambda: well_formed(attempt.answer.id or "") or None
+        )
+        if texts:
+            embeds = self.request.tier == EMBEDDING
+            read = vector_answers.read_vectors if embeds else vector_answers.read_ranking
+            attempt.result = read(response, self.request, attempt.deployment)
+            return
         attempt.unread.append(attempt.read(response.choices) + attempt.thoughts.end())
         self._check_answer(attempt)
 
@@ -138,7 +163,11 @@ class RequestState:
         self.breaks += 1
         left = self.asked.max_tokens - count_tokens(self.attempts[-1].deployment.model, text=self.shown)
         messages = continuation(self.asked.messages, self.shown)
-        self.request = replace(self.asked, messages=messages, max_tokens=max(1, left))
+        # A model that has to keep to a schema would begin a new object.
+        parameters = {
+            name: value for name, value in self.asked.parameters.items() if name != "response_format"
+        }
+        self.request = replace(self.asked, messages=messages, max_tokens=max(1, left), parameters=parameters)
         self._joiner = ResumeJoiner(self.shown)
 
     def settle_answer(self) -> None:
@@ -147,8 +176,8 @@ class RequestState:
         self.add_text("".join(attempt.unread))
         self._settlement.answered(attempt)
 
-    def settle_stream(self) -> tuple[str, str]:
-        """End the attempt of a stream that came to its end; return its finish reason and what was held back.
+    def settle_stream(self) -> str:
+        """End the attempt of a stream that came to its end; return what was held back.
 
         Raises:
             litellm.ServiceUnavailableError: it stopped without an end, or reports an error.
@@ -160,9 +189,38 @@ class RequestState:
         attempt.unread.clear()
         if self._joiner:
             rest += self._show(self._joiner.end())
-        reason = attempt.finish_reason or "stop"
         self._settlement.answered(attempt)
-        return reason, rest
+        return rest
+
+    def parse(self) -> Any:
+        """Return the object that the answer is, as its schema says; it is read once.
+
+        Raises:
+            ValueError: it does not have the schema.
+        """
+        assert self.asked.answer is not None
+        if self._parsed is None or self._parsed[0] != self.shown:
+            self._parsed = (self.shown, self.asked.answer.parse(self.shown))
+        return self._parsed[1]
+
+    def begin_repair(self) -> bool:
+        """Ask for another answer if this one does not have its schema and may be mended; return whether."""
+        last, answer = self.attempts[-1], self.asked.answer
+        if answer is None or last.tool_calls or last.refusal or last.finish_reason == "length":
+            return False
+        try:
+            self.parse()
+        except ValueError as error:
+            self._rejected = self._shown
+            self._shown, self._joiner = [], None
+            messages = correction(self.asked.messages, "".join(self._rejected), error, answer)
+            self.request = replace(self.asked, messages=messages)
+            return True
+        return False
+
+    def end_repair(self, failure: Exception) -> None:
+        """Keep the answer that does not have its schema: there is no other."""
+        self._shown, self.repair_failure = self._rejected, failure
 
     def failed(self, error: BaseException) -> None:
         """End the current attempt, if any: by what it received, or by what the error implies for its cost."""
@@ -184,48 +242,16 @@ class RequestState:
 
     def spent(self) -> int:
         """Return what the attempts that have ended cost, in nano-USD."""
-        return sum(attempt.end.cost for attempt in self.attempts if attempt.end)
+        ended = sum(attempt.end.cost for attempt in self.attempts if attempt.end)
+        return ended + sum(to_nano(attempt.cost) for attempt in self.asked.earlier)
 
     async def durable(self) -> None:
         """Wait a moment until the ends of all attempts are durable."""
         await self._settlement.durable()
 
-    def reply(self, finish_reason: str | None) -> Reply:
-        """Return the finished answer, with a report of every attempt."""
-        last = self.attempts[-1]
-        ends = [attempt.end for attempt in self.attempts if attempt.end]
-        basis = weakest(end.basis for end in ends if end.basis)
-        assert basis is not None  # what answered was settled
-        firsts = [attempt.first_token for attempt in self.attempts if attempt.first_token is not None]
-        answering = [one for one in self.attempts if one.first_token is not None or one is last]
-        refusal = "".join(last.refusal) or None
-        return Reply(
-            content=self.shown,
-            provider=last.deployment.provider,
-            model=last.deployment.model,
-            tier=last.deployment.tier,
-            cost=to_usd(self.spent()),
-            cost_basis=basis,
-            usage=Usage(*map(sum, zip(*(astuple(end.usage) for end in ends), strict=True))),
-            latency_s=self._timer() - self.started,
-            first_token_s=firsts[0] - self.started if firsts else None,
-            request_id=self.request.id,
-            attempts=tuple(attempt.report() for attempt in self.attempts),
-            finish_reason="content_filter" if refusal else finish_reason,
-            reasoning="\n\n".join(filter(None, (one.thoughts.text for one in answering))) or None,
-            refusal=refusal,
-            tier_reason=self._tier_reason(last.deployment.tier),
-            fitted_to=last.max_tokens if last.max_tokens < self.request.max_tokens else None,
-        )
-
-    def _tier_reason(self, tier: Tier) -> str:
-        """Return why this tier answered: why it was asked, and what became of a dearer one."""
-        asked, reason = self.asked.tier, self.asked.tier_reason
-        if tier == asked:
-            return reason
-        failed = any(attempt.deployment.tier == asked for attempt in self.attempts)
-        why = "failed" if failed else "was in cooldown or over budget"
-        return f"{reason}; {asked} {why}, degraded to {tier}"
+    def elapsed(self) -> float:
+        """Return the seconds since the call began."""
+        return self._timer() - self.started
 
     def _allow(self, seconds: float) -> None:
         """Let the current attempt take so many seconds more."""

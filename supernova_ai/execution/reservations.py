@@ -25,12 +25,11 @@ from supernova_ai.errors import (
 )
 from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.keys import KeySource, SealedKey
-from supernova_ai.ledger import Entry, Hold, Ledger
-from supernova_ai.litellm_adapter import token_bounds
+from supernova_ai.ledger import Entry, Hold, Ledger, Payer, labels
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
-from supernova_ai.types import Request, Tier
+from supernova_ai.types import ModelGroup, Request
 
 _POLL_S = 0.02
 """How often the first in line tries again, in seconds."""
@@ -140,7 +139,7 @@ class Reservations:
             try:
                 key = self.find_key(database, deployment)
                 most = call.request.max_tokens
-                return Reservation(deployment, key, self._hold(database, call, deployment, most), most)
+                return Reservation(deployment, key, self._hold(database, call, deployment, key, most), most)
             except BudgetExceeded as refusal:
                 refusals.append(refusal)
                 short.append((deployment, key))
@@ -151,7 +150,8 @@ class Reservations:
                 call.passed_over[deployment.id] = refusal
         for deployment, key in short:
             if fitted := self._shortened(database, call, deployment):
-                return Reservation(deployment, key, self._hold(database, call, deployment, fitted), fitted)
+                hold = self._hold(database, call, deployment, key, fitted)
+                return Reservation(deployment, key, hold, fitted)
         raise self._best_refusal(call, refusals, short)
 
     def find_key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
@@ -184,14 +184,21 @@ class Reservations:
 
         return await asyncio.to_thread(self._ledger.store.read, look)
 
-    def _hold(self, database: Database, call: RequestState, deployment: Deployment, max_tokens: int) -> Hold:
+    def _hold(
+        self,
+        database: Database,
+        call: RequestState,
+        deployment: Deployment,
+        key: SealedKey | Secret | None,
+        max_tokens: int,
+    ) -> Hold:
         """Hold the most the attempt can cost; refuse it where a limit applies and that is unknown."""
         request = call.request
-        amount = self._bound(call, deployment, max_tokens)
+        amount = deployment.bound(request, max_tokens)
         if deployment.price is not None:
             self._check_cap(call, amount)
         elif request.max_cost is not None or self._ledger.has_budget(
-            provider=deployment.provider, user=request.user_id, task=request.task
+            provider=deployment.provider, payer=payer_of(request), task=request.task
         ):
             raise PriceUnknown(
                 f"no price is known for {deployment.provider}/{deployment.model} and a budget applies: "
@@ -204,6 +211,7 @@ class Reservations:
             provider=deployment.provider,
             model=deployment.model,
             slot=deployment.slot,
+            key_version=key.binding.version if isinstance(key, SealedKey) else None,
             address=deployment.address,
             held=amount,
             max_tokens=max_tokens,
@@ -226,17 +234,13 @@ class Reservations:
 
     def _shortened(self, database: Database, call: RequestState, deployment: Deployment) -> int | None:
         """Return the ``max_tokens`` that still fit into the budgets, None if they are too few."""
-        request, price = call.request, deployment.price
+        request = call.request
         room = self._ledger.remaining(
-            database, provider=deployment.provider, user=request.user_id, task=request.task
+            database, provider=deployment.provider, payer=payer_of(request), task=request.task
         )
         if request.max_cost is not None:
             room = min(room, to_nano(request.max_cost) - call.spent())
-        most = (
-            price.affordable_completion(token_bounds.request_bound(request, deployment.model), room)
-            if price
-            else 0
-        )
+        most = deployment.affordable_tokens(request, room)
         return most if self._min_tokens(call) <= most < request.max_tokens else None
 
     def _best_refusal(
@@ -248,7 +252,7 @@ class Reservations:
         """Return the refusal that helps the caller most: money before prices before keys."""
         exceeded = [refusal for refusal in refusals if isinstance(refusal, BudgetExceeded)]
         for refusal, (deployment, _) in zip(exceeded, short, strict=True):
-            least = self._bound(call, deployment, self._min_tokens(call))
+            least = deployment.bound(call.request, self._min_tokens(call))
             refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
         unpriced = [refusal for refusal in refusals if isinstance(refusal, PriceUnknown)]
         first = [*sorted(exceeded, key=lambda refusal: not refusal.temporary), *unpriced][:1]
@@ -257,20 +261,12 @@ class Reservations:
     def _min_tokens(self, call: RequestState) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)
 
-    def _bound(self, call: RequestState, deployment: Deployment, max_tokens: int) -> int:
-        price = deployment.price
-        return (
-            0
-            if price is None
-            else price.bound(token_bounds.request_bound(call.request, deployment.model), max_tokens)
-        )
-
 
 def entry_of(
     request: Request,
     versions: Versions,
     *,
-    tier: Tier,
+    tier: ModelGroup,
     provider: str,
     model: str,
     slot: str | None,
@@ -278,6 +274,7 @@ def entry_of(
     max_tokens: int,
     now_ms: int,
     address: str | None = None,
+    key_version: int | None = None,
 ) -> Entry:
     """Return the ledger's row of an attempt that is about to be sent; ``held`` is nano-USD."""
     return Entry(
@@ -299,4 +296,13 @@ def entry_of(
         price_version=versions.prices,
         max_tokens=max_tokens,
         address=address,
+        environment=versions.environment,
+        key_version=key_version,
+        team=request.team,
+        tags=labels.to_text(request.tags),
     )
+
+
+def payer_of(request: Request) -> Payer:
+    """Return who pays for the request."""
+    return Payer(request.user_id, request.team, request.tags)

@@ -1,8 +1,10 @@
-"""Resuming a broken stream: what the next deployment is asked, and how its text continues what was shown."""
+"""Asking again: for the rest of a broken stream, and for an answer of the schema that was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+
+from supernova_ai.types import AnswerSchema, Message
 
 _GO_ON = (
     "Your answer was cut off by a technical fault. Go on with it exactly where it stops, with the very next "
@@ -22,7 +24,25 @@ _IN_NUMBERS = tuple(",.")
 """… but not before a digit, where they may be a number's own."""
 
 
-def continuation(messages: tuple[Mapping[str, str], ...], shown: str) -> tuple[Mapping[str, str], ...]:
+_CORRECT = (
+    "Your answer does not have the JSON schema that was asked for: {problems}\nAnswer again with one JSON "
+    "object of this schema, and nothing else:\n{schema}"
+)
+
+_MOST_PROBLEMS = 2_000
+"""The maximum length of the problems in the correction, in characters."""
+
+
+def correction(
+    messages: tuple[Message, ...], shown: str, problems: ValueError, answer: AnswerSchema
+) -> tuple[Message, ...]:
+    """Return the messages that ask once more for an answer of the schema."""
+    schema = json.dumps(answer.response_format["json_schema"]["schema"])
+    words = _CORRECT.format(problems=str(problems)[:_MOST_PROBLEMS], schema=schema)
+    return (*messages, {"role": "assistant", "content": shown}, {"role": "user", "content": words})
+
+
+def continuation(messages: tuple[Message, ...], shown: str) -> tuple[Message, ...]:
     """Return the messages that ask for the rest of an answer."""
     return (*messages, {"role": "assistant", "content": shown}, {"role": "user", "content": _GO_ON})
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from supernova_ai.config import Config
 from supernova_ai.errors import (
-    KeyNotFound,
     NoProvider,
     ParameterRefused,
     PriceUnknown,
     ProviderTimeout,
-    ProviderUnavailable,
     RateLimited,
     RequestRejected,
     SupernovaError,
@@ -21,12 +20,12 @@ from supernova_ai.errors import (
 )
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.request_state import RequestState
-from supernova_ai.execution.reservations import Reservation, Reservations, no_key
+from supernova_ai.execution.reservations import Reservation, Reservations
 from supernova_ai.keys import KeySource
 from supernova_ai.litellm_adapter.error_mapping import MODEL_REFUSALS, REMEDIES
 from supernova_ai.log import get_logger
 from supernova_ai.routing.circuit_breaker import CircuitBreaker
-from supernova_ai.routing.deployments import PLACEHOLDER_KEY, Deployment, is_local, parameters
+from supernova_ai.routing.deployments import PLACEHOLDER_KEY, Deployment, prepare
 from supernova_ai.routing.latency import LatencyStats, adaptive_timeout
 from supernova_ai.routing.ranking import RANKINGS
 from supernova_ai.routing.rate_limits import RateLimits
@@ -112,11 +111,20 @@ class Selector:
             call.start_attempt(
                 key, adaptive_timeout(taken.deployment.timeout, self._stats.of(taken.deployment.id))
             )
-            call.attempts[-1].key_id = None if taken.key is None else self._keys.id_of(taken.key)
+            if taken.key is not None:
+                call.attempts[-1].key_id = self._keys.id_of(taken.key)
+                call.attempts[-1].key_may_be_sent = partial(self._keys.may_be_sent, taken.key)
+                self._keys.note_use(taken.key)
             chosen = offered[taken.deployment.id]
+            prepared = prepare(taken.deployment, call.request)
+            call.attempts[-1].messages, call.attempts[-1].dropped = prepared.messages, prepared.dropped
+            if prepared.dropped:
+                log.info(
+                    "engine.parameter.dropped", deployment=taken.deployment.id, names=list(prepared.dropped)
+                )
             bounds = {
-                **parameters(taken.deployment, call.request),
-                "max_tokens": taken.max_tokens,
+                **prepared.parameters,
+                **({} if call.request.texts else {"max_tokens": taken.max_tokens}),
                 "api_key": key.reveal() if key else PLACEHOLDER_KEY,
                 "timeout": taken.deployment.timeout.total,
             }
@@ -152,7 +160,7 @@ class Selector:
         self, call: RequestState, candidates: list[Deployment], deadline: float
     ) -> None:
         """Wait for a deployment that this request has not tried, if its cooldown ends before the deadline."""
-        tried = {attempt.deployment.id for attempt in call.attempts}
+        tried = _failed_at(call)
         fresh = [d.id for d in candidates if d.id not in tried]
         if tried and fresh:
             await self._breaker.wait_for_admission(
@@ -247,28 +255,6 @@ class Selector:
         """Return whether this process's circuit of the deployment is open or half-open."""
         return self._breaker.circuit(deployment).state != "closed"
 
-    def not_asked(self, call: RequestState) -> Iterator[str]:
-        """Yield why a provider was not asked in a tier, where it lacks a key or a price."""
-        groups: dict[tuple[str, str], list[SupernovaError | None]] = {}
-        for d in self._deployments.values():
-            groups.setdefault((d.tier, d.provider), []).append(call.passed_over.get(d.id))
-        for reasons in groups.values():
-            if reasons[0] and all(reasons):
-                yield str(reasons[0])
-
-    def no_key_error(self, call: RequestState) -> NoProvider | None:
-        """Return an error if only a local server could take the request, and it is not running.
-
-        Ollama is in the default priority, used or not: the real fault is that no other provider has a key.
-        """
-        tried = [attempt.deployment for attempt in call.attempts]
-        missing = any(isinstance(reason, KeyNotFound) for reason in call.passed_over.values())
-        unreachable = isinstance(call.error, ProviderUnavailable) and call.error.status is None
-        if not (tried and missing and unreachable and all(is_local(d) for d in tried)) or call.spent():
-            return None
-        names = " or ".join(sorted({d.provider for d in tried}))
-        return NoProvider(f"{no_key(call)}, or start {names}")
-
     def first_token(self, attempt: AttemptState) -> None:
         """Take note of an attempt's first token."""
         self._breaker.first_token(attempt.deployment.id, attempt.request.id)
@@ -294,9 +280,14 @@ class Selector:
 
     def _ranked(self, call: RequestState, candidates: Iterable[Deployment]) -> list[Deployment]:
         """Rank the candidates: untried ones first, then the others in the order in which they were tried."""
-        tried = [attempt.deployment.id for attempt in call.attempts]
+        tried = _failed_at(call)
         fresh = self._ranking.rank([d for d in candidates if d.id not in tried], call.request)
         return fresh + sorted((d for d in candidates if d.id in tried), key=lambda d: tried.index(d.id))
+
+
+def _failed_at(call: RequestState) -> list[str]:
+    """Return the deployments at which the request has failed, in order."""
+    return [one.deployment.id for one in call.attempts if one.end is None or one.end.error is not None]
 
 
 def _not_refused(call: RequestState, candidates: Iterable[Deployment]) -> list[Deployment]:

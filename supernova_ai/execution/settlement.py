@@ -7,6 +7,7 @@ unknown, so the attempt ends as lost, or as settled at its whole hold.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,15 +16,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
+from supernova_ai.characters import texts_in
 from supernova_ai.errors import NoAnswer, ProviderError, SupernovaError
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.health import fingerprint
 from supernova_ai.ledger import End, Ledger, lost_end
 from supernova_ai.litellm_adapter import error_mapping, token_bounds
+from supernova_ai.litellm_adapter.price_terms import AnswerCost
 from supernova_ai.litellm_adapter.usage import count_tokens
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
-from supernova_ai.types import CostBasis, FailurePattern, Usage
+from supernova_ai.types import CostBasis, FailurePattern, Message, Usage
 
 log = get_logger(__name__)
 
@@ -118,6 +121,7 @@ class Settlement:
                 self._pending.append(ending)
                 break
         self.attempt_or(None, lambda: self._report(attempt, cause))
+        self.attempt_or(None, attempt.end_span)
 
     def _failed(self, attempt: AttemptState, error: BaseException, name: str) -> End:
         if attempt.is_whole:  # its answer was empty or reported an error, and is charged all the same
@@ -137,8 +141,11 @@ class Settlement:
         # Where the tokens cannot be counted, or have no price that can be computed, the hold is the bound.
         bound: CostBasis = "bound"
         usage, basis = self.attempt_or((Usage(), bound), lambda: _measured(attempt, reported))
-        cost, basis = self.attempt_or((attempt.hold.amount, bound), lambda: _priced(attempt, usage, basis))
-        return End("settled", cost, basis, usage, self._now_ms(), error=error, response=attempt.response)
+        unpriced = AnswerCost(attempt.hold.amount, bound)
+        cost, basis, saved = self.attempt_or(unpriced, lambda: _priced(attempt, usage, basis))
+        return End(
+            "settled", cost, basis, usage, self._now_ms(), error=error, response=attempt.response, saved=saved
+        )
 
     def _now_ms(self) -> int:
         return self.attempt_or(time.time_ns() // 10**6, self._ledger.now_ms)
@@ -171,6 +178,8 @@ class Settlement:
 
 def _measured(attempt: AttemptState, reported: Usage | None) -> tuple[Usage, CostBasis]:
     """Return the attempt's tokens and how well they are known: reports are believed within reason."""
+    if attempt.deployment.charges_searches:
+        return Usage(), "exact"  # its tokens cost nothing
     if reported is None:
         return _estimate(attempt), "estimated"
     if not attempt.is_credible(reported):
@@ -200,25 +209,38 @@ def _estimate(attempt: AttemptState) -> Usage:
     # Some say at the start what the prompt takes.
     if reported is not None and reported.prompt and attempt.is_credible(reported):
         return replace(reported, completion=max(received, reported.completion))
-    read = count_tokens(model, messages=request.messages) + token_bounds.attachment_tokens(request, model)
-    return Usage(prompt=read, completion=received)
+    if request.texts:
+        queries = count_tokens(model, text=request.query) * len(request.texts) if request.query else 0
+        return Usage(prompt=count_tokens(model, text="\n".join(request.texts)) + queries)
+    read = count_tokens(model, messages=[_plain(message) for message in request.messages])
+    if defined := request.parameters.get("tools"):
+        read += count_tokens(model, text=json.dumps(defined))
+    return Usage(prompt=read + token_bounds.attachment_tokens(request, model), completion=received)
 
 
-def _priced(attempt: AttemptState, usage: Usage, known: CostBasis) -> tuple[int, CostBasis]:
-    """Return what the attempt's tokens cost, in nano-USD, and how well that is known.
+def _plain(message: Message) -> Message:
+    """Return the message with all of its texts as one: tokenizers know no attachments."""
+    if isinstance(message.get("content"), str) and len(message) == 2:
+        return message
+    rest = {name: value for name, value in message.items() if name != "role"}
+    return {"role": message["role"], "content": "\n".join(texts_in(rest))}
+
+
+def _priced(attempt: AttemptState, usage: Usage, known: CostBasis) -> AnswerCost:
+    """Return what the attempt's tokens cost.
 
     Args:
         known: how well the tokens are known.
     """
     held = attempt.hold.amount
-    cost, basis = attempt.deployment.price_of(usage, attempt.price_terms, held=held)
-    if basis == "unknown":
-        return cost, basis
+    priced = attempt.deployment.price_of(usage, attempt.price_terms, held=held)
+    if priced.basis == "unknown":
+        return priced
     if known == "estimated" and attempt.deployment.hides_thoughts:
         known = "bound"  # it may have thought as much as it could
     if known == "bound":
-        return max(cost, held), known
-    return cost, known if basis == "exact" else basis
+        return priced._replace(cost=max(priced.cost, held), basis=known)
+    return priced._replace(basis=known) if priced.basis == "exact" else priced
 
 
 def _failure(attempt: AttemptState, cause: SupernovaError | None) -> FailurePattern | None:

@@ -21,6 +21,7 @@ from supernova_ai import ConfigError, ExtraMissing, Reply, Supernova, SupernovaE
 from supernova_ai import config as configuration
 from supernova_ai.config import Cache, Config
 from supernova_ai.execution import cache as answers
+from supernova_ai.execution import engine
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.cache import AnswerCache
 from supernova_ai.execution.request_state import RequestState, Versions
@@ -84,8 +85,9 @@ async def test_same_request_is_answered_from_the_cache(
 ) -> None:
     """A repeated request gets the first answer again, without a provider call, a hold or a cost."""
     nova = open_nova({"openai": stub.url}, **settings_of(kind))
-    first = await nova.chat(question, user_id=7, session_id="s", streaming=streaming)
-    second = await nova.chat(question, user_id=7, session_id="s", streaming=streaming)
+    who: dict[str, Any] = {"user_id": 7, "session_id": "s", "team": "fx", "tags": {"desk": "spot"}}
+    first = await nova.chat(question, **who, streaming=streaming)
+    second = await nova.chat(question, **who, streaming=streaming)
     assert (first.cached, second.cached, len(stub.requests)) == (False, True, 1)
     assert (second.cost, second.cost_basis, second.attempts) == (Decimal(0), "cached", ())
     for name in ("content", "provider", "model", "tier", "usage", "finish_reason", "tier_reason"):
@@ -93,6 +95,7 @@ async def test_same_request_is_answered_from_the_cache(
     assert first.request_id != second.request_id
     asked, kept = sorted(attempts(), key=lambda row: row.basis == "cached")
     assert (kept.request, kept.user, kept.session, kept.task) == (second.request_id, "7", "s", "chat")
+    assert (kept.team, kept.tags) == (asked.team, asked.tags) == ("fx", '{"desk":"spot"}')
     assert (kept.state, kept.basis, kept.cost, kept.held, kept.windows) == ("settled", "cached", 0, 0, "[]")
     assert (kept.provider, kept.model, kept.tier) == (asked.provider, asked.model, asked.tier)
     assert (kept.prompt_name, kept.prompt_hash) == (asked.prompt_name, asked.prompt_hash)
@@ -324,7 +327,7 @@ async def test_missing_driver_says_what_to_install(
     open_nova: Open, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the Redis driver the first call raises ExtraMissing, which names the extra to install."""
-    monkeypatch.setattr(answers, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
     with pytest.raises(ExtraMissing, match=r"pip install 'supernova-ai\[redis\]'"):
         await open_nova({"openai": stub.url}, cache={"type": "redis"}, redis=REDIS).chat("What now?")
 

@@ -14,7 +14,7 @@ from tests import clients
 
 @pytest.fixture
 def cache(store: Store) -> StoredAnswers:
-    return StoredAnswers(store, Vault(store, clients.MASTER).answer_cipher())
+    return StoredAnswers(store, Vault(store, clients.MASTER).answer_cipher)
 
 
 def places(store: Store) -> list[str]:
@@ -28,7 +28,7 @@ async def test_another_client_with_the_master_key_reads_it(store: Store, cache: 
     """Another client with the master key reads an answer; a later answer replaces one under the same key."""
     for text in ("first", "Grüße"):
         await cache.async_set_cache("place", text, ttl=60)
-    other = StoredAnswers(store, Vault(store, clients.MASTER).answer_cipher())
+    other = StoredAnswers(store, Vault(store, clients.MASTER).answer_cipher)
     assert await other.async_get_cache("place") == "Grüße"
     assert await other.async_get_cache("elsewhere") is None
     assert places(store) == ["place"]
@@ -57,7 +57,7 @@ async def test_altered_answer_does_not_decrypt(change: str, store: Store, cache:
 async def test_another_master_key_decrypts_nothing(store: Store, cache: StoredAnswers) -> None:
     """An answer that another master key encrypted is a miss, not an error."""
     await cache.async_set_cache("place", "text", ttl=60)
-    assert StoredAnswers(store, MasterKey.of(bytes(31) + b"1").answers).find("place") is None
+    assert StoredAnswers(store, lambda: MasterKey.of(bytes(31) + b"1").answers).find("place") is None
 
 
 async def test_answers_expire(store: Store, cache: StoredAnswers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,11 @@ SCRIPTS = [
 ]
 """The scripts that must find nothing wrong."""
 
-LATER = {"tool-calls"}
+LATER: set[str] = set()
 """Answers that have no check here yet."""
+
+QUOTE = {"type": "function", "function": {"name": "quote", "parameters": {"type": "object"}}}
+"""The tool that the answers call."""
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason=f"{CASES_DIR} names no folder of cases")
 
@@ -188,7 +191,17 @@ def failed_as(kind: str, got: Reply | Exception, row: AttemptRow) -> None:
     assert (row.state, row.cost) == ("released", 0)
 
 
+def called(got: Reply | Exception, row: AttemptRow) -> None:
+    assert isinstance(got, Reply)
+    assert [(call.id, call.name, call.parsed()) for call in got.tool_calls] == [
+        ("t1", "quote", {"symbol": "ABC"})
+    ]
+    assert (got.content, got.finish_reason) == ("", "tool_calls")
+    assert (row.state, row.prompt, row.completion, got.cost_basis) == ("settled", 12, 8, "exact")
+
+
 CHECKS: dict[str, Check] = {
+    "tool-calls": called,
     "context-by-code": too_long,
     "context-xai": too_long,
     "moderation-403": moderated,
@@ -245,6 +258,7 @@ async def test_answer(
             streaming=case["stream"],
             max_tokens=case["expect"].get("max_tokens", 1024),
             on_interrupt="raise",
+            tools=[QUOTE] if "tool_calls" in case["expect"] else None,
         )
     except Exception as error:
         got = error

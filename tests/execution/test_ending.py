@@ -26,8 +26,8 @@ from supernova_ai.execution.selector import Selector
 from supernova_ai.execution.settlement import Settlement
 from supernova_ai.ledger import Ledger
 from supernova_ai.litellm_adapter import error_mapping, token_bounds
-from supernova_ai.litellm_adapter.rates import ModelPrice
 from supernova_ai.litellm_adapter.setup import litellm
+from supernova_ai.pricing.rates import ModelPrice
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Cut, Failure, Hang, Raw, StubProvider
 from tests.execution.test_odd_answers import event, stream

@@ -65,6 +65,33 @@ async def test_half_a_character_in_an_error_message(
     assert attempts()[0].fingerprint
 
 
+async def test_half_a_character_in_signed_reasoning(open_nova: Open, stub_provider: Stub) -> None:
+    """Reasoning with half a character goes back to Anthropic with the results of tools, with U+FFFD."""
+
+    def price(symbol: str) -> float:
+        return 70.25
+
+    thought = {"type": "thinking", "thinking": "KO \ud83d", "signature": "s"}
+    call = {"type": "tool_use", "id": "call_1", "name": "price", "input": {"symbol": "KO"}}
+    body = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [thought, call]}
+    usage = {"input_tokens": 9, "output_tokens": 4}
+    first = Raw(200, "application/json", json.dumps(body | {"stop_reason": "tool_use", "usage": usage}))
+    stub = stub_provider("It is at 70.25.", script=[first])
+    reply = await open_nova({"anthropic": stub.url}).run_tools("What is KO at?", tools=[price])
+    assert reply.content == "It is at 70.25."
+    sent = stub.chats[1].json["messages"][1]["content"]
+    assert sent[0] == thought | {"thinking": "KO \ufffd"}
+
+
+async def test_half_a_character_in_a_wrong_answer(open_nova: Open, stub_provider: Stub) -> None:
+    """A structured answer with half a character in a wrong name is asked for once more."""
+    schema = {"type": "object", "additionalProperties": {"type": "integer"}}
+    stub = stub_provider('{"KO": 70}', script=['{"\\ud83d": "dear"}'])
+    reply = await open_nova({"openai": stub.url}).chat("What is KO at?", response_model=schema)
+    assert reply.parsed == {"KO": 70}
+    assert "\ufffd: 'dear' is not of type 'integer'" in stub.chats[1].json["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize("usage", [{}, {"usage": USAGE}], ids=["without usage", "with usage"])
 async def test_silence_after_the_finish_reason_is_no_break(
     usage: dict[str, Any], open_nova: Open, stub_provider: Stub, attempts: Rows
