@@ -13,16 +13,18 @@ from peewee import Database
 
 from supernova_ai.concurrency import in_thread
 from supernova_ai.config import Config
-from supernova_ai.errors import MasterKeyError, ProviderTimeout, StoreError, SupernovaError
+from supernova_ai.errors import MasterKeyError, ProviderTimeout, SupernovaError
 from supernova_ai.keys import Vault
 from supernova_ai.keys.crypto import Random
-from supernova_ai.log import get_logger
+from supernova_ai.log import get_logger, in_request
 from supernova_ai.prompts import Template
 from supernova_ai.requests import arguments
+from supernova_ai.requests.messages import leading
 from supernova_ai.sessions import history
 from supernova_ai.sessions.history import Exchange, ExchangeCipher, SessionKey
 from supernova_ai.sessions.queue import TurnQueue
 from supernova_ai.store import Store
+from supernova_ai.store.engines import snapshot
 from supernova_ai.types import Reply, Request
 
 log = get_logger(__name__)
@@ -97,42 +99,51 @@ class Conversations:
             async with asyncio.timeout(request.timeout):
                 turn = await self._queue.enter(key)
         except TimeoutError:
-            raise _timed_out(request) from None
+            raise _timed_out(request, "the calls before this one did not end") from None
         try:
-            spent = self._timer() - started
             try:
-                async with asyncio.timeout(None if request.timeout is None else request.timeout - spent):
-                    cipher = await in_thread(self._cipher)
-                    past = await in_thread(self._read, cipher, key, config)
+                async with asyncio.timeout(request.after(self._timer() - started).timeout):
+                    past = await in_thread(self._read, key, config)
             except TimeoutError:
-                raise ProviderTimeout(
-                    f"session {request.session_id!r}: its history was not read within {request.timeout:g} s"
-                ) from None
+                raise _timed_out(request, "its history was not read") from None
             recent = _newest(past, config.sessions.tokens)
             if pay and len(recent) < len(past):
-                recent = await self._summarise(request, cipher, key, past, config, summary)
-            left = None if request.timeout is None else request.timeout - (self._timer() - started)
-            if left is not None and left <= 0:
-                raise _timed_out(request)
+                left = request.after(self._timer() - started)
+                recent = await self._summarise(left, key, past, config, summary)
 
             async def save(reply: Reply) -> None:
-                await self._save(cipher, key, config, message, reply, began_ms)
+                with in_request(request):
+                    await self._save(key, config, message, reply, began_ms)
 
-            messages = (*request.messages[:-1], *_messages(recent), request.messages[-1])
-            yield PreparedRequest(replace(request, messages=messages, timeout=left), save)
+            at = leading(request.messages)
+            messages = (*request.messages[:at], *_messages(recent), *request.messages[at:])
+            left = request.after(self._timer() - started)
+            yield PreparedRequest(replace(left, messages=messages), save)
         finally:
             self._queue.leave(key, turn)
 
-    def _cipher(self) -> ExchangeCipher:
+    def prune(self, config: Config) -> None:
+        """Delete the exchanges older than ``sessions.keep_days``."""
+        oldest_ms = self._oldest_ms(config)
+        self._store.write(lambda database: history.prune(database, before_ms=oldest_ms)).result()
+
+    def _cipher(self, database: Database) -> ExchangeCipher:
+        """Return the cipher of this operation: the master key may be rotated between two of them."""
+        return ExchangeCipher(self._vault.session_cipher(database), self._store.id, self._random)
+
+    def _read(self, key: SessionKey, config: Config) -> list[Exchange]:
+        since_ms = self._oldest_ms(config)
+
+        def read(database: Database) -> list[Exchange]:
+            with snapshot(database):
+                return history.read(database, self._cipher(database), key, since_ms)
+
         try:
-            return ExchangeCipher(self._vault.session_cipher(), self._store.id, self._random)
+            self._vault.session_cipher()
         except MasterKeyError as error:
             error.add_note("sessions are stored encrypted: to use none, set 'sessions.history: false'")
             raise
-
-    def _read(self, cipher: ExchangeCipher, key: SessionKey, config: Config) -> list[Exchange]:
-        since_ms = self._oldest_ms(config)
-        return self._store.read(lambda database: history.read(database, cipher, key, since_ms))
+        return self._vault.following_master(lambda: self._store.read(read))
 
     def _oldest_ms(self, config: Config) -> int:
         return self._store.now_ms() - config.sessions.keep_days * _DAY_MS
@@ -140,7 +151,6 @@ class Conversations:
     async def _summarise(
         self,
         request: Request,
-        cipher: ExchangeCipher,
         key: SessionKey,
         past: Sequence[Exchange],
         config: Config,
@@ -160,33 +170,37 @@ class Conversations:
                     "task": "summary",
                     "tier": "economy",
                     "user_id": request.user_id,
+                    "team": request.team,
+                    "tags": request.tags,
                     "session_id": request.session_id,
                     "max_tokens": config.sessions.tokens // 4,
-                    "timeout": request.timeout,
                     "cache": False,
                     "metadata": request.metadata,
                 },
             )
-            asked = replace(asked, began_ms=request.began_ms)
+            asked = replace(
+                asked,
+                timeout=request.timeout,
+                asked_timeout=request.asked_timeout,
+                began_ms=request.began_ms,
+            )
             summary = (await self._complete(asked)).content.strip() or None
         except SupernovaError as error:
             reason = type(error).__name__
         if summary is None:
-            log.warning("sessions.turns.dropped", session=key.session, turns=len(old), reason=reason)
+            with in_request(request):
+                log.warning("sessions.turns.dropped", session=key.session, turns=len(old), reason=reason)
         await asyncio.wrap_future(
-            self._store.write(lambda database: history.replace(database, cipher, key, old, summary))
+            self._store.write(
+                lambda database: history.replace(database, self._cipher(database), key, old, summary)
+            )
         )
-        summarised = Exchange(old[-1].number, old[-1].at_ms, None, summary or "")
-        return _newest([*([summarised] if summary else []), *recent], config.sessions.tokens)
-
-    def prune(self, config: Config) -> None:
-        """Delete the exchanges older than ``sessions.keep_days``."""
-        oldest_ms = self._oldest_ms(config)
-        self._store.write(lambda database: history.prune(database, before_ms=oldest_ms)).result()
+        if summary is None:
+            return recent
+        return _newest([old[-1]._replace(message=None, answer=summary), *recent], config.sessions.tokens)
 
     async def _save(
         self,
-        cipher: ExchangeCipher,
         key: SessionKey,
         config: Config,
         message: str,
@@ -202,13 +216,13 @@ class Conversations:
             history.prune(database, before_ms=oldest_ms)
             if history.was_erased(database, key, began_ms):
                 return
+            cipher = self._cipher(database)
             history.append(database, cipher, key, now_ms, message=message, answer=reply.content)
 
-        try:
-            writing = asyncio.wrap_future(self._store.write(write))
-        except StoreError as error:
-            log.warning("sessions.turn.lost", session=key.session, error=str(error))
-            return
+        store = self._store
+        writing = asyncio.ensure_future(
+            in_thread(self._vault.following_master, lambda: store.write(write).result())
+        )
 
         def log_failure(done: asyncio.Future[None]) -> None:
             if not done.cancelled() and (error := done.exception()):
@@ -251,7 +265,5 @@ def _transcript(exchange: Exchange) -> str:
     return f"User: {exchange.message}\nAssistant: {exchange.answer}"
 
 
-def _timed_out(request: Request) -> ProviderTimeout:
-    return ProviderTimeout(
-        f"session {request.session_id!r}: the calls before this one took all of its {request.timeout:g} s"
-    )
+def _timed_out(request: Request, what: str) -> ProviderTimeout:
+    return ProviderTimeout(f"session {request.session_id!r}: {what} within {request.allowed:g} s")

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peewee import Database, fn
 
 from supernova_ai.errors import StoreError
-from supernova_ai.keys.crypto import Random, pack
+from supernova_ai.keys.crypto import Random
+from supernova_ai.mac import pack
 from supernova_ai.store import erased
 from supernova_ai.store.tables import SessionTurnRow
 
@@ -46,7 +47,7 @@ class ExchangeCipher(NamedTuple):
         """Encrypt an exchange, bound to its session and number."""
         nonce = self.random(_NONCE)
         text = json.dumps([message, answer]).encode()
-        return nonce + self.cipher.encrypt(nonce, text, self._associated_data(key, number))
+        return nonce + self.cipher.encrypt(nonce, text, associated_data(self.store, key, number))
 
     def decrypt(self, key: SessionKey, number: int, at_ms: int, sealed: bytes) -> Exchange:
         """Decrypt an exchange.
@@ -55,7 +56,8 @@ class ExchangeCipher(NamedTuple):
             StoreError: it was altered, moved, or encrypted with another master key.
         """
         try:
-            text = self.cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._associated_data(key, number))
+            bound = associated_data(self.store, key, number)
+            text = self.cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
         except (InvalidTag, ValueError) as error:
             raise StoreError(
                 f"exchange {number} of session {key.session!r} cannot be decrypted: it was altered, or "
@@ -63,8 +65,10 @@ class ExchangeCipher(NamedTuple):
             ) from error
         return Exchange(number, at_ms, *json.loads(text))
 
-    def _associated_data(self, key: SessionKey, number: int) -> bytes:
-        return pack("supernova-ai session turn", _FORMAT, self.store, *key, number)
+
+def associated_data(store: str, key: SessionKey, number: int) -> bytes:
+    """Return what an exchange is bound to. It is the nonce of 12 bytes and the ciphertext."""
+    return pack("supernova-ai session turn", _FORMAT, store, *key, number)
 
 
 def read(database: Database, cipher: ExchangeCipher, key: SessionKey, since_ms: int) -> list[Exchange]:
