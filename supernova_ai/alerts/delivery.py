@@ -29,6 +29,7 @@ from supernova_ai.store.tables import AlertRow
 log = get_logger(__name__)
 
 Sink = Callable[[AlertEvent], object]
+"""A function of the program that is called with each alert."""
 
 TRIES = 8
 """After so many tries, two hours after the first, an alert has failed."""
@@ -123,7 +124,7 @@ class AlertDelivery:
             try:
                 self.deliver_due()
             except Exception as error:  # the thread must go on: the next round may succeed
-                log.warning("alerts.courier.failed", reason=str(error))
+                log.warning("alerts.delivery.failed", reason=str(error))
             if not last:
                 self._woken.wait(POLL_S)
 

@@ -10,6 +10,7 @@ from supernova_ai.ledger import rollups
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow
+from tests.holds import ended_attempt
 from tests.servers import Sent, Server
 
 WAIT_S = 30
@@ -41,27 +42,7 @@ class Service:
 
 def spend(store: Store, hour: int, usd: str) -> None:
     """Add spending to the rollups, at this hour since the epoch."""
-    row = rollups.EndedAttempt(
-        started_ms=hour * rollups.HOUR_MS,
-        provider="openai",
-        model="gpt",
-        tier="standard",
-        task="chat",
-        prompt_name=None,
-        user_id=None,
-        session_id=None,
-        state="settled",
-        cost_nano=to_nano(usd),
-        prompt_tokens=1,
-        completion_tokens=1,
-        cached_tokens=0,
-        cache_write_tokens=0,
-        reasoning_tokens=0,
-        latency_ms=None,
-        first_token_ms=None,
-        error_class=None,
-        cost_basis="exact",
-    )
+    row = ended_attempt(to_nano(usd), hour * rollups.HOUR_MS)
     store.write(lambda database: rollups.add(database, row)).result()
 
 

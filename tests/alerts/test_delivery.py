@@ -409,7 +409,7 @@ def test_the_thread_survives_a_failure(
     store.write(lambda database: record_alert(database, key, spent=1, limit=1, now_ms=now_ms)).result()
     delivery.wake()
     assert delivered.wait(WAIT_S)
-    assert "alerts.courier.failed" in caplog.text
+    assert "alerts.delivery.failed" in caplog.text
 
 
 def test_a_url_may_be_kept_in_the_vault(

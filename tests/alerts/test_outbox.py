@@ -15,7 +15,14 @@ from typing import Any, Literal, cast
 import pytest
 from peewee import Database, OperationalError
 
-from supernova_ai.alerts.outbox import AlertEvent, acknowledge, list_alerts
+from supernova_ai.alerts.outbox import (
+    AlertEvent,
+    Message,
+    NoticeKind,
+    acknowledge,
+    list_alerts,
+    record_notice,
+)
 from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import End, Ledger
@@ -216,6 +223,17 @@ def test_a_message_has_all_values(per: Literal["day", "week", "month"]) -> None:
     assert not message.urgent
 
 
+@pytest.mark.parametrize(
+    ("scope", "who"), [({"team": "*"}, "team ann"), ({"tag": {"desk": "*"}}, "tag desk=ann")], ids=str
+)
+def test_a_message_says_whose_window_it_is(scope: dict[str, Any], who: str) -> None:
+    """A team and the value of a tag are called so, and not a user."""
+    budget = Budget(name="each-user", limit=Decimal(2), per="month", **scope)
+    event = AlertEvent.of(_row(), [budget])
+    assert event.message().title == f"Budget each-user of {who}: 82 % spent"
+    assert event.user == ""
+
+
 def test_a_full_budget_is_urgent_and_says_what_follows() -> None:
     """At the limit the message says that calls are refused."""
     message = AlertEvent.of(_row(spent=to_nano(2), subject="", threshold=100), [DAILY]).message()
@@ -291,3 +309,39 @@ def test_a_raised_limit_is_alerted_again(open_watched: OpenLedger, take: Take, s
     lowered = open_watched(DAILY.model_copy(update={"limit": Decimal("1.5")}))
     settle(lowered, take(lowered, "0.1"), "0.1")
     assert [(row.threshold, row.limit) for row in store.read(list_alerts)] == [(50, to_nano("2"))]
+
+
+def notice(store: Store, kind: NoticeKind = "key", subject: str = "openai/primary", text: str = "T") -> bool:
+    return store.write(
+        lambda database: record_notice(
+            database, kind, subject, "version 3", title="Rotate it", text=text, now_ms=1_795_348_800_000
+        )
+    ).result()
+
+
+def test_a_notice_has_its_own_message(store: Store) -> None:
+    """A notice is an alert whose message was written with it; it has no amounts and no reset."""
+    assert notice(store, text="The key is 80 days old.")
+    (row,) = store.read(list_alerts)
+    event = AlertEvent.of(row, [DAILY])
+    assert event.message() == Message("Rotate it", "The key is 80 days old.", urgent=False)
+    assert (event.kind, event.budget, event.period) == ("key", "openai/primary", "version 3")
+    assert event.spent == 0
+    assert event.resets_at is None
+
+
+def test_a_notice_is_recorded_once(store: Store) -> None:
+    """One kind, subject and period has one notice, acknowledged or not; another kind has its own."""
+    assert notice(store)
+    store.write(acknowledge).result()
+    assert not notice(store)
+    assert store.read(list_alerts) == []
+    assert notice(store, "job")
+    assert notice(store, subject="")  # as a spike, but of another kind
+
+
+def test_a_notice_shows_no_secret(store: Store) -> None:
+    """What looks like a key is hidden when the notice is recorded."""
+    notice(store, text="refused: sk-ant-api03-abcdefghijklmnopqrstuvwxyz")
+    (row,) = store.read(list_alerts)
+    assert "abcdefghijkl" not in str(row.message)
