@@ -14,7 +14,8 @@ from pathlib import Path
 from peewee import Database
 
 from supernova_ai.errors import InvalidRequest, StoreError
-from supernova_ai.store import Store, bulk
+from supernova_ai.keys.audited_store import AuditedStore, Record
+from supernova_ai.store import bulk
 from supernova_ai.store.tables import AttemptRow, JournalRow
 from supernova_ai.upkeep import archive_files
 from supernova_ai.upkeep.archive_files import Manifest
@@ -29,7 +30,7 @@ _OLD = "state <> 'held' AND ended_ms < ? AND started_ms < ?"  # the latter has a
 
 
 def archive_attempts(
-    store: Store, folder: Path, *, before_ms: int, now_ms: int, rows: int = ROWS
+    vault: AuditedStore, folder: Path, *, before_ms: int, now_ms: int, rows: int = ROWS
 ) -> list[Manifest]:
     """Move the attempts that ended before a time, never open holds, from the database into the folder.
 
@@ -42,33 +43,34 @@ def archive_attempts(
             still in the table.
     """
     made: list[Manifest] = []
-    while page := store.read(lambda database: _oldest(database, before_ms, rows)):
-        made.append(_archive(store, folder, page, before_ms, now_ms))
+    while page := vault.store.read(lambda database: _oldest(database, before_ms, rows)):
+        made.append(_archive(vault, folder, page, before_ms, now_ms))
     return made
 
 
-def restore_attempts(store: Store, file: Path, *, now_ms: int) -> int:
+def restore_attempts(vault: AuditedStore, file: Path, *, now_ms: int) -> int:
     """Put the rows of an archive back after checking its hashes; return how many, 0 if they are back already.
 
     Raises:
         InvalidRequest: this ledger made no such archive.
         StoreError: the file is missing or damaged.
     """
-    manifest = store.read(lambda database: _to_restore(database, file.name))
+    manifest = vault.store.read(lambda database: _to_restore(database, file.name))
     if manifest is None:
         return 0
     if reason := archive_files.find_damage(manifest, file.parent):
         raise StoreError(f"archive {file} cannot be restored: {reason}. Use an undamaged copy of it.")
     rows = [tuple(row[name] for name in _COLUMNS) for row in archive_files.read_rows(file)]
 
-    def operation(database: Database) -> int:
+    def operation(database: Database, record: Record) -> int:
         if _to_restore(database, file.name) is None:
             return 0
         bulk.insert(database, AttemptRow, rows)
         _write_journal(database, _RESTORED, now_ms, before=file.name, reason="restored")
+        record("ledger.restored", file.name, {"rows": len(rows)})
         return len(rows)
 
-    return store.write(operation).result()
+    return vault.audited(operation)
 
 
 def current_archives(database: Database) -> dict[str, Manifest]:
@@ -95,12 +97,14 @@ def _oldest(database: Database, before_ms: int, rows: int) -> list[bulk.Row]:
     return next(pages, [])
 
 
-def _archive(store: Store, folder: Path, rows: list[bulk.Row], before_ms: int, now_ms: int) -> Manifest:
+def _archive(
+    vault: AuditedStore, folder: Path, rows: list[bulk.Row], before_ms: int, now_ms: int
+) -> Manifest:
     last = tuple(rows[-1][_COLUMNS.index(name)] for name in _ORDER)
-    file = archive_files.new_path(folder, store.id, rows)
+    file = archive_files.new_path(folder, vault.store.id, rows)
     try:
         manifest = archive_files.write_archive(file, rows, before_ms)
-        store.write(lambda database: _delete(database, manifest, last, now_ms)).result()
+        vault.audited(lambda database, record: _delete(database, record, manifest, last, now_ms))
     except (OSError, _Changed) as error:  # after another error the rows may be deleted: keep the files
         archive_files.delete_archive(file)
         raise StoreError(
@@ -114,7 +118,9 @@ class _Changed(Exception):
     """The rows differ from the file; the transaction rolls their deletion back."""
 
 
-def _delete(database: Database, manifest: Manifest, last: tuple[int, str], now_ms: int) -> None:
+def _delete(
+    database: Database, record: Record, manifest: Manifest, last: tuple[int, str], now_ms: int
+) -> None:
     """Delete the rows up to the last if they are still those of the archive, and write the journal."""
     deleted = bulk.run(
         database,
@@ -128,6 +134,7 @@ def _delete(database: Database, manifest: Manifest, last: tuple[int, str], now_m
         raise _Changed("some attempts changed meanwhile")
     reason = f"ended before {manifest.before_ms}"
     _write_journal(database, _MADE, now_ms, after=manifest.text(), reason=reason)
+    record("ledger.archived", manifest.file, {"rows": manifest.rows, "before_ms": manifest.before_ms})
 
 
 def _to_restore(database: Database, name: str) -> Manifest | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from supernova_ai.errors import StoreError
-from supernova_ai.paths import private_folder, sync_folder
+from supernova_ai.paths import new_file, private_folder, sync_folder
 from supernova_ai.store import bulk
 from supernova_ai.store.tables import AttemptRow
 
@@ -165,7 +164,5 @@ def _make_durable(folder: Path) -> None:
 
 
 def _write_durably(file: Path, content: bytes) -> None:
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+    with new_file(file) as stream:
         stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -1,26 +1,26 @@
 """Booking: count in the ledger what a provider billed and the ledger does not count.
 
 A released attempt becomes settled at its bill. A line that belongs to no attempt gets a row of its own,
-counted in the windows and rollups of the line's time. Each is one transaction, with its entry in the journal,
-and happens
-once: the row's id is made of the line.
+counted in the windows and rollups of the line's time. Each is one transaction, with its entry in the journal.
+A line is booked once, because the row's id is made of the line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from peewee import Database
 
+from supernova_ai.audit import Details
 from supernova_ai.config import Budget
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.keys.audited_store import AuditedStore
 from supernova_ai.ledger import holds
-from supernova_ai.ledger.budgets import windows_for
+from supernova_ai.ledger.budgets import Payer, windows_for
 from supernova_ai.ledger.holds import End, Entry
 from supernova_ai.ledger.unwritten_ends import ThresholdCheck
-from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import Usage
 from supernova_ai.upkeep import archive, reconcile
@@ -39,14 +39,14 @@ _NO_LIMIT = 2**62  # the money is already spent, so no budget may refuse it
 
 
 def book_lines(
-    store: Store,
+    vault: AuditedStore,
     plan: Plan,
     budgets: Sequence[Budget],
     check_thresholds: ThresholdCheck,
     *,
     provider: str,
     source: str,
-    now_ms: int,
+    clock: Callable[[], int],
 ) -> int:
     """Settle the released attempts and insert rows for the unclaimed lines; return how many there were.
 
@@ -54,17 +54,22 @@ def book_lines(
         budgets: the budgets in force; each that applies to the provider counts the line in the line's period.
         check_thresholds: called with what is spent in the windows afterwards, for alerts.
         source: the name of the export, for the journal.
+        clock: Unix milliseconds, the ledger's.
 
     Raises:
         InvalidRequest: a line has no possible time, or its attempt may be in an archive. Nothing is booked.
     """
-    store.read(lambda database: _check(database, plan, now_ms))
+    store = vault.store
+    store.read(lambda database: _check(database, plan, clock()))
+    if plan.released or plan.unclaimed:  # one row for all, before the first: the journal has a row of each
+        details: Details = {"provider": provider, "released": len(plan.released), "new": len(plan.unclaimed)}
+        vault.audited(lambda _, record: record("ledger.booked", source, details))
     settle_one = partial(
         reconcile.settle_billed,
         where=AttemptRow.state == "released",
         check_thresholds=check_thresholds,
         source=source,
-        now_ms=now_ms,
+        now_ms=clock(),
     )
     writes = [store.write(partial(settle_one, found)) for found in plan.released]
 
@@ -72,9 +77,10 @@ def book_lines(
         if find_attempt(database, id_) is not None:
             return False
         assert bill.at_ms is not None
-        entry = _entry(id_, bill, provider)
-        windows = windows_for(budgets, now=bill.at_ms / 1000, provider=provider, user=None, task=TASK)
-        hold = holds.insert_hold(database, entry, (replace(window, limit=_NO_LIMIT) for window in windows))
+        now_ms, entry = clock(), _entry(id_, bill, provider)
+        windows = windows_for(budgets, now=bill.at_ms / 1000, provider=provider, payer=Payer(), task=TASK)
+        unlimited = (replace(window, limit=_NO_LIMIT) for window in windows)
+        hold = holds.insert_hold(database, entry, unlimited, now_ms=now_ms)
         usage = Usage(bill.prompt or 0, bill.completion or 0)
         end = End("settled", bill.cost, "exact", usage, ended_ms=bill.at_ms, response=bill.id)
         spent = holds.end_hold(database, hold, end)

@@ -1,8 +1,8 @@
 """Copy a ledger to another database, of either engine, and prove that the copy has every row.
 
-Keys, conversations and cached answers are not copied: they are encrypted for their own store. Leases are not
-copied either: no process may use either database during the copy, because money spent in one of them would be
-missing from the other. Circuits and tombstones are short-lived, and not copied.
+Keys, conversations, cached answers and the comments of feedback are not copied: they are encrypted for their
+own store. Leases are not copied either: no process may use either database during the copy, because money
+spent in one of them would be missing from the other. Circuits and tombstones are short-lived, and not copied.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 from peewee import Database
 
 from supernova_ai.errors import InvalidRequest, StoreError
+from supernova_ai.keys.audited_store import AuditedStore, Record
 from supernova_ai.ledger import leases
 from supernova_ai.store import Store, bulk, get_meta, set_meta
 from supernova_ai.store.engines import continue_numbers, snapshot
@@ -26,6 +27,7 @@ from supernova_ai.store.tables import (
     DailyRow,
     JournalRow,
     KeyRow,
+    LabelRow,
     LatencyRow,
     LinkRow,
     MetaRow,
@@ -33,6 +35,7 @@ from supernova_ai.store.tables import (
     PatternRow,
     PayerRow,
     ProcessRow,
+    RatingRow,
     StuckEndRow,
     Table,
     UsageRow,
@@ -47,6 +50,7 @@ COPIED: tuple[type[Table], ...] = (
     UsageRow,
     PayerRow,
     DailyRow,
+    LabelRow,
     LatencyRow,
     PatternRow,
     AlertRow,
@@ -55,6 +59,7 @@ COPIED: tuple[type[Table], ...] = (
     LinkRow,
     UserTokenRow,
     StuckEndRow,
+    RatingRow,
 )
 
 _BEGUN, _DONE = "copy.begun", "copy.done"  # facts; each has the id of the source
@@ -71,7 +76,7 @@ class Copied:
 
 def copy_ledger(
     source: Store,
-    target: Store,
+    vault: AuditedStore,
     *,
     size: int = bulk.PAGE,
     on_progress: Callable[[str, int], None] = lambda _table, _rows: None,
@@ -79,7 +84,7 @@ def copy_ledger(
     """Copy every row; after a crash, continue. Sweep both ledgers first: no dead process may hold money.
 
     Args:
-        target: an empty ledger, or one that an interrupted copy of the same source left.
+        vault: of the target, an empty ledger, or one that an interrupted copy of the same source left.
         size: rows per transaction.
         on_progress: called after each transaction with the table and how many of its rows this run has
             copied.
@@ -88,9 +93,10 @@ def copy_ledger(
         InvalidRequest: the target is the source, has other rows, or is a finished copy.
         StoreError: a process uses the source or the target, or the copy differs from the source.
     """
+    target = vault.store
     _require_unused(source, "source")
     _require_unused(target, "target")
-    target.write(lambda database: _claim(database, source.id, target.id)).result()
+    vault.audited(lambda database, record: _claim(database, record, source.id, target.id))
 
     def transfer(database: Database) -> None:
         with snapshot(database):
@@ -102,7 +108,7 @@ def copy_ledger(
     rows = _compare(source, target)
     _require_unused(source, "source")  # a process that came meanwhile may spend after the comparison
     _require_unused(target, "target")
-    target.write(lambda database: _finish(database, source.id)).result()
+    vault.audited(lambda database, record: _finish(database, record, source.id, sum(rows.values())))
     keys_left = source.read(lambda database: KeyRow.select().where(KeyRow.state != "revoked").count(database))
     return Copied(rows, keys_left)
 
@@ -126,7 +132,7 @@ def _require_unused(store: Store, which: str) -> None:
         )
 
 
-def _claim(database: Database, source: str, target: str) -> None:
+def _claim(database: Database, record: Record, source: str, target: str) -> None:
     if source == target:
         raise InvalidRequest("the target is the ledger itself: name another database")
     if get_meta(database, _DONE):
@@ -144,6 +150,7 @@ def _claim(database: Database, source: str, target: str) -> None:
                 f"the target is not empty: it has rows in {table._meta.table_name}. Name an empty database"
             )
     MetaRow.insert(name=_BEGUN, value=source).execute(database)
+    record("ledger.copy.begun", source)
 
 
 def _transfer(
@@ -159,12 +166,20 @@ def _transfer(
         last = json.dumps([page[-1][i] for i in indices])
 
         def operation(writing: Database, page: list[bulk.Row] = page, last: str = last) -> None:
-            bulk.insert(writing, table, page)
+            bulk.insert(writing, table, [_unsealed(table, row) for row in page])
             set_meta(writing, position, last)
 
         target.write(operation).result()
         count += len(page)
         on_progress(name, count)
+
+
+def _unsealed(table: type[Table], row: bulk.Row) -> bulk.Row:
+    """Return the row as it is copied: without what opens only in its own store."""
+    if table is not RatingRow:
+        return row
+    columns = bulk.columns(table)
+    return tuple(None if name == "sealed" else value for name, value in zip(columns, row, strict=True))
 
 
 def _last_copied(database: Database, position: str) -> list[object] | None:
@@ -196,11 +211,12 @@ def _digest(table: type[Table], database: Database) -> tuple[int, int]:
         for page in bulk.pages(database, table):
             count += len(page)
             for row in page:
-                digest = hashlib.sha256(json.dumps(row).encode()).digest()
+                digest = hashlib.sha256(json.dumps(_unsealed(table, row)).encode()).digest()
                 total = (total + int.from_bytes(digest, "big")) % _MODULUS
     return count, total
 
 
-def _finish(database: Database, source: str) -> None:
+def _finish(database: Database, record: Record, source: str, rows: int) -> None:
     MetaRow.delete().where(MetaRow.name.startswith("copy.")).execute(database)
     MetaRow.insert(name=_DONE, value=source).execute(database)
+    record("ledger.copied", source, {"rows": rows})

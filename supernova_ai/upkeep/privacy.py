@@ -2,8 +2,9 @@
 
 Sums must stay, so the user's rows are not deleted. The token that stands for the user in records of advice
 replaces the id everywhere, and the row that links the token to the id is deleted. All windows, rollups and
-hash chains still verify. Free text that may name the user is deleted: conversations, and the news that came
-with advice; sessions get random names. The texts of advice must be kept, and stay under the pseudonym.
+hash chains still verify. Free text that may name the user is deleted: conversations, feedback, and the news
+that came with advice; sessions get random names. The texts of advice must be kept, and stay under the
+pseudonym.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai import sessions
+from supernova_ai import ratings, sessions
 from supernova_ai.advisor import records
 from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.execution import cached_answers
 from supernova_ai.identifiers import storable
 from supernova_ai.keys import Vault
+from supernova_ai.keys.audited_store import Record
 from supernova_ai.sessions.history import ExchangeCipher, SessionKey
 from supernova_ai.store import Store, bulk, erased
 from supernova_ai.store.engines import snapshot
@@ -38,16 +40,18 @@ from supernova_ai.store.tables import (
     JournalRow,
     OpeningRow,
     PayerRow,
+    RatingRow,
     SessionTurnRow,
     Table,
     UserTokenRow,
     WindowRow,
 )
-from supernova_ai.upkeep import archive, archive_files
+from supernova_ai.store.user_tokens import user_token
+from supernova_ai.upkeep import archive, archive_files, configured_users
 from supernova_ai.upkeep.archive_files import Manifest
 
 RowsByTable = dict[str, list[dict[str, Any]]]
-"""Rows by table."""
+"""The rows of each table, each by column."""
 
 USER_COLUMNS: dict[type[Table], str] = {
     AttemptRow: "user_id",
@@ -59,7 +63,18 @@ USER_COLUMNS: dict[type[Table], str] = {
 }
 """The columns that have a user's id in clear, which is replaced; a test finds every such column."""
 
-_EXPORTED: dict[type[Table], str] = {**USER_COLUMNS, SessionTurnRow: "user_id", AnswerRow: "user_id"}
+_OF_USERS: dict[type[Table], str] = {
+    WindowRow: "(scope = '' OR REPLACE(scope, '\"user\": \"*\"', '') <> scope)",
+    AlertRow: "NOT EXISTS (SELECT 1 FROM budget_window own WHERE own.budget = alert.budget AND own.subject = "
+    "alert.subject AND own.period = alert.period AND own.scope <> '' AND "
+    "REPLACE(own.scope, '\"user\": \"*\"', '') = own.scope)",
+}
+"""The condition for such a column to have a user: other subjects are a team, or the value of a tag."""
+
+_EXPORTED: dict[type[Table], str] = {
+    **USER_COLUMNS,
+    **dict.fromkeys((SessionTurnRow, AnswerRow, RatingRow), "user_id"),
+}
 _SESSIONS = (AttemptRow, PayerRow)
 
 
@@ -77,38 +92,40 @@ class Erasure:
     left: tuple[str, ...]
 
 
-def export_user(store: Store, user: str, *, folder: Path, vault: Vault | None = None) -> RowsByTable:
-    """Return every row of the user, by table, with the columns as they are stored.
+def export_user(vault: Vault, user: str, *, folder: Path) -> RowsByTable:
+    """Return every row of the user, by table, with the columns as they are stored. Audited by the pseudonym.
 
     Args:
+        vault: decrypts sessions, cached answers and comments.
         folder: where the archives of attempts are.
-        vault: decrypts sessions and cached answers; without it their text is left out.
 
     Raises:
         InvalidRequest: the store has no data of the user, or a record of theirs was altered.
         MasterKeyError: the vault lacks the master key of the sessions.
         StoreError: an archive that may have rows of the user cannot be read.
     """
+    store = vault.store
     found = _found(store, user, folder)
+    vault.audited(lambda database, record: record("privacy.exported", user_token(database, user)))
     for row in found["advice"]:
         record = AdviceRow(id=row["id"], content=row["content"], bars=row["bars"], news=row["news"])
         row |= {name: records.kept_input(record, name) for name in ("bars", "news")}
         row["content"] = json.loads(record.content)
-    turns = found["session_turn"]
-    cipher = ExchangeCipher(vault.session_cipher(), store.id, os.urandom) if vault and turns else None
-    for row in turns:
-        sealed = bytes(row.pop("sealed"))
-        if cipher:
-            said = cipher.decrypt(SessionKey(user, row["session_id"]), row["number"], row["at_ms"], sealed)
+    if turns := found["session_turn"]:
+        cipher = ExchangeCipher(vault.session_cipher(), store.id, os.urandom)
+        for row in turns:
+            sealed, key = bytes(row.pop("sealed")), SessionKey(user, row["session_id"])
+            said = cipher.decrypt(key, row["number"], row["at_ms"], sealed)
             row |= {"message": said.message, "answer": said.answer}
-    cached = found["answer"]
-    cache = cached_answers.StoredAnswers(store, vault.answer_cipher()) if vault and cached else None
-    for row in cached:
+    cache = cached_answers.StoredAnswers(store, vault.answer_cipher)
+    for row in found["answer"]:
         kept = AnswerRow(
             place=row["place"], user=user, expires_ms=row["expires_ms"], sealed=row.pop("sealed")
         )
-        if cache:
-            row["text"] = cache.open(kept)
+        row["text"] = cache.open(kept)
+    comments = ratings.comments(vault, ((row["request"], row.pop("sealed")) for row in found["rating"]))
+    for row in found["rating"]:
+        row["comment"] = comments.get(row["request"])
     return found
 
 
@@ -123,16 +140,17 @@ def _found(store: Store, user: str, folder: Path) -> RowsByTable:
 def _known(database: Database, user: str, folder: Path) -> RowsByTable:
     with snapshot(database):
         found = {
-            table._meta.table_name: list(_rows(database, table, f"{column} = ?", user))
+            table._meta.table_name: list(_rows(database, table, _where(table, column), user))
             for table, column in _EXPORTED.items()
         }
         found["attempt"] += _archived(database, folder, user)
         theirs = "user_token IN (SELECT token FROM user_token WHERE user_id = ?)"
         found["advice"] = list(_rows(database, AdviceRow, theirs, user))
+        found["config_version"] = configured_users.export(database, user)
         return found
 
 
-def erase_user(store: Store, user: str, *, folder: Path, now_ms: int) -> Erasure:
+def erase_user(vault: Vault, user: str, *, folder: Path, now_ms: int) -> Erasure:
     """Replace the user by a pseudonym everywhere; after a crash, run it again.
 
     Archived attempts that name the user are put back into the table, and their files are deleted: archive
@@ -143,37 +161,41 @@ def erase_user(store: Store, user: str, *, folder: Path, now_ms: int) -> Erasure
         InvalidRequest: the store has no data of the user.
         StoreError: an archive that may name the user cannot be read.
     """
+    store = vault.store
     _found(store, user, folder)
     restored: list[str] = []
     while True:
         checked = store.read(archive.current_archives).keys()
-        more, left = _restore_archives(store, user, folder, now_ms)
+        more, left = _restore_archives(vault, user, folder, now_ms)
         restored += more
-        done = store.write(partial(_erase, store=store, user=user, checked=checked, now_ms=now_ms)).result()
+        done = vault.audited(partial(_erase, store=store, user=user, checked=checked, now_ms=now_ms))
         if done is not None:
             return Erasure(*done, tuple(restored), tuple(left))
 
 
 def _erase(
-    database: Database, *, store: Store, user: str, checked: Collection[str], now_ms: int
+    database: Database, record: Record, *, store: Store, user: str, checked: Collection[str], now_ms: int
 ) -> tuple[str, dict[str, int]] | None:
     """Erase the user; return None and do nothing if rows were archived after the archives were checked."""
     if archive.current_archives(database).keys() - set(checked):
         return None
-    erased.mark(
-        database, user, now_ms=store.now_ms()
-    )  # read here, because calls begin while this waits for the writer
-    pseudonym = records.user_token(database, user)
+    # The time is read here, because calls begin while this operation waits for the writer.
+    erased.mark(database, user, now_ms=store.now_ms())
+    pseudonym = user_token(database, user)
     counts = {}
     _rename_sessions(database, user)
     for table, column in USER_COLUMNS.items():
         name = table._meta.table_name
-        change = f"UPDATE {name} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - names of ours
+        change = f"UPDATE {name} SET {column} = ? WHERE {_where(table, column)}"  # noqa: S608 - names of ours
         counts[name] = int(bulk.run(database, change, pseudonym, user).rowcount)
+    for name, count in configured_users.rename(database, user, pseudonym).items():
+        counts[name] = counts.get(name, 0) + count
     counts["session_turn"] = sessions.erase(database, user=user)
     counts["answer"] = cached_answers.erase(database, user=user)
+    counts["rating"] = ratings.erase(database, user=user)
     counts["advice"] = int(AdviceRow.update(news=None).where(AdviceRow.user == pseudonym).execute(database))
     UserTokenRow.delete().where(UserTokenRow.user == user).execute(database)
+    record("privacy.erased", pseudonym, counts)
     JournalRow.insert(
         at_ms=now_ms,
         event="privacy.erased",
@@ -182,6 +204,11 @@ def _erase(
         reason=json.dumps(counts),
     ).execute(database)
     return pseudonym, counts
+
+
+def _where(table: type[Table], column: str) -> str:
+    of_users = _OF_USERS.get(table)
+    return f"{column} = ? AND {of_users}" if of_users else f"{column} = ?"
 
 
 def _rename_sessions(database: Database, user: str) -> None:
@@ -198,16 +225,16 @@ def _rename_sessions(database: Database, user: str) -> None:
             bulk.run(database, change, name, user, session)
 
 
-def _restore_archives(store: Store, user: str, folder: Path, now_ms: int) -> tuple[list[str], list[str]]:
+def _restore_archives(vault: Vault, user: str, folder: Path, now_ms: int) -> tuple[list[str], list[str]]:
     """Put the attempts of each archive that names the user back into the table, and delete the file.
 
     Returns:
         These files; and the files that name the user but are not in the journal, which an interrupted or
         running archive command wrote: they are not touched.
     """
-    files = sorted(
-        archive_files.archives_of(folder, store.id)
-    )  # before the journal is read: it may name more
+    store = vault.store
+    # Listed before the journal is read: it then names every finished archive among them.
+    files = sorted(archive_files.archives_of(folder, store.id))
 
     def read(database: Database) -> tuple[dict[str, Manifest], list[Path]]:
         with snapshot(database):
@@ -225,7 +252,7 @@ def _restore_archives(store: Store, user: str, folder: Path, now_ms: int) -> tup
             left.append(file.name)
             continue
         if file.name in current:
-            archive.restore_attempts(store, file, now_ms=now_ms)
+            archive.restore_attempts(vault, file, now_ms=now_ms)
         archive_files.delete_archive(file)
         restored.append(file.name)
     return restored, left

@@ -17,11 +17,11 @@ from typing import cast
 from peewee import Database, Expression
 
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.keys.audited_store import AuditedStore, Record
 from supernova_ai.ledger import holds, opening_balances
 from supernova_ai.ledger.holds import End, Hold
 from supernova_ai.ledger.unwritten_ends import ThresholdCheck
 from supernova_ai.money import show
-from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, JournalRow
 from supernova_ai.types import Outcome, Usage
 from supernova_ai.upkeep.bill_matching import Candidate, match
@@ -85,7 +85,7 @@ def uncertain_attempts(database: Database) -> Iterator[AttemptRow]:
 
 
 def settle_attempt(
-    store: Store, correction: Correction, check_thresholds: ThresholdCheck, *, now_ms: int
+    vault: AuditedStore, correction: Correction, check_thresholds: ThresholdCheck, *, now_ms: int
 ) -> None:
     """Settle an attempt that has ended at its corrected cost.
 
@@ -102,7 +102,7 @@ def settle_attempt(
     if correction.cost > MOST_COST:
         raise InvalidRequest(f"a cost cannot be above {show(MOST_COST)}: it is in USD")
 
-    def operation(database: Database) -> None:
+    def operation(database: Database, record: Record) -> None:
         row = find_attempt(database, correction.attempt)
         if row is None:
             raise InvalidRequest(
@@ -111,9 +111,11 @@ def settle_attempt(
             )
         if row.state == "held":
             raise InvalidRequest(f"attempt {row.id} is still running: it is settled when it ends")
+        before = row.cost
         _correct(database, row, correction, check_thresholds, now_ms)
+        record("ledger.settled", row.id, {"before_nano": before, "after_nano": correction.cost})
 
-    store.write(operation).result()
+    vault.audited(operation)
 
 
 def make_plan(database: Database, bills: Iterable[Bill], *, provider: str, tolerance_s: float) -> Plan:
@@ -161,7 +163,7 @@ def make_plan(database: Database, bills: Iterable[Bill], *, provider: str, toler
 
 
 def settle_matched(
-    store: Store, plan: Plan, check_thresholds: ThresholdCheck, *, source: str, now_ms: int
+    vault: AuditedStore, plan: Plan, check_thresholds: ThresholdCheck, *, source: str, now_ms: int
 ) -> int:
     """Settle the plan's matched attempts; return how many, without those that are exact by now.
 
@@ -175,7 +177,9 @@ def settle_matched(
         source=source,
         now_ms=now_ms,
     )
-    writes = [store.write(partial(settle_one, found)) for found in plan.matched]
+    if plan.matched:  # one row for all, before the first: the journal has a row of each
+        vault.audited(lambda _, record: record("ledger.reconciled", source, {"matched": len(plan.matched)}))
+    writes = [vault.store.write(partial(settle_one, found)) for found in plan.matched]
     return sum(write.result() for write in writes)
 
 
@@ -284,6 +288,7 @@ def _correct(
         ended_ms=row.ended_ms,  # unchanged; the journal has the time of the correction
         error=row.error,
         response=correction.response,
+        saved=row.saved,  # by the rates of its time
     )
     before = journal_text(row)
     opening_balances.count_in_windows(database, row.id)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from supernova_ai.ledger import labels
 from supernova_ai.ledger.rollups import AMOUNTS
 from supernova_ai.money import show
 
 Row = Mapping[str, Any]
 """An attempt's row by column."""
 
-_AMOUNTS = ("held_nano", *AMOUNTS)
+_AMOUNTS = ("held_nano", *(name for name in AMOUNTS if name != "saved_nano"))
 _BASES = {
     "held": (None,),
     "settled": ("exact", "estimated", "bound", "unknown", "cached"),
@@ -76,6 +77,8 @@ def _contradictions(row: Row) -> Iterator[tuple[str, str]]:
         yield f"{state} at no cost", f"cost {show(row['cost_nano'])}"
     if row["cost_basis"] == "cached" and row["cost_nano"] != 0:
         yield "from the cache at no cost", f"cost {show(row['cost_nano'])}"
+    if row["saved_nano"] != 0 and (state != "settled" or row["cost_basis"] == "cached"):
+        yield "saved_nano only of an answer from a provider", f"saved_nano {row['saved_nano']}"
     if (row["ended_ms"] is None) != (state == "held"):
         yield f"{state} {'without' if state == 'held' else 'with'} an end time", f"ended_ms {row['ended_ms']}"
     if row["late"] and state not in ("settled", "released"):
@@ -85,3 +88,5 @@ def _contradictions(row: Row) -> Iterator[tuple[str, str]]:
             yield f"{name} of 0 or more", f"{name} {row[name]}"
     if not are_ids(row["windows"]):
         yield "windows as a JSON list of ids, each once", f"windows {row['windows']}"
+    if labels.to_text(labels.from_text(row["tags"])) != row["tags"]:
+        yield "tags as a JSON object, sorted by name", f"tags {row['tags']}"

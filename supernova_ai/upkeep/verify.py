@@ -12,20 +12,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from peewee import Database
 
+from supernova_ai import ratings
 from supernova_ai.config import Budget
 from supernova_ai.ledger import rollups
 from supernova_ai.ledger.opening_balances import WindowScope
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import AttemptRow, OpeningRow, ProcessRow, StuckEndRow, WindowRow
+from supernova_ai.store.tables import AttemptRow, OpeningRow, ProcessRow, RatingRow, StuckEndRow, WindowRow
 from supernova_ai.upkeep import archive, archive_files, row_checks
 from supernova_ai.upkeep.archive_files import Manifest
 from supernova_ai.upkeep.row_checks import Finding, Row
@@ -38,6 +39,9 @@ _STATES = ("settled", "held", "lost")
 _COLUMNS = bulk.columns(AttemptRow)
 _counted = itemgetter(*rollups.EndedAttempt._fields)
 
+_Payer = tuple[str | None, str | None]
+"""The user and the team of an opening; None is any."""
+
 Sums = dict[tuple[str, tuple[Any, ...]], Mapping[str, int]]
 
 
@@ -45,10 +49,10 @@ Sums = dict[tuple[str, tuple[Any, ...]], Mapping[str, int]]
 class VerifyReport:
     """What was verified, and what was found.
 
-    ``checked`` counts attempts, archived attempts, archives, windows and rollups. ``problems`` are errors in
-    the ledger. ``flags`` are correct but worth knowing: overruns, late settlements, windows above their
-    present limit, openings above the cost of their attempts, holds without a process, left-over files. Both
-    list the first hundred findings of each kind; ``counts`` has the numbers.
+    ``checked`` counts attempts, archived attempts, archives, windows, rollups and ratings. ``problems`` are
+    errors in the ledger. ``flags`` are correct but worth knowing: overruns, late settlements, windows above
+    their present limit, openings above the cost of their attempts, holds without a process, left-over files.
+    Both list the first hundred findings of each kind; ``counts`` has the numbers.
     """
 
     checked: Mapping[str, int]
@@ -102,11 +106,10 @@ class _Verification:
         self._checked: Counter[str] = Counter()
         self._windows: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         self._unknown: dict[str, set[int]] = {period: set() for period in rollups.HOURS}
-        self._openings: defaultdict[str | None, list[tuple[int, WindowScope]]] = defaultdict(list)
+        self._openings: defaultdict[_Payer, list[tuple[int, WindowScope]]] = defaultdict(list)
         self._opened: dict[int, int] = {}
         for row in OpeningRow.select().execute(database):
-            scope = WindowScope(row.provider, row.user, row.task, row.start_ms, row.end_ms)
-            self._openings[row.user].append((row.window, scope))
+            self._openings[row.user, row.team].append((row.window, WindowScope.of_opening(row)))
             self._opened[row.window] = row.settled
             self._windows[row.window][0] += row.settled
         self._uncounted: Counter[int] = Counter()
@@ -117,6 +120,7 @@ class _Verification:
         self._check_attempts(readable, unreadable)
         self._compare_windows()
         self._report_set_aside()
+        self._check_ratings()
         return VerifyReport(
             dict(self._checked),
             tuple(self._problems.named),
@@ -202,8 +206,8 @@ class _Verification:
 
     def _add_uncounted(self, row: Row) -> None:
         """Add the row's cost to the openings whose scope contains it and whose window does not count it."""
-        for user in {None, row["user_id"] or ""}:
-            for window, scope in self._openings.get(user, ()):
+        for payer in product({None, row["user_id"] or ""}, {None, row["team"] or ""}):
+            for window, scope in self._openings.get(payer, ()):
                 if scope.contains(row) and window not in _ids(row["windows"]):
                     self._uncounted[window] += row["cost_nano"]
 
@@ -238,6 +242,13 @@ class _Verification:
         for row in StuckEndRow.select().order_by(StuckEndRow.attempt).execute(self._database):
             what = f"attempt {row.attempt}"
             self._problems.add(Finding("set aside", what, "its end written", f"refused: {row.reason}"))
+
+    def _check_ratings(self) -> None:
+        if count := RatingRow.select().count(self._database):
+            self._checked["ratings"] = count
+        for request in ratings.contradictions(self._database):
+            expected = "what its attempt has, a score from -1 to 1 and a quality from 0 to 1"
+            self._problems.add(Finding("rating", f"rating of request {request}", expected, "another"))
 
     def _compare_windows(self) -> None:
         for page in bulk.pages(self._database, WindowRow):

@@ -53,6 +53,8 @@ def _attempt(
         session_id=chance.choice([None, "s"]),
         model=chance.choice(["gpt", "gpt-mini"]),
         prompt_name=chance.choice([None, "chat"]),
+        team=chance.choice([None, "fx"]),
+        tags=chance.choice([None, '{"desk":"spot"}', '{"book":"delta","desk":"fx"}']),
     )
     hold = ledger.hold(database, entry)
     now = ledger.now_ms()
@@ -65,6 +67,7 @@ def _attempt(
         now,
         chance.randrange(5000),
         chance.randrange(500),
+        saved=chance.randrange(-50, 50),
     )
     kind = chance.choice(["settled", "settled", "cut", "released", "lost", "late"])
     if kind == "released":

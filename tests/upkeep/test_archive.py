@@ -29,6 +29,7 @@ from supernova_ai.store.tables import (
 )
 from supernova_ai.upkeep import archive, archive_files
 from supernova_ai.upkeep.archive_files import Manifest
+from tests.clients import vault_of
 from tests.holds import entry, lose, settle
 from tests.processes import run_in_child
 from tests.upkeep.sample_ledger import BUDGETS, fill, report, rows, run
@@ -57,7 +58,7 @@ def put_away(store: Store, folder: Path, ledger: Ledger) -> Callable[..., list[M
 
     def archive_(earlier: int = -1, rows: int = archive.ROWS) -> list[Manifest]:
         return archive.archive_attempts(
-            store, folder, before_ms=ledger.now_ms() - earlier, now_ms=ledger.now_ms(), rows=rows
+            vault_of(store), folder, before_ms=ledger.now_ms() - earlier, now_ms=ledger.now_ms(), rows=rows
         )
 
     return archive_
@@ -138,14 +139,14 @@ def test_restoring_puts_all_back_once(store: Store, folder: Path, put_away: PutA
     before = rows(store)
     (manifest,) = put_away()
     assert rows(store) == set()
-    assert archive.restore_attempts(store, folder / manifest.file, now_ms=NOW) == 40
+    assert archive.restore_attempts(vault_of(store), folder / manifest.file, now_ms=NOW) == 40
     assert rows(store) == before
-    assert archive.restore_attempts(store, folder / manifest.file, now_ms=NOW) == 0
+    assert archive.restore_attempts(vault_of(store), folder / manifest.file, now_ms=NOW) == 0
     assert rows(store) == before
     assert report(store, folder).problems == ()
     (again,) = put_away()
     assert again.file != manifest.file
-    assert archive.restore_attempts(store, folder / manifest.file, now_ms=NOW) == 0
+    assert archive.restore_attempts(vault_of(store), folder / manifest.file, now_ms=NOW) == 0
     assert report(store, folder).problems == ()
 
 
@@ -184,7 +185,7 @@ def test_a_damaged_archive_is_reported_and_not_restored(
     assert problem.what == f"40 attempts in archive {manifest.file}"
     assert problem.found.startswith("cannot be checked: ")
     with pytest.raises(StoreError, match="cannot be restored"):
-        archive.restore_attempts(store, folder / manifest.file, now_ms=NOW)
+        archive.restore_attempts(vault_of(store), folder / manifest.file, now_ms=NOW)
     assert rows(store) == set()
 
 
@@ -207,7 +208,7 @@ def test_a_row_in_both_places_is_found(store: Store, folder: Path, put_away: Put
 def test_another_ledgers_archive_is_refused(store: Store, folder: Path) -> None:
     """An archive that this ledger's journal does not name is not restored."""
     with pytest.raises(InvalidRequest, match=r"made no archive 'theirs\.jsonl\.gz'"):
-        archive.restore_attempts(store, folder / "theirs.jsonl.gz", now_ms=NOW)
+        archive.restore_attempts(vault_of(store), folder / "theirs.jsonl.gz", now_ms=NOW)
 
 
 def test_a_full_disk_changes_nothing(
@@ -276,6 +277,7 @@ def fault_at(number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
         patched.setattr(os, "fsync", step("fsync", os.fsync))
         patched.setattr(os, "fdopen", step("write", os.fdopen))
         patched.setattr(bulk, "run", step("statement", bulk.run))
+        patched.setattr(bulk, "insert", step("insert", bulk.insert))
         patched.setattr(archive, "_write_journal", step("journal", archive._write_journal))
         yield steps
 
@@ -317,7 +319,7 @@ def test_a_fault_while_restoring_leaves_the_archive(
         number += 1
         with fault_at(number, monkeypatch):
             try:
-                archive.restore_attempts(store, folder / manifest.file, now_ms=NOW)
+                archive.restore_attempts(vault_of(store), folder / manifest.file, now_ms=NOW)
             except Fault:
                 pass
             else:
@@ -352,7 +354,7 @@ def test_a_killed_process_loses_and_doubles_nothing(
         monkeypatch.setattr(archive, "_write_journal", deadly(archive._write_journal))
         now = ledger.now_ms() + 1
         with Store(where) as there:
-            archive.archive_attempts(there, folder, before_ms=now, now_ms=now, rows=20)
+            archive.archive_attempts(vault_of(there), folder, before_ms=now, now_ms=now, rows=20)
 
     for number in range(1, 20):
         codes.append(run_in_child(partial(put_away, number)))

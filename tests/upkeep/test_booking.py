@@ -21,7 +21,8 @@ from supernova_ai.upkeep import archive, booking, reconcile
 from supernova_ai.upkeep.provider_bills import Bill
 from supernova_ai.upkeep.reconcile import Plan
 from tests import recount
-from tests.holds import Take, Windows, lose, release, settle
+from tests.clients import vault_of
+from tests.holds import Take, Windows, lose, money, release, settle
 from tests.upkeep.sample_ledger import BUDGETS, DAY_MS, report, rows, unseen
 
 OPENAI = Budget(name="openai", limit=Decimal("0.01"), per="month", provider="openai")
@@ -46,8 +47,9 @@ def plan(store: Store, *bills: Bill) -> Plan:
 
 
 def book(store: Store, found: Plan, ledger: Ledger, check: Any = unseen) -> int:
-    now_ms = ledger.now_ms()
-    return booking.book_lines(store, found, ALL, check, provider="openai", source="june.csv", now_ms=now_ms)
+    return booking.book_lines(
+        vault_of(store), found, ALL, check, provider="openai", source="june.csv", clock=ledger.now_ms
+    )
 
 
 def attempts(store: Store) -> dict[str, AttemptRow]:
@@ -142,6 +144,21 @@ def test_a_line_of_a_counted_attempt_is_not_booked(
     assert (found.released, found.unclaimed) == ((), ())
 
 
+def test_a_correction_counts_in_a_window_that_a_booking_opened(
+    ledger: Ledger, store: Store, take: Take, windows: Windows
+) -> None:
+    """The window opens when the line is booked, not at the line's time, which may be before the attempt."""
+    attempt = exact(ledger, take(ledger, "0.1", provider="openai", model="another")).attempt
+    found = plan(store, line(2, ledger.now_ms() - 3_600_000))
+    assert book(store, found, ledger) == 1
+    assert windows()["openai", "", "2026-11"] == money("0.02", "0", "0")
+    correction = reconcile.Correction(attempt, 5 * CENT, "the bill")
+    reconcile.settle_attempt(vault_of(store), correction, unseen, now_ms=ledger.now_ms())
+    assert windows()["openai", "", "2026-11"] == money("0.06", "0", "0")
+    store.read(recount.check)
+    assert report(store).problems == ()
+
+
 def test_every_booking_is_in_the_journal(ledger: Ledger, store: Store, take: Take) -> None:
     """The entry names the export and the line."""
     hold = release(ledger, take(ledger, "0.1", provider="openai"))
@@ -193,12 +210,12 @@ def test_a_line_that_cannot_be_booked_is_refused(
     with pytest.raises(InvalidRequest, match="line 3 is in the future"):
         book(store, plan(store, fine, line(3, now + DAY_MS)), ledger)
     assert rows(store) == before
-    (made,) = archive.archive_attempts(store, tmp_path, before_ms=now + 1, now_ms=now)
+    (made,) = archive.archive_attempts(vault_of(store), tmp_path, before_ms=now + 1, now_ms=now)
     release(ledger, take(ledger, "0.1", provider="openai", model="another"))
     found = plan(store, line(3, now))
     with pytest.raises(InvalidRequest, match="line 3 may be the bill of an attempt in the archive"):
         book(store, found, ledger)
-    archive.restore_attempts(store, tmp_path / made.file, now_ms=now)
+    archive.restore_attempts(vault_of(store), tmp_path / made.file, now_ms=now)
     assert plan(store, line(3, now)).uncounted == CENT  # now it is the bill of the released attempt
 
 

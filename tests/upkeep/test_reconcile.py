@@ -23,6 +23,7 @@ from supernova_ai.upkeep.bill_matching import Candidate, match
 from supernova_ai.upkeep.provider_bills import Bill
 from supernova_ai.upkeep.reconcile import Correction, Plan
 from tests import holds, recount
+from tests.clients import vault_of
 from tests.holds import Take, Windows, release
 from tests.upkeep.sample_ledger import BUDGETS, report, rows, unseen
 
@@ -47,7 +48,9 @@ def estimate(ledger: Ledger, hold: Hold, usd: str, basis: Any = "estimated", **g
 
 
 def settle(store: Store, hold: Hold, usd: str, reason: str = "the bill says so") -> None:
-    reconcile.settle_attempt(store, Correction(hold.attempt, to_nano(usd), reason), unseen, now_ms=NOW)
+    reconcile.settle_attempt(
+        vault_of(store), Correction(hold.attempt, to_nano(usd), reason), unseen, now_ms=NOW
+    )
 
 
 def attempt(store: Store, hold: Hold) -> Any:
@@ -138,7 +141,10 @@ def test_a_correction_that_fills_a_budget_is_alerted(ledger: Ledger, store: Stor
     hold = lose(ledger, take(ledger, "0.4"))
     correction = Correction(hold.attempt, to_nano(2), "it cost more")
     reconcile.settle_attempt(
-        store, correction, lambda database, seen: watch.check(database, seen, now_ms=NOW), now_ms=NOW
+        vault_of(store),
+        correction,
+        lambda database, seen: watch.check(database, seen, now_ms=NOW),
+        now_ms=NOW,
     )
     alerts = store.read(lambda database: list(AlertRow.select().execute(database)))
     assert {(alert.budget, alert.threshold) for alert in alerts} == {("daily", 50), ("daily", 100)}
@@ -221,7 +227,7 @@ def test_an_export_settles_by_id_and_by_time(ledger: Ledger, store: Store, take:
     assert (found.ambiguous, found.unmatched, found.differing) == ((), (), ())
     assert attempt(store, ours).state == "lost"  # a plan writes nothing
     assert journal(store) == []
-    assert reconcile.settle_matched(store, found, unseen, source="june.csv", now_ms=NOW) == 3
+    assert reconcile.settle_matched(vault_of(store), found, unseen, source="june.csv", now_ms=NOW) == 3
     assert [attempt(store, hold).cost for hold in (ours, theirs, near)] == [11, 12, 13]
     assert (attempt(store, theirs).prompt, attempt(store, theirs).completion) == (40, 50)
     assert {note.reason for note in journal(store)} == {f"june.csv, line {line}" for line in (2, 3, 4)}
@@ -233,8 +239,8 @@ def test_applying_twice_settles_once(ledger: Ledger, store: Store, take: Take) -
     """The second time, with a new or the old plan, nothing is settled."""
     hold = lose(ledger, take(ledger, "0.4"))
     found = plan(store, Bill(2, 11, id=hold.attempt))
-    assert reconcile.settle_matched(store, found, unseen, source="f", now_ms=NOW) == 1
-    assert reconcile.settle_matched(store, found, unseen, source="f", now_ms=NOW) == 0
+    assert reconcile.settle_matched(vault_of(store), found, unseen, source="f", now_ms=NOW) == 1
+    assert reconcile.settle_matched(vault_of(store), found, unseen, source="f", now_ms=NOW) == 0
     assert plan(store, Bill(2, 11, id=hold.attempt)).matched == ()
     assert len(journal(store)) == 1
 

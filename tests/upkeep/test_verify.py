@@ -11,10 +11,12 @@ import pytest
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import Entry, Ledger
+from supernova_ai.ratings import Feedback, give
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.upkeep import verify
 from tests import recount
+from tests.clients import vault_of
 from tests.holds import OpenLedger, Take, lose, settle
 from tests.upkeep.sample_ledger import BUDGETS, fill, report, run
 
@@ -87,8 +89,19 @@ CHANGES = [
     ("UPDATE attempt SET cost_nano = 5 WHERE state = 'released'", "attempt"),
     ("UPDATE attempt SET late = 1 WHERE state = 'lost'", "attempt"),
     ("UPDATE attempt SET prompt_tokens = -1 WHERE id = 'attempt-1'", "attempt"),
+    ("UPDATE label_rollup SET cost_nano = cost_nano + 1", "rollup"),
+    ("UPDATE label_rollup SET value = 'rates' WHERE value = 'fx'", "rollup"),
+    ("UPDATE usage_rollup SET saved_nano = saved_nano + 1", "rollup"),
+    ("UPDATE attempt SET team = 'rates' WHERE team = 'fx'", "rollup"),
+    ('UPDATE attempt SET tags = \'{"desk": "fx"}\'', "attempt"),
+    ("UPDATE attempt SET tags = '[damaged'", "attempt"),
+    ("UPDATE attempt SET saved_nano = 1 WHERE state = 'lost'", "attempt"),
+    ("UPDATE rating SET score = 1001", "rating"),
+    ("UPDATE rating SET quality = -1", "rating"),
+    ("UPDATE rating SET user_id = 'eve'", "rating"),
+    ("UPDATE rating SET model = 'another'", "rating"),
 ]
-OF_EACH_KIND = [CHANGES[number] for number in (0, 4, 12, 16, 18)]
+OF_EACH_KIND = [CHANGES[number] for number in (0, 4, 12, 16, 18, -2)]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +110,9 @@ OF_EACH_KIND = [CHANGES[number] for number in (0, 4, 12, 16, 18)]
     indirect=["new_database"],
 )
 def test_a_change_past_the_ledger_is_found(ledger: Ledger, store: Store, statement: str, kind: str) -> None:
-    """A window, rollup or attempt that was changed without the ledger is a problem."""
-    assert report(store).ok
+    """A window, rollup, attempt or rating that was changed without the ledger is a problem."""
+    give(vault_of(store), Feedback.of("request", "up", None))
+    assert (report(store).ok, report(store).checked["ratings"]) == (True, 1)
     run(store, statement)
     found = report(store)
     assert not found.ok
