@@ -13,6 +13,8 @@ from typing import Any, Literal, TextIO
 from peewee import Database
 
 from supernova_ai.characters import escaped
+from supernova_ai.ledger import labels
+from supernova_ai.ledger.budgets import Tag
 from supernova_ai.money import to_usd
 from supernova_ai.reports.breakdown import ReportLine
 from supernova_ai.reports.periods import Period
@@ -25,7 +27,14 @@ Row = Mapping[str, Any]
 _FORMULA = re.compile(r"""(\A|[;\t\v\f\r\n])(?=[^\S\t\v\f\r\n]*["']*[=+\-@＝＋－＠])|\A(?=[\t\v\f\r\n])""")
 """Where a formula may begin: a spreadsheet may split at other characters than the comma, and trim cells."""
 
-_REPLACED = {"windows", "held", "cost", "started_ms", "ended_ms"}  # internal ids, and times and amounts
+_REPLACED = {
+    "windows",
+    "held",
+    "cost",
+    "saved",
+    "started_ms",
+    "ended_ms",
+}  # internal ids, and times and amounts
 
 ATTEMPT_COLUMNS = (
     "started",
@@ -33,28 +42,47 @@ ATTEMPT_COLUMNS = (
     *(name for name in AttemptRow._meta.sorted_field_names if name not in _REPLACED),
     "held_usd",
     "cost_usd",
+    "saved_usd",
 )
 LINE_COLUMNS = (
-    *(field.name for field in fields(ReportLine) if field.name != "cost"),
+    *(field.name for field in fields(ReportLine) if field.name not in ("cost", "saved")),
     "success_rate",
     "cost_usd",
     "cost_per_attempt_usd",
+    "saved_usd",
 )
 
 
-def attempt_rows(database: Database, period: Period, *, size: int = bulk.PAGE) -> Iterator[Row]:
+def attempt_rows(
+    database: Database,
+    period: Period,
+    *,
+    team: str | None = None,
+    tag: Tag | None = None,
+    size: int = bulk.PAGE,
+) -> Iterator[Row]:
     """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC.
 
     Args:
+        team: only those of this team.
+        tag: only those with this tag.
         size: rows per page.
     """
+    where, arguments = ["started_ms < ?"], []
+    if team is not None:
+        where.append("team = ?")
+        arguments.append(team)
+    if tag is not None:
+        condition, values = labels.tag_condition(*tag)
+        where.append(condition)
+        arguments += values
     first, after = (int(moment.timestamp() * 1000) for moment in (period.start, period.end))
     pages = bulk.pages(
         database,
         AttemptRow,
         order=("started_ms", "id"),
-        where="started_ms < ?",
-        arguments=[after],
+        where=" AND ".join(where),
+        arguments=[after, *arguments],
         after=(first, ""),
         size=size,
     )
@@ -69,6 +97,7 @@ def line_row(line: ReportLine) -> Row:
         "success_rate": None if line.success_rate is None else round(line.success_rate, 4),
         "cost_usd": _usd(line.cost),
         "cost_per_attempt_usd": None if each is None else _usd(each),
+        "saved_usd": _usd(line.saved),
     }
     return {name: plain[name] for name in LINE_COLUMNS}
 
@@ -107,6 +136,7 @@ def _cell(value: Any) -> Any:
 def _attempt(row: bulk.Row) -> Row:
     plain = dict(zip(AttemptRow._meta.sorted_field_names, row, strict=True))
     plain |= {"held_usd": _usd(plain["held"]), "cost_usd": _usd(plain["cost"])}
+    plain |= {"saved_usd": _usd(plain["saved"]), "tags": dict(labels.from_text(plain["tags"]))}
     plain |= {"started": _iso(plain["started_ms"]), "ended": _iso(plain["ended_ms"])}
     return {name: plain[name] for name in ATTEMPT_COLUMNS}
 

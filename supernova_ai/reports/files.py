@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,13 +16,15 @@ from peewee import Database, fn
 
 from supernova_ai.paths import private_folder
 from supernova_ai.reports import export
-from supernova_ai.reports.breakdown import Grouping, lines
+from supernova_ai.reports.breakdown import Grouping, labels, lines
 from supernova_ai.reports.periods import Per, Period, periods_between
 from supernova_ai.store import Store
 from supernova_ai.store.tables import UsageRow
 
 GROUPS: tuple[Grouping | None, ...] = (None, "provider", "model", "tier", "task", "prompt", "error", "user")
-"""The groupings in each report file, the total first. Sessions are in the export of attempts."""
+"""The groupings in each report file, the total first; then teams and tags, where the period has any.
+
+Sessions are in the export of attempts."""
 
 COLUMNS = ("time_zone", "by", *export.LINE_COLUMNS)
 
@@ -52,7 +54,14 @@ def atomic_file(path: Path) -> Iterator[TextIO]:
         raise
 
 
-def write_due(store: Store, folder: Path, *, now: float, time_zone: str = "UTC") -> list[Path]:
+def write_due(
+    store: Store,
+    folder: Path,
+    *,
+    now: float,
+    time_zone: str = "UTC",
+    pers: Iterable[Per] = get_args(Per),
+) -> list[Path]:
     """Write the report files that are due and missing, and return them.
 
     A day, ISO week or month is due from one hour to 35 days after its end, unless it ended before the first
@@ -62,6 +71,7 @@ def write_due(store: Store, folder: Path, *, now: float, time_zone: str = "UTC")
     Args:
         folder: made if missing.
         now: Unix seconds.
+        pers: which of day, week and month.
 
     Raises:
         OSError: a file cannot be written.
@@ -70,7 +80,7 @@ def write_due(store: Store, folder: Path, *, now: float, time_zone: str = "UTC")
     at = datetime.fromtimestamp(now, ZoneInfo(time_zone))
     first = store.read(_first_hour)
     written = []
-    for per in get_args(Per):
+    for per in pers:
         for period in periods_between(per, at - _MOST_OVERDUE, at):
             recent = period.end.timestamp() > (at - _DELAY).timestamp()
             if first is None or period.hours[1] <= first or recent:
@@ -95,6 +105,6 @@ def _first_hour(database: Database) -> int | None:
 def _rows(database: Database, period: Period, time_zone: str) -> list[export.Row]:
     return [
         {"time_zone": time_zone, "by": by or "all", **export.line_row(line)}
-        for by in GROUPS
+        for by in (*GROUPS, *labels(database, period))
         for line in lines(database, period, by)
     ]

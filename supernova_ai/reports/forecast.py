@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 from peewee import Database, fn
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger.budgets import EACH_USER, period_at
+from supernova_ai.ledger.budgets import payers_of, period_at
+from supernova_ai.ledger.labels import TAG, TEAM
 from supernova_ai.reports.projection import Day, project
 from supernova_ai.reports.status import BudgetStatus, budget_statuses
-from supernova_ai.store.tables import PayerRow, UsageRow
+from supernova_ai.store.tables import LabelRow, PayerRow, UsageRow
 
 HISTORY = 56
 """Whole days of history that are used, at most."""
@@ -25,7 +26,7 @@ LEAST_DAYS, LEAST_ACTIVE = 21, 7
 """Whole days of history that a forecast needs, and how many of them must have a cost."""
 
 FULLEST = 5
-"""How many users' windows of a budget are forecast: those with the most used."""
+"""Where each user, team or value of a tag has a window of a budget, so many are forecast: the most used."""
 
 Hour = tuple[datetime, int]
 
@@ -80,12 +81,19 @@ def _of_window(database: Database, budget: Budget, row: BudgetStatus, at: dateti
     bare = Forecast(budget.name, row.subject, row.period, row.resets_at, row.limit, spent)
     scopes = [(UsageRow.provider, budget.provider), (UsageRow.task, budget.task)]
     conditions = [column == value for column, value in scopes if value is not None]
-    if budget.user is None:
+    payers = payers_of(budget) | ({row.each: row.subject} if row.each else {})
+    if not payers:
         return _completed(bare, _hours(database, UsageRow, conditions, at), at)
-    if conditions:
-        return replace(bare, reason="the rollups do not have a user's costs by provider or task")
-    user = row.subject if budget.user == EACH_USER else budget.user
-    return _completed(bare, _hours(database, PayerRow, [PayerRow.user == user], at), at)
+    if conditions or len(payers) > 1:
+        return replace(bare, reason="the rollups do not have the costs of these scopes together")
+    ((label, value),) = payers.items()
+    if label == "user":
+        return _completed(bare, _hours(database, PayerRow, [PayerRow.user == value], at), at)
+    if not value:
+        missing = "a team" if label == TEAM else f"the tag {label.removeprefix(TAG)}"
+        return replace(bare, reason=f"the rollups do not have the costs of calls without {missing}")
+    of = [LabelRow.label == label, LabelRow.value == value]
+    return _completed(bare, _hours(database, LabelRow, of, at), at)
 
 
 def _hours(database: Database, table: Any, conditions: Iterable[Any], at: datetime) -> list[Hour]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from peewee import Database, fn
+from peewee import SQL, Database, fn
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import holds
-from supernova_ai.ledger.budgets import EACH_USER, window_of
+from supernova_ai.ledger import holds, labels
+from supernova_ai.ledger.budgets import Payer, Tag, each_of, may_count, subject_of, window_of
 from supernova_ai.store.tables import AttemptRow, WindowRow
 from supernova_ai.types import PROBE
 
@@ -19,7 +19,8 @@ from supernova_ai.types import PROBE
 class BudgetStatus:
     """The current window of a budget, in nano-USD.
 
-    ``subject`` is the user where each user has a window, else empty; ``subjects`` is how many users have one.
+    ``subject`` is the user, team or value of a tag where each has a window, else empty; ``subjects`` is how
+    many have one. ``each`` says what the subject is: "user", "team", or "tag:" and the tag's name.
     """
 
     budget: str
@@ -31,6 +32,7 @@ class BudgetStatus:
     lost: int
     resets_at: datetime
     subjects: int = 1
+    each: str = ""
 
     @property
     def used(self) -> int:
@@ -44,14 +46,34 @@ class BudgetStatus:
 
 
 def latest_attempts(
-    database: Database, *, limit: int, since_ms: int = 0, request: str | None = None, user: str | None = None
+    database: Database,
+    *,
+    limit: int,
+    since_ms: int = 0,
+    request: str | None = None,
+    user: str | None = None,
+    team: str | None = None,
+    tag: Tag | None = None,
+    provider: str | None = None,
+    model: str | None = None,
+    state: str | None = None,
 ) -> list[AttemptRow]:
-    """Return the latest attempts, oldest first; only those of a request or user if its id is given."""
+    """Return the latest attempts, oldest first; only those that have the values that are given."""
     query = AttemptRow.select().where(AttemptRow.started_ms >= since_ms)
-    if request is not None:
-        query = query.where(AttemptRow.request == request)
-    if user is not None:
-        query = query.where(AttemptRow.user == user)
+    given = (
+        (AttemptRow.request, request),
+        (AttemptRow.user, user),
+        (AttemptRow.team, team),
+        (AttemptRow.provider, provider),
+        (AttemptRow.model, model),
+        (AttemptRow.state, state),
+    )
+    for column, value in given:
+        if value is not None:
+            query = query.where(column == value)
+    if tag is not None:
+        condition, values = labels.tag_condition(*tag)
+        query = query.where(SQL(condition.replace("?", database.param), values))
     latest = query.order_by(AttemptRow.started_ms.desc(), AttemptRow.id.desc()).limit(limit)
     return list(latest.execute(database))[::-1]
 
@@ -61,39 +83,40 @@ def budget_statuses(
     budgets: Iterable[Budget],
     *,
     now: float,
-    user: str | None = None,
+    of: Payer = Payer(),  # noqa: B008 - frozen
     most: int | None = None,
 ) -> Iterator[BudgetStatus]:
-    """Yield the status of every budget. Where each user has a window: one per user, the most used first.
+    """Yield the status of every budget, except that of paid probes before a probe has cost something.
 
-    The budget of paid probes is left out until a probe has cost something.
+    A budget of which each user, team or value of a tag has a window has one status for each, the most used
+    first.
 
     Args:
         now: Unix seconds.
-        user: only the budgets that apply to this user.
-        most: at most so many users of each budget.
+        of: only the budgets that apply to this user, to this team and to these tags; None is any.
+        most: at most so many users, teams or values of each budget.
     """
     used = WindowRow.settled + WindowRow.held + WindowRow.lost
     for budget in budgets:
-        if user is not None and budget.user not in (None, EACH_USER, user):
+        if not may_count(budget, of):
             continue
-        window = window_of(budget, now=now, user=user)
+        window = window_of(budget, now=now, payer=of)
+        each, asked = each_of(budget), subject_of(budget, of)
         current = (
             (WindowRow.budget == window.budget)
             & (WindowRow.period == window.period)
             & (WindowRow.scope == window.scope)
         )
-        if user is not None:
-            current &= WindowRow.subject == window.subject
-        subjects = fn.COUNT(WindowRow.id).over()
+        if asked is not None:
+            current &= WindowRow.subject == asked
+        all_subjects = fn.COUNT(WindowRow.id).over()  # also those beyond the limit
         query = WindowRow.select(
-            WindowRow.subject, WindowRow.settled, WindowRow.held, WindowRow.lost, subjects
+            WindowRow.subject, WindowRow.settled, WindowRow.held, WindowRow.lost, all_subjects
         ).where(current)
         rows = list(query.order_by(used.desc(), WindowRow.subject).limit(most).tuples().execute(database))
         if not rows and budget.name != PROBE:
-            # No window is open yet. If each user has one, there is no user whose amounts could be shown.
-            no_user = budget.user == EACH_USER and user is None
-            amounts = (0, 0, 0) if no_user else holds.window_amounts(database, window)
+            # No window is open yet. Where each subject has one, nobody is known whose amounts could be shown.
+            amounts = (0, 0, 0) if each and asked is None else holds.window_amounts(database, window)
             rows = [(window.subject, *amounts, 1)]
         for subject, settled, held, lost, count in rows:
             yield BudgetStatus(
@@ -106,4 +129,5 @@ def budget_statuses(
                 lost=lost,
                 resets_at=window.resets_at,
                 subjects=count,
+                each=each,
             )

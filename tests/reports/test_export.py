@@ -38,7 +38,7 @@ def spend(open_ledger: OpenLedger, take: Take) -> Spend:
     return run
 
 
-def exported(store: Store, period: Period = HOUR, **given: int) -> list[export.Row]:
+def exported(store: Store, period: Period = HOUR, **given: Any) -> list[export.Row]:
     return store.read(lambda database: list(export.attempt_rows(database, period, **given)))
 
 

@@ -8,16 +8,14 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from peewee import Database
 
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.rollups import EndedAttempt
 from supernova_ai.reports.files import atomic_file, write_due
 from supernova_ai.store import Store
+from tests.holds import ended_attempt
 
 NOW = datetime(2026, 11, 3, 2, tzinfo=UTC).timestamp()  # a Tuesday
 
@@ -34,14 +32,8 @@ def spend(store: Store) -> Callable[..., None]:
 
     def run(cost: int, month: int, day: int, user: str = "ann") -> None:
         sent = int(datetime(2026, month, day, 12, tzinfo=UTC).timestamp() * 1000)
-        who = ("openai", "gpt", "standard", "chat", None, user, None)
-        columns: list[Any] = [sent, *who, "settled", cost, 3, 4, 0, 0, 0, 700, 90, None, "exact"]
-        row = EndedAttempt(*columns)
-
-        def add(database: Database) -> None:
-            rollups.add(database, row)
-
-        store.write(add).result()
+        row = ended_attempt(cost, sent, user_id=user)
+        store.write(lambda database: rollups.add(database, row)).result()
 
     return run
 

@@ -16,7 +16,7 @@ from supernova_ai.ledger.budgets import scope_key
 from supernova_ai.reports.forecast import Forecast, forecast
 from supernova_ai.reports.projection import Day, project
 from supernova_ai.store import Store
-from supernova_ai.store.tables import PayerRow, UsageRow, WindowRow
+from supernova_ai.store.tables import LabelRow, PayerRow, UsageRow, WindowRow
 
 USD = 10**9
 NOW = datetime(2026, 11, 18, 15, tzinfo=UTC)  # a Wednesday
@@ -33,7 +33,7 @@ def weekly(at: datetime) -> int:
 def spend(store: Store, cost: Cost, *, days: int, now: datetime, user: str = "ann") -> None:
     """Fill the rollups, hour by hour, from this many days before the day of ``now`` until ``now``."""
     first = now.replace(hour=0, minute=0) - timedelta(days=days)
-    usage, payer = [], []
+    usage, payer, label = [], [], []
     for hour in range(int(first.timestamp()) // 3600, int(now.timestamp()) // 3600):
         spent = cost(datetime.fromtimestamp(hour * 3600, now.tzinfo))
         ends = {"attempts": 1, "cached": 0, "settled": 1, "released": 0, "lost": 0, "cost": spent}
@@ -42,11 +42,15 @@ def spend(store: Store, cost: Cost, *, days: int, now: datetime, user: str = "an
         more = {"cached_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0}
         usage.append({"hour": hour, "error": "", **where, **ends, **tokens, **more})
         payer.append({"hour": hour, "user": user, "session": "", "answered": 1, **ends, **tokens})
+        label.append(
+            {"hour": hour, "label": "team", "value": "fx", **ends, **tokens, "answered": 1, "saved": 0}
+        )
 
     def write(database: Database) -> None:
         for start in range(0, len(usage), 200):
             UsageRow.insert_many(usage[start : start + 200]).execute(database)
             PayerRow.insert_many(payer[start : start + 200]).execute(database)
+            LabelRow.insert_many(label[start : start + 200]).execute(database)
 
     store.write(write).result()
 
@@ -115,7 +119,7 @@ def test_few_days_with_costs_are_not_enough(store: Store) -> None:
 
 
 def test_each_budget_has_its_own_past(store: Store) -> None:
-    """A budget of a provider, task or user is forecast from its own spending, in its current window."""
+    """A budget of a provider, task, user or team is forecast from its own spending, in its current window."""
     spend(store, weekly, days=60, now=NOW)
     spent = 6 * 3 * USD
     day = 8 * 3 * USD
@@ -130,6 +134,9 @@ def test_each_budget_has_its_own_past(store: Store) -> None:
     window(openai)
     window(each, "ann")
     window(each, "bob")
+    team = Budget(name="team", limit=Decimal(30), per="day", team="*")
+    window(team, "fx")
+    window(team, "")
     found = ask(
         store,
         NOW,
@@ -137,6 +144,7 @@ def test_each_budget_has_its_own_past(store: Store) -> None:
         Budget(name="nobody", limit=Decimal(20), per="day", provider="anthropic", task="chat"),
         each,
         Budget(name="both", limit=Decimal(20), per="day", user="ann", task="chat"),
+        team,
     )[1:]
     assert [(row.budget, row.subject, row.expected, row.over) for row in found] == [
         ("openai", "", day, 1.0),
@@ -144,8 +152,11 @@ def test_each_budget_has_its_own_past(store: Store) -> None:
         ("each", "ann", day, 0.0),
         ("each", "bob", None, None),
         ("both", "", None, None),
+        ("team", "", None, None),
+        ("team", "fx", day, 0.0),
     ]
-    assert found[-1].reason == "the rollups do not have a user's costs by provider or task"
+    assert found[-2].reason == "the rollups do not have the costs of calls without a team"
+    assert found[-3].reason == "the rollups do not have the costs of these scopes together"
 
 
 def noisy(weeks: int) -> list[Day]:

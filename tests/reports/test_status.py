@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from supernova_ai.config import Budget
+from supernova_ai.ledger import Payer
 from supernova_ai.reports.status import BudgetStatus, budget_statuses, latest_attempts
 from supernova_ai.store import Store
 from supernova_ai.types import Usage
@@ -54,9 +55,11 @@ def test_attempts_are_the_latest_oldest_first(past: Store) -> None:
 
 
 def test_attempts_can_be_filtered(past: Store) -> None:
-    """They can be those of one request, or since a time."""
+    """They can be those of one request, provider, model or state, or since a time."""
     assert ids(past, request="r2") == ["refused", "paid"]
     assert ids(past, request="none") == []
+    assert ids(past, provider="anthropic") == ids(past, model="claude") == ids(past, state="lost") == ["lost"]
+    assert ids(past, provider="openai", state="held") == ["open"]
     assert ids(past, since_ms=int(SUNDAY.timestamp() * 1000)) == ["refused", "paid", "lost", "open"]
 
 
@@ -86,7 +89,9 @@ def test_many_users_are_cut_and_counted(past: Store, clock: SimpleNamespace) -> 
 @pytest.mark.parametrize(("user", "used"), [("ann", 2 * USD), ("nobody", 0)])
 def test_status_of_one_user(past: Store, clock: SimpleNamespace, user: str, used: int) -> None:
     """It has the budgets that apply to the user, with the user's own window, used or not."""
-    found = past.read(lambda database: list(budget_statuses(database, BUDGETS, now=clock.now, user=user)))
+    found = past.read(
+        lambda database: list(budget_statuses(database, BUDGETS, now=clock.now, of=Payer(user)))
+    )
     assert [(s.budget, s.subject, s.used) for s in found][2] == ("each-user", user, used)
 
 
