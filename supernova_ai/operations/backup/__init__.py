@@ -1,0 +1,1 @@
+"""Encrypted backups of a store with its configuration and master key."""

@@ -1,0 +1,238 @@
+"""Edit the files of a configuration: every edit is validated before, and is a version itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from supernova_ai import config as configuration
+from supernova_ai.config import Loaded, edits
+from supernova_ai.config.environment import VARIABLES
+from supernova_ai.config.environments import SECTIONS
+from supernova_ai.config.load import BUILT_IN
+from supernova_ai.config.nodes import read_bytes
+from supernova_ai.config.problems import config_error
+from supernova_ai.config.yaml_edit import has_value, set_value
+from supernova_ai.errors import ConfigError, InvalidRequest
+from supernova_ai.keys import open_vault
+from supernova_ai.operations import validation
+from supernova_ai.operations.validation import ValidationResult
+from supernova_ai.reload.changes import BASE, Change, changes, settings_of
+from supernova_ai.reload.versions import Cause, Version, Versions
+from supernova_ai.store import Store
+
+RESTART = ("database", "redis", "environment")
+"""Settings that take effect only in a new process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit did: its version (None if the content is as before), what changed, where, and warnings."""
+
+    version: Version | None
+    changes: tuple[Change, ...]
+    files: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+
+class Editor:
+    """Edits the files of one configuration. ``problem`` says why they cannot be loaded, None if they can.
+
+    Args:
+        path: the base file, as for ``config.load``.
+        store: where the versions are.
+    """
+
+    def __init__(self, path: Path | None, loaded: Loaded, problem: ConfigError | None, store: Store) -> None:
+        self._path = path
+        self.loaded = loaded
+        self.problem = problem
+        self.vault = open_vault(store, environ=configuration.read_environ())
+        self.versions = Versions(store, self.vault)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path | None) -> Iterator[Editor]:
+        """Open the store of the configuration, also if its files have problems."""
+        problem = None
+        try:
+            loaded = configuration.load(path)
+        except ConfigError as error:
+            problem = error
+            loaded = configuration.salvage(path)
+        with Store(loaded.database) as store:
+            yield cls(path, loaded, problem, store)
+
+    def set(self, key: str, value: str) -> Edited:
+        """Change one setting, in the overlay if that sets it, else in the base file.
+
+        Raises:
+            InvalidRequest: the key or the value is not usable.
+            ConfigError: the files have problems, or would have, or the file cannot be changed so.
+        """
+        with self._locked() as base:
+            if self.problem:
+                raise self.problem
+            file, written = self._place_of(key, base)
+            text = set_value(self._with_budgets(file, written), file, written, value)
+            edited = self._write(base, {file: text.encode()}, "set", key)
+            return replace(edited, warnings=(*edited.warnings, *self._shared(file, written)))
+
+    def apply(self, file: Path) -> Edited:
+        """Replace the base file by the content of another.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no valid configuration; nothing was changed.
+        """
+        content = read_bytes(file)
+        if not content.strip():
+            raise ConfigError(f"{file} is empty, so nothing was changed: for the defaults, write a comment")
+        with self._locked() as base:
+            try:
+                return self._write(base, {base: content}, "apply")
+            except ConfigError as error:
+                raise ConfigError(str(error).replace(f"{base}:", f"{file}:")) from None
+
+    def rollback(self, number: int | None = None) -> Edited:
+        """Write the files of a version back.
+
+        Args:
+            number: None is the version in force if the files have problems, else the one before it.
+
+        Raises:
+            InvalidRequest: there is no such version.
+            ConfigError: it has no text, is of another environment, or is not valid any more.
+        """
+        with self._locked() as base:
+            version = self.versions.get(self._before_latest() if number is None else number)
+            environment = self.loaded.config.environment
+            if version.environment != environment:
+                raise ConfigError(
+                    f"version {version.number} is of the environment {version.environment!r}, and this is "
+                    f"{environment!r}: choose another version, or set SUPERNOVA_ENV={version.environment}"
+                )
+            texts = self.versions.texts(version)
+            files = {base if name == BASE else base.parent / name: text for name, text in texts.items()}
+            removed = dict.fromkeys(path for path in _all_files(base, environment) if path not in files)
+            return self._write(base, {**files, **removed}, "rollback")
+
+    @contextmanager
+    def _locked(self) -> Iterator[Path]:
+        """Keep other edits away, and record what was edited by hand before."""
+        base = self.loaded.base
+        if base is None:
+            raise ConfigError(
+                "there is no configuration file to change: create config/supernova.yaml, which may be empty"
+            )
+        with edits.locked(base):
+            if not self.problem:
+                self.loaded = configuration.load(self._path)
+                self.versions.record(self.loaded, "edit")
+            yield base
+
+    def _place_of(self, key: str, base: Path) -> tuple[Path, str]:
+        """Return the file that sets the setting, and the setting's name there.
+
+        It is the overlay, the environment's section in the base file, or the base file, as one of them sets
+        it; the base file if none does.
+        """
+        origin = _origin(self.loaded, key)
+        overlays = (file for file in self.loaded.texts if file != base and origin.startswith(f"{file}:"))
+        if overlay := next(overlays, None):
+            return overlay, key
+        section = f"{SECTIONS}.{self.loaded.config.environment}.{key}"
+        return base, section if has_value(self.loaded.texts[base].decode(), base, section) else key
+
+    def _shared(self, file: Path, key: str) -> list[str]:
+        """Return a warning if an environment's own command changed a setting that all environments share."""
+        environment = self.loaded.config.environment
+        if environment == "development" or file != self.loaded.base or key.startswith(f"{SECTIONS}."):
+            return []
+        alone = f"supernova config set {SECTIONS}.{environment}.{key}"
+        return [f"{key} changed for all environments; for {environment} alone: `{alone}`"]
+
+    def _with_budgets(self, file: Path, key: str) -> str:
+        """Return the file's text, with the default budgets if one changes, because a list is set whole."""
+        text = self.loaded.texts[file].decode()
+        if not key.startswith("budgets.") or self.loaded.origins["budgets"] != BUILT_IN:
+            return text
+        budgets = [
+            budget.model_dump(mode="json", exclude_defaults=True) for budget in self.loaded.config.budgets
+        ]
+        return set_value(text, file, "budgets", json.dumps(budgets))
+
+    def _before_latest(self) -> int:
+        newest = self.versions.newest(2)
+        at = 0 if self.problem else 1
+        if len(newest) <= at:
+            raise InvalidRequest("no version was recorded before this one, so none can come back")
+        return newest[at].number
+
+    def _write(
+        self, base: Path, files: Mapping[Path, bytes | None], cause: Cause, key: str | None = None
+    ) -> Edited:
+        """Validate the configuration with these files, write those that change, and record the version."""
+        changing = {path: text for path, text in files.items() if _content(path) != text}
+        loaded = configuration.load(self._path, replaced=files)
+        findings = _findings(loaded, files)
+        if findings.problems:
+            raise config_error(list(findings.problems))
+        if self.problem:
+            latest = self.versions.latest()
+            before = latest.settings if latest else {}
+            broken = {path.with_name(f"{path.name}.broken"): _content(path) for path in changing}
+            changing |= {path: text for path, text in broken.items() if text is not None}
+        else:
+            before = settings_of(self.loaded)
+            if any(_content(path) != text for path, text in self.loaded.texts.items()):
+                raise ConfigError(f"{base} was edited meanwhile: try again")
+        with edits.replacing(base, changing):
+            version = self.versions.record(loaded, cause)
+        changed = tuple(changes(before, settings_of(loaded)))
+        warnings = [*findings.warnings, *_overridden(loaded, key)]
+        if restart := [change.setting for change in changed if change.setting in RESTART]:
+            warnings.append(f"{', '.join(restart)} changes only in new processes: restart those that run")
+        return Edited(version, changed, tuple(changing), tuple(warnings))
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _all_files(base: Path, environment: str) -> list[Path]:
+    """Return the overlay and the prompts that are there now."""
+    overlay = base.parent / "environments" / f"{environment}.yaml"
+    return [*([overlay] if overlay.exists() else []), *base.parent.glob("prompts/*.md")]
+
+
+def _origin(loaded: Loaded, key: str) -> str:
+    """Return where a setting comes from; of an item of a list, where the list comes from."""
+    steps = key.replace('"', "").split(".")
+    names = (".".join(steps[:n]) for n in range(len(steps), 0, -1))
+    return next((loaded.origins[name] for name in names if name in loaded.origins), "")
+
+
+def _overridden(loaded: Loaded, key: str | None) -> list[str]:
+    """Return a warning if a variable overrides the setting in the files."""
+    variable = _origin(loaded, key).removeprefix(".env: ") if key else ""
+    if variable not in {one.name for one in VARIABLES}:
+        return []
+    return [f"{key} has another value in force: the variable {variable} overrides the files"]
+
+
+def _findings(loaded: Loaded, files: Mapping[Path, bytes | None]) -> ValidationResult:
+    """Validate the configuration, with the templates that it will have."""
+    if not any(path.suffix == ".md" for path in files):
+        return validation.validate(loaded)
+    with tempfile.TemporaryDirectory() as name:
+        for path, text in loaded.texts.items():
+            if path.suffix == ".md":
+                Path(name, path.name).write_bytes(text)
+        found = validation.validate(replace(loaded, prompts=(Path(name),)))
+    return replace(
+        found, problems=tuple(problem.replace(name, str(loaded.prompts[0])) for problem in found.problems)
+    )

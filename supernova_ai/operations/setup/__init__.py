@@ -1,0 +1,1 @@
+"""``supernova setup``: what a new installation needs, step by step; each step keeps what is there already."""

@@ -1,0 +1,102 @@
+"""The files that setup writes: the configuration, ``.env.example``, a systemd unit; and emptying ``.env``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from secrets import token_hex
+
+from dotenv import dotenv_values, set_key
+
+from supernova_ai.paths import new_file, sync_folder
+
+_HERE = files("supernova_ai.operations.setup")
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+CONFIGURATION, ENVIRONMENT = "supernova.yaml", ".env.template"
+
+_UNIT = """\
+[Unit]
+Description=SuperNova AI: scheduled jobs, probes and alerts
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+ExecStart={command} run --config {config}
+ExecReload=/bin/kill -HUP $MAINPID
+WatchdogSec=60
+Environment=SUPERNOVA_HOME={home}
+{credential}WorkingDirectory={folder}
+Restart=on-failure
+RestartSec=5
+TimeoutStopSec=60
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={home} {config_folder}
+PrivateTmp=yes
+LimitCORE=0
+UMask=0077
+
+[Install]
+WantedBy={target}
+"""
+
+
+def template(name: str) -> str:
+    """Return the text of a file that the package brings along: the commented configuration, or variables."""
+    packaged = _HERE.joinpath(name)
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    folder = {CONFIGURATION: "config"}.get(name, "")  # a checkout, or an editable installation
+    return (_CHECKOUT / folder / name).read_text(encoding="utf-8")
+
+
+def write_new(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Write the file unless there is one; return whether it was written. It is whole, or not there."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{token_hex(8)}")
+    try:
+        with new_file(written) as file:
+            file.write(text.encode())
+        written.chmod(mode)
+        path.hardlink_to(written)  # unlike a rename, this fails if another setup wrote it meanwhile
+    except FileExistsError:
+        return False
+    finally:
+        written.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def blank_variables(path: Path, values: Mapping[str, str]) -> list[str]:
+    """Empty those variables of a ``.env`` that still have these values; return their names."""
+    present = dotenv_values(path, interpolate=False)
+    names = [name for name, value in values.items() if (present.get(name) or "").strip() == value]
+    mode = path.stat().st_mode & 0o777
+    for name in names:
+        set_key(path, name, "", quote_mode="never")
+    path.chmod(mode)
+    return names
+
+
+def unit(config: Path, home: Path, *, credential: bool, system: bool) -> str:
+    """Return a systemd unit that runs ``supernova run`` with this interpreter.
+
+    Args:
+        credential: the master key is the encrypted credential ``supernova-master``.
+        system: the unit is of the system, not of one user.
+    """
+    return _UNIT.format(
+        command=Path(sys.executable).with_name("supernova"),
+        config=config,
+        config_folder=config.parent,
+        folder=config.parent.parent,
+        home=home,
+        credential="LoadCredentialEncrypted=supernova-master\n" if credential else "",
+        target="multi-user.target" if system else "default.target",
+    )
