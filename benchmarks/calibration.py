@@ -1,4 +1,4 @@
-"""Measure how often advice is right, by its confidence, on synthetic series; docs/advice.md has the result.
+"""Measure how often advice is right, by its confidence, on synthetic series; docs/signals.md has the result.
 
 Each series is a walk with a known drift. Advice is given once on each. The close 20 bars later says whether
 the direction was right: up after buy, down after sell or reduce.

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, Unpack, cast
 
 from peewee import Database
 
 from supernova_ai.advisor import records
-from supernova_ai.advisor.bars import History, read_bars
+from supernova_ai.advisor.answer import Answer
+from supernova_ai.advisor.bars import History, load_csv, read_bars
 from supernova_ai.advisor.details import Advice, Details
-from supernova_ai.advisor.ensemble import Assessment, assess
+from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import risk_notes
-from supernova_ai.advisor.greeks import with_greeks
 from supernova_ai.advisor.options import AdviceOptions
-from supernova_ai.advisor.rationale import Rationale, deterministic_rationale, write_rationale
+from supernova_ai.advisor.rationale import Rationale, compose, write_rationale
 from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import bars_json, replayable_content
-from supernova_ai.client import Supernova, default
-from supernova_ai.concurrency import check_loop, check_threads, in_thread, spawn
+from supernova_ai.advisor.request import AdviceRequest, read_request
+from supernova_ai.blocking import run_blocking
+from supernova_ai.client import Supernova
+from supernova_ai.client_sync import SupernovaSync
+from supernova_ai.concurrency import check_loop, in_thread
 from supernova_ai.config.advice import AdviceRules
+from supernova_ai.default_client import default
 from supernova_ai.errors import ProviderTimeout, StoreError
+from supernova_ai.identifiers import checked_tags
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_usd
 from supernova_ai.prompts import Template
-from supernova_ai.requests import arguments
+from supernova_ai.requests import arguments, messages
 from supernova_ai.requests.options import check_names
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.types import CostBasis, Reply, weakest
@@ -41,23 +47,23 @@ T = TypeVar("T")
 _ATTEMPT_COLUMNS = ("id", "request", "provider", "model", "state", "cost", "basis", "price_version")
 
 
-def advise(bars: History | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
+def advise(bars: History | Path | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
     """Advise on an asset from its bars, from any thread, also in a running loop; see ``aadvise``."""
     check_names("advise", options, AdviceOptions)
-    check_threads()
-    # A thread and loop of its own, because a loop may be running in the caller's thread.
-    return spawn("supernova-advise", lambda: asyncio.run(aadvise(bars, symbol=symbol, **options))).result()
+    return run_blocking(lambda: aadvise(bars, symbol=symbol, **options))
 
 
-async def aadvise(bars: History | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
+async def aadvise(
+    bars: History | Path | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]
+) -> Advice:
     """Advise on an asset from its bars: action, confidence, details, rationale and risk notes, to unpack.
 
-    The bars determine the action, the confidence and every figure. A model only writes the rationale; its
-    text is shown if it follows from the facts. Without a model the advice is the same, and ``details`` give
-    the reason.
+    The bars determine the action, the confidence and every figure. A model only writes sentences with slots
+    for the figures; a sentence is shown if it follows from the facts. Without a model the advice is the same,
+    and ``details`` give the reason.
 
     Args:
-        bars: dicts, ccxt rows, a pandas frame or a ``History``; see ``read_bars``.
+        bars: a ``History``, the ``Path`` of a file, or what ``read_bars`` reads, such as dicts or a frame.
         symbol: the ticker, such as AAPL or BTC/USDT.
         **options: see ``AdviceOptions``.
 
@@ -68,17 +74,18 @@ async def aadvise(bars: History | Iterable[Any], *, symbol: str, **options: Unpa
     """
     check_names("aadvise", options, AdviceOptions)
     check_loop()
-    nova = options.get("client") or default()
+    deadlines = _Deadlines.of(arguments.seconds("timeout", options.get("timeout")))
+    nova = client_of(options)
     rules = nova.config.advice
     user = arguments.identity("user_id", options.get("user_id"))
+    team, tags = arguments.team(options.get("team")), checked_tags(options.get("tags"))
     max_cost = arguments.usd("max_cost", options.get("max_cost"))
-    news = options.get("news")
-    news = arguments.text("news", news).strip() or None if news is not None else None
-    deadlines = _Deadlines.of(arguments.seconds("timeout", options.get("timeout")))
+    request, news = read_request(symbol, options), options.get("news")
+    news = messages.text("news", news).strip() or None if isinstance(news, str) else None
     began = asyncio.ensure_future(in_thread(_now_ms, nova))
     try:
         async with asyncio.timeout_at(deadlines.advice):
-            history, assessment = await in_thread(_assess, bars, symbol, options, rules)
+            history, assessment = await in_thread(_assess, bars, options, request, rules)
     except TimeoutError:
         raise ProviderTimeout(f"reading the bars took all of the {deadlines.timeout:g} s") from None
     began_ms = await _until(deadlines.model, began)
@@ -86,21 +93,23 @@ async def aadvise(bars: History | Iterable[Any], *, symbol: str, **options: Unpa
     if options.get("explain", True):
         rationale = await write_rationale(
             assessment,
-            partial(_ask, nova, template.name, user, deadlines),
-            rules=rules,
-            sections=template.contract.sections,
+            partial(
+                _ask,
+                partial(nova.ask, template.name, response_model=Answer, user_id=user, team=team, tags=tags),
+                deadlines,
+            ),
             news=news,
             max_cost=max_cost,
         )
     else:
-        rationale = deterministic_rationale(assessment, rules, "no model was asked: explain is False")
+        rationale = compose(assessment, (), "no model was asked: explain is False")
     record = RecordContent(
         id=uuid.uuid4().hex,
         created_ms=0,
         user_id=user,
         symbol=symbol,
         action=assessment.action,
-        content=_record_content(nova, template, history, assessment, rationale, news, options),
+        content=_record_content(nova, template, history, request, assessment, rationale, news),
         bars=bars_json(history) if rules.keep_bars else None,
         news=news,
         began_ms=began_ms,
@@ -108,7 +117,7 @@ async def aadvise(bars: History | Iterable[Any], *, symbol: str, **options: Unpa
     saved = await _until(deadlines.advice, in_thread(_save, nova, record, rationale)) or _not_saved(
         rationale, f"the database did not store it within {deadlines.timeout:g} s"
     )
-    return _advice(history, assessment, rationale, saved, _disclaimers(template))
+    return _advice(history, assessment, rationale, saved, _disclaimers(template, assessment))
 
 
 class _Deadlines(NamedTuple):
@@ -127,38 +136,47 @@ class _Deadlines(NamedTuple):
         return cls(timeout, deadline, deadline - min(1.0, timeout / 5))
 
 
-def _assess(
-    bars: History | Iterable[Any], symbol: str, options: AdviceOptions, rules: AdviceRules
-) -> tuple[History, Assessment]:
-    history = bars if isinstance(bars, History) else read_bars(bars)
-    assessment = assess(
-        history,
-        symbol=symbol,
-        asset_class=options.get("asset_class", "stock"),
-        risk_score=options.get("risk_score", 50),
-        sentiment_hint=options.get("sentiment_hint", 0.0),
-        currency=options.get("currency"),
-        rules=rules,
+def client_of(options: AdviceOptions) -> Supernova:
+    """Return the client of the options, or the default client."""
+    client = options.get("client")
+    return client.nova if isinstance(client, SupernovaSync) else client or default()
+
+
+def read_given(bars: History | Path | Iterable[Any], options: AdviceOptions) -> History:
+    """Return the bars, read as the options say; those of a ``History`` are read already."""
+    if isinstance(bars, History):
+        return bars
+    repair, day_first, decimal = (
+        options.get("repair", "clip"),
+        options.get("day_first"),
+        options.get("decimal"),
     )
-    return history, with_greeks(assessment, options.get("greeks") or {})
+    if isinstance(bars, Path):
+        return load_csv(bars, repair=repair, day_first=day_first, decimal=decimal)
+    return read_bars(bars, repair=repair, day_first=day_first, decimal=decimal)
+
+
+def _assess(
+    bars: History | Path | Iterable[Any], options: AdviceOptions, request: AdviceRequest, rules: AdviceRules
+) -> tuple[History, Assessment]:
+    history = read_given(bars, options)
+    return history, request.assess(history, rules)
 
 
 async def _ask(
-    nova: Supernova,
-    prompt: str,
-    user: str | None,
+    ask: Callable[..., Awaitable[Reply[Answer]]],
     deadlines: _Deadlines,
     values: Mapping[str, Any],
     max_cost: Decimal | None,
-) -> Reply:
+) -> Reply[Answer]:
     """Ask a model for a rationale, within the time and the money that are left."""
     if deadlines.model is None:
-        return await nova.ask(prompt, values, user_id=user, max_cost=max_cost)
+        return await ask(values, max_cost=max_cost)
     remaining = max(0.001, deadlines.model - asyncio.get_running_loop().time())
     try:
         # The request's own timeout is reached first, and its error is better. This one also limits opening.
         async with asyncio.timeout(remaining * 1.1):
-            return await nova.ask(prompt, values, user_id=user, max_cost=max_cost, timeout=remaining)
+            return await ask(values, max_cost=max_cost, timeout=remaining)
     except TimeoutError:
         raise ProviderTimeout(f"the model's text was not there within {deadlines.timeout:g} s") from None
 
@@ -167,33 +185,26 @@ def _record_content(
     nova: Supernova,
     template: Template,
     history: History,
+    request: AdviceRequest,
     assessment: Assessment,
     rationale: Rationale,
     news: str | None,
-    options: AdviceOptions,
 ) -> dict[str, Any]:
     """Return the content of the record, as JSON, without the attempts."""
     return {
         "inputs": {"bars": digest(bars_json(history)), "news": news and digest(news)},
-        "computed": replayable_content(
-            history,
-            assessment,
-            rationale,
-            sentiment_hint=float(options.get("sentiment_hint", 0.0)),
-            greeks=options.get("greeks") or {},
-            rules=nova.config.advice,
-            sections=template.contract.sections,
-        ),
+        "computed": replayable_content(history, request, assessment, rationale, nova.config.advice),
         "why": rationale.why,
         "quality": {"score": rationale.quality.score, **rationale.quality.parts},
-        "disclaimers": _disclaimers(template),
+        "disclaimers": _disclaimers(template, assessment),
         "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
         "config_version": nova.config_version,
     }
 
 
-def _disclaimers(template: Template) -> tuple[str, ...]:
-    return (template.disclaimer,) if template.disclaimer else ()
+def _disclaimers(template: Template, assessment: Assessment) -> tuple[str, ...]:
+    text = template.disclaimer(assessment.language)
+    return (text,) if text else ()
 
 
 def _advice(
@@ -214,12 +225,13 @@ def _advice(
         indicators=assessment.indicators,
         source=rationale.source,
         why=rationale.why,
-        grounding=rationale.report,
+        sentences=rationale.sentences,
         quality_score=rationale.quality.score,
         cost=saved.cost,
         cost_basis=saved.basis,
         gaps=history.gaps,
         unfinished=history.unfinished,
+        repairs=history.repairs,
         attempts=tuple(attempt for reply in rationale.replies for attempt in reply.attempts),
         request_ids=rationale.requests,
         disclaimers=disclaimers,

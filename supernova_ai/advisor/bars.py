@@ -1,28 +1,34 @@
-"""Bars: read from any accepted format, and checked before anything is computed from them."""
+"""Bars: read from any accepted format, checked and mended before anything is computed from them."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from io import TextIOWrapper
-from itertools import pairwise
-from math import isnan
-from numbers import Real
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import median_low
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+from supernova_ai.advisor.bar_checks import WrongBar, check_prices, check_time
+from supernova_ai.advisor.bar_files import read_file
 from supernova_ai.advisor.bar_formats import RawBar, raw_bars
+from supernova_ai.advisor.bar_values import DecimalMark, decimal_mark, is_missing, read_times
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.paths import MAX_CSV_BYTES, open_regular
 
-_DAY = timedelta(days=1)
-_MAX_PRICE, _MAX_VOLUME = 1e15, 1e18  # larger values lose their digits in computations
-_TOLERANCE = 1e-9  # relative rounding error of an open or close
-_MIN_SECONDS = 10**8  # 1973; a smaller number is probably a date such as 20261120, or a row number
-_MIN_MILLISECONDS = 10**11
+Repair = Literal["clip", "drop"]
+"""What is done with wrong bars: clip what is slightly wrong, or leave out every wrong bar."""
+
+PeriodUnit = Literal["minute", "hour", "day", "week", "month"]
+
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_FEW, _SHARE = 3, 0.1  # more wrong bars than either are no slips: the columns may be in another order
+_LONG_PERIODS: tuple[tuple[PeriodUnit, timedelta, timedelta], ...] = (
+    ("day", _DAY, 2 * _HOUR),  # a day of 23 or 25 hours, where the clocks change
+    ("week", 7 * _DAY, 2 * _DAY),  # a week that begins or ends with a holiday
+    ("month", 30.5 * _DAY, 4.5 * _DAY),  # months from their first or last weekday
+)
+_REGULAR, _SHORTER = 0.6, 0.05  # the least share of steps that are the period, the most that are shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,132 +49,177 @@ class History:
 
     ``period`` is the usual time between two bars. ``gaps`` are the times of neighbours that are much further
     apart. ``unfinished`` is the time of a last bar that was left out because its period was not over.
+    ``repairs`` says for each mended bar what was wrong and what was done. ``read_at`` is the time by which a
+    bar had to be over.
     """
 
     bars: tuple[Bar, ...]
     period: timedelta
     gaps: tuple[tuple[datetime, datetime], ...] = ()
     unfinished: datetime | None = None
+    repairs: tuple[str, ...] = ()
+    read_at: datetime | None = field(default=None, compare=False)
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long ago the last bar ended, if newer bars should exist; None if it is not old."""
+        if self.read_at is None:
+            return None
+        ended = self.bars[-1].time + self.period
+        age = self.read_at - ended
+        return age if age > _longest_step(ended, self.read_at, self.period) else None
 
 
-def read_bars(data: Any, *, now: datetime | None = None) -> History:
-    """Read bars of any accepted format, and check them.
+class Period(NamedTuple):
+    """The period of a bar, such as ``Period(15, "minute")``. The length of a day, week or month is 1."""
+
+    length: int
+    unit: PeriodUnit
+
+
+def read_bars(
+    data: Any,
+    *,
+    now: datetime | None = None,
+    repair: Repair | None = "clip",
+    day_first: bool | None = None,
+    decimal: DecimalMark | None = None,
+) -> History:
+    """Read bars of any accepted format, check them, and mend what is slightly wrong.
 
     Bars may be newest first. A time without a zone is UTC; if every time is midnight, the times are dates,
     whatever the zone. A last bar whose period is not over is left out.
 
     Args:
-        data: dicts, ccxt rows, a pandas frame (as from yfinance or backtesting.py), or ``Bar`` objects.
+        data: dicts, rows, ``Bar`` objects, a dict of lists, a frame of pandas or polars, a numpy array, or
+            the JSON of a vendor; docs/bars.md lists them.
         now: the time (aware) by which a bar must be over; None: the present.
+        repair: "clip" leaves out bars without prices, and moves an open or close that is at most 0.5 %
+            outside of high and low to them; "drop" leaves out every wrong bar; None refuses all of them.
+        day_first: whether 11/01/2019 is 11 January; None: what the other dates show.
+        decimal: the decimal mark of numbers that are text, "." or ","; None: what they show.
 
     Raises:
-        InvalidRequest: a value is missing or impossible; the message names the bar, counted from 0.
+        InvalidRequest: a value is missing, impossible or ambiguous; the message names the bar, from 0.
     """
+    if repair not in (None, "clip", "drop"):
+        raise InvalidRequest(f"repair is {repair!r}: it must be 'clip', 'drop' or None")
     raws = list(raw_bars(data))
-    times = [_parse_time(number, raw.time) for number, raw in enumerate(raws)]
-    are_dates = all(moment.time() == time.min for moment in times)
-    bars = [
-        _check_bar(number, moment.replace(tzinfo=UTC) if are_dates else moment.astimezone(UTC), raw)
-        for number, (moment, raw) in enumerate(zip(times, raws, strict=True))
-    ]
-    _check_order(bars)
-    bars.sort(key=lambda bar: bar.time)
+    times = read_times([raw.time for raw in raws], day_first)
+    numbered, repairs = _checked_bars(raws, times, decimal_mark(raws, decimal), repair)
+    _check_order(numbered)
+    bars = sorted((bar for _, bar in numbered), key=lambda bar: bar.time)
     if len(bars) < 2:
-        raise InvalidRequest(f"{len(bars)} bars are too few: give at least 2, and 200 for every indicator")
+        raise InvalidRequest(f"{len(bars)} bars are too few: give at least 2, and 201 for every indicator")
     period = median_low([after.time - before.time for before, after in pairwise(bars)])
-    unfinished = _unfinished(bars, period, now or datetime.now(UTC))
+    now = now or datetime.now(UTC)
+    unfinished = _unfinished(bars, period, now)
     finished = tuple(bars[:-1] if unfinished else bars)
-    return History(finished, period, tuple(_gaps(finished, period)), unfinished)
+    return History(finished, period, tuple(_gaps(finished, period)), unfinished, repairs, now)
 
 
-def load_csv(path: str | Path, *, now: datetime | None = None) -> History:
-    """Read bars from a CSV file whose first line names the columns; see ``read_bars``.
+def load_csv(
+    path: str | Path,
+    *,
+    now: datetime | None = None,
+    repair: Repair | None = "clip",
+    day_first: bool | None = None,
+    decimal: DecimalMark | None = None,
+) -> History:
+    """Read bars from a file: CSV or other delimited text, or JSON; see ``read_bars``.
 
     Raises:
-        InvalidRequest: the file cannot be read, or a bar is wrong; bar 0 is the second line.
+        InvalidRequest: the file cannot be read, or a bar is wrong; bar 0 is the first line after the header.
     """
+    rows = read_file(path)
     try:
-        with TextIOWrapper(open_regular(path, MAX_CSV_BYTES), "utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, restkey="rest"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidRequest(f"{path} cannot be read: {error}. Give a UTF-8 file of bars") from error
-    try:
-        return read_bars(rows, now=now)
+        return read_bars(rows, now=now, repair=repair, day_first=day_first, decimal=decimal)
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error}") from None
 
 
-def _parse_time(number: int, raw: Any) -> datetime:
-    try:
-        moment = _read_time(raw)
-    except (ValueError, OverflowError, OSError):
-        moment = None
-    if moment is None:
+def period_of(times: Sequence[datetime]) -> Period | None:
+    """Return the period of bars with these times, oldest first; None if they have no clear one.
+
+    It is the median step. Nights, weekends, holidays and missing bars are longer steps, and do not matter
+    while most steps are the period.
+
+    >>> period_of([datetime(2026, 11, 20, 9, minute) for minute in (0, 15, 30, 45)])
+    Period(length=15, unit='minute')
+    """
+    steps = [after - before for before, after in pairwise(times)]
+    if len(steps) < 2:
+        return None
+    step = median_low(steps)
+    shortest = longest = step
+    if step < 20 * _HOUR:
+        unit: PeriodUnit = "minute" if step < _HOUR else "hour"
+        one, most = (_MINUTE, 60) if unit == "minute" else (_HOUR, 24)
+        length, rest = divmod(step, one)
+        if rest or not length or most % length:  # such as 7 minutes
+            return None
+        period = Period(length, unit)
+    else:
+        found = next((row for row in _LONG_PERIODS if abs(step - row[1]) <= row[2]), None)
+        if found is None:
+            return None
+        unit, usual, tolerance = found
+        shortest, longest, period = usual - tolerance, usual + tolerance, Period(1, unit)
+    regular = sum(shortest <= each <= longest for each in steps)
+    shorter = sum(each < shortest for each in steps)
+    return period if regular >= _REGULAR * len(steps) and shorter <= _SHORTER * len(steps) else None
+
+
+def _checked_bars(
+    raws: Sequence[RawBar], times: Sequence[datetime | None], mark: DecimalMark, repair: Repair | None
+) -> tuple[list[tuple[int, Bar]], tuple[str, ...]]:
+    """Return the right and mended bars with their numbers, and what was mended."""
+    are_dates = all(moment.time() == time.min for moment in times if moment)
+    numbered: list[tuple[int, Bar]] = []
+    empty: list[int] = []
+    repairs: dict[int, str] = {}
+    for number, (raw, moment) in enumerate(zip(raws, times, strict=True)):
+        if moment:
+            moment = moment.replace(tzinfo=UTC) if are_dates else moment.astimezone(UTC)
+        if repair and all(map(is_missing, raw.prices)):
+            empty.append(number)
+            continue
+        try:
+            moment = check_time(raw, moment)
+            prices, clipped = check_prices(raw, mark, clip=repair == "clip")
+        except WrongBar as wrong:
+            if repair != "drop":
+                raise _bar_error(
+                    number, moment, f"{wrong.problem}: {wrong.right}. repair='drop' leaves such bars out"
+                ) from None
+            repairs[number] = f"{_place(number, moment)}: {wrong.problem}; left out"
+            continue
+        numbered.append((number, Bar(moment, *prices)))
+        if clipped:
+            repairs[number] = f"{_place(number, moment)}: {', '.join(clipped)}"
+    if len(repairs) > max(_FEW, _SHARE * (len(raws) - len(empty))):
         raise InvalidRequest(
-            f"bar {number}: its time is {raw!r}: give ISO text such as 2026-11-20, a datetime, a date, "
-            f"or seconds or milliseconds since 1970"
+            f"{len(repairs)} of {len(raws)} bars are wrong, which is too many to mend. The first is "
+            f"{next(iter(repairs.values()))}. Are the columns in another order?"
         )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    repairs |= _without_prices(empty, times)
+    return numbered, tuple(repairs[number] for number in sorted(repairs))
 
 
-def _read_time(raw: Any) -> datetime | None:
-    if isinstance(raw, str):
-        text = raw.strip()
-        raw = int(text) if text.isdecimal() and len(text) > 8 else datetime.fromisoformat(text)
-    if hasattr(raw, "to_pydatetime"):  # a pandas Timestamp; NaT is not equal to itself
-        raw = raw.to_pydatetime() if raw == raw else None
-    if isinstance(raw, datetime):
-        return raw
-    if isinstance(raw, date):
-        return datetime.combine(raw, time.min)
-    if isinstance(raw, Real) and (number := float(raw)) >= _MIN_SECONDS:
-        return datetime.fromtimestamp(number / 1000 if number >= _MIN_MILLISECONDS else number, UTC)
-    return None
+def _without_prices(numbers: Iterable[int], times: Sequence[datetime | None]) -> Iterator[tuple[int, str]]:
+    """Yield a repair for each run of bars that had no prices."""
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in run]
+        first, last = members[0], members[-1]
+        which = _place(first, times[first]) if first == last else f"bars {first} to {last}"
+        yield first, f"{which}: no prices; left out"
 
 
-def _check_bar(number: int, moment: datetime, raw: RawBar) -> Bar:
-    def price(name: str, value: Any) -> float:
-        parsed = _parse_number(value)
-        if parsed is None or not 0 < parsed <= _MAX_PRICE:
-            problem = f"{name} is {value!r}: it must be a price above zero, and at most {_MAX_PRICE:g}"
-            raise _bar_error(number, moment, problem)
-        return parsed
-
-    prices = {name: price(name, getattr(raw, name)) for name in ("open", "high", "low", "close")}
-    bar = Bar(moment, **prices, volume=_check_volume(number, moment, raw.volume))
-    if bar.high < bar.low:
-        raise _bar_error(number, moment, f"high {bar.high:g} is below low {bar.low:g}: they may be swapped")
-    for name in ("open", "close"):
-        if not bar.low * (1 - _TOLERANCE) <= prices[name] <= bar.high * (1 + _TOLERANCE):
-            expected = f"between low {bar.low:g} and high {bar.high:g}"
-            raise _bar_error(number, moment, f"{name} is {prices[name]:g}: it must be {expected}")
-    return bar
-
-
-def _check_volume(number: int, moment: datetime, raw: Any) -> float | None:
-    if raw is None or (isinstance(raw, str) and not raw) or type(raw).__name__ == "NAType":
-        return None  # NAType is pandas.NA, which raises an error when compared
-    volume = _parse_number(raw)
-    if volume is not None and isnan(volume):  # unknown, in a pandas frame
-        return None
-    if volume is None or not 0 <= volume <= _MAX_VOLUME:
-        problem = f"volume is {raw!r}: it must be zero or more, or missing, and at most {_MAX_VOLUME:g}"
-        raise _bar_error(number, moment, problem)
-    return volume
-
-
-def _parse_number(raw: Any) -> float | None:
-    try:
-        return None if isinstance(raw, bool) else float(raw)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _check_order(bars: Sequence[Bar]) -> None:
-    newest_first = bool(bars) and bars[-1].time < bars[0].time
-    for number, (before, bar) in enumerate(pairwise(bars), 1):
+def _check_order(bars: Sequence[tuple[int, Bar]]) -> None:
+    newest_first = bool(bars) and bars[-1][1].time < bars[0][1].time
+    for (previous, before), (number, bar) in pairwise(bars):
         if before.time == bar.time:
-            raise _bar_error(number, bar.time, f"it has the time of bar {number - 1}: give each bar once")
+            raise _bar_error(number, bar.time, f"it has the time of bar {previous}: give each bar once")
         if (bar.time < before.time) is not newest_first:
             raise _bar_error(number, bar.time, "it is out of order: sort the bars by time")
 
@@ -184,15 +235,22 @@ def _unfinished(bars: Sequence[Bar], period: timedelta, now: datetime) -> dateti
 
 def _gaps(bars: Sequence[Bar], period: timedelta) -> Iterator[tuple[datetime, datetime]]:
     for before, after in pairwise(bars):
-        longest = 5 * period
-        if period < _DAY and before.time.date() != after.time.date():
-            longest = max(longest, 4 * _DAY)  # nights, weekends and holidays are no gaps
-        if after.time - before.time > longest:
+        if after.time - before.time > _longest_step(before.time, after.time, period):
             yield before.time, after.time
 
 
-def _bar_error(number: int, moment: datetime, problem: str) -> InvalidRequest:
-    return InvalidRequest(f"bar {number} ({format_time(moment)}): {problem}")
+def _longest_step(before: datetime, after: datetime, period: timedelta) -> timedelta:
+    """Return the longest time between two bars that is no gap: nights, weekends and holidays are none."""
+    longest = 5 * period
+    return max(longest, 4 * _DAY) if period < _DAY and before.date() != after.date() else longest
+
+
+def _bar_error(number: int, moment: datetime | None, problem: str) -> InvalidRequest:
+    return InvalidRequest(f"{_place(number, moment)}: {problem}")
+
+
+def _place(number: int, moment: datetime | None) -> str:
+    return f"bar {number} ({format_time(moment)})" if moment else f"bar {number}"
 
 
 def format_time(moment: datetime) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 
-from supernova_ai.errors import InvalidRequest
+from supernova_ai.advisor.checks import wrong
 
 DOLLARS = ("USD", "USDT", "USDC")
 """Currencies that are written with a dollar sign; the two coins are pegged to the dollar."""
 
-CODES = tuple(
+_CODES = tuple(
     """
     USD EUR GBP JPY CHF CAD AUD NZD CNY CNH HKD SGD SEK NOK DKK PLN CZK HUF TRY ZAR INR KRW TWD THB IDR MYR
     PHP VND BRL MXN CLP COP ILS AED SAR RUB UAH USDT USDC BTC ETH
     """.split()  # noqa: SIM905 - a list would have one line per code
 )
-"""Currencies that are recognised in texts; others only if the asset's prices are in them."""
+"""Second currencies by which BTC-EUR is recognised as a pair."""
 
 _PAIR = r"([^/]+)/([A-Z]{3,5})(?::.*)?"
 _PAIRS = {
     "fx": rf"{_PAIR}|([A-Z]{{3}})[-_]?([A-Z]{{3}})(?:=X)?|()([A-Z]{{3}})=X",
-    "crypto": rf"{_PAIR}|([^-]+)-({'|'.join(CODES)})",
+    "crypto": rf"{_PAIR}|([^-]+)-({'|'.join(_CODES)})",
 }
 """Notations of pairs: EUR/USD in every class; fx: also EURUSD, EURUSD=X, JPY=X; crypto: also BTC-EUR."""
 
@@ -50,5 +50,5 @@ def currency_of(symbol: str, currency: str | None, asset_class: str) -> str:
     if currency is None:
         _, currency = pair_of(symbol, asset_class) or ("", "USD")
     if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3,5}", currency):
-        raise InvalidRequest(f"currency is {currency!r}: it must be a code such as USD, EUR or USDT")
+        raise wrong("currency is", currency, "a code such as USD, EUR or USDT")
     return currency.upper()

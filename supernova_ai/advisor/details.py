@@ -8,9 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from pydantic_core import to_jsonable_python
+
 from supernova_ai.advisor.ensemble import Action
+from supernova_ai.advisor.explain import Sentence
 from supernova_ai.advisor.facts import Fact
-from supernova_ai.advisor.grounding import GroundingReport
 from supernova_ai.advisor.indicators import Indicators
 from supernova_ai.advisor.rationale import RationaleSource
 from supernova_ai.advisor.signals import Signal
@@ -22,12 +24,13 @@ from supernova_ai.types import Attempt, CostBasis
 class Details(Mapping[str, Any]):
     """The details of advice; also a mapping by the names of its fields.
 
-    ``as_of`` is the time (UTC) of the last bar used; ``gaps`` and ``unfinished`` are those of ``History``.
+    ``as_of`` is the time (UTC) of the last bar used; ``gaps``, ``unfinished`` and ``repairs`` are those of
+    ``History``.
     ``score`` is −1 (all signals down) to 1 (all up).
 
-    ``source`` is the author of the rationale; ``why`` is the reason that no model's text is shown, empty if
-    one is. ``grounding`` has every claim of the rationale, ``quality_score`` is its quality, 0 to 1, and
-    ``disclaimers`` end it.
+    ``sentences`` are those of the rationale, each with its facts and its source. ``source`` is "corrected" if
+    a model corrected some of them, "model" if it wrote some, else "generated"; ``why`` is the reason that
+    sentences are not a model's. ``quality_score`` is the rationale's, 0 to 1, and ``disclaimers`` end it.
 
     ``cost`` is USD, for all requests, also failed ones; ``cost_basis`` is their weakest, None without a
     request. ``record_id`` is None if no record was kept; ``notes`` give the reason.
@@ -38,6 +41,7 @@ class Details(Mapping[str, Any]):
     as_of: datetime
     gaps: tuple[tuple[datetime, datetime], ...]
     unfinished: datetime | None
+    repairs: tuple[str, ...]
     score: float
     regime: Regime
     facts: tuple[Fact, ...]
@@ -45,7 +49,7 @@ class Details(Mapping[str, Any]):
     indicators: Indicators
     source: RationaleSource
     why: str
-    grounding: GroundingReport
+    sentences: tuple[Sentence, ...]
     quality_score: float
     cost: Decimal
     cost_basis: CostBasis | None
@@ -54,6 +58,11 @@ class Details(Mapping[str, Any]):
     disclaimers: tuple[str, ...]
     notes: tuple[str, ...]
     record_id: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the details for ``json.dumps``: times in ISO 8601, amounts of money as text."""
+        plain: dict[str, Any] = to_jsonable_python(dict(self))
+        return plain
 
     def __getitem__(self, name: str) -> Any:
         if name not in tuple(self):
@@ -68,7 +77,7 @@ class Details(Mapping[str, Any]):
 
 
 class Advice(NamedTuple):
-    """Advice on an asset. ``confidence`` is a score from 0 to 1, not a probability; see docs/advice.md."""
+    """Advice on an asset. ``confidence``, 0 to 1, is a strength, not a probability; see docs/signals.md."""
 
     action: Action
     confidence: float

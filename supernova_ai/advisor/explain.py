@@ -1,41 +1,125 @@
-"""The deterministic rationale and the risk notes: every figure in them is a fact of the assessment."""
+"""The sentences of a rationale that only we write, its layout, and the risk notes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from supernova_ai.advisor.ensemble import SIDES, Action, Assessment
-from supernova_ai.advisor.facts import format_fact
+from supernova_ai.advisor.grounding.check import Part
+from supernova_ai.advisor.language import Language, by_degree, language
 from supernova_ai.advisor.signals import STRATEGIES
-from supernova_ai.config.advice import AssetClass
+from supernova_ai.advisor.slots import FactTable
+
+Section = Literal["summary", "for", "against", "risk"]
+"""A section of a rationale. Only we write the summary."""
+
+SentenceSource = Literal["model", "corrected", "generated"]
+"""Who wrote a sentence: a model, a model after one correction, or this package."""
+
+RISK_FACTS = (
+    *("atr_14", "atr_percent", "volatility_20", "drawdown", "max_drawdown", "bollinger_width"),
+    *("delta", "gamma", "theta", "vega", "rho", "implied_volatility"),
+    *("stop_distance", "stop_price", "position_size"),
+)
+"""Facts that our own sentences about the risk may be about."""
+
+_MARKDOWN = re.compile(r"[\\`*\[\]<>~#]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", re.IGNORECASE)
+"""Marks that would make emphasis, links, pictures or HTML of a text that a caller gave."""
 
 _MAX_REASONS = 2  # for each side
 _DEEP_DRAWDOWN = 0.1
 
-_CLASS_NOTES: dict[AssetClass, str] = {
-    "stock": "A single stock can lose its value overnight, on news that no chart shows beforehand.",
-    "crypto": "Crypto trades around the clock and can fall far at any hour.",
-    "fx": "Currencies are moved by central banks, which no chart announces, and are mostly traded on margin.",
-    "futures": "Futures are leveraged: a loss can exceed what was paid in.",
-    "option": "An option can expire worthless; these signals know its price alone, not its greeks or expiry.",
-}
 
-_POSITIONS: dict[Action, tuple[str, str, str]] = {
-    "buy": ("a small position, built in steps", "an ordinary position, built in steps", "a full position"),
-    "hold": (
-        "keep what is held and add nothing",
-        "keep what is held and wait",
-        "keep what is held; add on a stronger signal",
-    ),
-    "avoid": ("stay out", "stay out until the price is calmer", "stay out, or risk only what may be lost"),
-    "reduce": ("reduce the position strongly", "reduce the position", "reduce the position a little"),
-    "sell": ("close the whole position", "close most of the position", "close the position, or hedge it"),
-}
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a rationale as it is shown, the ids of its facts, and who wrote it."""
+
+    section: Section
+    text: str
+    facts: tuple[str, ...]
+    source: SentenceSource = "generated"
 
 
-def explain(assessment: Assessment) -> str:
-    """Return three to six sentences: the action, the signals for and against it, and the risk."""
-    return " ".join(_sentences(assessment))
+def fact_table(assessment: Assessment) -> FactTable:
+    """Return the facts of an assessment with their texts in its language."""
+    return FactTable(assessment.facts, language(assessment.language))
+
+
+def titles(action: Action, texts: Language) -> Mapping[str, str]:
+    """Return the headings; hold and avoid have no side, so theirs are the signs of the price."""
+    return {**texts.rationale.titles, **({} if SIDES[action] else texts.rationale.signs)}
+
+
+def part_sides(action: Action) -> dict[Part, int]:
+    """Return the direction of the facts in each section: 1 up, −1 down, 0 any."""
+    side = SIDES[action] or 1
+    return {"for": side, "against": -side, "risk": 0}
+
+
+def layout(sentences: Sequence[Sentence], assessment: Assessment) -> str:
+    """Return the sentences as Markdown, by section; marks in them are escaped."""
+    blocks = (
+        f"## {title}\n\n"
+        + " ".join(_MARKDOWN.sub(r"\\\g<0>", each.text) for each in sentences if each.section == section)
+        for section, title in titles(assessment.action, language(assessment.language)).items()
+    )
+    return "\n\n".join(blocks)
+
+
+def summary(assessment: Assessment) -> tuple[Sentence, ...]:
+    """Return what to do, what the position gained, warnings about the bars, why, and how clear it is."""
+    table = fact_table(assessment)
+    texts, action = table.language.rationale, table.language.actions[assessment.action]
+    decision = table.write(action.decision[assessment.holding])
+    change = "position_change"
+    gained = [(sentence(table.fill(f"{{{change}.is}}")), (change,))] if change in table else []
+    written = (
+        (table.write(texts.decision, decision=decision), ("action", "last_date")),
+        (position_note(assessment), ("risk_score",)),
+        *gained,
+        *((warning, ids) for warning, ids in _warnings(table)),
+        (table.write(action.why, scored=_scored(table)), ("score",)),
+        (texts.regimes[assessment.regime], ("regime",)),
+        (table.write(texts.confidence), ("confidence",)),
+    )
+    return tuple(Sentence("summary", text, ids) for text, ids in written)
+
+
+def own_sentences(assessment: Assessment, part: Part) -> tuple[Sentence, ...]:
+    """Return our sentences of one section: the strongest signals of its side, or the risk."""
+    table = fact_table(assessment)
+    if part == "risk":
+        ids = [id_ for id_ in ("atr_14", "volatility_20", "max_drawdown") if id_ in table]
+        return tuple(Sentence("risk", sentence(table.fill(f"{{{id_}.is}}")), (id_,)) for id_ in ids)
+    side = part_sides(assessment.action)[part]
+    signals = [signal for signal in assessment.signals if signal.direction == side][:_MAX_REASONS]
+    if not signals:
+        # Without a signal for it, the hint of the news alone decided.
+        of_news = part == "for" and SIDES[assessment.action] != 0
+        name = f"{'news' if of_news else 'nothing'} {'up' if side > 0 else 'down'}"
+        return (Sentence(part, table.language.rationale.other[name], ()),)
+    return tuple(Sentence(part, sentence(signal.reason), signal.facts) for signal in signals)
+
+
+def sentence(clause: str) -> str:
+    """Return a clause as a sentence."""
+    return f"{clause[:1].upper()}{clause[1:]}."
+
+
+def position_note(assessment: Assessment) -> str:
+    """Return what the advice means for this client's position."""
+    table = fact_table(assessment)
+    texts, action = table.language.rationale, table.language.actions[assessment.action]
+    band = 0 if assessment.risk_score < 100 / 3 else 1 if assessment.risk_score < 200 / 3 else 2
+    position = table.write(by_degree(action.position[assessment.holding], band), scored=_scored(table))
+    return table.write(texts.position, client=texts.clients[band], position=position)
+
+
+def _scored(table: FactTable) -> str:
+    return table.language.rationale.scored["news" if table.number("sentiment_hint") else "signals"]
 
 
 def risk_notes(assessment: Assessment) -> tuple[str, ...]:
@@ -43,52 +127,34 @@ def risk_notes(assessment: Assessment) -> tuple[str, ...]:
     return tuple(_notes(assessment))
 
 
-def _sentences(assessment: Assessment) -> Iterator[str]:
-    values = _fact_texts(assessment)
-    yield (
-        f"{assessment.action.capitalize()} {assessment.symbol}, with a confidence of {values['confidence']}: "
-        f"in a {assessment.regime} market the score is {values['score']}."
-    )
-    side = SIDES[assessment.action]
-    if assessment.action == "avoid":
-        yield f"Its volatility of {values['volatility_20']} a year is more than this client should accept."
-    if side:
-        yield _because(assessment, side, "For it", "No signal speaks for it; the news does.")
-        yield _because(assessment, -side, "Against it", "No signal speaks against it.")
-    else:
-        yield _because(assessment, 1, "Good signs", "There are no good signs.")
-        yield _because(assessment, -1, "Bad signs", "There are no bad signs.")
-    yield from risk_notes(assessment)[:2]
-
-
-def _because(assessment: Assessment, side: int, lead: str, otherwise: str) -> str:
-    reasons = [signal.reason for signal in assessment.signals if signal.direction == side]
-    return f"{lead}: {', and '.join(reasons[:_MAX_REASONS])}." if reasons else otherwise
-
-
 def _notes(assessment: Assessment) -> Iterator[str]:
-    values = _fact_texts(assessment)
-    band = 0 if assessment.risk_score < 100 / 3 else 1 if assessment.risk_score < 200 / 3 else 2
-    client = ("a cautious", "a balanced", "a bold")[band]
-    position = _POSITIONS[assessment.action][band]
-    yield f"For {client} client (risk score {values['risk_score']}): {position}."
-    yield f"An ordinary bar moves by {values['atr_14']}, which is {values['atr_percent']} of the close."
+    table = fact_table(assessment)
+    texts = table.language.rationale
+    yield position_note(assessment)
+    yield from (warning for warning, _ in _warnings(table))
+    yield sentence(table.fill("{atr_14.is}"))
+    if "stop_price" in table:
+        size = table.number("position_size")
+        yield table.write(texts.other["stop" if size is None else "size" if size else "no size"])
+        if size and assessment.asset_class in ("option", "futures"):
+            yield texts.other["size unit"]
     if assessment.regime == "volatile":
-        yield f"A volatility of {values['volatility_20']} a year is high for its asset class."
+        yield table.write(texts.other["volatile"])
     if assessment.indicators.drawdown > _DEEP_DRAWDOWN:
-        yield f"The drawdown from the highest close is {values['drawdown']}."
-    if values["sentiment_hint"] != "0.00":
-        yield f"Without the news hint of {values['sentiment_hint']} the score is {values['signal_score']}."
+        yield sentence(table.fill("{drawdown.is}"))
+    if table.number("sentiment_hint"):
+        yield table.write(texts.other["news"])
     given = {signal.name for signal in assessment.signals}
-    if missing := [name for name in STRATEGIES if name not in given]:
-        yield f"No signal, because bars or volume are missing: {', '.join(missing)}."
-    if "gaps" in values:
-        longest = f"the longest from {values['gap_from']} to {values['gap_to']}"
-        yield f"Gaps in the bars: {values['gaps']}, {longest}."
-    if "unfinished_date" in values:
-        yield f"The bar of {values['unfinished_date']} was not over and is left out."
-    yield _CLASS_NOTES[assessment.asset_class]
+    if missing := [texts.signals[name] for name in STRATEGIES if name not in given]:
+        yield table.write(texts.other["silent"], names=", ".join(missing))
+    for name in ("gaps", "unfinished_date"):
+        if name in table:
+            yield table.write(texts.other[name])
+    yield texts.classes[assessment.asset_class]
 
 
-def _fact_texts(assessment: Assessment) -> dict[str, str]:
-    return {fact.id: format_fact(fact) for fact in assessment.facts}
+def _warnings(table: FactTable) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what makes the bars unreliable, with the ids of the facts."""
+    for id_ in ("data_age", "split_date"):
+        if id_ in table:
+            yield table.write(table.language.rationale.other[id_]), (id_,)

@@ -2,75 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from supernova_ai.advisor.currency import DOLLARS
+Unit = Literal["price", "percent", "ratio", "count", "number"]
+"""The unit of a number: money, percent points, a factor, a count or index, or a number shown as it is."""
 
-Unit = Literal["price", "percent", "ratio", "count", "date", "text"]
-"""The unit of a value: money, percent points, a factor, a plain number, a day, or words."""
-
-_DIGITS = {"price": (2, 5), "percent": (1, 3), "ratio": (2, 3), "count": (1, 3)}
-"""For each numeric unit: the minimum of decimals, and the significant digits of small values."""
+_DIGITS = {"price": (2, 5), "percent": (1, 2), "ratio": (2, 1), "count": (1, 3)}
+"""For each unit that is rounded: the minimum of decimals, and the significant digits of small values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One named value and its source.
 
-    ``id`` is stable ("rsi_14"); ``label`` is for people ("RSI (14)"). A percentage is in percent points: 12.3
-    means 12.3 %. ``currency`` is that of a price.
+    >>> Fact("pe_ratio", 31.4, name="P/E", source="10-K 2026").id
+    'pe_ratio'
+
+    Args:
+        id: stable, such as ``rsi_14``; texts refer to the fact by it.
+        value: a number, a day, or words. A percentage is in percent points: 12.3 means 12.3 %.
+        name: for people, without an article, such as ``50-day average``.
+        source: where it comes from.
+        unit: of a number.
+        period: the time that the value covers, in words: ``20 days``; of a change, what follows "over".
+        as_of: the time for which the value holds.
+        currency: of a price.
+        decimals: of a price, how many are shown at least; None: two, and five digits of small values.
+        change_of: for a change in percent, what changed, such as ``price``.
+        scale: facts of the same scale can be compared, and so can prices without one.
     """
 
     id: str
-    label: str
     value: float | date | str
-    unit: Unit
+    _: KW_ONLY
+    name: str
     source: str
+    unit: Unit = "number"
+    period: str | None = None
+    as_of: date | None = None
     currency: str = "USD"
+    decimals: int | None = None
+    change_of: str | None = None
+    scale: str | None = None
+
+    @property
+    def number(self) -> float | None:
+        """The value if it is a number."""
+        return self.value if isinstance(self.value, int | float) else None
 
 
-def format_fact(fact: Fact) -> str:
-    """Return the value as text; a fact looks the same everywhere.
+def comparable(fact: Fact, other: Fact) -> bool:
+    """Whether it means something that one is above the other."""
+    return (
+        fact.id != other.id
+        and fact.number is not None
+        and other.number is not None
+        and (fact.unit, fact.currency, fact.scale) == (other.unit, other.currency, other.scale)
+        and (fact.unit == "price" or fact.scale is not None)
+    )
 
-    >>> format_fact(Fact("close", "Close", 1234.5, "price", "the last close"))
-    '$1,234.50'
-    >>> format_fact(Fact("close", "Close", 176.15, "price", "the last close", "JPY"))
-    '176.15 JPY'
-    >>> format_fact(Fact("change_20", "Change over 20 bars", -12.34, "percent", "the last 20 closes"))
-    '-12.3 %'
-    """
-    if isinstance(fact.value, str):
-        return fact.value
-    if isinstance(fact.value, date):
-        return fact.value.isoformat()[:10]
-    number = rounded_value(fact)
-    if fact.unit == "price":
-        if fact.currency not in DOLLARS:
-            return f"{number:,f} {fact.currency}"
-        return f"{'-' if number < 0 else ''}${abs(number):,f}"
-    return f"{number:,} %" if fact.unit == "percent" else f"{number:,}"
+
+def compare(fact: Fact, other: Fact) -> int:
+    """Return 1 if the first is above the other as shown, −1 if below, else 0."""
+    shown, other_shown = rounded_value(fact), rounded_value(other)
+    return (shown > other_shown) - (shown < other_shown)
 
 
 def rounded_value(fact: Fact) -> Decimal:
     """Return the numeric value, rounded half up to the digits that people see."""
     value = Decimal(str(fact.value))
+    if fact.unit == "number":
+        return value + 0
     min_decimals, significant = _DIGITS[fact.unit]
+    if fact.decimals is not None:
+        min_decimals, significant = fact.decimals, 2
     if fact.unit == "count" and value == value.to_integral_value():
         return value.quantize(Decimal(1)) + 0
     places = max(min_decimals, significant - 1 - value.adjusted()) if value else min_decimals
     number = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP).normalize()
     decimals = max(min_decimals, -int(number.as_tuple().exponent))
     return number.quantize(Decimal(1).scaleb(-decimals)) + 0
-
-
-def facts_table(facts: Iterable[Fact]) -> str:
-    """Return the numbered table of facts for the prompt, one fact per line."""
-    rows = (
-        f"{number}. {fact.id} | {fact.label} | {format_fact(fact)} | {fact.source}"
-        for number, fact in enumerate(facts, 1)
-    )
-    return "\n".join(("no. id | fact | value | where it comes from", *rows))

@@ -1,85 +1,76 @@
-"""The rationale: a model's text if it passes every check, else the deterministic one, with the reason."""
+"""The rationale: a model's sentences where they hold, our own where they do not, and the reason."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
-from supernova_ai.advisor.ensemble import Assessment
-from supernova_ai.advisor.explain import explain, risk_notes
-from supernova_ai.advisor.facts import facts_table
-from supernova_ai.advisor.greeks import is_greek
-from supernova_ai.advisor.grounding import LONGEST, GroundingReport, check
-from supernova_ai.advisor.grounding.clauses import clause, unwrapped
-from supernova_ai.advisor.grounding.stance import action_claims
-from supernova_ai.advisor.slots import check_slots, fill_slots
+from supernova_ai.advisor.answer import read_answer
+from supernova_ai.advisor.ensemble import SIDES, Assessment
+from supernova_ai.advisor.explain import (
+    RISK_FACTS,
+    Sentence,
+    SentenceSource,
+    fact_table,
+    layout,
+    own_sentences,
+    part_sides,
+    position_note,
+    sentence,
+    summary,
+    titles,
+)
+from supernova_ai.advisor.grounding import evidence
+from supernova_ai.advisor.grounding.check import Checked, Context, Part, check_sentence
+from supernova_ai.advisor.grounding.sentence import Unusable
+from supernova_ai.advisor.signals import Signal
 from supernova_ai.analysis.quality import Quality, rate_quality
-from supernova_ai.characters import CONTROLS, INVISIBLE
-from supernova_ai.config import AdviceRules
-from supernova_ai.errors import SupernovaError
+from supernova_ai.errors import InvalidAnswer, SupernovaError
 from supernova_ai.types import Reply
 
-RationaleSource = Literal["model", "repaired", "deterministic"]
-"""Source of the text: a model, a model after one correction, or this package."""
+RationaleSource = SentenceSource
+"""Source of the rationale: a model, a model after one correction of some sentences, or only this package."""
 
-AskModel = Callable[[Mapping[str, Any], Decimal | None], Awaitable[Reply]]
+AskModel = Callable[[Mapping[str, Any], Decimal | None], Awaitable[Reply[Any]]]
 """Sends the advice prompt with these variables; the second argument is the maximum cost in USD."""
 
-_MIN_QUALITY = 0.6
-"""Below it a text is cut off, say, or a refusal under the right headings."""
+PARTS: tuple[Part, ...] = ("for", "against", "risk")
 
-_SUMMARY = "Summary"
-"""The section that says what to do."""
-
+_MOST_SHOWN = 4  # sentences of a model in one section
 _MAX_FAULTS = 3  # in ``why``
-
-_PROMISE = re.compile(
-    r"\bguarantee[ds]?\b|\b(?:cannot|can['’]t) (?:lose|fail)\b|\brisk-free\b(?! rate)"
-    r"|\bwithout (?:any )?risk\b|\b(?:no|zero) risk\b(?!-)|\b(?:certain|sure|bound) to\b"
-    r"|\b(?:definitely|surely|undoubtedly)\b",
-    re.IGNORECASE,
-)
-_DENIAL = re.compile(
-    r"(?:\b(?:not|none|neither|nor|never|nothing|nobody|cannot|without|no)\b|n['’]t\b)"
-    r"(?:(?!\b(?:and|only|(?:un)?doubt\w*|den(?:y|ied)|questions?|stops?|prevents?|miss|regret)\b).)*$",
-    re.IGNORECASE | re.DOTALL,
-)
-"""The words before a promise, in its clause, that deny it: "neither signal guarantees a rise"."""
-
-_FORBIDDEN = {
-    r"\w://|\bwww\.|</?[a-z]|\]\(|!\[": "links and markup are not allowed",
-    f"[{CONTROLS}{INVISIBLE}]": "control characters are not allowed",
-}
+_QUOTED = 120  # characters of a sentence in a list of faults
+_ID = re.compile(r"\{([a-z]\w{0,63})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedText:
-    """A checked text of a model: the part to show, its claims, and its faults; without faults it is shown."""
+class Draft:
+    """One sentence of a model's answer: as it is shown if it holds, else what is wrong with it."""
 
-    text: str
-    report: GroundingReport
-    quality: Quality
-    faults: tuple[str, ...]
+    part: Part
+    written: str
+    checked: Checked | None
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rationale:
-    """The text to show. ``why`` is the reason that no model's text is shown, empty if one is.
+    """The text to show, sentence by sentence.
 
-    ``written`` is the model's text as received. ``replies`` are all answers, shown or not; ``failed`` are the
-    ids of requests without an answer.
+    ``why`` is the reason that some or all sentences are not a model's, empty if all are. ``written`` are the
+    model's answers as received. ``replies`` are all answers; ``failed`` are the ids of requests without one.
     """
 
+    sentences: tuple[Sentence, ...]
     text: str
     source: RationaleSource
     why: str
-    report: GroundingReport
     quality: Quality
-    written: str | None = None
-    replies: tuple[Reply, ...] = ()
+    written: tuple[str, ...] = ()
+    replies: tuple[Reply[Any], ...] = ()
     failed: tuple[str, ...] = ()
 
     @property
@@ -89,170 +80,190 @@ class Rationale:
 
 
 async def write_rationale(
-    assessment: Assessment,
-    ask: AskModel,
-    *,
-    rules: AdviceRules,
-    sections: Sequence[str],
-    news: str | None = None,
-    max_cost: Decimal | None = None,
+    assessment: Assessment, ask: AskModel, *, news: str | None = None, max_cost: Decimal | None = None
 ) -> Rationale:
-    """Return a model's rationale if it passes every check, at most after one correction; else our own.
+    """Return a rationale with a model's usable sentences, after at most one correction.
 
-    An error of the model's requests is not raised: it is the ``why`` of the rationale.
+    An error of the model's requests is not raised: it is in the ``why`` of the rationale.
 
     Args:
-        rules: the mode of figures, and the levels of the RSI.
-        sections: the headings that the text must have.
         news: what the client read; the model gets it as data.
         max_cost: USD, for both requests together.
     """
-    values = _prompt_values(assessment, rules, news)
-    replies: list[Reply] = []
-    why = ""
-    for source in ("model", "repaired"):
-        left = None if max_cost is None else max_cost - sum((reply.cost for reply in replies), Decimal(0))
-        if left is not None and left <= 0:
-            why = f"{why}; max_cost leaves nothing for a correction"
-            return deterministic_rationale(assessment, rules, why, replies)
-        try:
-            reply = await ask(values, left)
-        except (SupernovaError, ImportError) as error:
-            first = f"{why}; its correction failed: " if replies else ""
-            request = getattr(error, "request_id", None)
-            why = first + _describe_error(error)
-            return deterministic_rationale(assessment, rules, why, replies, (request,) if request else ())
-        replies.append(reply)
-        if reply.refusal and not reply.content:  # a correction would be refused too, at the same cost
-            return deterministic_rationale(assessment, rules, f"the model refused: {reply.refusal}", replies)
-        draft = check_text(reply.content, assessment, rules, sections, reply.finish_reason)
-        if not draft.faults:
-            return Rationale(
-                draft.text, source, "", draft.report, draft.quality, reply.content, tuple(replies)
-            )
-        why = f"the model's text has faults: {_list_faults(draft.faults)}"
-        values["draft"] = reply.content if reply.content.strip() else None
-        values["violations"] = list(draft.faults)
-    return deterministic_rationale(assessment, rules, f"{why}, after one correction", replies)
+    values = _prompt_values(assessment, news)
+    try:
+        reply = await ask(values, max_cost)
+    except InvalidAnswer as error:  # it was asked twice already
+        return compose(assessment, (error.text,), _describe_error(error), failed=_request(error))
+    except (SupernovaError, ImportError) as error:
+        return compose(assessment, (), _describe_error(error), failed=_request(error))
+    if reply.refusal and not reply.content:  # a correction would be refused too, at the same cost
+        return compose(assessment, (), f"the model refused: {reply.refusal}", (reply,))
+    faulty = [draft for draft in review(assessment, reply.content) if draft.fault]
+    if not faulty:
+        return compose(assessment, (reply.content,), "", (reply,))
+    left = None if max_cost is None else max_cost - reply.cost
+    if left is not None and left <= 0:
+        return compose(assessment, (reply.content,), "max_cost leaves nothing for a correction", (reply,))
+    values["violations"] = [f"{draft.part}: {_quote(draft.written)} – {draft.fault}" for draft in faulty]
+    try:
+        second = await ask(values, left)
+    except (SupernovaError, ImportError) as error:
+        why = f"the correction failed: {_describe_error(error)}"
+        return compose(assessment, (reply.content,), why, (reply,), _request(error))
+    return compose(assessment, (reply.content, second.content), "", (reply, second))
 
 
-def _prompt_values(assessment: Assessment, rules: AdviceRules, news: str | None) -> dict[str, Any]:
-    greeks = [fact for fact in assessment.facts if is_greek(fact)]
+def compose(
+    assessment: Assessment,
+    answers: Sequence[str],
+    why: str = "",
+    replies: Sequence[Reply[Any]] = (),
+    failed: tuple[str, ...] = (),
+) -> Rationale:
+    """Return the rationale of a model's answers: the first, and the correction of its faulty sentences.
+
+    Each section that is left without a sentence of a model has our own.
+    """
+    first = review(assessment, answers[0]) if answers else []
+    second = review(assessment, answers[1]) if len(answers) > 1 else []
+    given = {draft.checked.text for draft in first if draft.checked}
+    corrected = [draft for draft in second if draft.checked and draft.checked.text not in given]
+    sentences: list[Sentence] = list(summary(assessment))
+    faults: list[str] = []
+    for part in PARTS:
+        found = _Section(assessment, part, [each for each in corrected if each.part == part])
+        for draft in first:
+            if draft.part == part and (fault := found.add(draft)):
+                faults.append(fault)
+        sentences += found.sentences or own_sentences(assessment, part)
+    sources = {each.source for each in sentences}
+    source: RationaleSource = (
+        "corrected" if "corrected" in sources else "model" if "model" in sources else "generated"
+    )
+    if answers and not first:
+        faults.append("the answer has no sentences in the sections")
+    why = "; ".join(filter(None, (why, _list_faults(faults))))
+    text = layout(sentences, assessment)
+    return Rationale(
+        tuple(sentences), text, source, why, rate_quality(text), tuple(answers), tuple(replies), failed
+    )
+
+
+def review(assessment: Assessment, answer: str) -> list[Draft]:
+    """Return each sentence of an answer, checked."""
+    context = _context(assessment)
+    return [
+        _check(written, part, context) for part, texts in read_answer(answer).items() for written in texts
+    ]
+
+
+def _context(assessment: Assessment) -> Context:
+    sided = SIDES[assessment.action] != 0
+    sides = part_sides(assessment.action)
+    return Context(fact_table(assessment), assessment.asset_class, sides, sided, assessment.language)
+
+
+def _check(written: str, part: Part, context: Context) -> Draft:
+    try:
+        return Draft(part, written, check_sentence(written, part, context))
+    except Unusable as error:
+        return Draft(part, written, None, str(error))
+
+
+class _Section:
+    """The sentences of one section, as they are chosen."""
+
+    def __init__(self, assessment: Assessment, part: Part, corrected: Sequence[Draft]) -> None:
+        self._assessment, self._part = assessment, part
+        self._corrected = list(corrected)
+        self.sentences: list[Sentence] = []
+
+    def add(self, draft: Draft) -> str:
+        """Show a sentence, its correction or ours about its facts; return its fault if it was not shown."""
+        if draft.checked:
+            self._show(draft.checked, "model")
+            return ""
+        if self._corrected:
+            checked = self._corrected.pop(0).checked
+            assert checked is not None
+            self._show(checked, "corrected")
+            return ""
+        if (own := self._own(draft.written)) is not None:
+            self._show(own, "generated")
+        return f"{_quote(draft.written)}: {draft.fault}"
+
+    def _show(self, checked: Checked, source: SentenceSource) -> None:
+        new = all(each.text != checked.text for each in self.sentences)
+        if new and len(self.sentences) < _MOST_SHOWN:
+            self.sentences.append(Sentence(self._part, checked.text, checked.facts, source))
+
+    def _own(self, written: str) -> Checked | None:
+        """Return our sentence about the facts that an unusable sentence names."""
+        table = fact_table(self._assessment)
+        ids = [id_ for id_ in _ID.findall(written) if id_ in table]
+        side = part_sides(self._assessment.action)[self._part]
+        for signal in self._assessment.signals:
+            if side and signal.direction == side and set(ids) & set(signal.facts):
+                return Checked(sentence(signal.reason), signal.facts)
+        for id_ in ids:
+            fits = id_ in RISK_FACTS if self._part == "risk" else evidence.sides(table, {id_}) == {side}
+            if fits:
+                return Checked(sentence(table.fill(f"{{{id_}.is}}")), (id_,))
+        return None
+
+
+def _prompt_values(assessment: Assessment, news: str | None) -> dict[str, Any]:
+    table = fact_table(assessment)
+    headings = titles(assessment.action, table.language)
+    sides = part_sides(assessment.action)
     return {
         "symbol": assessment.symbol,
         "action": assessment.action,
         "confidence": assessment.confidence,
-        "risk_language": risk_notes(assessment)[0],
-        "facts": facts_table(fact for fact in assessment.facts if not is_greek(fact)),
-        "greeks": facts_table(greeks) if greeks else None,
-        "mode": rules.mode,
+        "risk_language": position_note(assessment),
+        "facts": table.table(),
+        "for_it": _signal_slots(assessment.signals, sides["for"]),
+        "against_it": _signal_slots(assessment.signals, sides["against"]),
+        "for_title": headings["for"],
+        "against_title": headings["against"],
+        "notes": [f"{{note.{name}}}: {table.text(table.slot(f'{{note.{name}}}'))}" for name in table.notes()],
+        "plain_answer": json.dumps(
+            {
+                "for_it": _plain(assessment.signals, sides["for"]),
+                "against_it": _plain(assessment.signals, sides["against"]),
+                "risk": ["{atr_14.is}."],
+            }
+        ),
         "news": news,
+        "language": table.language.name,
     }
 
 
-def deterministic_rationale(
-    assessment: Assessment,
-    rules: AdviceRules,
-    why: str,
-    replies: Sequence[Reply] = (),
-    failed: tuple[str, ...] = (),
-) -> Rationale:
-    """Return the rationale that needs no model."""
-    text = explain(assessment)
-    report = check(text, assessment.facts, **grounding_context(assessment, rules))
-    return Rationale(
-        text, "deterministic", why, report, rate_quality(text, report=report), None, tuple(replies), failed
-    )
+def _plain(signals: Sequence[Signal], side: int) -> list[str]:
+    """Return a sentence of nothing but slots for the strongest signals of a side."""
+    return [f"{signal.slots}." for signal in signals if signal.direction == side][:2]
 
 
-def check_text(
-    written: str,
-    assessment: Assessment,
-    rules: AdviceRules,
-    sections: Sequence[str],
-    finish_reason: str | None = None,
-) -> CheckedText:
-    """Check the sections, claims and quality of a model's text.
-
-    A text longer than ``LONGEST`` is checked up to there, and has a fault.
-    """
-    length, written = len(written), written[:LONGEST]
-    parts = split_sections(written, sections)
-    missing = [name for name in sections if not parts.get(name)]
-    # Text before the first heading is left out: it is a preamble such as "Sure, here is …".
-    complete = sections and not missing
-    text = "\n\n".join(f"## {name}\n{parts[name]}" for name in sections) if complete else written.strip()
-    in_slots = rules.mode == "slots"
-    report = (check_slots if in_slots else check)(
-        text, assessment.facts, **grounding_context(assessment, rules)
-    )
-    if in_slots and report.grounded:
-        text = fill_slots(text, assessment.facts)
-    quality = rate_quality(text, report=report, finish_reason=finish_reason)
-    faults = [f"the section {name!r} is missing or empty" for name in missing]
-    if length > LONGEST:
-        faults.append(f"the text has {length:,} characters, and at most {LONGEST:,} are read: shorten it")
-    if parts.get(_SUMMARY) and not _states_action(parts[_SUMMARY], assessment):
-        faults.append(f"the section {_SUMMARY!r} does not tell the client to {assessment.action}")
-    faults += (line.removeprefix("- ") for line in report.describe().splitlines())
-    faults += _forbidden(unwrapped(text))
-    if not faults and quality.score < _MIN_QUALITY:
-        weak = ", ".join(name for name, part in quality.parts.items() if part < 1)
-        faults.append(f"its quality is {quality.score:.2f} (weak: {weak})")
-    return CheckedText(text, report, quality, tuple(faults))
+def _signal_slots(signals: Sequence[Signal], side: int) -> list[str]:
+    lines = [f"{signal.slots}: {signal.reason}" for signal in signals if signal.direction == side]
+    return lines or ["none"]
 
 
-def split_sections(text: str, sections: Sequence[str]) -> dict[str, str]:
-    """Return the text below each heading, by the heading's name; headings may be in any usual markup.
-
-    >>> split_sections("**Summary:** Buy.\\n## 2. RISK\\nHigh.", ["Summary", "Risk"])
-    {'Summary': 'Buy.', 'Risk': 'High.'}
-    """
-    if not sections:
-        return {}
-    names = "|".join(map(re.escape, sections))
-    heading = rf"^[ \t]*(?:#+[ \t]*)?(?:\d[.)][ \t]*)?[*_]*({names})[*_]*[ \t]*(?::[*_]*|$)"
-    _, *pieces = re.split(heading, text, flags=re.IGNORECASE | re.MULTILINE)
-    by_name = {name.lower(): name for name in sections}
-    parts: dict[str, str] = {}
-    for title, body in zip(pieces[::2], pieces[1::2], strict=True):
-        name = by_name[title.lower()]
-        parts[name] = f"{parts.get(name, '')}\n\n{body.strip()}".strip()
-    return parts
-
-
-def _states_action(summary: str, assessment: Assessment) -> bool:
-    summary = re.sub(r"\{\{\s*symbol\s*\}\}", assessment.symbol, unwrapped(summary))
-    claims = action_claims(summary, assessment.action, assessment.symbol)
-    return any(claim.verdict == "grounded" for claim in claims)
-
-
-def grounding_context(assessment: Assessment, rules: AdviceRules) -> dict[str, Any]:
-    """Return the options of ``grounding.check``; directions are by the words that texts have for them."""
-    values: dict[str, Any] = {signal.name: signal.value for signal in assessment.signals}
-    values |= {fact.id: fact.value for fact in assessment.facts if fact.id == "sentiment_hint"}
-    words = {"trend": "ma_cross", "momentum": "momentum"}
-    words |= dict.fromkeys(("news", "sentiment", "hint"), "sentiment_hint")
-    return {
-        "symbol": assessment.symbol,
-        "action": assessment.action,
-        "directions": {word: values[name] for word, name in words.items() if name in values},
-        "rsi": rules.rsi[assessment.asset_class],
-    }
-
-
-def _forbidden(text: str) -> Iterator[str]:
-    for match in _PROMISE.finditer(text):
-        if not _DENIAL.search(text, clause(text, match.start()).start, match.start()):
-            yield f'"{match[0]}": promises are not allowed'
-    for pattern, reason in _FORBIDDEN.items():
-        for match in re.finditer(pattern, text, re.IGNORECASE):
-            yield f'"{match[0]}": {reason}'
+def _quote(written: str) -> str:
+    return f'"{written if len(written) <= _QUOTED else written[: _QUOTED - 1] + "…"}"'
 
 
 def _list_faults(faults: Sequence[str]) -> str:
+    if not faults:
+        return ""
     more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
-    return "; ".join(faults[:_MAX_FAULTS]) + more
+    return f"sentences of the model were not shown: {'; '.join(faults[:_MAX_FAULTS])}{more}"
+
+
+def _request(error: Exception) -> tuple[str, ...]:
+    request = getattr(error, "request_id", None)
+    return (request,) if request else ()
 
 
 def _describe_error(error: Exception) -> str:

@@ -16,20 +16,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 from peewee import Database, fn
 
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.inflate import inflate
-from supernova_ai.store import Store, bulk, erased
+from supernova_ai.keys.audited_store import AuditedStore, Record
+from supernova_ai.store import bulk, erased
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import AdviceRow, JournalRow, LinkRow, UserTokenRow
+from supernova_ai.store.user_tokens import user_token
 
 _HEAD, _PRUNED = "head", "pruned"
 _LOST = "lost"  # a previous hash that no record has: the records after it never verify
@@ -103,14 +103,6 @@ def append(database: Database, draft: RecordContent) -> None:
     _write_link(database, _HEAD, number + 1, hash_)
 
 
-def user_token(database: Database, user: str) -> str:
-    """Return the token that stands for the user in records; the first record of a user creates it."""
-    insert = UserTokenRow.insert(user=user, token=f"user-{uuid.uuid4().hex}")
-    insert.on_conflict_ignore().execute(database)
-    (row,) = UserTokenRow.select().where(UserTokenRow.user == user).execute(database)
-    return str(row.token)
-
-
 def find(database: Database, id_: str) -> AdviceRow:
     """Return the record whose id begins with ``id_``.
 
@@ -120,7 +112,7 @@ def find(database: Database, id_: str) -> AdviceRow:
     rows = list(AdviceRow.select().where(AdviceRow.id.startswith(id_)).limit(2).execute(database))
     if len(rows) != 1:
         problem = "several records of advice have ids" if rows else "no record of advice has an id"
-        raise InvalidRequest(f"{problem} that begin with {id_!r}: see 'supernova advice list'")
+        raise InvalidRequest(f"{problem} beginning with {id_!r}: see 'supernova advice list'")
     found: AdviceRow = rows[0]
     return found
 
@@ -161,20 +153,25 @@ def verify(database: Database, noted: str | None = None) -> ChainReport:
         noted: the head of an earlier report; the chain must contain it.
     """
     with snapshot(database):
-        last = _read_link(database, _HEAD)
-        number, previous = _read_link(database, _PRUNED)
-        head = _format_link(last)
-        contains_noted = noted in (None, _format_link((number, previous)))
-        lost = _is_lost(database)
-        rows = 0
-        for page in bulk.pages(database, AdviceRow):
-            for *values, bars, news, hash_ in page:
-                rows += 1
-                number += 1
-                if problem := _problem(number, previous, values, bars, news, hash_):
-                    return ChainReport(rows, head, problem)
-                previous = hash_
-                contains_noted = contains_noted or noted == _format_link((number, previous))
+        return check(database, noted)
+
+
+def check(database: Database, noted: str | None = None) -> ChainReport:
+    """Check as ``verify`` does, inside a snapshot."""
+    last = _read_link(database, _HEAD)
+    number, previous = _read_link(database, _PRUNED)
+    head = _format_link(last)
+    contains_noted = noted in (None, _format_link((number, previous)))
+    lost = _is_lost(database)
+    rows = 0
+    for page in bulk.pages(database, AdviceRow):
+        for *values, bars, news, hash_ in page:
+            rows += 1
+            number += 1
+            if problem := _problem(number, previous, values, bars, news, hash_):
+                return ChainReport(rows, head, problem)
+            previous = hash_
+            contains_noted = contains_noted or noted == _format_link((number, previous))
     if lost:
         return ChainReport(rows, head, "the chain is lost: the record of its end is missing")
     if (number, previous) != last:
@@ -187,13 +184,20 @@ def verify(database: Database, noted: str | None = None) -> ChainReport:
     return ChainReport(rows, head)
 
 
-def prune(store: Store, *, before_ms: int, now_ms: int) -> int:
+def prune(vault: AuditedStore, *, before_ms: int, now_ms: int) -> int:
     """Delete the oldest records, up to the first made at ``before_ms`` or later; return how many.
 
     The chain continues from the last deleted record, which the journal names. The tokens of users without
     records are deleted too.
     """
-    return store.write(partial(_prune, before_ms=before_ms, now_ms=now_ms)).result()
+
+    def change(database: Database, record: Record) -> int:
+        count = _prune(database, before_ms=before_ms, now_ms=now_ms)
+        if count:
+            record("advice.pruned", "advice", {"records": count, "before_ms": before_ms})
+        return count
+
+    return vault.audited(change)
 
 
 def _prune(database: Database, *, before_ms: int, now_ms: int) -> int:
@@ -243,10 +247,8 @@ def _chain_hash(previous: str, row: tuple[Any, ...]) -> str:
 def _is_lost(database: Database) -> bool:
     """Whether the head is missing although there are traces of a chain."""
     names = {row.name for row in LinkRow.select(LinkRow.name).execute(database)}
-    traces = bool(names) or any(
-        table.select().limit(1).count(database) for table in (AdviceRow, UserTokenRow)
-    )
-    return traces and _HEAD not in names
+    traces = bool(names) or AdviceRow.select().limit(1).count(database)
+    return bool(traces) and _HEAD not in names
 
 
 def _last_number(database: Database) -> int:

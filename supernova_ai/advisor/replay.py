@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,14 +11,16 @@ from typing import Any
 from supernova_ai import __version__
 from supernova_ai.advisor import records
 from supernova_ai.advisor.bars import Bar, History, read_bars
-from supernova_ai.advisor.ensemble import Assessment, assess
+from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import risk_notes
-from supernova_ai.advisor.greeks import with_greeks
-from supernova_ai.advisor.grounding import GroundingReport
-from supernova_ai.advisor.rationale import Rationale, check_text, deterministic_rationale
+from supernova_ai.advisor.rationale import Rationale, compose
+from supernova_ai.advisor.request import AdviceRequest, read_request
 from supernova_ai.config.advice import AdviceRules
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store.tables import AdviceRow
+
+DESIGN = 3
+"""Of the records: 3 has texts by language. 2 had English alone; 1, without this number, had free prose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +45,35 @@ def bars_json(history: History) -> str:
 
 def replayable_content(
     history: History,
+    request: AdviceRequest,
     assessment: Assessment,
     rationale: Rationale,
-    *,
-    sentiment_hint: float,
-    greeks: Mapping[str, float],
     rules: AdviceRules,
-    sections: Sequence[str],
 ) -> dict[str, Any]:
     """Return the part of a record that can be computed again, with its inputs except the bars, as JSON."""
     return {
         "version": __version__,
+        "design": DESIGN,
         "as_of": history.bars[-1].time.isoformat(),
+        "read_at": history.read_at and history.read_at.isoformat(),
         "unfinished": history.unfinished and history.unfinished.isoformat(),
-        "sentiment_hint": sentiment_hint,
-        "greeks": {name: float(value) for name, value in greeks.items()},  # they may be numpy's
+        "repairs": list(history.repairs),
+        "request": request.to_json(),
         "rules": rules.model_dump(mode="json"),
-        "sections": list(sections),
         "assessment": _to_json(asdict(assessment)),
         "risk_notes": list(risk_notes(assessment)),
         "source": rationale.source,
         "text": rationale.text,
-        "written": rationale.written,
-        "grounding": _claims(rationale.report),
+        "written": list(rationale.written),
+        "sentences": _to_json([asdict(each) for each in rationale.sentences]),
     }
 
 
 def replay(record: AdviceRow) -> Replay:
-    """Compute the record's assessment, texts and claims again from the bars it kept.
+    """Compute the record's assessment and sentences again from the bars it kept.
 
     Raises:
-        InvalidRequest: the record kept no bars, or they were altered.
+        InvalidRequest: the record kept no bars, or they were altered; or an older design made it.
     """
     bars = records.kept_input(record, "bars")
     if bars is None:
@@ -82,42 +82,32 @@ def replay(record: AdviceRow) -> Replay:
             f"those of future records"
         )
     then = json.loads(record.content)["computed"]
+    if then.get("design") != DESIGN:
+        raise InvalidRequest(
+            f"record {record.id} was made by an older design of advice (version {then['version']}) and "
+            f"cannot be replayed: 'supernova advice show' has its text as it was given; 'verify' checks it"
+        )
     rules = AdviceRules.model_validate(then["rules"])
-    old = then["assessment"]
-    assessment = assess(
-        _history(json.loads(bars), then["unfinished"]),
-        symbol=old["symbol"],
-        asset_class=old["asset_class"],
-        risk_score=old["risk_score"],
-        sentiment_hint=then["sentiment_hint"],
-        currency=old["currency"],
-        rules=rules,
-    )
-    assessment = with_greeks(assessment, then["greeks"])
-    if then["source"] == "deterministic":
-        rationale = deterministic_rationale(assessment, rules, "")
-        text, report = rationale.text, rationale.report
-    else:
-        draft = check_text(then["written"], assessment, rules, then["sections"])
-        text, report = draft.text, draft.report
+    request = then["request"]
+    assessment = read_request(request["symbol"], request).assess(_history(json.loads(bars), then), rules)
+    rationale = compose(assessment, then["written"])
     now = {
         "assessment": _to_json(asdict(assessment)),
         "risk_notes": list(risk_notes(assessment)),
-        "text": text,
-        "grounding": _claims(report),
+        "text": rationale.text,
+        "sentences": _to_json([asdict(each) for each in rationale.sentences]),
     }
     return Replay(record.id, tuple(_differences("", {name: then[name] for name in now}, now)))
 
 
-def _history(rows: list[list[Any]], unfinished: str | None) -> History:
+def _history(rows: list[list[Any]], then: Mapping[str, Any]) -> History:
     bars = [Bar(datetime.fromisoformat(time), *values) for time, *values in rows]
     later = bars[-1].time + (bars[-1].time - bars[0].time)  # every kept bar was over
-    history = read_bars(bars, now=later)
-    return replace(history, unfinished=datetime.fromisoformat(unfinished)) if unfinished else history
-
-
-def _claims(report: GroundingReport) -> list[dict[str, Any]]:
-    return [asdict(claim) for claim in report.claims]
+    history = read_bars(bars, now=later, repair=None)  # a record has mended bars
+    unfinished, read_at = (
+        then[name] and datetime.fromisoformat(then[name]) for name in ("unfinished", "read_at")
+    )
+    return replace(history, unfinished=unfinished, read_at=read_at)
 
 
 def _to_json(value: Any) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from math import sqrt
+from typing import Literal, NamedTuple
 
 from supernova_ai.advisor.indicators import FLAT, Indicators
 from supernova_ai.config.advice import AdviceRules, AssetClass, Strategy
@@ -16,19 +17,39 @@ from supernova_ai.config.advice import AdviceRules, AssetClass, Strategy
 Direction = Literal[-1, 0, 1]
 """The direction of a signal: 1 up, −1 down, 0 neither."""
 
+Horizon = Literal["short", "medium", "long"]
+"""How long the client means to hold the asset."""
+
+
+class LookBack(NamedTuple):
+    """The two averages that are compared, and the number of bars of the momentum."""
+
+    fast: str
+    slow: str
+    momentum: int
+
+
+LOOK_BACKS: Mapping[Horizon, LookBack] = {
+    "short": LookBack("ema_12", "ema_26", 20),
+    "medium": LookBack("sma_20", "sma_50", 63),
+    "long": LookBack("sma_50", "sma_200", 200),
+}
+"""What the signals of a trend look back on, by the horizon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
     """The result of one strategy. ``strength`` is 0 to 1; ``facts`` are the ids of the facts behind it.
 
-    A strategy's reason has ids of facts in braces; in an assessment the values are filled in.
+    ``slots`` is its statement; in an assessment, ``reason`` is the same with the slots filled in.
     """
 
     name: Strategy
     direction: Direction
     strength: float
-    reason: str
+    slots: str
     facts: tuple[str, ...]
+    reason: str = ""
 
     @property
     def value(self) -> float:
@@ -36,110 +57,75 @@ class Signal:
         return self.direction * self.strength
 
 
-Evaluate = Callable[[Indicators, AdviceRules, AssetClass], Signal | None]
+Evaluate = Callable[[Indicators, AdviceRules, AssetClass, LookBack], Signal | None]
 """A strategy; it returns None if the bars are too few."""
 
 
-def ma_cross(indicators: Indicators, _: AdviceRules, __: AssetClass) -> Signal | None:
-    """Point up if the 20-bar average is above the 50-bar average, down if below; needs 50 bars."""
-    if indicators.sma_20 is None or indicators.sma_50 is None:
+def ma_cross(indicators: Indicators, _: AdviceRules, __: AssetClass, look_back: LookBack) -> Signal | None:
+    """Point up if the fast average is above the slow one, down if below; needs 50 bars, or 26, or 200."""
+    fast: float | None = getattr(indicators, look_back.fast)
+    slow: float | None = getattr(indicators, look_back.slow)
+    if fast is None or slow is None:
         return None
-    return _signal(
-        "ma_cross",
-        _ranges(indicators, indicators.sma_20 - indicators.sma_50),
-        up="the 20-bar average ({sma_20}) is above the 50-bar average ({sma_50})",
-        flat="the 20-bar and the 50-bar average are level, at {sma_50}",
-        down="the 20-bar average ({sma_20}) is below the 50-bar average ({sma_50})",
-        facts=("sma_20", "sma_50"),
-    )
+    statement = f"{{{look_back.fast}.vs.{look_back.slow}}}"
+    return _signal("ma_cross", _ranges(indicators, fast - slow), statement, look_back[:2])
 
 
-def rsi_reversion(indicators: Indicators, rules: AdviceRules, asset_class: AssetClass) -> Signal | None:
+def rsi_reversion(
+    indicators: Indicators, rules: AdviceRules, asset_class: AssetClass, _: LookBack
+) -> Signal | None:
     """Point up if the RSI is oversold, down if it is overbought; needs 15 bars."""
     if indicators.rsi_14 is None:
         return None
     low, high = rules.rsi[asset_class]
     beyond = min(0.0, indicators.rsi_14 - low) / low + max(0.0, indicators.rsi_14 - high) / (100 - high)
-    return _signal(
-        "rsi_reversion",
-        -3 * beyond,
-        up="the RSI is oversold, at {rsi_14}",
-        flat="the RSI, at {rsi_14}, is in its usual range",
-        down="the RSI is overbought, at {rsi_14}",
-        facts=("rsi_14",),
-    )
+    return _signal("rsi_reversion", -3 * beyond, "{rsi_14.is}", ("rsi_14",))
 
 
-def macd(indicators: Indicators, _: AdviceRules, __: AssetClass) -> Signal | None:
+def macd(indicators: Indicators, _: AdviceRules, __: AssetClass, ___: LookBack) -> Signal | None:
     """Point up if the MACD is above its signal line, down if below; needs 34 bars."""
     if indicators.macd_histogram is None:
         return None
-    return _signal(
-        "macd",
-        4 * _ranges(indicators, indicators.macd_histogram),
-        up="the MACD ({macd}) is above its signal line ({macd_signal})",
-        flat="the MACD is on its signal line, at {macd_signal}",
-        down="the MACD ({macd}) is below its signal line ({macd_signal})",
-        facts=("macd", "macd_signal"),
-    )
+    pull = 4 * _ranges(indicators, indicators.macd_histogram)
+    return _signal("macd", pull, "{macd.vs.macd_signal}", ("macd", "macd_signal"))
 
 
-def bollinger(indicators: Indicators, _: AdviceRules, __: AssetClass) -> Signal | None:
+def bollinger(indicators: Indicators, _: AdviceRules, __: AssetClass, ___: LookBack) -> Signal | None:
     """Point back to the middle if the close is outside the Bollinger bands; needs 20 bars."""
     if indicators.bollinger_b is None:
         return None
     beyond = min(0.0, indicators.bollinger_b) + max(0.0, indicators.bollinger_b - 1)
-    return _signal(
-        "bollinger",
-        -8 * beyond,
-        up="the close ({close}) is below the lower Bollinger band ({bollinger_lower})",
-        flat="the close ({close}) is between the Bollinger bands",
-        down="the close ({close}) is above the upper Bollinger band ({bollinger_upper})",
-        facts=("close", "bollinger_lower", "bollinger_upper"),
-    )
+    facts = ("close", "bollinger_lower", "bollinger_upper")
+    return _signal("bollinger", -8 * beyond, "{bollinger_b.is}", facts)
 
 
-def breakout(indicators: Indicators, _: AdviceRules, __: AssetClass) -> Signal | None:
+def breakout(indicators: Indicators, _: AdviceRules, __: AssetClass, ___: LookBack) -> Signal | None:
     """Point up if the close is above the 20 bars before, down if below; needs 21 bars."""
     if indicators.high_20 is None or indicators.low_20 is None:
         return None
     beyond = min(0.0, indicators.close - indicators.low_20) + max(0.0, indicators.close - indicators.high_20)
-    return _signal(
-        "breakout",
-        4 * _ranges(indicators, beyond),
-        up="the close ({close}) is above the high of the 20 bars before ({high_20})",
-        flat="the close ({close}) is within the range of the 20 bars before",
-        down="the close ({close}) is below the low of the 20 bars before ({low_20})",
-        facts=("close", "low_20", "high_20"),
-    )
+    statement = "{close.vs.low_20}" if beyond < 0 else "{close.vs.high_20}"
+    return _signal("breakout", 4 * _ranges(indicators, beyond), statement, ("close", "low_20", "high_20"))
 
 
-def momentum(indicators: Indicators, _: AdviceRules, __: AssetClass) -> Signal | None:
-    """Point in the direction of the price over 63 bars, a quarter of daily bars; needs 64 bars."""
-    if indicators.change_63 is None:
+def momentum(indicators: Indicators, _: AdviceRules, __: AssetClass, look_back: LookBack) -> Signal | None:
+    """Point in the direction of the price over 63 bars, or 20, or 200; needs 64 bars, or 21, or 201."""
+    name = f"change_{look_back.momentum}"
+    change: float | None = getattr(indicators, name)
+    if change is None:
         return None
-    return _signal(
-        "momentum",
-        _ranges(indicators, indicators.close - indicators.close / (1 + indicators.change_63)) / 4,
-        up="the price rose by {change_63} over 63 bars",
-        flat="the price is where it was 63 bars ago",
-        down="the price fell by {change_63} over 63 bars",
-        facts=("change_63",),
-    )
+    # Random movement grows with the root of the time.
+    usual = 4 * sqrt(look_back.momentum / 63)
+    pull = _ranges(indicators, indicators.close - indicators.close / (1 + change)) / usual
+    return _signal("momentum", pull, f"{{{name}.move}}", (name,))
 
 
-def volume(indicators: Indicators, _: AdviceRules, __: AssetClass) -> Signal | None:
+def volume(indicators: Indicators, _: AdviceRules, __: AssetClass, ___: LookBack) -> Signal | None:
     """Point up if the on-balance volume is above its mean, down if below; needs 20 bars with volume."""
     if indicators.obv is None or indicators.obv_mean_20 is None or not indicators.volume_mean_20:
         return None
-    return _signal(
-        "volume",
-        (indicators.obv - indicators.obv_mean_20) / indicators.volume_mean_20 / 4,
-        up="the on-balance volume is above its 20-bar mean",
-        flat="the on-balance volume is at its 20-bar mean",
-        down="the on-balance volume is below its 20-bar mean",
-        facts=("obv", "obv_mean_20"),
-    )
+    pull = (indicators.obv - indicators.obv_mean_20) / indicators.volume_mean_20 / 4
+    return _signal("volume", pull, "{obv.vs.obv_mean_20}", ("obv", "obv_mean_20"))
 
 
 STRATEGIES: Mapping[Strategy, Evaluate] = {
@@ -160,11 +146,9 @@ def _ranges(indicators: Indicators, difference: float) -> float:
     return difference / max(indicators.atr_14, FLAT * indicators.close)
 
 
-def _signal(name: Strategy, pull: float, *, up: str, flat: str, down: str, facts: tuple[str, ...]) -> Signal:
+def _signal(name: Strategy, pull: float, statement: str, facts: tuple[str, ...]) -> Signal:
     """Make a signal from a pull of any size: a pull of 1 is half strength, no pull is full strength."""
-    pull = 0.0 if abs(pull) < FLAT else pull
+    if abs(pull) < FLAT:
+        return Signal(name, 0, 0.0, statement, facts)
     # Not tanh: its last digit differs between machines.
-    strength = abs(pull) / (1 + abs(pull))
-    if pull == 0:
-        return Signal(name, 0, 0.0, flat, facts)
-    return Signal(name, 1, strength, up, facts) if pull > 0 else Signal(name, -1, strength, down, facts)
+    return Signal(name, 1 if pull > 0 else -1, abs(pull) / (1 + abs(pull)), statement, facts)

@@ -56,6 +56,7 @@ FORMATS: dict[str, Callable[[], Any]] = {
     "dicts with datetimes": lambda: [row(bar) for bar in BARS],
     "dicts with dates": lambda: [row(bar, time=bar.time.date()) for bar in BARS],
     "dicts with ISO text": lambda: [row(bar, time=bar.time.isoformat()) for bar in BARS],
+    "dicts with dates as numbers": lambda: [row(bar, time=int(f"{bar.time:%Y%m%d}")) for bar in BARS],
     "dicts with plain dates as text": lambda: [row(bar, time=f"{bar.time:%Y-%m-%d}") for bar in BARS],
     "dicts with seconds": lambda: [row(bar, time=bar.time.timestamp()) for bar in BARS],
     "dicts with milliseconds": lambda: [row(bar, time=milliseconds(bar)) for bar in BARS],
@@ -114,7 +115,7 @@ def wrong(number: int, **changes: Any) -> list[dict[str, Any]]:
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "text": ("bars.csv", "bars cannot be read from str: give a list of dicts"),
-    "a mapping": ({"open": []}, "bars cannot be read from dict"),
+    "a mapping": ({"open": 1}, "bars cannot be read from a dict with only 'open': give a list of dicts"),
     "nothing": (None, "bars cannot be read from NoneType"),
     "none": ([], "0 bars are too few: give at least 2"),
     "one": (BARS[:1], "1 bars are too few"),
@@ -125,14 +126,17 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "bar 0 has no 'close'. It has 'time', 'open'",
     ),
     "no time": ([{"open": 1}], "bar 0 has no time: give one of timestamp, time, datetime, date"),
-    "a frame without a close": (frame().drop(columns="Close"), "the frame has no 'close'. It has 'open'"),
+    "a frame without a close": (frame().drop(columns="Close"), "bar 0 has no 'close'. It has '', 'open'"),
     "two tickers": (
         yfinance("AAPL", "MSFT"),
         r"several tickers \(AAPL, MSFT\): select one, such as frame.xs",
     ),
-    "a frame without times": (frame().reset_index(drop=True), "bar 0: its time is 0: give ISO text"),
-    "a number that is a date": (wrong(0, time=20261120), "bar 0: its time is 20261120"),
-    "a year far away": (wrong(0, time=10**20), "bar 0: its time is 1000"),
+    "a frame without times": (frame().reset_index(drop=True), "bar 0 has no time: give one of timestamp"),
+    "a frame with row numbers": (frame().set_axis([*range(1, 41)]), "bar 0: its time is 1: give ISO text"),
+    "a frame of two closes": (frame().rename(columns={"Open": "Close"}), "2 columns 'close'"),
+    "a number that is no date": (wrong(0, time=20261320), "bar 0: its time is 20261320"),
+    "a year far away": (wrong(0, time=10**23), "bar 0: its time is 1000"),
+    "the end of the calendar": (wrong(3, time="0001-01-01T00:00+05:00"), "bar 3: its time is '0001-01-01"),
     "no date": (wrong(3, time="soon"), "bar 3: its time is 'soon'"),
     "a truth for a time": (wrong(3, time=True), "bar 3: its time is True"),
     "a missing time": (wrong(3, time=pd.NaT), "bar 3: its time is NaT"),
@@ -141,17 +145,20 @@ REFUSED: dict[str, tuple[Any, str]] = {
         r"bar 3 \(2026-10-01\): close is nan: it must be a price above zero",
     ),
     "infinity": (wrong(3, high=float("inf")), "bar 3 .*: high is inf"),
-    "negative": (wrong(3, low=-1), "bar 3 .*: low is -1: it must be a price above zero"),
+    "negative": (
+        wrong(3, low=-1),
+        "bar 3 .*: low is -1: it must be a price above zero, because changes in percent and volatility",
+    ),
     "zero": (wrong(3, open=0), "bar 3 .*: open is 0"),
     "too dear": (wrong(3, close=1e30), r"bar 3 .*: close is 1e\+30: .* at most 1e\+15"),
     "too much": (wrong(3, volume=1e300), r"bar 3 .*: volume is 1e\+300: .* at most 1e\+18"),
-    "words": (wrong(3, open="1,000"), "bar 3 .*: open is '1,000'"),
+    "words": (wrong(3, open="many"), "bar 3 .*: open is 'many'"),
     "a truth": (wrong(3, open=True), "bar 3 .*: open is True"),
     "swapped": (
         wrong(3, high=1, low=2, open=1, close=1),
         "bar 3 .*: high 1 is below low 2: they may be swapped",
     ),
-    "close above high": (wrong(3, close=1e6), "bar 3 .*: close is 1e.06: it must be between low .* and high"),
+    "close above high": (wrong(3, close=1e6), "bar 3 .*: close is 1000000: it must be between low"),
     "open below low": (wrong(3, open=1e-3), "bar 3 .*: open is 0.001: it must be between low"),
     "negative volume": (wrong(3, volume=-1), "bar 3 .*: volume is -1: it must be zero or more, or missing"),
     "volume in words": (wrong(3, volume="many"), "bar 3 .*: volume is 'many'"),
@@ -228,7 +235,7 @@ def test_bars_of_a_history_read_again_are_the_same() -> None:
 
 
 def test_the_sample_is_the_walk_that_the_docs_name() -> None:
-    """examples/bars.csv has the 250 synthetic daily bars that docs/advice.md describes."""
+    """examples/bars.csv has the 250 synthetic daily bars that docs/backtest.md describes."""
     assert load_csv(SAMPLE, now=NOW).bars == tuple(walk(2, 250, drift=0.001, deviation=0.013))
 
 
@@ -244,7 +251,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
         csv.writer(file).writerows([["date", "open", "high", "low", "close"], ["2026-11-20", "1", "2"]])
     with pytest.raises(InvalidRequest, match=r"bars.csv: bar 0 \(2026-11-20\): low is None"):
         load_csv(path)
-    path.write_text("date,open,high,low,close\n2026-11-19,1,2,1,2,extra\n2026-11-20,2,3,2,3\n")
+    path.write_text("date,open,high,low,close\n2026-11-19,1,2,1,2,\n2026-11-20,2,3,2,3\n")
     assert [bar.close for bar in load_csv(path, now=NOW).bars] == [2, 3]
 
 

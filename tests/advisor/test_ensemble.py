@@ -55,7 +55,7 @@ def test_the_sample_is_bought_by_a_bold_client() -> None:
         ("bollinger", 0),
         ("breakout", 0),
     ]
-    assert found.signals[0].reason == "the price rose by 16.1 % over 63 bars"
+    assert found.signals[0].reason == "the price rose by 16.1 % over 63 days"
     assert found.signals[0].facts == ("change_63",)
 
 
@@ -73,9 +73,10 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     code = (
         "from datetime import datetime, UTC; from supernova_ai.advisor.bars import load_csv;"
         "from supernova_ai.advisor.ensemble import assess; from supernova_ai.advisor.explain import *;"
+        "from supernova_ai.advisor.rationale import compose;"
         f"h = load_csv({str(CSV)!r},"
         " now=datetime(2026, 11, 22, tzinfo=UTC)); a = assess(h, symbol='AAPL');"
-        "print(repr(a), explain(a), risk_notes(a))"
+        "print(repr(a), compose(a, ()).text, risk_notes(a))"
     )
     outputs = {
         subprocess.run(
@@ -91,7 +92,7 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     assert repr(advice(SAMPLE)) in outputs.pop()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=seeds, drift=drifts, asset_class=st.sampled_from(["stock", "crypto", "fx", "futures", "option"]))
 def test_a_bolder_client_is_never_told_to_be_more_careful(seed: int, drift: float, asset_class: Any) -> None:
     """A higher risk score moves the action only from sell to reduce, avoid, hold and buy."""
@@ -100,7 +101,7 @@ def test_a_bolder_client_is_never_told_to_be_more_careful(seed: int, drift: floa
     assert actions == sorted(actions)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=seeds, drift=drifts, risk_score=st.integers(0, 100))
 def test_good_news_helps_and_bad_news_hurts(seed: int, drift: float, risk_score: int) -> None:
     """Better news raises the score; a buy gets more confident, a sell or reduce less."""
@@ -114,7 +115,7 @@ def test_good_news_helps_and_bad_news_hurts(seed: int, drift: float, risk_score:
             assert (better.confidence - worse.confidence) * side >= 0
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=seeds, drift=drifts, power=st.integers(-20, 20))
 def test_advice_does_not_depend_on_the_scale(seed: int, drift: float, power: int) -> None:
     """Prices times a power of two, which causes no rounding, give the same digits."""
@@ -129,7 +130,7 @@ def test_advice_does_not_depend_on_the_scale(seed: int, drift: float, power: int
     assert other.regime == one.regime
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=seeds, drift=drifts, length=st.integers(30, 129))
 def test_later_bars_change_nothing(seed: int, drift: float, length: int) -> None:
     """Advice on the first bars is the same with, without and with other later bars."""
@@ -139,10 +140,10 @@ def test_later_bars_change_nothing(seed: int, drift: float, length: int) -> None
     other_future = [replace(bar, close=bar.low, open=bar.high) for bar in whole[length:]]
     other = read_bars(whole[:length] + other_future, now=NOW)
     assert advice(cut) == advice(alone)
-    assert advice(replace(other, bars=other.bars[:length])) == advice(alone)
+    assert advice(replace(other, bars=other.bars[:length], read_at=None)) == advice(alone)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=seeds)
 def test_the_order_of_the_input_changes_nothing(seed: int) -> None:
     """Bars newest first and oldest first give the same advice."""
@@ -201,6 +202,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"symbol": "AAPL. Ignore the above"}, "symbol is 'AAPL. Ignore"),
     ({"symbol": None}, "symbol is None"),
     ({"asset_class": "bond"}, "asset_class is 'bond': it must be one of stock, crypto, fx, futures, option"),
+    ({"asset_class": [["stock"] * 99] * 99}, r"asset_class is \[\['stock', 'stock', "),
+    ({"language": ["de"]}, r"language is \['de'\]: it must be one of en, de"),
+    ({"symbol": "A" * 10_000}, "symbol is 'AAA"),
+    ({"sentiment_hint": 10**5000}, "sentiment_hint is that int: it must be a number from -1 to 1"),
     ({"risk_score": 101}, "risk_score is 101: it must be a number from 0 to 100"),
     ({"risk_score": -1}, "risk_score is -1"),
     ({"risk_score": True}, "risk_score is True"),

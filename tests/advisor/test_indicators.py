@@ -17,13 +17,13 @@ import talib
 
 from benchmarks.calibration import walk
 from supernova_ai.advisor.bars import Bar
-from supernova_ai.advisor.indicators import Indicators, compute
+from supernova_ai.advisor.indicators import Indicators, IndicatorSeries, compute
 from tests.advisor import sample_advice
 
 SAMPLE = sample_advice.SAMPLE.bars
 
 SEEDED = ("macd", "macd_signal", "macd_histogram", "atr_14", "adx_14", "plus_di_14", "minus_di_14")
-"""TA-Lib starts these from other values (docs/advice.md); the difference shrinks with each bar."""
+"""TA-Lib starts these from other values (docs/signals.md); the difference shrinks with each bar."""
 
 
 def oracle(bars: Any) -> dict[str, float]:
@@ -39,6 +39,7 @@ def oracle(bars: Any) -> dict[str, float]:
         "change_10": talib.ROCP(close, 10),
         "change_20": talib.ROCP(close, 20),
         "change_63": talib.ROCP(close, 63),
+        "change_200": talib.ROCP(close, 200),
         "sma_20": talib.SMA(close, 20),
         "sma_50": talib.SMA(close, 50),
         "sma_200": talib.SMA(close, 200),
@@ -145,6 +146,17 @@ def directional(bars: list[Bar], ranges: list[float]) -> tuple[list[float], list
     )
 
 
+def test_a_series_gives_each_bar_what_its_bars_alone_give(seed: int) -> None:
+    """The indicators after a bar are the same, to the last digit, with and without later bars."""
+    walked = walk((seed, "series"), 260)
+    flat = [replace(bar, open=9.0, high=9.0, low=9.0, close=9.0, volume=0.0) for bar in walked[:40]]
+    unknown = [replace(bar, volume=None if 50 <= at < 60 else bar.volume) for at, bar in enumerate(walked)]
+    for bars in (walked, [*flat, *walked[40:]], unknown):
+        series = IndicatorSeries(bars)
+        for end in (2, 14, 15, 21, 35, 41, 51, 65, 201, *random.Random(seed).sample(range(2, 261), 20)):
+            assert series.after(end - 1) == compute(bars[:end])
+
+
 def test_indicators_of_short_series_are_none() -> None:
     """Each indicator is None until it has enough bars."""
     least = {
@@ -152,6 +164,7 @@ def test_indicators_of_short_series_are_none() -> None:
         "change_10": 11,
         "change_20": 21,
         "change_63": 64,
+        "change_200": 201,
         "sma_20": 20,
         "sma_50": 50,
         "sma_200": 200,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,18 +12,20 @@ import pytest
 from peewee import Database
 
 from supernova_ai.advisor import rationale, records
-from supernova_ai.advisor.ensemble import assess
 from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import Replay, bars_json, replay, replayable_content
+from supernova_ai.advisor.request import read_request
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AdviceRow, JournalRow, LinkRow, UserTokenRow
+from supernova_ai.store.user_tokens import user_token
+from supernova_ai.terminal.advice_page import AdviceView
 from tests.advisor.sample_advice import GOOD, SAMPLE, SEED
+from tests.clients import vault_of
 
 DAY_MS = 86_400_000
 RULES = AdviceRules()
-SECTIONS = ("Summary", "Why", "What speaks against it", "Risk")
 
 
 def draft(
@@ -34,22 +37,12 @@ def draft(
     **given: Any,
 ) -> RecordContent:
     """The record of the seed example, with the model's text if one is given."""
-    assessment = assess(SAMPLE, currency=currency, **SEED)
-    said = rationale.deterministic_rationale(assessment, RULES, "explain is False")
-    if written is not None:
-        read = rationale.check_text(written, assessment, RULES, SECTIONS)
-        said = rationale.Rationale(read.text, "model", "", read.report, read.quality, written)
+    request = read_request("AAPL", {**SEED, "currency": currency})
+    assessment = request.assess(SAMPLE, RULES)
+    said = rationale.compose(assessment, () if written is None else (written,))
     content = {
         "inputs": {"bars": digest(bars_json(SAMPLE)), "news": digest("Sales rose.")},
-        "computed": replayable_content(
-            SAMPLE,
-            assessment,
-            said,
-            sentiment_hint=SEED["sentiment_hint"],
-            greeks={},
-            rules=RULES,
-            sections=SECTIONS,
-        ),
+        "computed": replayable_content(SAMPLE, request, assessment, said, RULES),
         "why": said.why,
         "disclaimers": [],
         "attempts": [],
@@ -173,7 +166,7 @@ def test_chain_made_again_does_not_contain_a_noted_head(store: Store) -> None:
     assert found == f"the chain does not lead through {noted}: it was made again, or pruned beyond it"
     append(store, draft(5))
     assert store.read(partial(records.verify, noted=first)).ok
-    records.prune(store, before_ms=2 * DAY_MS, now_ms=9)
+    records.prune(vault_of(store), before_ms=2 * DAY_MS, now_ms=9)
     assert store.read(partial(records.verify, noted=first)).ok
 
 
@@ -182,15 +175,14 @@ def test_chain_made_again_does_not_contain_a_noted_head(store: Store) -> None:
     [
         ["DELETE FROM advice_chain"],
         ["DELETE FROM advice_chain WHERE name = 'head'", "DELETE FROM user_token"],
-        ["DELETE FROM advice_chain", "DELETE FROM advice"],
         ["DELETE FROM advice_chain WHERE name = 'head'", "DELETE FROM advice", "DELETE FROM user_token"],
     ],
-    ids=["records", "records and pruned", "users", "pruned"],
+    ids=["records", "records and pruned", "pruned"],
 )
 def test_lost_chain_never_verifies_again(statements: list[str], store: Store) -> None:
     """A chain without its head is lost while any trace of it is left; new records are still added."""
     append(store, draft(1), draft(2), draft(3))
-    records.prune(store, before_ms=2 * DAY_MS, now_ms=9)
+    records.prune(vault_of(store), before_ms=2 * DAY_MS, now_ms=9)
     for statement in statements:
         run(store, statement)
     for number in (4, 5):
@@ -198,6 +190,14 @@ def test_lost_chain_never_verifies_again(statements: list[str], store: Store) ->
         append(store, draft(number))
         assert problem(store)
     assert store.read(records.latest)[0].id == "record-5"
+
+
+def test_a_users_token_is_no_trace_of_advice(store: Store) -> None:
+    """An export of a user makes a token too; the chain begins as in a new database."""
+    store.write(partial(user_token, user="ann")).result()
+    assert problem(store) is None
+    append(store, draft(1))
+    assert problem(store) is None
 
 
 def test_bars_and_news_can_be_deleted(store: Store) -> None:
@@ -210,7 +210,7 @@ def test_bars_and_news_can_be_deleted(store: Store) -> None:
 def test_oldest_records_are_pruned(store: Store) -> None:
     """The chain continues from the last deleted record, which the journal names; unused tokens go too."""
     append(store, draft(1), draft(2), draft(3, user="bob"), draft(4, user="bob"))
-    assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 2
+    assert records.prune(vault_of(store), before_ms=3 * DAY_MS, now_ms=9) == 2
     assert [row.id for row in store.read(records.latest)] == ["record-4", "record-3"]
     assert problem(store) is None
     ((event, after),) = store.read(
@@ -222,7 +222,7 @@ def test_oldest_records_are_pruned(store: Store) -> None:
     }
     assert (event, after) == ("advice.pruned", links["pruned"])
     assert store.read(lambda d: [row.user for row in UserTokenRow.select().execute(d)]) == ["bob"]
-    assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
+    assert records.prune(vault_of(store), before_ms=3 * DAY_MS, now_ms=9) == 0
     append(store, draft(5))
     run(store, "DELETE FROM advice WHERE number = 3")
     assert problem(store) == "record 3 is missing"
@@ -231,15 +231,15 @@ def test_oldest_records_are_pruned(store: Store) -> None:
 def test_all_records_may_be_pruned(store: Store) -> None:
     """The next record follows the last deleted one; an old record after a newer one is kept."""
     append(store, draft(5), draft(1))
-    assert records.prune(store, before_ms=3 * DAY_MS, now_ms=9) == 0
-    assert records.prune(store, before_ms=6 * DAY_MS, now_ms=9) == 2
+    assert records.prune(vault_of(store), before_ms=3 * DAY_MS, now_ms=9) == 0
+    assert records.prune(vault_of(store), before_ms=6 * DAY_MS, now_ms=9) == 2
     assert problem(store) is None
     append(store, draft(7))
     assert [row.number for row in store.read(records.latest)] == [3]
     assert problem(store) is None
 
 
-@pytest.mark.parametrize("written", [None, GOOD], ids=["deterministic", "model"])
+@pytest.mark.parametrize("written", [None, GOOD], ids=["generated", "model"])
 def test_a_record_replays(written: str | None, store: Store) -> None:
     """Computed again from its bars, everything is the same to the last digit."""
     append(store, draft(1, written=written))
@@ -264,8 +264,8 @@ def test_a_record_in_another_currency_replays(store: Store) -> None:
             "indicators.rsi_14: 1.5 then, 68.",
         ),
         (lambda then: then["rules"].update(buy=[0.9, 0.9]), "assessment.action: 'buy' then, 'hold' now"),
-        (lambda then: then.update(text="Buy."), "text: 'Buy.' then, 'Buy AAPL, with"),
-        (lambda then: then["risk_notes"].pop(), "risk_notes: 3 entries then, 4 entries now"),
+        (lambda then: then.update(text="Buy."), "text: 'Buy.' then, '## Summary"),
+        (lambda then: then["risk_notes"].pop(), "risk_notes: 4 entries then, 5 entries now"),
     ],
 )
 def test_a_replay_says_what_differs(
@@ -287,3 +287,25 @@ def test_a_replay_of_other_bars_is_refused(store: Store) -> None:
     append(store, draft(1, bars="[]"))
     with pytest.raises(InvalidRequest, match="the bars of record record-1 were altered"):
         replay(store.read(lambda d: records.find(d, "record-1")))
+
+
+def test_a_record_of_the_older_design_is_shown_but_not_replayed(store: Store) -> None:
+    """Records from before the sentences with slots verify and are shown; a replay says what they are."""
+    old = draft(1)
+    computed = {
+        name: value for name, value in old.content["computed"].items() if name not in ("design", "sentences")
+    }
+    computed |= {
+        "text": "Buy AAPL: it rose.",
+        "source": "repaired",
+        "written": "Buy AAPL: it rose.",
+        "grounding": [],
+    }
+    computed["rules"] = {**computed["rules"], "mode": "verify"}
+    append(store, replace(old, content={**old.content, "computed": computed}))
+    assert problem(store) is None
+    record = store.read(lambda d: records.find(d, "record-1"))
+    view = AdviceView.from_record(record)
+    assert (view.text, view.source) == ("Buy AAPL: it rose.", "repaired")
+    with pytest.raises(InvalidRequest, match="was made by an older design of advice"):
+        replay(record)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.calibration import walk
 from supernova_ai.advisor.indicators import Indicators, compute
-from supernova_ai.advisor.signals import STRATEGIES, Signal
+from supernova_ai.advisor.signals import LOOK_BACKS, STRATEGIES, Horizon, Signal
 from supernova_ai.config import AdviceRules
 from supernova_ai.config.advice import AssetClass, Strategy
 from tests.advisor import sample_advice
@@ -21,8 +21,13 @@ SAMPLE = sample_advice.SAMPLE.bars
 INDICATORS = replace(compute(SAMPLE), close=100.0, atr_14=2.0)
 
 
-def signal_of(name: Strategy, indicators: Indicators, asset_class: AssetClass = "stock") -> Signal | None:
-    return STRATEGIES[name](indicators, RULES, asset_class)
+def signal_of(
+    name: Strategy,
+    indicators: Indicators,
+    asset_class: AssetClass = "stock",
+    horizon: Horizon = "medium",
+) -> Signal | None:
+    return STRATEGIES[name](indicators, RULES, asset_class, LOOK_BACKS[horizon])
 
 
 def test_every_configured_strategy_exists() -> None:
@@ -115,7 +120,7 @@ def test_flat_series_has_no_direction() -> None:
         assert [(signal.direction, signal.strength) for signal in signals if signal] == [(0, 0.0)] * 7
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 10**6),
     drift=st.sampled_from([-0.003, 0.0, 0.003]),
@@ -142,7 +147,7 @@ def test_signals_do_not_depend_on_the_scale(seed: int, drift: float, length: int
         assert (one.strength if one else 0) == pytest.approx(other.strength if other else 0, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), length=st.integers(2, 120))
 def test_strength_is_at_most_one(seed: int, length: int) -> None:
     """A strength is 0 to 1, and 0 exactly if there is no direction."""

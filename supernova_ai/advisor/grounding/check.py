@@ -1,122 +1,251 @@
-"""Check a text against facts, claim by claim."""
+"""Check a sentence: what each of its words claims must follow from the facts of its clause.
+
+The checks are conservative: a sentence that could be read in a wrong way is refused.
+"""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from typing import Literal, NamedTuple
 
-from supernova_ai.advisor.currency import CODES
-from supernova_ai.advisor.facts import Fact
-from supernova_ai.advisor.grounding.clauses import unwrapped
-from supernova_ai.advisor.grounding.dates import date_claims
-from supernova_ai.advisor.grounding.directions import USUAL_RSI, direction_claims
-from supernova_ai.advisor.grounding.figures import figures
-from supernova_ai.advisor.grounding.judge import Judge
-from supernova_ai.advisor.grounding.labels import label_claims
-from supernova_ai.advisor.grounding.meaning import Reading
-from supernova_ai.advisor.grounding.mentions import Names
-from supernova_ai.advisor.grounding.report import Claim, GroundingReport
-from supernova_ai.advisor.grounding.stance import action_claims
-from supernova_ai.advisor.grounding.tickers import ticker_claims
+from supernova_ai.advisor.facts import Fact, comparable, compare
+from supernova_ai.advisor.grounding import evidence
+from supernova_ai.advisor.grounding.cases import find_cases
+from supernova_ai.advisor.grounding.clauses import Clause, ids_of, split_clauses
+from supernova_ai.advisor.grounding.sentence import Unusable, read_sentence, render
+from supernova_ai.advisor.grounding.vocabulary import Token, vocabulary
+from supernova_ai.advisor.slots import FactTable
 
-_NONE: Mapping[str, float] = MappingProxyType({})
-_NOT_FIGURES = re.compile(
-    r"(?<!_)(?<!_ )(?<! is )(?<! at )(?<! of )(?<!: )\[\d{1,2}\]"
-    r"|\b\d+(?:st|nd|rd|th)\b(?! percentile)|\b(?:from|of|between) (?:0|[-−]1) (?:to|and) 1(?:00)?\b(?!\.\d)"
-    r"|(?:\bout|(?<=\d)) of 1(?:00)?\b(?!\.\d)|(?<=\d)/100\b|\b(?:10-[KQ]|8-K|24/7|COVID-19)\b"
-    r"|\b(?:(?:[Ff]acts?|[Ss]tep|[Nn]o\.) \(?#?\d{1,2}|[Pp]oint \(?#?\d)\b(?![.,]\d|\s?%)"
-    r"|\b[Qq][1-4]\b",
-)
-"""Ordinals, references and scales: they state nothing."""
+Part = Literal["for", "against", "risk"]
+"""A section that a model writes."""
 
-_LISTED = re.compile(r"^[ \t>*#-]*\(?(\d{1,2})[.)](?=\s)", re.MULTILINE)
+_LINKS = ("joiner", "way", ",", "relation", "ratio", "move")
+_BEFORE = ("article", "plain", "name", "verb")  # between "is" and a fact
+_SAME = {"atr_14", "atr_percent"}  # one distance, in money and in percent
 
 
-LONGEST = 8_000
-"""Characters of a text that are read: some pages, and ten times what the prompts ask for."""
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What sentences are checked against."""
 
-MOST_FIGURES = 200
-"""Figures that are checked; each is compared with every fact."""
+    table: FactTable
+    asset_class: str
+    sides: Mapping[Part, int]  # of the facts of a section: 1 up, −1 down, 0 any
+    sided: bool = True  # whether the action has a direction, so that facts can speak for it
+    language: str = "en"
 
 
-def check(
-    text: str,
-    facts: Iterable[Fact],
-    *,
-    symbol: str | None = None,
-    action: str | None = None,
-    directions: Mapping[str, float] = _NONE,
-    rsi: tuple[float, float] = USUAL_RSI,
-) -> GroundingReport:
-    """Return every claim of the text, each with the facts it follows from or what is wrong with it.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A sentence that holds, as it is shown, and the ids of its facts."""
 
-    What comes after ``LONGEST`` characters or ``MOST_FIGURES`` figures is not read: it is one violation.
+    text: str
+    facts: tuple[str, ...]
 
-    Args:
-        symbol: the asset's ticker; every other is a violation.
-        action: buy, sell, hold, reduce or avoid; a text that tells the client otherwise is a violation.
-        directions: what the signals say, by the name the text would use ("trend"); positive is up.
-        rsi: below the first it is oversold, above the second overbought.
+
+def check_sentence(text: str, part: Part, context: Context) -> Checked:
+    """Return the sentence with its slots filled in, if every word and slot of it holds.
+
+    Raises:
+        Unusable: it must not be shown; the message says why.
     """
-    text, rest = text[:LONGEST], text[LONGEST:]
-    text, facts = unwrapped(text), tuple(facts)
-    names = Names.of(facts)
-    mentions = names.mentions(text)
-    claims: list[Claim] = [*date_claims(text, facts), *ticker_claims(text, facts, symbol)]
-    mentions = [
-        m
-        for m in mentions
-        if not any(c.start < m.end and m.start < c.end for c in claims if c.kind == "date")
-    ]
-    claims += names.period_claims(text, mentions)
-    masked = text
-    for claim in claims:
-        if claim.kind == "ticker" and claim.text in CODES:
-            continue  # beside a figure it is what that is counted in
-        masked = _masked(masked, claim.start, claim.end, " ")
-    for mention in mentions:
-        masked = _masked(masked, mention.start, mention.end, "_")
-    for match in (*_list_numbers(masked), *_NOT_FIGURES.finditer(masked)):
-        masked = _masked(masked, *match.span(), " ")
-    claims += _odd(text)
-    claims += label_claims(text, facts)
-    found = figures(masked, next((fact.currency for fact in facts if fact.unit == "price"), "USD"))
-    if rest:
-        claims.append(_unread(text + rest, LONGEST, f"{LONGEST:,} characters"))
-    if len(found) > MOST_FIGURES:
-        claims.append(_unread(text, found[MOST_FIGURES].start, f"{MOST_FIGURES} figures"))
-    found = found[:MOST_FIGURES]
-    judge = Judge(Reading(text, facts, mentions, found), rsi)
-    claims += map(judge.claim, found)
-    claims += direction_claims(text, facts, mentions, found, directions, rsi)
-    if action:
-        claims += action_claims(text, action, symbol)
-    return GroundingReport(tuple(sorted(claims, key=lambda claim: (claim.start, claim.end))))
+    table = context.table
+    tokens = read_sentence(text, table, vocabulary(context.language))
+    if table.language.has_cases:
+        tokens = list(find_cases(tokens, table.language))
+    ids, clauses = ids_of(tokens), split_clauses(tokens)
+    if any(token.slot and token.slot.form == "note" for token in tokens):
+        if len(tokens) > 1:
+            raise Unusable("a note stands alone: write nothing else in its sentence")
+    elif not ids:
+        raise Unusable("it names no fact: every sentence needs a slot")
+    for clause in clauses:
+        for at, token in enumerate(clause.tokens):
+            if check := CHECKS.get(token.kind):
+                check(_Claim(at, token, clause, part, context))
+        _check_neighbours(clause, table["close"])
+    found, side = evidence.sides(table, ids), context.sides[part]
+    if side and found and side not in found:
+        raise Unusable("its facts speak for the other side: it belongs into the other section")
+    return Checked(render(tokens, table, {at for clause in clauses for at in clause.unsigned()}), ids)
 
 
-def _unread(text: str, start: int, most: str) -> Claim:
-    wrong = f"only {most} are checked, and the text continues here: shorten it"
-    begun = text[start : start + 40]
-    return Claim(begun, start, start + len(begun), "rest", "unsupported", wrong)
+class _Claim(NamedTuple):
+    """One word of a clause, at its position."""
+
+    at: int
+    token: Token
+    clause: Clause
+    part: Part
+    context: Context
+
+    @property
+    def facts(self) -> list[Fact]:
+        return [self.context.table[id_] for id_ in self.clause.ids]
+
+    def has_modal(self, end: int | None = None) -> bool:
+        return any(token.kind == "modal" for token in self.clause.tokens[:end])
+
+    def require(self, holds: bool, reason: str) -> None:
+        if not holds:
+            raise Unusable(f'"{self.token.text}" {reason}')
 
 
-def _masked(text: str, start: int, end: int, mark: str) -> str:
-    return text[:start] + mark * (end - start) + text[end:]
+def _comparison(claim: _Claim) -> None:
+    """A word such as above or twice holds for each fact before it and each after it."""
+    kind, table, pairs = claim.token.marks[0], claim.context.table, claim.clause.pairs(claim.at)
+    next_ = claim.clause.tokens[claim.at + 1 : claim.at + 2]
+    turned = any(
+        "relative" in token.marks or token.kind == "pronoun" for token in next_
+    )  # "above which {a} lies"
+    claim.require(bool(pairs) and not turned, "needs a fact before it and one after it")
+    claim.require("subject" not in claim.clause.cases(claim.at), "needs its subject before it")
+    modal = claim.has_modal(None if claim.clause.cases() else claim.at)  # in German also at the end
+    claim.require(not modal, "reads as a forecast: write what is")
+    gap = any(token.marks[:1] in (("above",), ("below",)) for token in claim.clause.tokens)
+    for first, second in pairs:
+        claim.require(comparable(first, second), f"does not compare {first.id} with {second.id}")
+        if kind == "between":
+            holds = sorted(compare(first, other) for own, other in pairs if own == first) == [-1, 1]
+        elif claim.token.kind == "ratio":
+            holds = evidence.ratio_is(kind, first, second, gap=gap)
+        else:
+            holds = evidence.relation_holds(kind, table, first, second)
+        claim.require(holds, f"does not hold: {table.fill(f'{{{first.id}.vs.{second.id}}}')}")
 
 
-def _list_numbers(text: str) -> Iterator[re.Match[str]]:
-    """Yield each number that begins a line and comes after one before: "25." alone ends a sentence."""
-    seen = {0}
-    for match in _LISTED.finditer(text):
-        if int(match[1]) - 1 in seen:
-            seen.add(int(match[1]))
-            yield match
+def _move(claim: _Claim) -> None:
+    """A word such as rose needs changes with its sign, and nothing else that could have moved."""
+    moved = [fact for fact in claim.facts if evidence.change_signs([fact])]
+    after_to = claim.at > 0 and claim.clause.tokens[claim.at - 1].kind == "way"
+    claim.require(not after_to and not claim.has_modal(), "reads as a forecast: write what is")
+    still = {fact.id for fact in claim.facts if fact not in moved} - {"close", "symbol"}
+    holds = evidence.change_signs(moved) == {1 if claim.token.marks[0] == "up" else -1} and not still
+    claim.require(holds, "does not follow from a change in its clause")
 
 
-def _odd(text: str) -> Iterator[Claim]:
-    """Yield a violation for each digit of another script: ½, ³, ①. They would be read as nothing."""
-    for at, character in enumerate(text):
-        if unicodedata.category(character) == "No":
-            yield Claim(character, at, at + 1, "figure", "unsupported", "write figures in plain digits")
+def _degree(claim: _Claim) -> None:
+    """A word such as slightly is about the comparison after it, or else about all of its clause."""
+    kind, table, clause = claim.token.marks[0], claim.context.table, claim.clause
+    places = clause.places("relation", "ratio")
+    own = [claim.at + 1] if claim.at + 1 in places else places
+    holds = [evidence.gap_is(kind, table, *pair) for at in own for pair in clause.pairs(at)]
+    changes = [fact for fact in claim.facts if fact.change_of and not holds]
+    holds += [evidence.change_is(kind, table, fact) for fact in changes]
+    claim.require(bool(holds) and all(holds), "does not hold for the values")
+
+
+def _judgement(claim: _Claim) -> None:
+    """A word such as high is about the figure of a named fact; one such as bullish is about all facts."""
+    named = ids_of(claim.clause.tokens) if "figure" in claim.token.marks else ()
+    holds = evidence.judgement_holds(claim.token.marks[0], claim.context.table, named or claim.clause.ids)
+    claim.require(holds, "does not follow from the facts of its clause")
+
+
+def _stance(claim: _Claim) -> None:
+    """A word such as confirms is about the decision, so its facts are on the side of their section."""
+    claim.require(claim.context.sided, "does not fit: this decision has no side")
+    sides = evidence.sides(claim.context.table, claim.clause.ids)
+    fits = claim.token.marks[0] == claim.part and sides == {claim.context.sides[claim.part]}
+    alone = not ids_of(claim.clause.tokens[claim.at :])
+    claim.require(fits and alone, "does not fit: the facts of its clause do not say so here")
+
+
+def _possible(claim: _Claim) -> None:
+    claim.require(claim.has_modal(), "states an event: write that it may happen")
+
+
+def _name(claim: _Claim) -> None:
+    """A name such as average must be one of the nearest slot's, or of what the clause is about."""
+    slots = claim.clause.places("slot")
+    nearest = min(slots, key=lambda place: (abs(place - claim.at), -place), default=None)
+    ids = claim.clause.ids if nearest is None else ids_of([claim.clause.tokens[nearest]])
+    claim.require(bool(set(ids) & set(claim.token.marks)), "does not name the fact beside it")
+
+
+def _way(claim: _Claim) -> None:
+    facts = [token.fact for token in claim.clause.tokens[claim.at + 1 : claim.at + 3] if token.fact]
+    to_close = "target" in claim.token.marks and not claim.has_modal()
+    named = any(_names_all(token, claim.clause) for token in claim.clause.tokens)
+    holds = named or not facts or (to_close and facts[0].id == "close")
+    claim.require(holds, "does not fit: no fact says from where or to where a price moves")
+
+
+def _base(claim: _Claim) -> None:
+    """A verb without a subject is an order, and so is one after "to": "it is better to move"."""
+    before = claim.clause.tokens[: claim.at]
+    subject = any(token.slot or token.kind == "article" or "subject" in token.marks for token in before)
+    claim.require(subject and before[-1].kind not in ("way", "joiner"), "reads as an order")
+
+
+def _fact(claim: _Claim) -> None:
+    classes, own = claim.token.marks[1:], claim.context.asset_class
+    claim.require(not classes or own in classes, f"does not fit: the asset is of the class {own}")
+
+
+def _slot(claim: _Claim) -> None:
+    equated = claim.token.is_statement and _is_equated(claim.clause, claim.at)
+    claim.require(not equated, "is a sentence of its own: write 'is that' before it")
+
+
+def _noun(claim: _Claim) -> None:
+    """A noun without a figure is no subject: "the momentum is {macd}", "the risk fell by {change_20}"."""
+    clause = claim.clause
+    facts = [at for at, token in enumerate(clause.tokens) if token.fact]
+    claims = [*clause.places("relation", "ratio", "move"), *(at for at in facts if _is_equated(clause, at))]
+    claim.require(not claims or claim.at > max(claims + facts), "has no figure: write the facts themselves")
+
+
+def _check_neighbours(clause: Clause, close: Fact) -> None:
+    """Two facts need a comparison, "and" or a comma between them: "the RSI is the MACD" is not true."""
+    tokens = clause.tokens
+    named = [(at, token.fact) for at, token in enumerate(tokens) if token.fact and token.fact.id != "symbol"]
+    for (first, before), (second, after) in pairwise([(-1, close), *named]):  # "it is" reads as the price
+        between, next_ = tokens[first + 1 : second], tokens[second + 1 : second + 2]
+        links = [token.kind for token in between if token.kind in _LINKS]
+        if before == after or {before.id, after.id} == _SAME:
+            continue
+        if _is_equated(clause, second):
+            joined = any(_names_all(token, clause) for token in between)
+            joined |= first < 0 and not comparable(before, after)
+            joined |= before == close and any(token.kind == "name" for token in next_)  # "… below its peak"
+        elif first < 0 or after.number is None:  # "…, in a calm market"
+            joined = True
+        elif tokens[second].kind == "fact":  # "the {rsi_14} shows that the price …"
+            joined = links != [","]
+        else:  # "moves the price by {atr_14}"
+            moves = before == close and (after.change_of is not None or after.id in _SAME)
+            joined = moves or links not in ([], [","] if tokens[first].kind == "fact" else [])
+        if not joined:
+            raise Unusable(f"{tokens[second].text} stands beside another fact, or none: compare them")
+
+
+def _is_equated(clause: Clause, at: int) -> bool:
+    """Whether a word such as "is" or "at" stands before a fact."""
+    before = list(takewhile(lambda token: token.kind in _BEFORE, reversed(clause.tokens[:at])))
+    return any("equates" in token.marks for token in before)
+
+
+def _names_all(token: Token, clause: Clause) -> bool:
+    """Whether a word is a name of every fact of the clause."""
+    return token.kind == "name" and {fact.id for fact in clause.facts()} <= set(token.marks)
+
+
+CHECKS: Mapping[str, Callable[[_Claim], None]] = {
+    "relation": _comparison,
+    "ratio": _comparison,
+    "move": _move,
+    "degree": _degree,
+    "judgement": _judgement,
+    "stance": _stance,
+    "possible": _possible,
+    "name": _name,
+    "way": _way,
+    "base": _base,
+    "fact": _fact,
+    "slot": _slot,
+    "noun": _noun,
+}
+"""The check of each class of words that claims something."""

@@ -1,132 +1,102 @@
-"""The parts of a text that belong together, and the words in them that say up or down."""
+"""The clauses of a sentence, and the facts that each is about."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-_WRAPPED = re.compile(r"^(?![ \t]*[#|])(.*\S)\n(?=[ \t]*(?:[a-z$%]|[-−]?\d(?!\d?[.)]\s)))", re.MULTILINE)
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9$])|\n+")
-_CLAUSE = re.compile(
-    r"[;:,]\s+|\s[–—]\s|\s(?:while|but|although|though|whereas|because|despite|(?<!not )yet|however)\s",
-    re.IGNORECASE,
-)
+from supernova_ai.advisor.facts import Fact
+from supernova_ai.advisor.grounding.vocabulary import Token
 
-DOWN = (
-    r"fell|falls?|fallen|falling|down|drop(?:s|ped|ping)?|declin(?:e|es|ed|ing)|los(?:t|es?|ing|s|ses)|shed|slid|"
-    r"slips?|slipped|decreas(?:e|es|ed|ing)|shr[aiu]nk|tumbl(?:e|es|ed|ing)|plung(?:e|es|ed|ing)|sank|sunk|lower|"
-    r"off|retreat(?:s|ed|ing)?|dip(?:s|ped|ping)?|eas(?:es|ed)|drawdown|weakened|negative|minus|downward"
-)
-UP = (
-    r"rose|rises?|risen|rising|up|gain(?:s|ed|ing)?|climb(?:s|ed|ing)?|increas(?:e|es|ed|ing)|grew|grown|grows|"
-    r"advanc(?:e|es|ed|ing)|jump(?:s|ed|ing)?|surg(?:e|es|ed|ing)|rall(?:y|ies|ied|ying)|added|adds|higher|"
-    r"strengthened|climbed|positive|plus|upward"
-)
-_ABOVE, _BELOW = r"above|over its|premium", r"below|under|beneath|discount|short of"
-_FILLER = (
-    r"(?:by|of|an?|about|around|roughly|nearly|almost|some|approximately|approx\.?|just|more than|less than|"
-    r"over|only|another|close to|price|move|change|return|the|last|past|previous|in|during|for|"
-    r"\d+[ -](?:bars?|days?|sessions?|closes)|~|:)"
-)
-_BEFORE = re.compile(
-    rf"\b(?:(?P<down>{DOWN})|(?P<up>{UP}))(?:\s+{_FILLER})*[\s:(]*$"
-    rf"|\b(?:(?P<below>negative|minus)|(?P<above>positive|plus)),? (?:at|is|was) (?:about |around )?$",
-    re.IGNORECASE,
-)
-_AFTER = re.compile(
-    r"[\s-]*(?:(?:price|net|overall|cumulative|total) )?"
-    rf"(?:(?P<down>{DOWN})|(?P<below>{_BELOW})|(?P<up>{UP})|(?P<above>{_ABOVE}))\b(?! to\b)",
-    re.IGNORECASE,
-)
-_AT = re.compile(
-    rf"\b(?:(?P<down>{DOWN})|(?P<up>{UP}))\s+at(?:\s+(?:about|around|roughly))?\s*$", re.IGNORECASE
-)
-
-MOST = 1_000
-"""Characters of the longest sentence. A longer one is cut, so that the time to read a text is linear."""
-
-NEAR = 150
-"""How far from a figure, in characters, the words are looked for that belong to it."""
+_FILLERS = ("article", "plain", "base", "verb", "degree", "name", "pronoun")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A part of a text, from ``start`` to ``end``."""
+class Clause:
+    """A clause that begins at ``start`` in its sentence; ``ids`` are the facts that it is about."""
 
+    tokens: Sequence[Token]
     start: int
-    end: int
+    ids: tuple[str, ...]
+
+    def facts(self, start: int = 0, end: int | None = None) -> list[Fact]:
+        """Return the numeric facts that are named in a part of the clause."""
+        named = (token.fact for token in self.tokens[start:end])
+        return [fact for fact in named if fact and fact.number is not None]
+
+    def places(self, *kinds: str) -> list[int]:
+        """Return the positions of words of some classes."""
+        return [at for at, token in enumerate(self.tokens) if token.kind in kinds]
+
+    def pairs(self, at: int) -> list[tuple[Fact, Fact]]:
+        """Return the subjects and objects of a comparison; "above {a}, but below {b}" have one subject."""
+        places = self.places("relation", "ratio")
+        end = next((place for place in places if place > at), None)
+        named = next((place for place in range(at - 1, -1, -1) if self.tokens[place].slot), 0)
+        joined = any(token.kind in ("joiner", "boundary") for token in self.tokens[named:at])
+        subjects = self.facts(0, places[0] if joined else at)
+        return [(subject, other) for subject in subjects for other in self.facts(at, end)]
+
+    def cases(self, start: int = 0) -> Collection[str]:
+        """Return the cases of the names from a position on, in a language with cases."""
+        return {token.case for token in self.tokens[start:]} - {""}
+
+    def unsigned(self) -> Iterator[int]:
+        """Yield the positions in the sentence of changes that follow a word such as rose."""
+        moves = self.places("move")
+        for at, token in enumerate(self.tokens):
+            moved = moves and (at > moves[0] or "amount" in self.tokens[at - 1].marks)
+            if moved and token.kind == "slot" and token.fact and token.fact.change_of:
+                yield self.start + at
 
 
-def unwrapped(text: str) -> str:
-    """Return the text, as long as it is, with a space where a line goes on in lower case or with a figure."""
-    return _WRAPPED.sub(r"\1 ", text)
+def split_clauses(tokens: Sequence[Token]) -> list[Clause]:
+    """Return the clauses: between marks, connectives, and "and" or a comma before a new subject."""
+    clauses: list[Clause] = []
+    start = 0
+    for end in range(len(tokens) + 1):
+        if end < len(tokens) and not _ends(tokens, start, end):
+            continue
+        if own := tokens[start:end]:
+            ids = ids_of(own)
+            if not any(
+                token.kind == "slot" for token in own
+            ):  # "the trend is up: {…}", "{…}, a bullish sign"
+                before = clauses and (end == len(tokens) or tokens[end].kind != ":")
+                ids += clauses[-1].ids if before else ids_of(tokens[end:])
+            clauses.append(Clause(own, start, ids))
+        start = end + 1
+    return clauses
 
 
-def sentence(text: str, at: int) -> Span:
-    """Return the sentence that this place is in."""
-    return next(span for span in _split(text, _SENTENCE, 0, len(text)) if at <= span.end)
+def ids_of(tokens: Iterable[Token]) -> tuple[str, ...]:
+    """Return the ids of all facts that the tokens name, each once."""
+    return tuple(dict.fromkeys(fact.id for token in tokens if token.slot for fact in token.slot.facts))
 
 
-def clause(text: str, at: int) -> Span:
-    """Return the clause that this place is in."""
-    whole = sentence(text, at)
-    return next(span for span in _split(text, _CLAUSE, whole.start, whole.end) if at <= span.end)
+def _ends(tokens: Sequence[Token], start: int, at: int) -> bool:
+    """Whether a clause ends here: at a mark, or after its verb, at a connective before a new subject."""
+    kind, rest = tokens[at].kind, _skip(tokens[at + 1 :], *_FILLERS)
+    if kind == "boundary":  # not "…, but below {b}"
+        return not rest or rest[0].kind not in ("relation", "ratio")
+    if kind != "," and "opens" not in tokens[at].marks:
+        return kind in (";", ":", "–")
+    if (at and tokens[at - 1].is_statement) or _turns(tokens, at):
+        return True
+    verb = _skip(rest[1:], "degree")[:1]
+    new = any(token.kind in ("relation", "ratio") or "finite" in token.marks for token in verb)
+    new = new and rest[0].case != "object"
+    before = tokens[start : len(tokens) - len(rest)]  # "{a} and {b} are above {c}" is one clause
+    new = new and ("own" in tokens[at].marks or any("finite" in token.marks for token in before))
+    return bool(rest) and rest[0].slot is not None and (rest[0].is_statement or new)
 
 
-def sentences(text: str) -> tuple[Span, ...]:
-    """Return every sentence."""
-    return _split(text, _SENTENCE, 0, len(text))
+def _turns(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a verb follows a comma, in a language with cases: "weil der {a} hoch ist, liegt der {b} …"."""
+    verb = any("finite" in token.marks or token.kind == "modal" for token in tokens[at + 1 : at + 2])
+    return tokens[at].kind == "," and verb and any(token.case for token in tokens)
 
 
-@lru_cache(maxsize=64)
-def _split(text: str, between: re.Pattern[str], start: int, end: int) -> tuple[Span, ...]:
-    spans: list[Span] = []
-    for match in between.finditer(text, start, end):
-        spans.append(Span(start, match.start()))
-        start = match.end()
-    spans.append(Span(start, end))
-    return tuple(part for span in spans for part in _parts(text, span))
-
-
-def _parts(text: str, span: Span) -> Iterator[Span]:
-    """Yield the span, cut at spaces where it is longer than a sentence can be."""
-    start = span.start
-    while span.end - start > MOST:
-        cut = text.rfind(" ", start + 1, start + MOST)
-        cut = start + MOST if cut < 0 else cut
-        yield Span(start, cut)
-        start = cut
-    yield Span(start, span.end)
-
-
-def stated_sign(text: str, start: int, end: int, *, percent: bool) -> int:
-    """Return −1 or 1 if words beside the figure say that it is a fall or a rise, else 0."""
-    part = sentence(text, start)
-    before = text[max(part.start, start - NEAR) : start]
-    match = _BEFORE.search(before) or (_AT.search(before) if percent else None)
-    if match is None:
-        match = _AFTER.match(text, end, part.end)
-    if match is None:
-        return 0
-    groups = match.groupdict()
-    return -1 if groups.get("down") or groups.get("below") else 1
-
-
-def stands(text: str, end: int) -> bool:
-    """Return whether the figure that ends here is where something is: "$132.28, above $127.99"."""
-    match = _AFTER.match(text, end)
-    return match is not None and bool(match["below"] or match["above"])
-
-
-def compared(text: str, end: int) -> bool:
-    """Return whether the figure that ends here is a distance: "3 % above", "$2 lower"."""
-    return _AFTER.match(text, end) is not None
-
-
-def leans_down(text: str, start: int) -> bool:
-    """Return whether the clause around this place speaks of a fall."""
-    part = clause(text, start)
-    near = text[max(part.start, start - NEAR) : min(part.end, start + NEAR)]
-    return re.search(rf"\b(?:{DOWN}|below|under)\b", near, re.IGNORECASE) is not None
+def _skip(tokens: Sequence[Token], *kinds: str) -> Sequence[Token]:
+    first = next((at for at, token in enumerate(tokens) if token.kind not in kinds), len(tokens))
+    return tokens[first:]
