@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import inspect
-import os
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, Unpack
 
-from supernova_ai import config as configuration
-from supernova_ai.alerts.outbox import AlertEvent
+from peewee import Database
+
+from supernova_ai import ratings
 from supernova_ai.analysis.sentiment import rate_reply
+from supernova_ai.client_requests import ClientRequests
 from supernova_ai.concurrency import check_loop, in_thread
-from supernova_ai.config import Config, Loaded
-from supernova_ai.errors import ConfigError, InvalidRequest, NoProvider, ProviderTimeout, UnsupportedLoop
-from supernova_ai.keys import MasterKey
-from supernova_ai.log import get_logger
-from supernova_ai.prompts import Library, Template
-from supernova_ai.requests import arguments
-from supernova_ai.requests.attachments import AttachmentSource, load
+from supernova_ai.errors import InvalidRequest
+from supernova_ai.execution.tool_loop import ToolLoop
+from supernova_ai.keys.audited_store import Record
+from supernova_ai.prompts import Template
+from supernova_ai.requests import arguments, parameters
+from supernova_ai.requests import texts as text_arguments
 from supernova_ai.requests.options import (
     AnalyzeOptions,
     ChatOptions,
+    EmbedOptions,
     RequestOptions,
     StreamOptions,
+    TextOptions,
     check_names,
 )
-from supernova_ai.sessions import PreparedRequest, SessionKey, forget
-from supernova_ai.store import Store
+from supernova_ai.requests.structured import ResponseModel
+from supernova_ai.requests.tools import functions as tool_functions
+from supernova_ai.sessions import SessionKey, forget
+from supernova_ai.store.user_tokens import user_token
 from supernova_ai.streams import Stream
-from supernova_ai.types import Attachment, Probe, Quote, Reply, Request
-
-if TYPE_CHECKING:
-    from supernova_ai.execution.engine import Engine
-    from supernova_ai.runtime import Runtime
-
-log = get_logger(__name__)
-
-_FIXED = ("database", "redis", "keys", "environment")
-"""Settings that a reload cannot change."""
+from supernova_ai.types import Embeddings, Probe, Quote, Ranking, Reply, T
 
 
-class Supernova:
+class Supernova(ClientRequests):
     """A client over one configuration. Use it as an async context manager, or ``close`` it.
 
     Its methods may be called from any event loop and any thread. Nothing is opened before the first call.
@@ -56,125 +43,208 @@ class Supernova:
         config: a ``Config``, or the path of a YAML file; None finds one (see docs/configuration.md).
         master: the master key of the vault; None finds it (see docs/keys.md).
         alert_sinks: called on a separate thread with each alert that this process delivers.
+        watch: apply edits of the files by itself once the client is open, until it is closed.
 
     Raises:
         ConfigError: the configuration is wrong; the message lists every problem.
     """
 
-    def __init__(
+    async def chat(
         self,
-        config: Config | str | Path | None = None,
+        message: str | None = None,
         *,
-        master: MasterKey | None = None,
-        alert_sinks: Sequence[Callable[[AlertEvent], object]] = (),
-    ) -> None:
-        self._source = config
-        self._master = master
-        self._alert_sinks = tuple(alert_sinks)
-        self._loaded = _load(config)
-        self._library = Library(self._loaded.prompts)
-        for problem in self._library.problems():
-            log.warning("prompts.file.wrong", problem=problem, then="calls that use it fail")
-        self._lock = threading.Lock()
-        self._store: Store | None = None
-        self._runtime: Runtime
-        self._pid = 0  # of the process whose runtime is open
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self._loaded.config
-
-    @property
-    def config_version(self) -> str:
-        """The hash of the configuration, which is recorded with every attempt."""
-        return self._loaded.version
-
-    async def chat(self, message: str, **options: Unpack[ChatOptions]) -> Reply:
-        """Answer a message.
+        response_model: ResponseModel[T] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Reply[T]:
+        """Answer a message, or the last of ``messages``.
 
         Args:
-            message: what to answer; not empty.
+            message: what to answer; not empty. Give this or ``messages``.
+            response_model: what the answer must be, as ``Reply.parsed``: a pydantic model, another type, or a
+                JSON schema. None: a text.
             **options: see ``ChatOptions``.
 
         Raises:
             InvalidRequest: an argument is wrong; nothing was sent.
             BudgetExceeded: no deployment fits into the budgets; nothing was sent.
+            InvalidAnswer: the answer is not of the ``response_model``, also when asked once more.
             ProviderError: every deployment failed; the error is the last one's.
         """
-        check_names("chat", options, ChatOptions)
-        return await self._answer(self._message_turn(message, options), options)
+        check_names("chat", options, ChatOptions, "response_model")
+        return await self._answer(self._message_turn(message, options, response_model), options)
 
-    async def analyze(self, content: str, **options: Unpack[AnalyzeOptions]) -> Reply:
+    async def run_tools(
+        self,
+        message: str | None = None,
+        *,
+        max_rounds: int = 8,
+        response_model: ResponseModel[T] | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> Reply[T]:
+        """Answer a message with the help of functions: call those that the model asks for until it answers.
+
+        All rounds are one request in the ledger, under one ``max_cost`` and one ``timeout``. The functions of
+        one answer run at the same time, plain ones on threads; an error of a function is sent to the model.
+
+        Args:
+            message: what to answer; not empty. Give this or ``messages``.
+            max_rounds: the most answers of the model, 1 to 50; in the last one it may call no function.
+            response_model: as in ``chat``; for the last answer.
+            **options: see ``StreamOptions``. ``tools`` must be typed functions, plain or async; their
+                docstrings tell the model what they do.
+
+        Raises:
+            As ``chat``; ``tool_runs`` of the error are the calls that were made before.
+        """
+        check_names("run_tools", options, StreamOptions, "response_model", "max_rounds")
+        rounds = parameters.whole_number("max_rounds", max_rounds, 1, 50)
+        functions = tool_functions(options.get("tools") or ())
+        async with self._message_turn(message, options, response_model) as turn:
+            reply = await ToolLoop(self._runtime.engine.complete, functions, rounds).run(turn.request)
+            await turn.save(reply)
+            return reply
+
+    async def analyze(
+        self,
+        content: str,
+        *,
+        response_model: ResponseModel[T] | None = None,
+        **options: Unpack[AnalyzeOptions],
+    ) -> Reply[T]:
         """Analyse a text. It is data: instructions in it are not followed.
 
         The reply has a ``quality_score`` and, for a sentiment analysis, a ``sentiment``.
 
         Args:
             content: the text; not empty.
+            response_model: as in ``chat``.
             **options: see ``AnalyzeOptions``.
 
         Raises:
             As ``chat``.
         """
-        check_names("analyze", options, AnalyzeOptions)
-        analysis_type = options.get("analysis_type", "financial")
+        check_names("analyze", options, AnalyzeOptions, "response_model")
+        analysis_type = options.get("analysis_type") or "financial"
         prompt = f"analysis-{analysis_type}"
         names = self._library.names()
         if prompt not in names:
             kinds = (name.partition("analysis-")[2] for name in names)
             known = ", ".join(kind for kind in kinds if kind)
             raise InvalidRequest(f"analysis_type {analysis_type!r} is not known; choose one of: {known}")
-        request = self._request(prompt, {"content": content}, options)
-        turn = self._turn(request, attachments=options.get("attachments", ()))
+        request = self._request(prompt, {"content": content}, options, response_model)
+        turn = self._turn(request, attachments=options.get("attachments") or ())
         reply = await self._answer(turn, options)
-        return rate_reply(
+        reply = rate_reply(
             reply, self._library.get(prompt).contract.sections, sentiment=analysis_type == "sentiment"
         )
+        ratings.note_quality(self._runtime.ledger.store, reply)
+        return reply
 
-    async def ask(self, prompt: str, values: Mapping[str, Any], **options: Unpack[RequestOptions]) -> Reply:
+    async def embed(self, texts: str | Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Return a vector for each text, all of one model: other models never answer instead.
+
+        A long list is sent in several batches, which are one request in the ledger, under one ``max_cost``
+        and one ``timeout``. Equal texts, and texts whose vectors are in the cache, are not sent again.
+
+        Args:
+            texts: a text, or 1 to 2,048 texts; none of them empty.
+            **options: see ``EmbedOptions``.
+
+        Raises:
+            As ``chat``.
+            UnreadableAnswer: vectors are missing, are not of finite numbers or do not have the length that
+                was asked for; they are charged.
+        """
+        check_names("embed", options, EmbedOptions, "texts")
+        request = text_arguments.embedding_request(self.config.routing, texts, options)
+        async with self._turn(request) as turn:
+            return await self._runtime.engine.embed(turn.request)
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], top_n: int | None = None, **options: Unpack[TextOptions]
+    ) -> Ranking:
+        """Return documents by their relevance to a query, the most relevant first.
+
+        Args:
+            query: what the documents are ranked by; not empty.
+            documents: 1 to 1,000 texts; none of them empty.
+            top_n: return only so many, the most relevant ones. None: all.
+            **options: see ``TextOptions``.
+
+        Raises:
+            As ``chat``.
+            UnreadableAnswer: documents are missing in the ranking, or it cannot be read; it is charged.
+        """
+        check_names("rerank", options, TextOptions, "query", "documents", "top_n")
+        request = text_arguments.rerank_request(self.config.routing, query, documents, top_n, options)
+        async with self._turn(request) as turn:
+            return await self._runtime.engine.rerank(turn.request)
+
+    async def ask(
+        self,
+        prompt: str,
+        values: Mapping[str, Any],
+        *,
+        response_model: ResponseModel[T] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Reply[T]:
         """Answer a prompt of the library, filled in with these values.
 
         Args:
             prompt: its name.
             values: its variables by name. None is the same as not given.
+            response_model: as in ``chat``.
             **options: see ``RequestOptions``.
 
         Raises:
             As ``chat``.
         """
-        check_names("ask", options, RequestOptions)
+        check_names("ask", options, RequestOptions, "response_model")
         given = {name: value for name, value in values.items() if value is not None}
-        return await self._answer(self._turn(self._request(prompt, given, options)), {"streaming": False})
+        request = self._request(prompt, given, options, response_model)
+        return await self._answer(self._turn(request), {"streaming": False})
 
-    def stream(self, message: str, **options: Unpack[StreamOptions]) -> Stream:
+    def stream(
+        self,
+        message: str | None = None,
+        *,
+        response_model: ResponseModel[T] | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> Stream[T]:
         """Return the answer as a stream: ``async with`` it, ``async for`` its text.
 
         Args:
-            message: what to answer; not empty.
+            message: what to answer; not empty. Give this or ``messages``.
+            response_model: as in ``chat``; ``Stream.partial`` is what the answer has so far.
             **options: see ``StreamOptions``.
 
         Raises:
             InvalidRequest: an argument is wrong. The stream raises what else ``chat`` raises.
         """
-        check_names("stream", options, StreamOptions)
-        return Stream(lambda: self._runtime.engine, self._message_turn(message, options))
+        check_names("stream", options, StreamOptions, "response_model")
+        return Stream(lambda: self._runtime.engine, self._message_turn(message, options, response_model))
 
-    async def quote(self, message: str, **options: Unpack[StreamOptions]) -> Quote:
+    async def quote(
+        self,
+        message: str | None = None,
+        *,
+        response_model: ResponseModel[Any] | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> Quote:
         """Return the most that ``chat`` with these arguments can cost, and what the budgets have left.
 
         Args:
-            message: what would be answered; not empty.
+            message: what would be answered; not empty. Give this or ``messages``.
+            response_model: as in ``chat``.
             **options: see ``StreamOptions``.
 
         Raises:
             InvalidRequest: an argument is wrong.
         """
-        check_names("quote", options, StreamOptions)
-        turn = self._message_turn(message, options, pay=False)
-        engine = await self._ready()
-        async with turn as taken:
-            return await in_thread(engine.quote, taken.request)
+        check_names("quote", options, StreamOptions, "response_model")
+        turn = self._message_turn(message, options, response_model, pay=False)
+        async with turn as prepared:
+            return await in_thread(self._runtime.engine.quote, prepared.request)
 
     async def forget(self, session_id: str | int, *, user_id: str | int | None = None) -> int:
         """Delete the history of one user's session; return how many exchanges and summaries it had.
@@ -184,38 +254,39 @@ class Supernova:
         check_loop()
         user, session = arguments.identity("user_id", user_id), arguments.identity("session_id", session_id)
         whose = SessionKey(user or "", session or "")
-        store = await in_thread(self.store)
-        return await asyncio.wrap_future(
-            store.write(lambda database: forget(database, whose, now_ms=store.now_ms()))
-        )
+        vault = await in_thread(self.vault)
+
+        def change(database: Database, record: Record) -> int:
+            count = forget(database, whose, now_ms=vault.store.now_ms())
+            subject = user_token(database, user) if user else "no user"
+            record("sessions.forgotten", subject, {"exchanges": count})
+            return count
+
+        return await in_thread(vault.audited, change)
+
+    async def feedback(
+        self, request_id: str, score: float | Literal["up", "down"], comment: str | None = None
+    ) -> None:
+        """Keep what a user thinks of an answer. It replaces earlier feedback on the same request.
+
+        Args:
+            request_id: the ``request_id`` of its ``Reply``.
+            score: a number from -1 to 1, or "up" (1) or "down" (-1).
+            comment: at most 2,000 characters, which are stored encrypted.
+
+        Raises:
+            InvalidRequest: an argument is wrong, or the ledger has no ended attempt of the request.
+            UserErased: the request was of a user who was erased.
+            MasterKeyError: there is no master key to encrypt the comment with.
+        """
+        check_loop()
+        given = ratings.Feedback.of(request_id, score, comment)
+        vault = await in_thread(self.vault)
+        await in_thread(ratings.give, vault, given)
 
     def template(self, prompt: str) -> Template:
         """Return the prompt of that name; the user's own templates take precedence."""
         return self._library.get(prompt)
-
-    def store(self) -> Store:
-        """Return the open database, for records that need neither a model nor LiteLLM.
-
-        Raises:
-            StoreError: it cannot be opened; the message says what to do.
-        """
-        with self._lock:
-            return self._open_store()
-
-    async def warm_up(self) -> None:
-        """Open everything now instead of at the first call; importing LiteLLM takes some seconds."""
-        await self._ready()
-
-    async def reload(self, config: Config | str | Path | None = None) -> None:
-        """Apply the configuration again from its source, or this one; running calls keep the one before.
-
-        A wrong configuration changes nothing.
-
-        Raises:
-            ConfigError: it is wrong, or changes a setting that needs a new client.
-        """
-        check_loop()
-        await in_thread(self._reload, config)
 
     async def probe(self, *, pay: bool = False) -> list[Probe]:
         """Probe every provider, once per key, and record the results.
@@ -226,173 +297,8 @@ class Supernova:
         engine = await self._ready()
         return await engine.run(engine.monitor.prober.probe(pay=pay))
 
-    def close(self) -> None:
-        """Cancel running calls, settle their holds and close. Closing twice does nothing."""
-        with self._lock:
-            runtime = self._runtime if self._is_open() else None
-            store, self._store = self._store, None
-            self._pid = 0
-        with ExitStack() as closing:  # if the runtime's closing raises, the store closes all the same
-            for part in (store, runtime):
-                if part is not None:
-                    closing.callback(part.close)
-
-    async def __aenter__(self) -> Supernova:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            check_loop()
-        except UnsupportedLoop:
-            self.close()  # every call was refused: the caller must see what the body raised
-        else:
-            await in_thread(self.close)
-
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a Supernova cannot be pickled or copied, because it holds connections and keys: pass its "
             "configuration to the other process, and make a client there"
         )
-
-    def _message_turn(
-        self, message: str, options: StreamOptions, *, pay: bool = True
-    ) -> AbstractAsyncContextManager[PreparedRequest]:
-        request = self._request("chat", {"message": message}, options)
-        return self._turn(request, message, options.get("attachments", ()), pay=pay)
-
-    async def _answer(
-        self, taking: AbstractAsyncContextManager[PreparedRequest], options: ChatOptions
-    ) -> Reply:
-        streaming, on_token = options.get("streaming"), options.get("on_token")
-        if streaming is None:
-            streaming = self.config.streaming
-        if on_token is not None and not callable(on_token):
-            raise InvalidRequest(f"on_token must be a function of one text, not {on_token!r:.60}")
-        if not (streaming or on_token):
-            async with taking as turn:
-                reply = await self._runtime.engine.complete(turn.request)
-                await turn.save(reply)
-                return reply
-        async with Stream(lambda: self._runtime.engine, taking) as tokens:
-            async for token in tokens:
-                if on_token is not None and inspect.isawaitable(waiting := on_token(token)):
-                    await waiting
-        return tokens.reply
-
-    @asynccontextmanager
-    async def _turn(
-        self,
-        request: Request,
-        message: str | None = None,
-        attachments: Sequence[AttachmentSource] = (),
-        *,
-        pay: bool = True,
-    ) -> AsyncIterator[PreparedRequest]:
-        """Yield the request with its attachments and, if sessions are kept, the history of its session.
-
-        This opens the client, and takes the time that it needs from the request's timeout.
-        """
-        check_loop()
-        started, was_open = time.monotonic(), self._is_open()
-        loaded: tuple[Attachment, ...] = ()
-        what = "opening the client, which warm_up() does beforehand,"
-        try:
-            async with asyncio.timeout(request.timeout):
-                await self._ready()
-                if attachments:
-                    what = "reading the attachments"
-                    loaded = await in_thread(load, attachments, self.config.attachments)
-        except TimeoutError:
-            raise ProviderTimeout(f"{what} took all of the {request.timeout:g} s") from None
-        if request.timeout is not None and (attachments or not was_open):
-            left = request.timeout - (time.monotonic() - started)
-            request = replace(request, timeout=left, asked_timeout=request.timeout)
-        request = replace(request, attachments=loaded, began_ms=self._runtime.ledger.now_ms())
-        if message is None or request.session_id is None or not self.config.sessions.history:
-            yield PreparedRequest(request)
-            return
-        # ``max_cost`` limits this request alone: no second request is paid for a summary.
-        may_pay = pay and request.max_cost is None
-        summary = self._library.get("summary")
-        async with self._runtime.conversations.prepare(
-            request, message, self.config, summary, pay=may_pay
-        ) as turn:
-            yield turn
-
-    async def _ready(self) -> Engine:
-        if not self.config.enabled:
-            raise NoProvider("LLM calls are switched off: set 'enabled: true', or LLM_ENABLED=true")
-        check_loop()
-        if not self._is_open():
-            await in_thread(self._open)
-        return self._runtime.engine
-
-    def _is_open(self) -> bool:
-        return self._pid == os.getpid()
-
-    def _open(self) -> None:
-        from supernova_ai.runtime import Runtime  # imports LiteLLM: seconds, so not before it is needed
-
-        with self._lock:
-            if self._is_open():
-                return
-            runtime = Runtime(
-                self._open_store(), self._loaded, master=self._master, alert_sinks=self._alert_sinks
-            )
-            # A runtime inherited by a fork stays referenced: collecting it would close the parent's polling.
-            self._inherited = getattr(self, "_runtime", None)
-            self._runtime, self._pid = runtime, os.getpid()
-
-    def _open_store(self) -> Store:
-        if self._store is None:
-            self._store = Store(self._loaded.database)
-        return self._store
-
-    def _reload(self, given: Config | str | Path | None) -> None:
-        with self._lock:
-            source = self._source if given is None else given
-            loaded = _load(source)
-            library = Library(loaded.prompts)
-            library.check()
-            fixed = [n for n in _FIXED if getattr(loaded.config, n) != getattr(self.config, n)]
-            if fixed:
-                raise ConfigError(f"{', '.join(fixed)} cannot change while a client runs: make a new one")
-            if self._is_open():
-                self._runtime.apply(loaded)
-            self._source, self._loaded, self._library = source, loaded, library
-
-    def _request(self, prompt: str, values: Mapping[str, Any], options: RequestOptions) -> Request:
-        return arguments.build_request(self.config.routing, self._library.get(prompt), values, options)
-
-
-def _load(source: Config | str | Path | None) -> Loaded:
-    return Loaded.of(source) if isinstance(source, Config) else configuration.load(source)
-
-
-_default: Supernova | None = None
-_default_lock = threading.Lock()
-
-
-def default() -> Supernova:
-    """Return the default client of the module-level functions; the first use creates it."""
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = Supernova()
-            atexit.register(_default.close)
-        return _default
-
-
-async def chat(message: str, **options: Unpack[ChatOptions]) -> Reply:
-    """Answer a message with the default client; see ``Supernova.chat``."""
-    return await default().chat(message, **options)
-
-
-async def analyze(content: str, **options: Unpack[AnalyzeOptions]) -> Reply:
-    """Analyse a text with the default client; see ``Supernova.analyze``."""
-    return await default().analyze(content, **options)
-
-
-def stream(message: str, **options: Unpack[StreamOptions]) -> Stream:
-    """Stream an answer with the default client; see ``Supernova.stream``."""
-    return default().stream(message, **options)

@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +22,13 @@ from supernova_ai import (
     InvalidRequest,
     NoProvider,
     ProviderTimeout,
+    Reply,
     Supernova,
     SupernovaError,
     UnknownOption,
-    client,
     errors,
 )
+from supernova_ai.default_client import default
 from supernova_ai.testing import StubProvider
 from tests import clients
 
@@ -45,9 +47,9 @@ def default_client(
     file.write_text(yaml.safe_dump(written))
     monkeypatch.setenv("SUPERNOVA_CONFIG", str(file))
     monkeypatch.setenv("OPENAI_API_KEY", clients.key_of("openai"))
-    monkeypatch.setattr(client, "_default", None)
+    monkeypatch.setattr("supernova_ai.default_client._default", None)
     yield stub
-    client.default().close()
+    default().close()
 
 
 def test_all_names_are_exported() -> None:
@@ -165,15 +167,19 @@ async def test_bad_argument_is_named(
 
 MISSPELT: list[tuple[str, dict[str, Any], str]] = [
     ("chat", {"max_token": 9}, "chat() has no option 'max_token'. Did you mean 'max_tokens'?"),
-    ("chat", {"zz": 1}, "chat() has no option 'zz'. Its options: attachments, cache, complexity, max_cost,"),
-    ("stream", {"user": 1}, "stream() has no option 'user'. Did you mean 'user_id'?"),
-    ("stream", {"streaming": True}, "stream() has no option 'streaming'. Its options: attachments, cache,"),
+    ("chat", {"zz": 1}, "chat() has no option 'zz'. Its options: attachments, cache, complexity, extra,"),
+    ("chat", {"respons_model": int}, "no option 'respons_model'. Did you mean 'response_model'?"),
+    ("chat", {"response_format": {}}, "Give response_model: a pydantic model or a JSON schema."),
+    ("chat", {"api_key": "x"}, "Keys are in the vault: run 'supernova keys add <provider>'."),
+    ("chat", {"top_k": 4}, "Give it for the provider that has it: extra={'anthropic': {'top_k': 40}}."),
+    ("stream", {"user": 1}, "stream() has no option 'user'. Give user_id."),
+    ("stream", {"streaming": True}, "stream() has no option 'streaming'. Only chat() and analyze() have it."),
     (
         "analyze",
         {"analysis_typ": "risk"},
         "analyze() has no option 'analysis_typ'. Did you mean 'analysis_type'?",
     ),
-    ("quote", {"streaming": True}, "quote() has no option 'streaming'. Its options: attachments, cache,"),
+    ("quote", {"streaming": True}, "quote() has no option 'streaming'. Only chat() and analyze() have it."),
     ("ask", {"attachments": []}, "ask() has no option 'attachments'. Its options: cache, complexity,"),
 ]
 
@@ -247,8 +253,61 @@ def test_module_level_functions(default_client: StubProvider) -> None:
         assert asyncio.run(supernova_ai.chat("What now?")).content == "Diversify, always."
         assert asyncio.run(supernova_ai.analyze("Acme rose.")).tier == "premium"
         assert asyncio.run(read()) == "Diversify, always."
-    assert client.default() is client.default()
+    assert default() is default()
     assert len(default_client.requests) == 6
+
+
+async def read_stream(nova: Supernova) -> Reply:
+    """The reply of a stream, read to its end."""
+    async with nova.stream("What now?") as stream:
+        async for _ in stream:
+            pass
+    return stream.reply
+
+
+def price(symbol: str) -> float:
+    """Return the price of a share."""
+    return 1.0
+
+
+ANSWERS: dict[str, Callable[[Supernova], Coroutine[Any, Any, Reply]]] = {
+    "chat": lambda nova: nova.chat("What now?"),
+    "streamed chat": lambda nova: nova.chat("What now?", streaming=True),
+    "stream": read_stream,
+    "analyze": lambda nova: nova.analyze("Profit rose."),
+    "run_tools": lambda nova: nova.run_tools("What now?", tools=[price]),
+    "ask": lambda nova: nova.ask("chat", {"message": "What now?"}),
+}
+
+
+@pytest.mark.parametrize("call", ANSWERS)
+async def test_latencies_count_from_the_call(
+    call: str,
+    open_nova: Callable[..., Supernova],
+    stub: StubProvider,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The latencies of a reply include opening the client; those of its attempts are the provider's alone."""
+    models = dict.fromkeys(("standard", "premium"), "gpt-4o-mini")
+    nova = open_nova({"openai": {"url": stub.url, "models": models}})
+    opening_s, open_ = 0.0, Supernova._open
+
+    def measured(client: Supernova) -> None:
+        nonlocal opening_s
+        began = time.perf_counter()
+        open_(client)
+        opening_s = time.perf_counter() - began
+
+    monkeypatch.setattr(Supernova, "_open", measured)
+    began = time.perf_counter()
+    reply = await ANSWERS[call](nova)
+    took_s = time.perf_counter() - began
+    assert 0 < opening_s < reply.latency_s < took_s
+    assert reply.first_token_s is None or opening_s < reply.first_token_s < took_s
+    (attempt,), (row,) = reply.attempts, clients.attempts(path)
+    assert attempt.latency_s < took_s - opening_s + 0.001  # it is rounded to milliseconds
+    assert row.latency_ms == round(attempt.latency_s * 1000)
 
 
 @pytest.mark.parametrize("streaming", [False, True])

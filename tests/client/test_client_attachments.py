@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from supernova_ai import BudgetExceeded, InvalidRequest, ProviderTimeout, Supernova, client
+from supernova_ai import BudgetExceeded, InvalidRequest, ProviderTimeout, Supernova, client_requests
 from supernova_ai.concurrency import DaemonExecutor
 from supernova_ai.testing import Answer, Failure, StubProvider
 from supernova_ai.types import Usage
@@ -77,7 +77,7 @@ async def test_cheaper_tier_that_reads_the_attachment_answers(open_nova: Open, s
     models = {"premium": "gpt-3.5-turbo", "standard": "gpt-4o-mini"}
     nova = open_nova({"openai": {"url": stub.url, "models": models}})
     reply = await nova.chat("What is this?", tier="premium", attachments=[SECRET])
-    why = "asked for; no premium model can read the attachments, degraded to standard"
+    why = "asked for; no premium model supports images, degraded to standard"
     assert (reply.tier, reply.tier_reason) == ("standard", why)
     quote = await nova.quote("What is this?", tier="premium", attachments=[SECRET])
     assert (quote.tier, *quote.worst_case) == ("standard", "openai/gpt-4o-mini")
@@ -93,7 +93,7 @@ async def test_attachment_that_no_model_reads_is_refused(
 ) -> None:
     """The error names the models that cannot read it, and nothing is sent or held."""
     nova = open_nova({"ollama": stub.url})
-    with pytest.raises(InvalidRequest, match=f"can read {kinds}.*not ollama/llama3.1"):
+    with pytest.raises(InvalidRequest, match=f"supports {kinds}.*not ollama/llama3.1"):
         await nova.chat("What is this?", attachments=[attached])
     with pytest.raises(InvalidRequest, match=kinds):
         await nova.quote("What is this?", attachments=[attached])
@@ -192,7 +192,7 @@ async def test_timeout_covers_reading_attachments(
     """If reading takes longer than the timeout, nothing is sent."""
     await nova.warm_up()
     release = Event()
-    monkeypatch.setattr(client, "load", lambda *_: release.wait(60))
+    monkeypatch.setattr(client_requests, "attach", lambda *_: release.wait(60))
     with pytest.raises(ProviderTimeout, match=r"reading the attachments took all of the 0\.01 s"):
         await nova.chat("What is this?", attachments=[SECRET], timeout=0.01)
     release.set()
@@ -205,7 +205,7 @@ async def test_hanging_attachments_use_no_thread_of_the_program(
     """Forty attachments that hang time out, and the program's own threads stay free."""
     await nova.warm_up()
     release = Event()
-    monkeypatch.setattr(client, "load", lambda *_: release.wait(60))
+    monkeypatch.setattr(client_requests, "attach", lambda *_: release.wait(60))
     calls = (nova.chat("What is this?", attachments=[SECRET], timeout=0.01) for _ in range(40))
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(error) for error in found} == {ProviderTimeout}

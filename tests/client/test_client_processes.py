@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import supernova_ai
-from supernova_ai import client
+from supernova_ai import default_client
 from supernova_ai.testing import Answer, StubProvider
 from tests import clients
 from tests.processes import FORK
@@ -39,10 +39,10 @@ def use(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setenv("SUPERNOVA_CONFIG", str(file))
         monkeypatch.setenv("OPENAI_API_KEY", clients.key_of("openai"))
 
-    monkeypatch.setattr(client, "_default", None)
+    monkeypatch.setattr(default_client, "_default", None)
     yield use
-    if client._default is not None:
-        client._default.close()
+    if default_client._default is not None:
+        default_client._default.close()
 
 
 def test_killed_mid_stream_is_lost(

@@ -20,7 +20,7 @@ from supernova_ai import (
 )
 from supernova_ai.store import Store
 from supernova_ai.store.tables import SessionTurnRow
-from supernova_ai.testing import Answer, Cut, Failure, Received, Step, StubProvider
+from supernova_ai.testing import Answer, Cut, Failure, Hang, Received, Step, StubProvider
 from tests import clients
 
 Open = Callable[..., Supernova]
@@ -127,10 +127,18 @@ async def test_timeout_covers_waiting_for_the_session(client: Supernova, stub: S
     """A call that waits longer than its timeout fails with the session's name, and blocks no other call."""
     async with client.stream("First?", session_id="s") as stream:
         await anext(stream)
-        with pytest.raises(ProviderTimeout, match="session 's'"):
+        with pytest.raises(ProviderTimeout, match=r"session 's': .* did not end within 0\.05 s"):
             await client.chat("Second?", session_id="s", timeout=0.05)
     await client.chat("Third?", session_id="s")
     assert len(stub.chats) == 2
+
+
+async def test_a_timeout_is_named_as_it_was_given(client: Supernova, stub: StubProvider) -> None:
+    """Opening the client and reading the history take some of it; the error names the whole of it."""
+    await client.chat("First?", session_id="s")
+    stub.reply = Hang()
+    with pytest.raises(ProviderTimeout, match=r"no whole answer within 0\.5 s"):
+        await client.chat("Second?", session_id="s", timeout=0.5)
 
 
 async def test_timeout_covers_reading_the_history(
@@ -140,7 +148,7 @@ async def test_timeout_covers_reading_the_history(
     await client.warm_up()
     release = Event()
     with monkeypatch.context() as patched:
-        patched.setattr(client._runtime.conversations, "_cipher", lambda: release.wait(60))
+        patched.setattr(client._runtime.conversations, "_cipher", lambda _: release.wait(60))
         with pytest.raises(ProviderTimeout, match="its history was not read within"):
             await client.chat("First?", session_id="s", timeout=0.05)
     release.set()
