@@ -1,0 +1,176 @@
+"""The ASGI application: its routes, and what answers when something is wrong."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from supernova_ai.concurrency import in_thread
+from supernova_ai.config import Config
+from supernova_ai.dashboard.access import SESSION_S, Access
+from supernova_ai.dashboard.middleware import (
+    SIGN_IN,
+    STATIC,
+    SecurityHeaders,
+    SessionRequired,
+    cookie_name,
+    require,
+    session_of,
+)
+from supernova_ai.dashboard.page import Page
+from supernova_ai.dashboard.pages import PAGES
+from supernova_ai.dashboard.rendering import Renderer, taken
+from supernova_ai.errors import SupernovaError
+from supernova_ai.log import get_logger
+from supernova_ai.metrics import routes as monitoring
+from supernova_ai.reports import export
+from supernova_ai.secret import redact
+from supernova_ai.store import ReadOnlyStore
+
+log = get_logger(__name__)
+
+_TITLES = {401: "Sign in", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 500: "Something failed"}
+_USED = (
+    "This link was used before, or is of another start of the dashboard: each works once. "
+    "Start the dashboard again for a new one."
+)
+
+
+def create_app(
+    store: ReadOnlyStore,
+    config: Callable[[], Config],
+    access: Access,
+    *,
+    hosts: Sequence[str],
+    time_zone: ZoneInfo,
+    notice: str = "",
+    secure: bool = False,
+    pages: Sequence[Page] = PAGES,
+) -> Starlette:
+    """Return the dashboard over a store.
+
+    Args:
+        store: what the pages show; nothing is written into it.
+        config: returns the configuration in force: its budgets and providers are shown.
+        access: who may use it, and how they sign in.
+        hosts: the names in the header ``Host`` that are answered.
+        time_zone: of all times on the pages.
+        notice: what every page says of its data.
+        secure: it is reached by https only, so that browsers send the session's cookie by nothing else.
+        pages: the pages, in the order of the navigation.
+    """
+    dashboard = _Dashboard(Renderer(store, config, time_zone, {"notice": notice}), access, secure, pages)
+    files = StaticFiles(directory=Path(__file__).with_name("static"))
+    return Starlette(
+        routes=[
+            Route("/", dashboard.first),
+            Route(SIGN_IN, dashboard.sign_in, methods=["GET"]),
+            Route("/sign-out", dashboard.sign_out, methods=["POST"]),
+            *(route for page in pages for route in dashboard.routes(page)),
+            *monitoring.routes(config, lambda: store),
+            Mount(STATIC.rstrip("/"), files),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, list(hosts), www_redirect=False),
+            Middleware(SessionRequired, access, dashboard.failed),
+        ],
+        exception_handlers=dict.fromkeys((HTTPException, SupernovaError, Exception), dashboard.failed),
+    )
+
+
+class _Dashboard:
+    def __init__(self, renderer: Renderer, access: Access, secure: bool, pages: Sequence[Page]) -> None:
+        self._renderer = renderer
+        self._access = access
+        self._secure = secure
+        self._pages = pages
+
+    def routes(self, page: Page) -> list[Route]:
+        """Return the routes of a page: itself, its parts alone, and its file."""
+
+        async def whole(request: Request) -> Response:
+            session = require(request, page.role)
+            chosen = taken(request.query_params, tuple(request.query_params))
+            variables = {"page": page, "pages": self._pages, "session": session, "chosen": chosen}
+            parts = await self._renderer.parts(page, chosen)
+            return HTMLResponse(self._renderer.render(f"{page.name}.html", parts=parts, **variables))
+
+        async def parts_alone(request: Request) -> Response:
+            require(request, page.role)
+            parts = await self._renderer.parts(page, request.query_params)
+            return _unless_known(request, "".join(parts.values()))
+
+        async def file(request: Request) -> Response:
+            require(request, page.role)
+            assert page.download
+            chosen = taken(request.query_params, page.download.takes)
+            name, columns, rows = await in_thread(self._renderer.read, page.download.rows, chosen)
+            return _csv(name, columns, rows)
+
+        routes = [Route(f"/{page.name}", whole), Route(f"/{page.name}/parts", parts_alone)]
+        return [*routes, Route(f"/{page.name}.csv", file)] if page.download else routes
+
+    async def first(self, _: Request) -> Response:
+        return RedirectResponse(f"/{self._pages[0].name}", 303)
+
+    async def sign_in(self, request: Request) -> Response:
+        cookie = self._access.redeem(request.query_params.get("token", ""))
+        if cookie is None:
+            return await self.failed(request, HTTPException(401, _USED))
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
+            cookie_name(request),
+            cookie,
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=self._secure,
+        )
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        self._access.end(session=session_of(request))
+        response = await self.failed(request, HTTPException(401, "You are signed out."))
+        response.status_code = 200
+        response.delete_cookie(cookie_name(request))
+        return response
+
+    async def failed(self, _: Request, error: Exception) -> Response:
+        """Answer an error by a page that repeats nothing of the request."""
+        status, reason, headers = 500, "The log has the reason.", None
+        if isinstance(error, HTTPException):
+            status, reason, headers = error.status_code, error.detail, error.headers
+        elif isinstance(error, SupernovaError):
+            log.warning("dashboard.failed", error=type(error).__name__, reason=str(error))
+            status, reason = 503, redact(str(error))
+        title = _TITLES.get(status, "Not possible")
+        return HTMLResponse(self._renderer.render("message.html", title=title, text=reason), status, headers)
+
+
+def _unless_known(request: Request, html: str) -> Response:
+    """Answer 304, without the text, if the browser has it already."""
+    tag = f'"{sha256(html.encode()).hexdigest()[:32]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    return HTMLResponse(html, headers={"etag": tag})
+
+
+def _csv(name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Response:
+    file = io.StringIO(newline="")
+    export.write_rows(columns, rows, file, "csv")
+    headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
+    return Response(file.getvalue(), media_type="text/csv", headers=headers)
