@@ -1,1 +1,1 @@
-"""What a terminal shows: tables, charts and the page of an advice. Rich is imported only here."""
+"""What a terminal shows: tables, charts and pages. Rich is imported only here."""

@@ -20,9 +20,10 @@ from supernova_ai.advisor.details import Advice
 from supernova_ai.money import show, to_usd
 from supernova_ai.store.tables import AdviceRow
 
-_COLOURS = {"buy": "green", "hold": "cyan", "avoid": "yellow", "reduce": "yellow", "sell": "red"}
+ACTION_COLOURS = {"buy": "green", "hold": "cyan", "avoid": "yellow", "reduce": "yellow", "sell": "red"}
 _ARROWS = {1: Text("↑ up", "green"), 0: Text("– flat", "dim"), -1: Text("↓ down", "red")}
 _BAR_LENGTH = 20
+_MAX_REPAIRS = 5
 
 
 class SignalLine(NamedTuple):
@@ -47,6 +48,7 @@ class AdviceView:
     signals: Sequence[SignalLine]
     text: str
     notes: Sequence[str]
+    repairs: Sequence[str]
     disclaimers: Sequence[str]
     source: str
     why: str
@@ -73,6 +75,7 @@ class AdviceView:
             signals=[SignalLine(s.name, s.direction, s.strength, s.reason) for s in details.signals],
             text=text,
             notes=(*advice.risk_notes, *details.notes),
+            repairs=details.repairs,
             disclaimers=details.disclaimers,
             source=details.source,
             why=details.why,
@@ -98,6 +101,7 @@ class AdviceView:
             signals=[SignalLine(*(s[name] for name in SignalLine._fields)) for s in assessment["signals"]],
             text=computed["text"],
             notes=computed["risk_notes"],
+            repairs=computed.get("repairs", ()),  # older records have none
             disclaimers=content["disclaimers"],
             source=computed["source"],
             why=content["why"],
@@ -119,7 +123,8 @@ def page(view: AdviceView) -> RenderableType:
         Markdown(view.text, hyperlinks=False),
         "",
         Text("Risks", "bold"),
-        *_bullets(view.notes),
+        *bullets(view.notes),
+        *_repairs(view.repairs),
         "",
         *(Text(disclaimer, "dim italic") for disclaimer in view.disclaimers),
         "",
@@ -142,7 +147,7 @@ def records_table(records: Sequence[AdviceRow]) -> Table:
             record.id[:8],
             f"{given:%Y-%m-%d}",
             view.symbol,
-            Text(view.action, _COLOURS[view.action]),
+            Text(view.action, ACTION_COLOURS[view.action]),
             f"{view.confidence:.2f}",
             format_time(view.as_of),
             view.source,
@@ -151,7 +156,7 @@ def records_table(records: Sequence[AdviceRow]) -> Table:
 
 
 def _headline(view: AdviceView) -> Text:
-    colour = _COLOURS[view.action]
+    colour = ACTION_COLOURS[view.action]
     full = round(view.confidence * _BAR_LENGTH)
     return Text.assemble(
         (f" {view.action.upper()} ", f"bold reverse {colour}"),
@@ -179,17 +184,29 @@ def _signals(signals: Sequence[SignalLine]) -> Table:
     return table
 
 
-def _bullets(notes: Sequence[str]) -> Iterator[Table]:
+def bullets(notes: Sequence[str]) -> Iterator[Table]:
+    """Yield each note as a line or more after a bullet."""
     for note in notes:
         line = Table.grid(padding=(0, 1))
         line.add_row("•", Text(note))
         yield line
 
 
+def _repairs(repairs: Sequence[str]) -> Iterator[RenderableType]:
+    if repairs:
+        more = len(repairs) - _MAX_REPAIRS
+        yield ""
+        yield Text("Mended bars", "bold")
+        yield from bullets(repairs[:_MAX_REPAIRS])
+        if more > 0:
+            yield from bullets([f"and {more:,} more: --json shows all"])
+
+
 def _footer(view: AdviceView) -> str:
     by_source = {
         "model": f"rationale by {view.model}",
-        "repaired": f"rationale by {view.model}, after one correction",
+        "corrected": f"rationale by {view.model}, after one correction",
+        "repaired": f"rationale by {view.model}, after one correction",  # records of the first design
     }
     rationale = by_source.get(view.source, f"rationale without a model ({view.why})")
     requests = f"{view.requests} request{'' if view.requests == 1 else 's'}"

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from supernova_ai.money import show, to_usd
+from supernova_ai.money import rounded, show
 from supernova_ai.reports.breakdown import ReportLine
 from supernova_ai.reports.forecast import Forecast
 from supernova_ai.reports.status import BudgetStatus
@@ -19,11 +19,15 @@ _COLOURS = {"settled": "green", "released": "yellow", "lost": "red", "held": "cy
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def attempts(rows: Iterable[AttemptRow]) -> StackedTable:
-    """Show attempts: which provider was asked, the outcome, tokens, time and cost."""
+def attempts(rows: Sequence[AttemptRow]) -> StackedTable:
+    """Show attempts: which provider was asked, the outcome, tokens, time and cost.
+
+    The environment is shown if there is more than one: each usually has a database of its own.
+    """
+    several = len({row.environment for row in rows}) > 1
     table = StackedTable(
         "Attempts, latest last",
-        ("When", "Provider\nModel", "Tier\nKey", "Outcome\nError"),
+        ("When", "Provider\nModel", "Tier\nKey" + several * "\nEnvironment", "Outcome\nError"),
         ("Tokens\nTime", "Cost"),
     )
     for row in rows:
@@ -31,7 +35,7 @@ def attempts(rows: Iterable[AttemptRow]) -> StackedTable:
         table.add(
             _when(row.started_ms),
             cell(row.provider, row.model),
-            cell(row.tier, row.slot or "no key"),
+            cell(row.tier, row.slot or "no key", *([row.environment] if several else [])),
             cell(row.state, row.error, style=_COLOURS[row.state]),
             cell(tokens, None if row.latency_ms is None else seconds(row.latency_ms)),
             _cost(row),
@@ -42,29 +46,35 @@ def attempts(rows: Iterable[AttemptRow]) -> StackedTable:
 def budgets(rows: Iterable[BudgetStatus]) -> StackedTable:
     """Show how full each budget's current window is: settled, held and lost money."""
     table = StackedTable(
-        "Budgets", ("Budget\nUser", "Window\nUsed"), ("Spent\nLeft", "Held", "Lost", "Limit\nResets")
+        "Budgets", ("Budget\nOf", "Window\nUsed"), ("Spent\nLeft", "Held", "Lost", "Limit\nResets")
     )
     for row in rows:
         table.add(
             cell(row.budget, row.subject),
-            cell(row.period, _gauge(row.used / row.limit)),
-            cell(_rounded(row.settled), _rounded(row.left)),
-            _rounded(row.held),
-            _rounded(row.lost),
-            cell(_rounded(row.limit), f"{row.resets_at:%m-%d}"),
+            cell(row.period, gauge(row)),
+            cell(rounded(row.settled), rounded(row.left)),
+            rounded(row.held),
+            rounded(row.lost),
+            cell(rounded(row.limit), f"{row.resets_at:%m-%d}"),
         )
     return table
 
 
 def report(title: str, rows: Sequence[tuple[str, str, ReportLine]]) -> StackedTable:
-    """Show attempts, tokens, costs and times of groups.
+    """Show attempts, tokens, costs and times of groups; and what prompt caches saved, if anything.
 
     Args:
         rows: for each group its name, the text below the name, and its figures.
     """
     timed = any(line.answer_p50_ms is not None for _, _, line in rows)
+    saved = any(line.saved for _, _, line in rows)
     times = ("Answer\np95", "First\np95") if timed else ()
-    right = ("Attempts\nAnswered", "Released\nLost", "Tokens in\nTokens out", "Cost\nEach")
+    right = (
+        "Attempts\nAnswered",
+        "Released\nLost",
+        "Tokens in\nTokens out",
+        "Cost\nEach" + saved * "\nSaved",
+    )
     table = StackedTable(title, ("\n",), (*right, *times))
     for name, below, line in rows:
         rate, each = line.success_rate, line.cost_per_attempt
@@ -77,7 +87,11 @@ def report(title: str, rows: Sequence[tuple[str, str, ReportLine]]) -> StackedTa
             cell(f"{line.attempts:,}", None if rate is None else f"{rate:.1%}"),
             cell(f"{line.released:,}", f"{line.lost:,}"),
             cell(f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}"),
-            cell(_rounded(line.cost), None if each is None else _rounded(each)),
+            cell(
+                rounded(line.cost),
+                None if each is None else rounded(each),
+                *([rounded(line.saved)] if saved else []),
+            ),
             *(latencies if timed else ()),
         )
     return table
@@ -86,17 +100,17 @@ def report(title: str, rows: Sequence[tuple[str, str, ReportLine]]) -> StackedTa
 def forecasts(rows: Iterable[Forecast]) -> StackedTable:
     """Show the expected cost of the month and of each budget's window at its end."""
     table = StackedTable(
-        "At the end", ("Budget\nUser", "Window"), ("Spent", "Expected", "80 % within", "Limit\nPassed")
+        "At the end", ("Budget\nOf", "Window"), ("Spent", "Expected", "80 % within", "Limit\nPassed")
     )
     for row in rows:
         limit = "-" if row.limit is None else show(row.limit)
         if row.expected is None or row.low is None or row.high is None:
             expected, between, likely = "-", "-", None
         else:
-            expected, between = _rounded(row.expected), f"{_rounded(row.low)} to {_rounded(row.high)}"
+            expected, between = rounded(row.expected), f"{rounded(row.low)} to {rounded(row.high)}"
             likely = None if row.over is None else f"{row.over:.0%}"
         name = cell(row.budget or "everything", row.subject)
-        table.add(name, row.period, _rounded(row.spent), expected, between, cell(limit, likely))
+        table.add(name, row.period, rounded(row.spent), expected, between, cell(limit, likely))
     return table
 
 
@@ -116,19 +130,17 @@ def sparkline(values: Sequence[float], *, width: int = 24) -> str:
     return "".join(_BARS[max(0, round(bar / highest * 8) - 1)] if bar else "·" for bar in bars)
 
 
-def _gauge(share: float) -> Text:
-    """Draw the used share of a limit: ten blocks and a percentage."""
-    full = min(10, math.floor(share * 10))
-    colour = "green" if share < 0.8 else "yellow" if share < 0.95 else "red"
+def gauge(row: BudgetStatus) -> Text:
+    """Draw the used share of a limit: ten blocks, with lost and held money apart, and a percentage."""
+    share = row.used / row.limit
     # Rounded down: 100 % means that the limit is used up.
-    return Text.assemble(("█" * full + "░" * (10 - full), colour), f" {math.floor(share * 100)}%")
-
-
-def _rounded(nano: int) -> str:
-    """Write an amount to the cent; if that has fewer than three significant digits, to three."""
-    usd = to_usd(nano)
-    dollars, _, cents = f"{usd:,.{max(2, 2 - usd.adjusted())}f}".partition(".")
-    return f"${dollars}.{cents.rstrip('0'):0<2}"
+    settled, lost, held = (
+        min(10, math.floor(amount / row.limit * 10))
+        for amount in (row.settled, row.settled + row.lost, row.used)
+    )
+    blocks = "█" * settled + "▓" * (lost - settled) + "▒" * (held - lost) + "░" * (10 - held)
+    colour = "green" if share < 0.8 else "yellow" if share < 0.95 else "red"
+    return Text.assemble((blocks, colour), f" {math.floor(share * 100)}%")
 
 
 def _cost(row: AttemptRow) -> Cell:

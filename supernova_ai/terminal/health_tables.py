@@ -9,14 +9,16 @@ from supernova_ai.health import DeploymentHealth, PatternSummary, Per, Uptime
 from supernova_ai.terminal.stacked_table import StackedTable, cell, seconds
 from supernova_ai.types import Probe
 
-_STATES = {
-    "closed": ("healthy", "green"),
-    "open": ("cooling down", "red"),
-    "half-open": ("testing", "yellow"),
-}
-"""For each state of a circuit breaker, what it is called here, and its colour."""
+_STATES = {"closed": "healthy", "open": "cooling down", "half-open": "testing"}
+"""What each state of a circuit breaker is called here."""
 
-_NO_KEY = ("no key", "yellow")
+STATE_COLOURS = {
+    "healthy": "green",
+    "partly healthy": "yellow",
+    "testing": "yellow",
+    "no key": "yellow",
+    "cooling down": "red",
+}
 
 
 def deployments(
@@ -39,14 +41,14 @@ def deployments(
     )
     for row in rows:
         unusable = row.state == "closed" and (row.provider, row.slot) in without_key
-        state, colour = _NO_KEY if unusable else _STATES[row.state]
+        state = "no key" if unusable else _STATES[row.state]
         model = row.model if row.address is None else f"{row.model}\n{row.address}"
         rate = row.success_rate
         table.add(
             cell(row.provider, model),
             cell(row.slot or "-", row.tier),
-            cell(row.last_error or "-", _ago(row.last_failure_ms, now_ms)),
-            cell(state, _time_in_state(row, now_ms), style=colour),
+            cell(row.last_error or "-", ago(row.last_failure_ms, now_ms)),
+            cell(state, _time_in_state(row, now_ms), style=STATE_COLOURS[state]),
             cell("-" if rate is None else f"{rate:.1%}", f"{row.attempts:,}"),
             cell(seconds(row.latency.p50), seconds(row.latency.p95)),
         )
@@ -72,7 +74,7 @@ def patterns(rows: Iterable[PatternSummary], *, now_ms: int) -> StackedTable:
             cell(row.error, f"{row.provider}/{row.model}", f"{status}, {row.fingerprint}"),
             row.message or "-",
             cell(f"{row.count:,}", f"{row.per_hour:.2g}" if row.per_hour < 10 else f"{row.per_hour:,.0f}"),
-            cell(_ago(row.first_ms, now_ms), _ago(row.last_ms, now_ms)),
+            cell(ago(row.first_ms, now_ms), ago(row.last_ms, now_ms)),
         )
     return table
 
@@ -93,7 +95,8 @@ def _time_in_state(row: DeploymentHealth, now_ms: int) -> str | None:
     return None if row.since_ms is None else _duration(now_ms - row.since_ms)
 
 
-def _ago(moment_ms: int | None, now_ms: int) -> str:
+def ago(moment_ms: int | None, now_ms: int) -> str:
+    """Say how long ago a time was, "" for None."""
     return "" if moment_ms is None else f"{_duration(now_ms - moment_ms)} ago"
 
 

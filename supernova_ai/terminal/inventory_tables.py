@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -25,6 +26,26 @@ def keys(rows: Iterable[KeyInfo]) -> StackedTable:
             f"{row.created.astimezone():%Y-%m-%d %H:%M}",
         )
     return table
+
+
+def key_status(rows: Iterable[tuple[KeyInfo, datetime | None]]) -> StackedTable:
+    """Show the state of each version, each with the time of its next reminder."""
+    dates = ("Active since\nUntil", "Last used\nLast check", "Expires\nReminder")
+    table = StackedTable("Keys", ("Provider\nSlot", "Version\nState", *dates))
+    for row, reminder in rows:
+        check = "-" if row.checked is None else f"{_minute(row.checked)} {row.check_result}"
+        table.add(
+            cell(row.provider, row.slot),
+            cell(str(row.version), row.state),
+            cell(_minute(row.activated), _minute(row.until)),
+            cell(_minute(row.used), check),
+            cell(_minute(row.expires), _minute(reminder)),
+        )
+    return table
+
+
+def _minute(at: datetime | None) -> str:
+    return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
 def prices(rows: Iterable[Mapping[str, Any]]) -> StackedTable:

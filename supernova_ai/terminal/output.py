@@ -7,13 +7,14 @@ escape sequences of its own: a ``Terminal`` bypasses the ``Screen`` and cleans t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.segment import Segment
+from rich.spinner import Spinner
 from rich.text import Text
 
 from supernova_ai.characters import visible
@@ -63,6 +64,27 @@ class Terminal(Console):
     def print_labelled(self, label: str, colour: str, text: str) -> None:
         """Print a coloured label and a text after it, not wrapped."""
         self.print(Text.assemble((label, colour), text), soft_wrap=True)
+
+    def spinner(self, text: str) -> Live:
+        """Return a spinner before a text, to start and to stop; once stopped it has left no trace."""
+        self.file = self.file  # the stream itself, because lines of the log appear above the spinner
+        return Live(
+            Spinner("dots", text), console=self, refresh_per_second=10, transient=True, redirect_stdout=False
+        )
+
+    @contextmanager
+    def progress(self, text: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show a bar after a text on a terminal, and yield what advances it by one; it leaves no trace."""
+        # Here, because importing it is slow.
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.file = self.file  # as for the spinner
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        with Progress(
+            *columns, console=self, transient=True, redirect_stdout=False, disable=not self.is_terminal
+        ) as bar:
+            task = bar.add_task(text, total=total)
+            yield lambda: bar.advance(task)
 
     def animate(self, frames: Iterable[RenderableType]) -> None:
         """Show each frame in place of the one before, until there are no more or Ctrl-C is pressed."""

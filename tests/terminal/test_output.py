@@ -28,17 +28,22 @@ HOSTILE = (
     "\x9b2K\rd\u202ee\u2066f\u200bg\U000e0041h\x7fi\x08j"
 )
 WRITTEN_BY_OTHERS: dict[type[tables.Table], tuple[str, ...]] = {
-    tables.AttemptRow: ("user", "session", "model", "error", "prompt_name"),
+    tables.KeyRow: ("fingerprint", "reason", "check_result"),
+    tables.AttemptRow: ("user", "session", "model", "error", "prompt_name", "team"),
     tables.UsageRow: ("model", "task", "prompt", "error"),
     tables.PayerRow: ("user", "session"),
     tables.DailyRow: ("user",),
+    tables.LabelRow: ("value",),
     tables.LatencyRow: ("model",),
     tables.PatternRow: ("model", "error", "message"),
     tables.HealthRow: ("model", "error", "probe"),
     tables.WindowRow: ("subject",),
     tables.AlertRow: ("subject",),
+    tables.RatingRow: ("user", "model", "task", "prompt"),
     tables.AuditRow: ("subject", "details"),
     tables.AdviceRow: ("user", "symbol"),
+    tables.JobRow: ("outcome",),
+    tables.ConfigVersionRow: ("actor", "cause", "environment"),
 }
 """The columns that contain text of users, models, providers or anyone with access to the database."""
 
@@ -82,10 +87,12 @@ def poisoned(
         f"example: {{message: hi}}\n---\n{HOSTILE} {{{{ message }}}}\n"
     )
     supernova("keys", "add", "openai", stdin=KEY)
-    assert supernova("chat", "What now?", "--user", "ann", "--max-tokens", "5").code == 0
+    answered = supernova("chat", "What now?", "--user", "ann", "--max-tokens", "5", "--json").json
+    assert supernova("feedback", "add", answered["request_id"], "up", "--comment", HOSTILE).code == 0
     assert supernova("chat", "What now?").code == 6
     advice = ("advise", "--symbol", "AAPL", "--bars", str(CSV), "--no-llm", "--user", "ann", "--json")
     record: str = supernova(*advice).json["details"]["record_id"]
+    assert supernova("maintain", "expiry").code == 0
     with Store(configuration.load().database) as store:
         store.write(_poison).result()
     return record
@@ -104,33 +111,60 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "chat": ("hi",),
     "analyze": ("text.txt",),
     "advise": ("--symbol", f"A{HOSTILE}", "--bars", str(CSV), "--no-llm"),
+    "advise backtest": ("--symbol", HOSTILE, "--bars", str(CSV)),
     "advice list": (),
     "advice show": ("RECORD",),
     "advice replay": ("RECORD",),
     "advice verify": (),
+    "status": (),
     "costs": (),
     "costs report": ("--by", "model"),
     "costs top": ("user",),
     "costs forecast": (),
     "costs export": (),
+    "feedback add": (HOSTILE, "up"),
+    "feedback list": (),
+    "feedback report": ("--by", "user"),
+    "metrics": (),
     "health": (),
     "health errors": (),
     "health check": (),
     "health uptime": (),
     "keys add": (HOSTILE,),
     "keys list": (),
+    "keys rotate": (HOSTILE,),
+    "keys status": (),
+    "keys check": (),
+    "keys expire": (HOSTILE, "--at", HOSTILE),
+    "keys revoke": (HOSTILE, "--yes"),
     "keys remove": (HOSTILE, "--yes"),
-    "keys audit": (),
+    "audit list": (),
+    "audit verify": (),
+    "audit export": ("--format", "cef"),
+    "audit accept": ("--yes",),
     "ledger verify": (),
     "ledger lost": (),
     "ledger settle": (HOSTILE, "--cost", "1", "--reason", "x"),
     "ledger reconcile": ("bill.csv", "--provider", "openai", "--map", f"time=a,model={HOSTILE}"),
     "ledger restore": (HOSTILE,),
+    "backup list": (HOSTILE,),
+    "backup verify": (HOSTILE,),
+    "backup restore": (HOSTILE, "--into", HOSTILE),
+    "backup prune": (HOSTILE,),
     "privacy export": ("--user", f"ann{HOSTILE}"),
     "privacy erase": ("--user", f"bob{HOSTILE}", "--yes"),
     "alerts list": (),
     "alerts ack": ("--all",),
+    "jobs": (),
+    "maintain": ("verify",),
     "config show": (),
+    "config diff": ("development", "production"),
+    "config history": (),
+    "config set": (HOSTILE, HOSTILE),
+    "config apply": (HOSTILE,),
+    "config rollback": ("1",),
+    "doctor": ("--offline",),
+    "setup": ("--yes", "--no-test"),
     "config validate": (),
     "prices show": (HOSTILE,),
     "prompts list": (),
@@ -142,7 +176,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 WITHOUT_FOREIGN_TEXT = {
     "version", "demo", "advice prune", "costs files", "keys import-env", "ledger archive", "ledger vacuum",
-    "ledger copy", "alerts test",
+    "ledger copy", "alerts test", "run", "keys rotate-master", "backup create", "privacy log-name",
+    "config watch", "serve", "dashboard",
 }  # fmt: skip
 """These commands print only counts, and paths and names that the user of the terminal gave."""
 
@@ -177,6 +212,7 @@ def test_no_command_passes_on_control_sequences(poisoned: str, folder: Path, sup
                 shown.append(name)
     assert dirty == []
     assert {"chat", "analyze", "costs", "costs top", "health", "health errors", "ledger lost"} <= set(shown)
+    assert {"feedback list", "feedback report"} <= set(shown)
 
 
 def test_a_hostile_error_message_is_cleaned(
