@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from json import loads
@@ -10,28 +11,49 @@ from typing import Annotated, Any
 
 import typer
 
-from supernova_ai import config as configuration
 from supernova_ai.advisor import records, replay
 from supernova_ai.advisor.advise import advise as advise_on
-from supernova_ai.advisor.bars import load_csv
+from supernova_ai.advisor.options import AdviceOptions
+from supernova_ai.advisor.position import Position
+from supernova_ai.cli.advice_files import read_facts_file, read_news_file
+from supernova_ai.cli.advise_many import advise_folder
+from supernova_ai.cli.backtest import backtest
+from supernova_ai.cli.bar_options import DayFirst, Decimal, RepairOption, repair_of
 from supernova_ai.cli.options import (
-    MOST_ROWS,
     AsJson,
     ConfigPath,
+    Tags,
+    Team,
+    client,
     console,
     flag,
+    limit_option,
+    load,
     print_json,
-    read_text,
+    read_tags,
     retained_days,
     retention,
+    runs_subcommand,
     search_option,
     searched,
+    vault_for,
 )
-from supernova_ai.client import Supernova
-from supernova_ai.config.advice import AssetClass
+from supernova_ai.cli.position_options import (
+    CostBasis,
+    HorizonOption,
+    Opened,
+    Quantity,
+    Weights,
+    position_of,
+    read_weights,
+)
+from supernova_ai.config.advice import AssetClass, LanguageCode
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AdviceRow
 from supernova_ai.terminal.advice_page import AdviceView, page, records_table
+
+advise_app = typer.Typer()
+advise_app.command()(backtest)
 
 app = typer.Typer(help="List, show, replay, verify and prune recorded advice.", no_args_is_help=True)
 
@@ -40,30 +62,73 @@ RecordId = Annotated[str, typer.Argument(callback=searched, help="The record's i
 _DAY_MS = 86_400_000
 
 
+@advise_app.callback(invoke_without_command=True)
 def advise(
-    symbol: Annotated[str, typer.Option(help="The ticker, such as AAPL or BTC/USDT.")],
+    context: typer.Context,
+    symbol: Annotated[
+        str | None,
+        typer.Option(
+            help="The ticker, such as AAPL or BTC/USDT; of a folder, each file's name is one.",
+            show_default=False,
+        ),
+    ] = None,
     bars: Annotated[
-        Path, typer.Option(help="A CSV file with columns time, open, high, low, close and volume.")
-    ],
+        Path | None,
+        typer.Option(
+            help="A file of bars: CSV with time, open, high, low, close, volume; or JSON. Or a folder.",
+            show_default=False,
+        ),
+    ] = None,
     config: ConfigPath = None,
     risk: Annotated[
         float, typer.Option(help="The client's risk score: 0 for the most cautious, 100 for the boldest.")
     ] = 50,
+    repair: RepairOption = "clip",
+    day_first: DayFirst = None,
+    decimal: Decimal = None,
     sentiment: Annotated[float, typer.Option(help="How good the news is, from -1 to 1.")] = 0.0,
     asset_class: Annotated[AssetClass, typer.Option(help="The kind of asset.")] = "stock",
     currency: Annotated[
         str | None, typer.Option(help="The currency of the prices.", show_default="the pair's second, or USD")
     ] = None,
+    language: Annotated[
+        LanguageCode | None,
+        typer.Option(help="The language of the rationale and the notes.", show_default="advice.language"),
+    ] = None,
+    quantity: Quantity = None,
+    cost_basis: CostBasis = None,
+    weight: Weights = None,
+    opened: Opened = None,
+    horizon: HorizonOption = None,
+    risk_per_trade: Annotated[
+        float | None,
+        typer.Option(
+            "--risk-per-trade",
+            help="What the client would lose at a stop; with it a buy has a size.",
+            show_default=False,
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="A JSON or YAML file with your own facts: a list with id, value, name and source of each.",
+            show_default=False,
+        ),
+    ] = None,
     news: Annotated[
         Path | None,
         typer.Option(
-            help="A text file with news; a model may mention it, but it does not change the action."
+            help="A file with news that does not change the action: a text, by which a model may choose its "
+            "facts, or a JSON list with headline, source and date of each item.",
+            show_default=False,
         ),
     ] = None,
     user: Annotated[
         str | None,
         typer.Option("--user", "-u", help="The user whose budgets count it, and whose record it is."),
     ] = None,
+    team: Team = None,
+    tag: Tags = None,
     max_cost: Annotated[
         str | None, typer.Option("--max-cost", help="Cost limit for all requests together, in USD.")
     ] = None,
@@ -75,29 +140,56 @@ def advise(
             show_default="routing.deadline for each request",
         ),
     ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=32, help="For a folder: how many files at the same time.")
+    ] = 4,
     no_llm: Annotated[bool, flag("--no-llm", help="Ask no model.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Advise on an asset from its bars, with a rationale whose figures are checked if a model writes it."""
-    history = load_csv(bars)
-    nova = Supernova(config)
-    try:
-        advice = advise_on(
-            history,
-            symbol=symbol,
-            asset_class=asset_class,
-            risk_score=risk,
-            sentiment_hint=sentiment,
-            currency=currency,
-            news=read_text(news) if news else None,
-            user_id=user,
-            max_cost=max_cost,
-            timeout=timeout,
-            explain=not no_llm,
-            client=nova,
+    """Advise on an asset from its bars, or rank all of a folder; a model writes no figures."""
+    if runs_subcommand(context):
+        return
+    if bars is None:
+        raise typer.BadParameter("give --bars, a CSV file or a folder of CSV files")
+    if (symbol is None) is not (folder := bars.is_dir()):
+        raise typer.BadParameter(
+            "leave --symbol out: the symbols are the names of the files in the folder"
+            if folder
+            else "give --symbol, such as AAPL"
         )
-    finally:
-        nova.close()
+    weights = read_weights(weight)
+    position: Position = {
+        "quantity": quantity,
+        "cost_basis": cost_basis,
+        "opened": opened,
+        "horizon": horizon,
+    }
+    with closing(client(config)) as nova:
+        options: AdviceOptions = {
+            "asset_class": asset_class,
+            "risk_score": risk,
+            "sentiment_hint": sentiment,
+            "currency": currency,
+            "language": language,
+            "risk_per_trade": risk_per_trade,
+            "facts": read_facts_file(facts) if facts else None,
+            "news": read_news_file(news) if news else None,
+            "user_id": user,
+            "team": team,
+            "tags": read_tags(tag),
+            "repair": repair_of(repair),
+            "day_first": day_first,
+            "decimal": decimal,
+            "max_cost": max_cost,
+            "timeout": timeout,
+            "explain": not no_llm,
+            "client": nova,
+        }
+        if symbol is None:
+            advise_folder(bars, options, parallel=parallel, weights=weights, position=position, json=json)
+            return
+        options["position"] = position_of(symbol, weights, position)
+        advice = advise_on(bars, symbol=symbol, **options)
     if json:
         print_json(advice._asdict())
     else:
@@ -109,7 +201,7 @@ def list_(
     config: ConfigPath = None,
     user: Annotated[str | None, search_option("--user", "-u", help="Only this user's.")] = None,
     symbol: Annotated[str | None, search_option("--symbol", help="Only this symbol's.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="How many records.")] = 20,
+    limit: Annotated[int, limit_option("How many records.")] = 20,
     json: AsJson = False,
 ) -> None:
     """List the records of advice, newest first."""
@@ -175,16 +267,16 @@ def prune(
     config: ConfigPath = None,
 ) -> None:
     """Delete records that are older than they must be kept; the chain continues from the last one deleted."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     kept = retained_days(days, loaded.config.retention.advice, "retention.advice")
     with Store(loaded.database) as store:
         now_ms = store.now_ms()
-        count = records.prune(store, before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms)
+        count = records.prune(vault_for(store), before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms)
     typer.echo(f"deleted {count:,} records of advice older than {kept} days")
 
 
 def _open(config: Path | None) -> Store:
-    return Store(configuration.load(config).database)
+    return Store(load(config).database)
 
 
 def _find(config: Path | None, record: str) -> AdviceRow:

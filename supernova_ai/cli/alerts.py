@@ -1,4 +1,4 @@
-"""``supernova alerts``: budget alerts and spending spikes, and a test of their delivery."""
+"""``supernova alerts``: budget alerts, spending spikes and notices, and a test of their delivery."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from json import loads
 from typing import Annotated
 
 import typer
+from peewee import Database
 
-from supernova_ai import config as configuration
 from supernova_ai.alerts import outbox, spikes
 from supernova_ai.alerts.channels import channels
 from supernova_ai.alerts.outbox import AlertEvent, Message
-from supernova_ai.cli.options import AsJson, ConfigPath, flag, print_json
+from supernova_ai.cli.options import AsJson, ConfigPath, flag, load, print_json, vault_for
 from supernova_ai.errors import ConfigError
-from supernova_ai.keys import Vault, resolve
+from supernova_ai.keys.audited_store import Record
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 
 app = typer.Typer(
-    help="List, test and acknowledge alerts of budgets and spending spikes.", no_args_is_help=True
+    help="List, test and acknowledge alerts of budgets, spending spikes, keys, configuration and jobs.",
+    no_args_is_help=True,
 )
 
-_TEST = Message("A test", "SuperNova AI can send budget and spike alerts to this address.", urgent=False)
+_TEST = Message("A test", "SuperNova AI can send alerts to this address.", urgent=False)
 
 
 @app.command("list")
@@ -32,7 +33,7 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """Check for a spike, then list the alerts that are not acknowledged, oldest first."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     with Store(loaded.database) as store:
         spikes.record_spike(store, loaded.config.alerts.spike, now_ms=store.now_ms())
         rows = store.read(lambda database: outbox.list_alerts(database, acknowledged=all_))
@@ -40,7 +41,7 @@ def list_(
     if json:
         print_json(
             [
-                asdict(event)
+                {name: value for name, value in asdict(event).items() if name != "notice"}
                 | {"state": row.state, "tries": row.tries, "delivery": delivery}
                 | event.message()._asdict()
                 for row, event, delivery in alerts
@@ -61,21 +62,27 @@ def list_(
 @app.command("test")
 def send_test(config: ConfigPath = None) -> None:
     """Send a test message to every URL of alerts.notify, and exit with 1 if one does not accept it."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     if not loaded.config.alerts.notify:
         raise ConfigError("alerts have no address: add an Apprise URL to 'alerts.notify'")
     with Store(loaded.database) as store:
-        vault = Vault(store, lambda: resolve(store, environ=configuration.read_environ()))
+        vault = vault_for(store)
 
         def reveal(name: str) -> Secret:
             return vault.reveal(name, "primary")
 
-        failed = 0
+        outcomes = {}
         for address in channels(loaded.config.alerts.notify, reveal):
             reason = address.send(_TEST)
             typer.echo(f"{address.name}: {'sent' if reason is None else f'FAILED: {reason}'}")
-            failed += reason is not None
-    if failed:
+            outcomes[address.name] = reason or "done"
+
+        def note(_: Database, record: Record) -> None:
+            for name, outcome in outcomes.items():
+                record("alerts.tested", name, outcome=outcome)
+
+        vault.audited(note)
+    if set(outcomes.values()) != {"done"}:
         raise typer.Exit(1)
 
 
@@ -90,7 +97,7 @@ def acknowledge(
     """Acknowledge alerts, so that they are no longer listed or sent."""
     if bool(ids) == all_:
         raise typer.BadParameter("give the numbers of alerts, or --all")
-    loaded = configuration.load(config)
+    loaded = load(config)
     with Store(loaded.database) as store:
         known = {
             row.id for row in store.read(lambda database: outbox.list_alerts(database, acknowledged=True))
@@ -99,5 +106,11 @@ def acknowledge(
             raise typer.BadParameter(
                 f"there is no alert {', '.join(map(str, unknown))}: see 'supernova alerts list'"
             )
-        count = store.write(lambda database: outbox.acknowledge(database, ids or None)).result()
+
+        def change(database: Database, record: Record) -> int:
+            count = outbox.acknowledge(database, ids or None)
+            record("alerts.acknowledged", ", ".join(map(str, ids or ())) or "all", {"alerts": count})
+            return count
+
+        count = vault_for(store).audited(change)
     typer.echo(f"acknowledged {count}")

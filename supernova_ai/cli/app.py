@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
 
+from supernova_ai.audit import acting
 from supernova_ai.characters import visible
 from supernova_ai.errors import (
     BudgetExceeded,
@@ -29,6 +30,7 @@ from supernova_ai.errors import (
     SupernovaError,
     VaultError,
 )
+from supernova_ai.log import setup
 from supernova_ai.secret import HIDDEN, redact
 from supernova_ai.terminal.output import Screen, Terminal
 
@@ -47,17 +49,29 @@ EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
 _LOCATIONS = {
     "chat": "ask:chat",
     "analyze": "ask:analyze",
-    "advise": "advise:advise",
+    "advise": "advise:advise_app",
     "advice": "advise:app",
     "demo": "ask:demo",
     "version": "config:version",
+    "status": "status:status",
     "costs": "costs:app",
+    "feedback": "feedback:app",
     "health": "health:app",
-    "keys": "keys:app",
+    "metrics": "metrics:metrics",
+    "keys": "key_lifecycle:app",
+    "audit": "audit:app",
     "ledger": "ledger:app",
+    "backup": "backup:app",
     "privacy": "privacy:app",
     "alerts": "alerts:app",
+    "serve": "serve:serve",
+    "dashboard": "dashboard:dashboard",
+    "run": "run:run",
+    "maintain": "run:maintain",
+    "jobs": "run:jobs",
     "config": "config:app",
+    "setup": "setup:setup",
+    "doctor": "doctor:doctor",
     "prices": "prices:app",
     "prompts": "prompts:app",
 }
@@ -67,6 +81,9 @@ _KEY_AS_ARGUMENT = (
     "a key is never an argument: it is in your shell's history now, so replace it at the provider, and give "
     "the new one at the prompt, on standard input or in a file"
 )
+
+_PR_SET_DUMPABLE = 4
+"""An option of prctl(2)."""
 
 _PLAIN_WORDING = {
     "int_parsing": "{input!r} is not a whole number",
@@ -92,6 +109,7 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Errors are plain and repeat no key; Ctrl-C at a prompt exits with 130 too."""
+        _finish_interrupted_restore()
         handles_keys = sys.argv[1:2] == ["keys"]
         if handles_keys and any(redact(word.rpartition("=")[2]) == HIDDEN for word in sys.argv):
             raise InvalidRequest(_KEY_AS_ARGUMENT)
@@ -107,6 +125,21 @@ class _Group(TyperGroup):
             else:
                 error.message = visible(redact(_plain_message(error)), prose=True)
             raise
+
+
+def _finish_interrupted_restore() -> None:
+    """Complete or undo a restore that was killed, before the command reads what it restores."""
+    from supernova_ai.config import data_folder, read_environ
+
+    try:
+        folder = data_folder(read_environ())
+    except ConfigError:
+        return  # the command reports it, if it needs the folder
+    if any(folder.glob(".restore-*")):  # before the import, which takes longer than most commands
+        from supernova_ai.operations.backup.pending import finish_interrupted
+
+        for done in finish_interrupted(folder):
+            typer.echo(done, err=True)
 
 
 def _plain_message(error: TyperException) -> str:
@@ -167,10 +200,12 @@ def _supernova(
 
 def main() -> None:
     """Run the command; print a ``SupernovaError`` to standard error and exit with its code."""
+    forbid_core_dumps()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a "€" must not fail if the encoding lacks it
     try:
-        with redirect_stdout(Screen(sys.stdout)), redirect_stderr(Screen(sys.stderr)):
+        with redirect_stdout(Screen(sys.stdout)), redirect_stderr(Screen(sys.stderr)), acting("cli"):
+            setup.configure(terminal=True)  # until the configuration is read
             try:
                 app()
             finally:
@@ -188,6 +223,22 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):
             _print_error(f"the output cannot be written: {error.strerror}")
         sys.exit(1)
+
+
+def forbid_core_dumps() -> None:
+    """Let the system write no core dump of this process, which may hold keys.
+
+    On Linux no other process of this user can then read its memory, or the environment it started with.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
 
 
 def _undecodable_arguments() -> list[str]:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from supernova_ai.cli.options import AsJson, ConfigPath, complete_model, flag, print_json, read_text
+from supernova_ai.cli.options import (
+    AsJson,
+    ConfigPath,
+    Tags,
+    Team,
+    client,
+    complete_model,
+    flag,
+    print_json,
+    read_tags,
+    read_text,
+)
 from supernova_ai.client import Supernova
 from supernova_ai.money import show
 from supernova_ai.terminal.output import Terminal
@@ -55,6 +67,8 @@ def chat(
     message: Annotated[str, typer.Argument(help="The message; - reads it from standard input.")],
     config: ConfigPath = None,
     user: User = None,
+    team: Team = None,
+    tag: Tags = None,
     tier: TierName = None,
     complexity: ComplexityName = None,
     task: Annotated[str, typer.Option(help="The task: chat, analysis, summary or your own.")] = "chat",
@@ -75,6 +89,8 @@ def chat(
         read_text(None) if message == "-" else message,
         json,
         user_id=user,
+        team=team,
+        tags=read_tags(tag),
         tier=tier,
         complexity=complexity,
         task=task,
@@ -94,6 +110,8 @@ def analyze(
         str, typer.Option(help="The analysis: financial, sentiment, news, risk, summary or your own.")
     ] = "financial",
     user: User = None,
+    team: Team = None,
+    tag: Tags = None,
     tier: TierName = None,
     complexity: ComplexityName = None,
     model: Model = None,
@@ -111,6 +129,8 @@ def analyze(
         json,
         analysis_type=type,
         user_id=user,
+        team=team,
+        tags=read_tags(tag),
         tier=tier,
         complexity=complexity,
         model=model,
@@ -137,12 +157,22 @@ def _ask(
     method: Callable[..., Awaitable[Reply]], config: Path | None, text: str, json: bool, **options: Any
 ) -> None:
     """Call a method of the client; print its answer as it arrives, or the whole reply as JSON."""
+    spinner = Terminal(stderr=True).spinner("Waiting for the model")
+
+    def write(token: str) -> None:
+        spinner.stop()
+        typer.echo(token, nl=False)
 
     async def call() -> Reply:
-        async with Supernova(config) as nova:
-            return await method(nova, text, on_token=None if json else _print, **options)
+        async with client(config) as nova:
+            return await method(nova, text, on_token=None if json else write, **options)
 
-    reply = asyncio.run(call())
+    if sys.stderr.isatty() and not json:
+        spinner.start(refresh=True)
+    try:
+        reply = asyncio.run(call())
+    finally:
+        spinner.stop()
     if json:
         print_json(reply)
         return
@@ -156,7 +186,3 @@ def _ask(
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _print(token: str) -> None:
-    typer.echo(token, nl=False)

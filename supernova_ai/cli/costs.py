@@ -1,84 +1,56 @@
-"""``supernova costs``: the state of the budgets, costs by group and period, forecasts, and exports."""
+"""``supernova costs``: the state of the budgets, costs by group and period, and forecasts."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, TextIO
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
 import typer
 from peewee import Database
 
-from supernova_ai import config as configuration
+from supernova_ai.cli import cost_files
+from supernova_ai.cli.cost_options import (
+    GROUPS,
+    UTC,
+    Days,
+    TagOnly,
+    TeamOnly,
+    Zone,
+    attempt_json,
+    grouping,
+    in_usd,
+    last_days,
+    open_ledger,
+)
 from supernova_ai.cli.options import (
     MOST_DAYS,
     MOST_ROWS,
     AsJson,
     ConfigPath,
     console,
+    limit_option,
+    one_tag,
     print_json,
     runs_subcommand,
     search_option,
 )
-from supernova_ai.config import Loaded
-from supernova_ai.ledger import swept_ledger
+from supernova_ai.ledger import Payer
 from supernova_ai.ledger.budgets import describe
+from supernova_ai.ledger.labels import TAG, TEAM
 from supernova_ai.ledger.leases import processes_with_other_budgets
-from supernova_ai.money import to_usd
-from supernova_ai.reports import breakdown, export, files, status
-from supernova_ai.reports.breakdown import Grouping, ReportLine, lines
+from supernova_ai.reports import breakdown, export, status
+from supernova_ai.reports.breakdown import ReportLine, lines
 from supernova_ai.reports.forecast import forecast
 from supernova_ai.reports.periods import Per, Period, latest_periods
 from supernova_ai.reports.status import BudgetStatus
-from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, StuckEndRow
 from supernova_ai.terminal import cost_tables
 
 app = typer.Typer()
-
-_UTC = ZoneInfo("UTC")
-_FIRST_DAY, _LAST_DAY = datetime(1970, 1, 2), datetime(2999, 12, 31)
-
-
-def _zone(name: str | ZoneInfo) -> ZoneInfo:
-    try:
-        return ZoneInfo(str(name))  # typer passes the default too
-    except (ValueError, OSError, KeyError):  # ZoneInfo raises different errors for different wrong names
-        raise typer.BadParameter(f"{name!r} is not a time zone; use a name such as Europe/Paris") from None
-
-
-def _day(text: str) -> datetime:
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d")
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a day; write it as 2026-10-31") from None
-    if not _FIRST_DAY <= day <= _LAST_DAY:
-        raise typer.BadParameter(f"{text} is not a day from {_FIRST_DAY.date()} to {_LAST_DAY.date()}")
-    return day
-
-
-def _day_option(help: str, default: str) -> Any:  # noqa: A002 - as typer calls it
-    return typer.Option(parser=_day, metavar="YYYY-MM-DD", help=help, show_default=default)
-
-
-def _limit_option(help: str, least: int = 1) -> Any:  # noqa: A002 - as typer calls it
-    return typer.Option("--limit", "-n", min=least, max=MOST_ROWS, help=help)
-
-
-# A report takes time for each of its days: ten years are enough.
-Days = Annotated[
-    int, typer.Option("--days", "-d", min=1, max=3660, help="How many days back, today included.")
-]
-Zone = Annotated[
-    ZoneInfo, typer.Option("--time-zone", parser=_zone, metavar="NAME", help="The time zone of the days.")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +69,35 @@ def costs(
     context: typer.Context,
     config: ConfigPath = None,
     days: Annotated[int, typer.Option("--days", "-d", min=1, max=MOST_DAYS, help="How many days back.")] = 30,
-    limit: Annotated[int, _limit_option("How many of the latest attempts.", least=0)] = 10,
+    limit: Annotated[int, limit_option("How many of the latest attempts.", least=0)] = 10,
     request: Annotated[
         str | None, search_option("--request", help="Only the attempts of this request.")
     ] = None,
     user: Annotated[
         str | None, search_option("--user", "-u", help="Only this user's budgets and attempts.")
     ] = None,
+    team: TeamOnly = None,
+    tag: TagOnly = None,
     users: Annotated[
-        int, typer.Option(min=1, max=MOST_ROWS, help="How many users of each budget, the most used first.")
+        int,
+        typer.Option(
+            min=1, max=MOST_ROWS, help="How many users, teams or values of each budget, the most used first."
+        ),
     ] = 5,
     json: AsJson = False,
 ) -> None:
     """Show how full the budgets are, the totals per model, and the latest attempts."""
     if runs_subcommand(context):
         return
-    with _ledger(config) as (loaded, store):
-        now = datetime.fromtimestamp(store.now(), _UTC)
+    tagged = one_tag(tag)
+    tags = dict([tagged]) if tagged else {}
+    only = {"user": user, TEAM: team, **{f"{TAG}{name}": value for name, value in tags.items()}}
+    chosen = [(by, value) for by, value in only.items() if value is not None]
+    if len(chosen) > 1:
+        raise typer.BadParameter("give one of --user, --team and --tag: no sum is kept of two together")
+    by, value = chosen[0] if chosen else ("model", None)
+    with open_ledger(config) as (loaded, store):
+        now = datetime.fromtimestamp(store.now(), UTC)
         period = Period(f"last {days} days", now - timedelta(days=days), now)
         since_ms = int(period.start.timestamp() * 1000)
         limits = loaded.config.all_budgets
@@ -122,12 +106,22 @@ def costs(
             return _Overview(
                 budgets=list(
                     status.budget_statuses(
-                        database, limits, now=now.timestamp(), user=user, most=None if json else users
+                        database,
+                        limits,
+                        now=now.timestamp(),
+                        of=Payer(user, team, tags),
+                        most=None if json else users,
                     )
                 ),
-                totals=lines(database, period, "user" if user else "model", user=user),
+                totals=lines(database, period, by, only=value),
                 attempts=status.latest_attempts(
-                    database, limit=limit, since_ms=since_ms, request=request, user=user
+                    database,
+                    limit=limit,
+                    since_ms=since_ms,
+                    request=request,
+                    user=user,
+                    team=team,
+                    tag=tagged,
                 ),
                 stuck=list(StuckEndRow.select().execute(database)),
                 others=list(processes_with_other_budgets(database, describe(limits), now_ms=store.now_ms())),
@@ -145,25 +139,24 @@ def costs(
     if json:
         print_json(
             {
-                "budgets": [_jsonable(row, {"held", "settled", "lost", "limit"}) for row in overview.budgets],
-                "totals": [_jsonable(row, {"cost"}) for row in overview.totals],
-                "attempts": [
-                    row.__data__ | {"cost": to_usd(row.cost), "held": to_usd(row.held)}
-                    for row in overview.attempts
-                ],
+                "budgets": [in_usd(row, {"held", "settled", "lost", "limit"}) for row in overview.budgets],
+                "totals": [in_usd(row, {"cost", "saved"}) for row in overview.totals],
+                "attempts": list(map(attempt_json, overview.attempts)),
                 "set_aside": [{"attempt": row.attempt, "reason": row.reason} for row in overview.stuck],
             }
         )
     else:
-        _print_overview(overview, users, days, "By provider and model" if user is None else "In total")
+        _print_overview(overview, users, days, "In total" if chosen else "By provider and model")
 
 
 def _print_overview(overview: _Overview, users: int, days: int, title: str) -> None:
     console.print(cost_tables.budgets(overview.budgets))
-    for budget, count in {
-        row.budget: row.subjects for row in overview.budgets if row.subjects > users
+    for budget, (count, each) in {
+        row.budget: (row.subjects, row.each) for row in overview.budgets if row.subjects > users
     }.items():
-        typer.echo(f"{budget}: {users} of {count:,} users; see one with --user NAME, or more with --users N")
+        named = f"--tag {each.removeprefix(TAG)}=VALUE" if each.startswith(TAG) else f"--{each} NAME"
+        kind = "values" if each.startswith(TAG) else f"{each}s"
+        typer.echo(f"{budget}: {users} of {count:,} {kind}; see one with {named}, or more with --users N")
     if overview.stuck:
         typer.echo(
             f"\nthe database refused the ends of {len(overview.stuck)} attempts: their holds stay. "
@@ -180,16 +173,22 @@ def _print_overview(overview: _Overview, users: int, days: int, title: str) -> N
 def report(
     config: ConfigPath = None,
     by: Annotated[
-        Grouping | None, typer.Option(help="Show one line per group.", show_default="everything together")
+        str | None,
+        typer.Option(
+            parser=grouping,
+            metavar="GROUP",
+            help=f"Show one line per {GROUPS}.",
+            show_default="everything together",
+        ),
     ] = None,
     per: Annotated[Per, typer.Option(help="Length of a period.")] = "day",
-    limit: Annotated[int, _limit_option("How many groups the tables show, highest cost first.")] = 20,
+    limit: Annotated[int, limit_option("How many groups the tables show, highest cost first.")] = 20,
     days: Days = 30,
-    time_zone: Zone = _UTC,
+    time_zone: Zone = UTC,
     json: AsJson = False,
 ) -> None:
     """Show attempts, success, tokens, costs and latency per period and in total."""
-    with _ledger(config) as (_, store):
+    with open_ledger(config) as (_, store):
         periods = latest_periods(per, days, datetime.fromtimestamp(store.now(), time_zone))
         parts, whole = store.read(partial(breakdown.report, periods=periods, by=by))
     if json:
@@ -210,16 +209,18 @@ def report(
 
 @app.command()
 def top(
-    what: Annotated[Grouping, typer.Argument(help="What to compare.")] = "user",
+    what: Annotated[
+        str, typer.Argument(parser=grouping, metavar="WHAT", help=f"What to compare: {GROUPS}.")
+    ] = "user",
     config: ConfigPath = None,
-    limit: Annotated[int, _limit_option("How many.")] = 10,
+    limit: Annotated[int, limit_option("How many.")] = 10,
     days: Days = 30,
-    time_zone: Zone = _UTC,
+    time_zone: Zone = UTC,
     json: AsJson = False,
 ) -> None:
     """Show the users, models, tasks or other groups with the highest cost, and their share of all costs."""
-    with _ledger(config) as (_, store):
-        period = _last_days(days, datetime.fromtimestamp(store.now(), time_zone))
+    with open_ledger(config) as (_, store):
+        period = last_days(days, datetime.fromtimestamp(store.now(), time_zone))
         found = store.read(lambda database: lines(database, period, what, limit=limit))
         (whole,) = store.read(lambda database: lines(database, period))
     if json:
@@ -233,80 +234,19 @@ def top(
 
 
 @app.command("forecast")
-def forecast_(config: ConfigPath = None, time_zone: Zone = _UTC, json: AsJson = False) -> None:
+def forecast_(config: ConfigPath = None, time_zone: Zone = UTC, json: AsJson = False) -> None:
     """Forecast what the month, and each budget's current window, will cost by its end."""
-    with _ledger(config) as (loaded, store):
+    with open_ledger(config) as (loaded, store):
         ask = partial(forecast, budgets=loaded.config.all_budgets, now=store.now(), time_zone=time_zone.key)
         found = store.read(lambda database: list(ask(database)))
     if json:
-        print_json([_jsonable(row, {"limit", "spent", "expected", "low", "high"}) for row in found])
+        print_json([in_usd(row, {"limit", "spent", "expected", "low", "high"}) for row in found])
         return
     console.print(cost_tables.forecasts(found))
     for row in found:
         if row.reason:
             name = " ".join(filter(None, (row.budget or "everything", row.subject)))
             typer.echo(f"{name}: {row.reason}")
-
-
-@app.command("export")
-def export_(
-    config: ConfigPath = None,
-    format: Annotated[export.Format, typer.Option(help="csv for spreadsheets, json for scripts.")] = "csv",  # noqa: A002
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file to write.", show_default="standard output")
-    ] = None,
-    since: Annotated[datetime | None, _day_option("The first day.", "30 days back")] = None,
-    until: Annotated[datetime | None, _day_option("The last day.", "today")] = None,
-    time_zone: Zone = _UTC,
-) -> None:
-    """Write the rows of all attempts that are not archived, oldest first."""
-    with _ledger(config) as (_, store):
-        month = _last_days(30, datetime.fromtimestamp(store.now(), time_zone))
-        start = since.replace(tzinfo=time_zone) if since else month.start
-        end = until.replace(tzinfo=time_zone) + timedelta(days=1) if until else month.end
-
-        if start >= end:
-            raise typer.BadParameter(f"--since is {start.date()}, which is after --until")
-
-        def write(database: Database, file: TextIO) -> int:
-            rows = export.attempt_rows(database, Period("", start, end))
-            return export.write_rows(export.ATTEMPT_COLUMNS, rows, file, format)
-
-        if out is None:
-            store.read(lambda database: write(database, sys.stdout))
-            return
-        with _writable(out), files.atomic_file(out) as file:
-            count = store.read(lambda database: write(database, file))
-    typer.echo(f"wrote {count} attempts to {out}")
-
-
-@app.command("files")
-def files_(
-    folder: Annotated[Path, typer.Option(help="The folder of the files; created if missing.")],
-    config: ConfigPath = None,
-    time_zone: Zone = _UTC,
-) -> None:
-    """Write the daily, weekly and monthly report files that are due and missing, as a cron job."""
-    with _ledger(config) as (_, store), _writable(folder):
-        for path in files.write_due(store, folder, now=store.now(), time_zone=time_zone.key):
-            typer.echo(path)
-
-
-@contextmanager
-def _ledger(config: Path | None) -> Iterator[tuple[Loaded, Store]]:
-    """Open the configured ledger; the holds of dead processes have become lost."""
-    loaded = configuration.load(config)
-    with Store(loaded.database) as store:
-        swept_ledger(store, loaded.config)
-        yield loaded, store
-
-
-@contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be written: {error}") from None
 
 
 def _sparklines(parts: Iterable[ReportLine], periods: Iterable[Period]) -> dict[str, str]:
@@ -320,12 +260,4 @@ def _sparklines(parts: Iterable[ReportLine], periods: Iterable[Period]) -> dict[
     }
 
 
-def _last_days(days: int, now: datetime) -> Period:
-    found = latest_periods("day", days, now)
-    return Period(f"{found[0].name} to {found[-1].name}", found[0].start, found[-1].end)
-
-
-def _jsonable(row: Any, money: set[str]) -> dict[str, Any]:
-    """Return the fields of a record, with its amounts in USD."""
-    fields = asdict(row)
-    return fields | {name: to_usd(fields[name]) for name in money if fields[name] is not None}
+app.add_typer(cost_files.app)  # last, as the help lists them

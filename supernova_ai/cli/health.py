@@ -14,12 +14,21 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai import health
-from supernova_ai.cli.options import MOST_DAYS, AsJson, ConfigPath, console, flag, print_json, runs_subcommand
-from supernova_ai.client import Supernova
+from supernova_ai.cli.options import (
+    MOST_DAYS,
+    AsJson,
+    ConfigPath,
+    client,
+    console,
+    flag,
+    load,
+    print_json,
+    runs_subcommand,
+)
 from supernova_ai.config import Loaded
 from supernova_ai.health import DeploymentHealth, Per
 from supernova_ai.keys import records
-from supernova_ai.keys.source import variable
+from supernova_ai.operations import key_checks
 from supernova_ai.store import Store
 from supernova_ai.terminal import health_tables
 from supernova_ai.terminal.stacked_table import StackedTable
@@ -46,7 +55,7 @@ def health_(
         return
     if watch and json:
         raise typer.BadParameter("--watch draws a table: leave out --json, or --watch")
-    loaded = configuration.load(config)
+    loaded = load(config)
     with Store(loaded.database) as store:
         if json:
             rows = _deployments(store, hours, store.now_ms())
@@ -58,14 +67,14 @@ def health_(
             console.print(table)
             if left_out:
                 typer.echo(f"and {left_out} in a better state; see them with --all")
-            if names := _providers_without_key(loaded, store):
+            if names := key_checks.providers_without_key(loaded.config, _filled_slots(loaded, store)):
                 typer.echo(f"no key: {', '.join(names)}\nadd one: supernova keys add {names[0]}")
 
 
 @app.command()
 def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -> None:
     """Show kinds of failures, most frequent first, ignoring ids and numbers in their messages."""
-    with Store(configuration.load(config).database) as store:
+    with Store(load(config).database) as store:
         now_ms = store.now_ms()
         since_ms = now_ms - hours * _HOUR_MS
         found = store.read(partial(health.patterns, since_ms=since_ms, now_ms=now_ms))
@@ -103,7 +112,7 @@ def uptime(
     json: AsJson = False,
 ) -> None:
     """Show the share of attempts that each provider did not fail, by days or hours of UTC."""
-    with Store(configuration.load(config).database) as store:
+    with Store(load(config).database) as store:
         today = store.now_ms() // (24 * _HOUR_MS)
         since_ms = (today - days + 1) * 24 * _HOUR_MS
         found = store.read(lambda database: health.uptime(database, since_ms=since_ms, per=per))
@@ -116,15 +125,15 @@ def uptime(
 
 
 async def _probe(config: Path | None, pay: bool) -> list[Probe]:
-    async with Supernova(config) as nova:
+    async with client(config) as nova:
         return await nova.probe(pay=pay)
 
 
-def ticks() -> Iterator[None]:
-    """Yield now, and then once a second, for ever."""
+def ticks(every_s: int = 1) -> Iterator[None]:
+    """Yield now, and then every so many seconds, for ever."""
     while True:
         yield
-        time.sleep(1)
+        time.sleep(every_s)
 
 
 def _table(
@@ -155,20 +164,14 @@ def _rows_of_screen() -> int | None:
 
 def _slots_without_key(loaded: Loaded, store: Store) -> set[tuple[str, str | None]]:
     """Return the providers and key slots that have no key."""
-    config, environ = loaded.config, configuration.read_environ()
-    slots = {(name, slot) for name, provider in config.providers.items() for slot in provider.keys}
-    filled = {(key.provider, key.slot) for key in store.read(records.all_versions) if key.state == "active"}
-    if config.environment_keys_allowed:
-        filled |= {(name, slot) for name, slot in slots if environ.get(variable(name, slot))}
+    filled = _filled_slots(loaded, store)
+    slots = ((name, slot) for name, provider in loaded.config.providers.items() for slot in provider.keys)
     return {slot for slot in slots if slot not in filled}
 
 
-def _providers_without_key(loaded: Loaded, store: Store) -> list[str]:
-    """Return the providers that need a key and have none, in the order of ``routing.priority``."""
-    empty = _slots_without_key(loaded, store)
-    prioritized = ((name, loaded.config.providers.get(name)) for name in loaded.config.routing.priority)
-    need_key = ((name, it) for name, it in prioritized if it and it.enabled and it.keys)
-    return [name for name, it in need_key if empty.issuperset((name, slot) for slot in it.keys)]
+def _filled_slots(loaded: Loaded, store: Store) -> set[tuple[str, str]]:
+    keys = store.read(records.all_versions)
+    return key_checks.filled_slots(loaded.config, keys, configuration.read_environ(), store.now_ms())
 
 
 def _period(hours: int) -> str:

@@ -1,4 +1,4 @@
-"""``supernova keys``: add, list, remove, import and audit API keys. A key is never an argument."""
+"""``supernova keys``: add, list, remove and import API keys. A key is never an argument."""
 
 from __future__ import annotations
 
@@ -11,36 +11,47 @@ from typing import Annotated
 import typer
 
 from supernova_ai import config as configuration
+from supernova_ai.cli import master
 from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
     Confirmed,
     complete_provider,
     console,
+    load,
     print_json,
     read_text,
+    vault_for,
 )
 from supernova_ai.config import Loaded
 from supernova_ai.config.fields import VAULT_PREFIX
 from supernova_ai.config.fields import Slot as SlotName
 from supernova_ai.errors import KeyNotFound
-from supernova_ai.keys import Vault, import_environment, resolve
+from supernova_ai.keys import Vault, import_environment
+from supernova_ai.keys.formats import FIELDS, fields_of, with_fields
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.terminal import inventory_tables
 
-app = typer.Typer(help="Add, list, remove, import or audit API keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="Add, list, rotate, check, revoke, remove or import API keys; rotate the master key.",
+    no_args_is_help=True,
+)
 
 Provider = Annotated[
     str, typer.Argument(autocompletion=complete_provider, help="The provider, such as openai.")
 ]
 Slot = Annotated[SlotName, typer.Option(help="The provider's primary or backup key.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--file", help="Read the key from this file.", show_default="a prompt, or standard input"),
+]
 
 
 @contextmanager
-def _vault(loaded: Loaded) -> Iterator[Vault]:
+def vault_of(loaded: Loaded) -> Iterator[Vault]:
     with Store(loaded.database) as store:
-        yield Vault(store, lambda: resolve(store, environ=configuration.read_environ(), create=True))
+        yield vault_for(store, create=True)
 
 
 @app.command()
@@ -48,32 +59,13 @@ def add(
     provider: Provider,
     config: ConfigPath = None,
     slot: Slot = "primary",
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file", help="Read the key from this file.", show_default="a prompt, or standard input"
-        ),
-    ] = None,
+    file: KeyFile = None,
 ) -> None:
     """Store a key encrypted in a provider's slot, replacing the one before."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     providers = loaded.config.providers
-    notified = [
-        url.removeprefix(VAULT_PREFIX) for url in loaded.config.alerts.notify if url.startswith(VAULT_PREFIX)
-    ]
-    known = (*providers, *notified)
-    if provider not in known:
-        raise typer.BadParameter(
-            f"{provider!r} is not configured; use one of: {', '.join(known)}, or add it under 'providers'",
-            param_hint="PROVIDER",
-        )
-    with _vault(loaded) as vault:
-        vault.unlock()  # a missing master key is reported before the key is typed
-        secret = _read_key(provider, file)
-        if provider in notified and "://" not in secret.reveal():
-            raise typer.BadParameter(
-                f"vault:{provider} must be an Apprise URL such as mailto://… or slack://…"
-            )
+    with vault_of(loaded) as vault:
+        secret = read_key(loaded, vault, provider, file)
         info = vault.add(provider, slot, secret, any_format=provider in loaded.config.custom_endpoints)
     typer.echo(f"added {info.provider} {info.slot} version {info.version}, fingerprint {info.fingerprint}")
     if provider in providers and slot not in providers[provider].keys:
@@ -85,7 +77,7 @@ def add(
 @app.command("list")
 def list_(config: ConfigPath = None, json: AsJson = False) -> None:
     """List every version of every key by its fingerprint."""
-    with _vault(configuration.load(config)) as vault:
+    with vault_of(load(config)) as vault:
         rows = vault.list()
     if json:
         print_json(rows)
@@ -100,7 +92,7 @@ def remove(
     provider: Provider, config: ConfigPath = None, slot: Slot = "primary", yes: Confirmed = False
 ) -> None:
     """Revoke a slot's key and wipe it, for ever."""
-    with _vault(configuration.load(config)) as vault:
+    with vault_of(load(config)) as vault:
         if not any((key.provider, key.slot, key.state) == (provider, slot, "active") for key in vault.list()):
             raise KeyNotFound(f"the vault has no {slot} key of {provider}: there is nothing to remove")
         if not yes:
@@ -112,8 +104,8 @@ def remove(
 @app.command("import-env")
 def import_env(config: ConfigPath = None) -> None:
     """Copy the keys of the environment and .env into the vault, without deleting the variables."""
-    loaded = configuration.load(config)
-    with _vault(loaded) as vault:
+    loaded = load(config)
+    with vault_of(loaded) as vault:
         added, kept = import_environment(
             vault,
             configuration.read_environ(),
@@ -124,7 +116,8 @@ def import_env(config: ConfigPath = None) -> None:
         typer.echo(f"imported {info.provider} {info.slot}, fingerprint {info.fingerprint}")
     for name in kept:
         typer.echo(
-            f"{name} differs from the key in the vault, which stays: to replace it, run 'supernova keys add'",
+            f"{name} was not imported: the slot has another key, or one that expired or was revoked. To "
+            f"replace that, run 'supernova keys rotate'",
             err=True,
         )
     if added:
@@ -133,27 +126,49 @@ def import_env(config: ConfigPath = None) -> None:
         typer.echo("nothing to import: no key variable is set, or the vault has these keys already")
 
 
-@app.command()
-def audit(config: ConfigPath = None, json: AsJson = False) -> None:
-    """Verify the audit chain and list what happened to keys, and exit with 4 if the chain is broken."""
-    with _vault(configuration.load(config)) as vault:
-        report, events = vault.verify_audit(), vault.audit_events()
-    if json:
-        print_json({"report": report, "events": events})
-    else:
-        for event in events:
-            typer.echo(f"{event.at:%Y-%m-%d %H:%M:%S %Z} {event.event} {event.subject} {event.details}")
-        state = "intact" if report.ok else f"BROKEN: {report.reason}"
-        typer.echo(f"{report.rows} events, the chain is {state}")
-    if not report.ok:
-        raise typer.Exit(4)
+app.command("rotate-master")(master.rotate_master)
 
 
-def _read_key(provider: str, file: Path | None) -> Secret:
+def read_key(loaded: Loaded, vault: Vault, provider: str, file: Path | None) -> Secret:
+    """Read the key of a configured provider, or the URL of a ``vault:NAME``, from a prompt, stdin or file."""
+    urls = loaded.config.alerts.notify
+    notified = [url.removeprefix(VAULT_PREFIX) for url in urls if url.startswith(VAULT_PREFIX)]
+    known = (*loaded.config.providers, *notified)
+    if provider not in known:
+        raise typer.BadParameter(
+            f"{provider!r} is not configured; use one of: {', '.join(known)}, or add it under 'providers'",
+            param_hint="PROVIDER",
+        )
+    vault.unlock()  # a missing master key is reported before the key is typed
+    kind = loaded.config.type_of(provider) if provider in loaded.config.providers else provider
+    secret = _ask(provider, kind, file)
+    if provider in notified and "://" not in secret.reveal():
+        raise typer.BadParameter(f"vault:{provider} must be an Apprise URL such as mailto://… or slack://…")
+    return secret
+
+
+def _ask(provider: str, kind: str, file: Path | None) -> Secret:
+    """Read a key. One of several fields is prompted for field by field, or read as a JSON object."""
     if file is None and sys.stdin.isatty():
+        if kind == "vertex_ai":
+            raise typer.BadParameter("add it with --file and the JSON file of the service account")
+        if kind in FIELDS:
+            return with_fields(
+                kind, {name: _prompt(provider, name, must) for name, must in FIELDS[kind].items()}
+            )
         text = typer.prompt(f"Key of {provider}", hide_input=True)
     else:
         text = read_text(file)
     if not text.strip():
         raise typer.BadParameter("the key is empty")
-    return Secret(text.strip())
+    secret = Secret(text.strip())
+    fields = fields_of(secret) if kind in FIELDS else None
+    return secret if fields is None else with_fields(kind, fields)
+
+
+def _prompt(provider: str, name: str, must: bool) -> str:
+    optional = "" if must else " (empty for none)"
+    text: str = typer.prompt(
+        f"{name} of {provider}{optional}", hide_input=True, default=None if must else "", show_default=False
+    )
+    return text.strip()

@@ -9,17 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from supernova_ai import config as configuration
+from supernova_ai.cli.cost_options import attempt_json, open_ledger
 from supernova_ai.cli.options import (
     ArchiveFolder,
     AsJson,
     ConfigPath,
     archive_folder,
     flag,
+    load,
     print_json,
     retained_days,
     retention,
     searched,
+    vault_for,
 )
 from supernova_ai.ledger import swept_ledger
 from supernova_ai.money import show, to_nano, to_usd
@@ -41,7 +43,7 @@ _DAY_MS = 86_400_000
 @app.command()
 def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson = False) -> None:
     """Recompute windows and rollups from attempts, check the archives, and exit with 1 if one is wrong."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     with Store(loaded.database) as store:
         report = verifying.verify_ledger(store, loaded.config.all_budgets, folder=archive_folder(folder))
     if json:
@@ -62,12 +64,10 @@ def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson
 @app.command()
 def lost(config: ConfigPath = None, json: AsJson = False) -> None:
     """List the attempts whose cost is not known exactly: lost or estimated."""
-    loaded = configuration.load(config)
-    with Store(loaded.database) as store:
-        swept_ledger(store, loaded.config)
+    with open_ledger(config) as (_, store):
         rows = store.read(lambda database: list(reconcile.uncertain_attempts(database)))
     if json:
-        print_json([row.__data__ | {"held": to_usd(row.held), "cost": to_usd(row.cost)} for row in rows])
+        print_json(list(map(attempt_json, rows)))
         return
     for row in rows:
         started = datetime.fromtimestamp(row.started_ms / 1000).astimezone()
@@ -90,7 +90,7 @@ def settle(
     config: ConfigPath = None,
 ) -> None:
     """Settle an attempt at a cost that you found elsewhere."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     try:
         nano = to_nano(cost)
     except ValueError as error:
@@ -98,7 +98,9 @@ def settle(
     with Store(loaded.database) as store:
         ledger = swept_ledger(store, loaded.config)
         correction = Correction(attempt, nano, reason)
-        reconcile.settle_attempt(store, correction, ledger.check_thresholds, now_ms=ledger.now_ms())
+        reconcile.settle_attempt(
+            vault_for(store), correction, ledger.check_thresholds, now_ms=ledger.now_ms()
+        )
     typer.echo(f"settled {attempt} at {show(nano)}")
 
 
@@ -120,7 +122,7 @@ def reconcile_(
     json: AsJson = False,
 ) -> None:
     """Match a provider's usage export with lost and estimated attempts, to settle these."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     bills = list(provider_bills.read_bills(file, provider_bills.parse_mapping(columns)))
     with Store(loaded.database) as store:
         ledger = swept_ledger(store, loaded.config)
@@ -130,17 +132,17 @@ def reconcile_(
         settled = booked = None
         if book:  # first, because it may refuse a line, and then nothing must change
             booked = booking.book_lines(
-                store,
+                vault_for(store),
                 plan,
                 loaded.config.all_budgets,
                 ledger.check_thresholds,
                 provider=provider,
                 source=file.name,
-                now_ms=ledger.now_ms(),
+                clock=ledger.now_ms,
             )
         if apply:
             settled = reconcile.settle_matched(
-                store, plan, ledger.check_thresholds, source=file.name, now_ms=ledger.now_ms()
+                vault_for(store), plan, ledger.check_thresholds, source=file.name, now_ms=ledger.now_ms()
             )
     if json:
         print_json({"settled": settled, "booked": booked, **_jsonable_plan(plan)})
@@ -167,12 +169,14 @@ def archive_(
     folder: ArchiveFolder = None,
 ) -> None:
     """Move older attempts into compressed files, without changing budgets and reports."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     kept = retained_days(days, loaded.config.retention.attempts, "retention.attempts")
     target = archive_folder(folder)
     with Store(loaded.database) as store:
         now_ms = store.now_ms()
-        manifests = archive.archive_attempts(store, target, before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms)
+        manifests = archive.archive_attempts(
+            vault_for(store), target, before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms
+        )
     for manifest in manifests:
         typer.echo(f"{manifest.rows:,} attempts in {target / manifest.file}")
     typer.echo(f"archived {sum(manifest.rows for manifest in manifests):,} attempts older than {kept} days")
@@ -183,8 +187,8 @@ def restore(
     file: Annotated[Path, typer.Argument(help="The archive, a .jsonl.gz file.")], config: ConfigPath = None
 ) -> None:
     """Check the hashes of an archive and put its attempts back into the ledger."""
-    with Store(configuration.load(config).database) as store:
-        count = archive.restore_attempts(store, file, now_ms=store.now_ms())
+    with Store(load(config).database) as store:
+        count = archive.restore_attempts(vault_for(store), file, now_ms=store.now_ms())
     typer.echo(
         f"restored {count:,} attempts" if count else f"the attempts of {file.name} are in the ledger already"
     )
@@ -193,7 +197,8 @@ def restore(
 @app.command()
 def vacuum(config: ConfigPath = None) -> None:
     """Return the space of deleted rows to the disk."""
-    with Store(configuration.load(config).database) as store:
+    with Store(load(config).database) as store:
+        vault_for(store).audited(lambda _, record: record("ledger.vacuumed", store.id))
         store.read(vacuum_database)
     typer.echo("vacuumed the database")
 
@@ -205,7 +210,7 @@ def copy(
     json: AsJson = False,
 ) -> None:
     """Copy the ledger to an empty database and compare it row by row; after a crash, run this again."""
-    loaded = configuration.load(config)
+    loaded = load(config)
 
     def report(table: str, rows: int) -> None:
         typer.echo(f"{table}: {rows:,} rows", err=True)
@@ -213,7 +218,7 @@ def copy(
     with Store(loaded.database) as source, Store(to) as target:
         for store in (source, target):
             swept_ledger(store, loaded.config)
-        copied = copying.copy_ledger(source, target, on_progress=report)
+        copied = copying.copy_ledger(source, vault_for(target), on_progress=report)
     if json:
         print_json(copied)
         return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +19,14 @@ from supernova_ai import config as configuration
 from supernova_ai.characters import escaped
 from supernova_ai.config import Loaded
 from supernova_ai.errors import SupernovaError
-from supernova_ai.identifiers import storable
+from supernova_ai.identifiers import checked_tags, storable
 from supernova_ai.paths import MAX_TEXT_BYTES, open_regular
 from supernova_ai.terminal.output import Terminal
+
+if TYPE_CHECKING:
+    from supernova_ai.client import Supernova
+    from supernova_ai.keys import Vault
+    from supernova_ai.store import Store
 
 MOST_DAYS = 36_500
 MOST_ROWS = 1_000_000
@@ -37,6 +43,11 @@ def flag(*names: str, help: str) -> Any:  # noqa: A002 - as typer calls it
 def search_option(*names: str, help: str) -> Any:  # noqa: A002 - as typer calls it
     """Return an option whose value is searched for in the database; text that no row can hold is refused."""
     return typer.Option(*names, callback=searched, help=help, show_default="all")
+
+
+def limit_option(help: str, least: int = 1) -> Any:  # noqa: A002 - as typer calls it
+    """Return the option ``--limit``, a number of rows."""
+    return typer.Option("--limit", "-n", min=least, max=MOST_ROWS, help=help)
 
 
 def searched(param: typer.CallbackParam, value: str | None) -> str | None:
@@ -58,6 +69,7 @@ def completion(names: Callable[[Loaded], Iterable[str]]) -> Callable[[str], list
 
 
 complete_provider = completion(lambda loaded: loaded.config.providers)
+complete_environment = completion(lambda loaded: loaded.environments)
 complete_model = completion(
     lambda loaded: (
         f"{name}/{model}" for name, it in loaded.config.providers.items() for model in it.models.values()
@@ -67,9 +79,24 @@ complete_model = completion(
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", "-c", help="The YAML file.", show_default="searched for")
 ]
+Environment = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        "-e",
+        autocompletion=complete_environment,
+        help="Another environment than the one in force.",
+        show_default=False,
+    ),
+]
 ArchiveFolder = Annotated[
     Path | None,
     typer.Option("--folder", help="The folder of the archives.", show_default="'archive' in the data folder"),
+]
+Team = Annotated[str | None, typer.Option("--team", help="The team whose budgets count it.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="NAME=VALUE", help="A tag whose budgets count it; may be repeated."),
 ]
 AsJson = Annotated[bool, flag("--json", "-j", help="Print JSON for scripts.")]
 Confirmed = Annotated[bool, flag("--yes", "-y", help="Do not ask for confirmation.")]
@@ -90,6 +117,24 @@ def retained_days(days: int | None, configured: int | None, setting: str) -> int
     return kept
 
 
+def read_tags(texts: Iterable[str] | None) -> dict[str, str]:
+    """Return the tags that options give as NAME=VALUE."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--tag {name!r} must be NAME=VALUE, such as desk=fx")
+        if name in found:
+            raise typer.BadParameter("a tag can have one value only: --tag names one twice")
+        found[name] = value
+    return checked_tags(found)
+
+
+def one_tag(text: str | None) -> tuple[str, str] | None:
+    """Return the tag that an option gives as NAME=VALUE, if any."""
+    return None if text is None else next(iter(read_tags([text]).items()))
+
+
 def runs_subcommand(context: typer.Context) -> bool:
     """Tell whether a subcommand was given, which then does all the work and takes all options."""
     if context.invoked_subcommand is None:
@@ -99,6 +144,79 @@ def runs_subcommand(context: typer.Context) -> bool:
         if source and source.name == "COMMANDLINE":
             raise typer.BadParameter(f"write --{name} after {context.invoked_subcommand!r}, not before it")
     return True
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a duration such as 30s, 10m, 2h or 1d."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no duration: write 30s, 10m, 2h or 1d")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+def moment(text: str) -> datetime:
+    """Return a date or time in ISO 8601, which is in UTC unless it says otherwise.
+
+    Raises:
+        ValueError: the text is no date or time, or in UTC it is outside the years 1 to 9999.
+    """
+    at = datetime.fromisoformat(text)
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+
+
+def since_option(help: str, default: str) -> Any:  # noqa: A002 - as typer calls it
+    """Return the option ``--since``, whose value is a date or time."""
+
+    def parse(text: str) -> datetime:
+        try:
+            return moment(text)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{text!r} is not a date: write 2026-11-22 or 2026-11-22T08:30+01:00"
+            ) from None
+
+    return typer.Option("--since", parser=parse, metavar="DATE", help=help, show_default=default)
+
+
+def load(config: Path | None, *, strict: bool = True, terminal: bool = True) -> Loaded:
+    """Load the configuration for a command, and log as it says.
+
+    Args:
+        strict: refuse what the environment refuses.
+        terminal: a person waits for the command, and sees warnings only.
+
+    Raises:
+        ConfigError: it is wrong, or the log file cannot be written.
+    """
+    loaded = configuration.load(config, strict=strict)
+    configuration.configure_logging(loaded.config, terminal=terminal)
+    return loaded
+
+
+def client(config: Path | None, *, service: bool = False) -> Supernova:
+    """Return a client for a command, and log as its configuration says; raises as ``load`` does.
+
+    Args:
+        service: it runs until it is stopped: edits of the configuration are applied.
+    """
+    from supernova_ai.client import Supernova
+
+    nova = Supernova(config, watch=service)
+    configuration.configure_logging(nova.config, terminal=not service)
+    return nova
+
+
+def vault_for(store: Store, *, create: bool = False) -> Vault:
+    """Return the store's vault; with ``create``, the first key makes a master key in the keyring."""
+    from supernova_ai.keys import open_vault  # here: most commands need no cryptography
+
+    return open_vault(store, environ=configuration.read_environ(), create=create)
 
 
 def archive_folder(folder: Path | None) -> Path:
@@ -135,4 +253,6 @@ def _jsonable(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Path):
+        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

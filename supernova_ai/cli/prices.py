@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, complete_model, console, print_json
+from supernova_ai.cli.options import AsJson, ConfigPath, complete_model, console, load, print_json
+from supernova_ai.pricing.price_map import version
+from supernova_ai.pricing.prices import price_table
 from supernova_ai.terminal import inventory_tables
 
 app = typer.Typer(
@@ -32,9 +33,7 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show what each class of tokens of a configured model costs, in USD per million."""
-    from supernova_ai.litellm_adapter import prices  # imports LiteLLM, which has the price map
-
-    rows = prices.price_table(configuration.load(config).config, model)
+    rows = price_table(load(config).config, model)
     if json:
         print_json(rows)
     else:
@@ -42,4 +41,7 @@ def show(
         factors = {(row["provider"], *one) for row in rows for one in row.get("factors", {}).items()}
         for provider, name, factor in sorted(factors):
             typer.echo(f"{provider}: multiplied by {factor} if an answer names {name!r}")
-        typer.echo(f"price map: {prices.version()}")
+        for row in rows:
+            if "per_search" in row:
+                typer.echo(f"{row['provider']}: {row['per_search']} USD per search of up to 100 documents")
+        typer.echo(f"price map: {version()}")

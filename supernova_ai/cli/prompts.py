@@ -9,8 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from supernova_ai import config as configuration
-from supernova_ai.cli.options import AsJson, ConfigPath, completion, console, flag, print_json, read_text
+from supernova_ai.cli.options import (
+    AsJson,
+    ConfigPath,
+    completion,
+    console,
+    flag,
+    load,
+    print_json,
+    read_text,
+)
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts import Library, Template, as_file, faults
 from supernova_ai.terminal import inventory_tables
@@ -54,7 +62,7 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show a template as one file, with what it extends included."""
-    folders = configuration.load(config).prompts
+    folders = load(config).prompts
     template = Library(folders).get(name)
     if save:
         if not folders:
@@ -106,7 +114,7 @@ def render(
 @app.command("test")
 def check(config: ConfigPath = None, json: AsJson = False) -> None:
     """Check every template and render its example, and exit with 1 if one is wrong or 3 if unreadable."""
-    loaded = configuration.load(config)
+    loaded = load(config)
     library = Library(loaded.prompts)
     templates = library.usable()
     found = {t.name: faults(t, loaded.config.routing.tasks) for t in templates}
@@ -125,7 +133,7 @@ def check(config: ConfigPath = None, json: AsJson = False) -> None:
 
 
 def _library(config: Path | None) -> Library:
-    return Library(configuration.load(config).prompts)
+    return Library(load(config).prompts)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

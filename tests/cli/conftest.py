@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from supernova_ai.cli import main
-from supernova_ai.keys import master
+from supernova_ai.cli import app, main
 
 KEY = "sk-test-0123456789abcdef"
 """Has the shape of OpenAI's keys."""
@@ -41,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "5e" * 32)
-    monkeypatch.setattr(master, "_remembered", None)
+    monkeypatch.setattr(app, "forbid_core_dumps", lambda: None)  # it would stay so for the tests after
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     return folder

@@ -56,7 +56,7 @@ def test_error_becomes_message_and_code(
 ) -> None:
     """A ``SupernovaError`` ends the command with the code of its class, and its message on standard error."""
 
-    def fail(path: Path | None) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(configuration, "load", fail)
@@ -175,7 +175,7 @@ def test_only_commands_that_ask_a_model_import_litellm(folder: Path) -> None:
         ["keys", "add", "openai", "--file", "key"],
         ["keys", "list"],
         ["keys", "import-env"],
-        ["keys", "audit"],
+        ["audit", "verify"],
         ["keys", "remove", "openai", "--yes"],
         ["costs"],
         ["costs", "--json"],
@@ -183,9 +183,11 @@ def test_only_commands_that_ask_a_model_import_litellm(folder: Path) -> None:
         ["costs", "forecast"],
         ["health"],
         ["health", "uptime"],
+        ["status"],
         ["ledger", "verify"],
         ["ledger", "lost"],
         ["alerts", "list"],
+        ["prices", "show", "gpt-6-luna"],
         ["prompts", "list"],
         ["advise", "--symbol", "AAPL", "--bars", str(CSV), "--no-llm", "--user", "ann"],
         ["advice", "list"],
@@ -221,7 +223,8 @@ def test_a_command_imports_only_its_module(folder: Path) -> None:
         "    print('cryptography' in sys.modules, 'apprise' in sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", "costs", "options"))
+    own = ("cost_files", "cost_options", "costs")  # the command is in three files
+    modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", *own, "options"))
     assert run.stdout.splitlines()[1:] == [modules, "False False"]
 
 
@@ -288,3 +291,28 @@ def test_a_remedy_keeps_its_placeholders(supernova: Supernova, folder: Path) -> 
     said = supernova("costs", "-c", "wrong.yaml").err
     assert "postgresql://USER:PASSWORD@HOST/DATABASE" in said
     assert "ss@host" not in said
+
+
+def test_commands_log_as_the_configuration_says(supernova: Supernova, folder: Path) -> None:
+    """Warnings of a command are shown as text, and are in the log file as JSON if it says so."""
+    (folder / "nova.yaml").write_text("logs: {file: logs/nova.log, format: json}\ndatabase: open.db\n")
+    (folder / "open.db").touch(0o666)
+    (folder / "open.db").chmod(0o666)
+    result = supernova("costs", "--config", "nova.yaml")
+    assert "WARNING store.file.too_open reason=" in result.err
+    (line,) = (folder / "logs" / "nova.log").read_text().splitlines()
+    assert json.loads(line)["event"] == "store.file.too_open"
+
+
+def test_a_log_file_that_cannot_be_written_ends_the_command(supernova: Supernova, folder: Path) -> None:
+    """A wrong ``logs.file`` is an error of configuration."""
+    (folder / "nova.yaml").write_text("logs: {file: /dev/null}\n")
+    result = supernova("costs", "--config", "nova.yaml")
+    assert (result.code, "logs.file /dev/null cannot be written" in result.err) == (3, True)
+
+
+def test_only_one_place_loads_the_configuration_of_commands() -> None:
+    """Every command logs as its configuration says: it loads it by ``options.load``."""
+    files = {file.name: file.read_text("utf-8") for file in Path(app.__file__).parent.glob("*.py")}
+    found = {name for name, text in files.items() if re.search(r"configuration\.load\(|\bSupernova\(", text)}
+    assert found == {"options.py", "config.py"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from supernova_ai.testing import Answer, Failure, Hang, Raw, StubProvider
+from supernova_ai.types import Usage
 from tests.cli.conftest import KEY, Supernova
 
 Stub = Callable[..., StubProvider]
@@ -42,6 +45,53 @@ def test_chat_prints_answer_and_cost_to_different_streams(
     assert stub.requests[0].body["stream"] is True
 
 
+def _screen(written: str) -> list[str]:
+    """The lines that a terminal shows once this was written to it."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[[\d;?]*\w|\r|\n|[^\x1b\r\n]+", written):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part[0] not in "\x1b\r":
+            lines[row] += part
+    return list(filter(None, lines))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("json_asked", [False, True], ids=["text", "json"])
+def test_a_terminal_shows_a_spinner_until_the_first_token(
+    json_asked: bool,
+    stub_provider: Stub,
+    configure: Configure,
+    supernova: Supernova,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a terminal a spinner turns until the answer comes and leaves no trace; --json has none."""
+    configure(stub_provider("Hold.").url)
+    terminal, side = os.openpty()
+    with open(side, "w") as stderr:  # noqa: PTH123 - a number, not a path
+        monkeypatch.setattr(sys, "stderr", stderr)
+        result = supernova("chat", "What now?", *(["--json"] if json_asked else []))
+        print("the end", file=stderr, flush=True)
+        output = b""
+        while b"the end" not in output:
+            output += os.read(terminal, 1024)
+    os.close(terminal)
+    written = output.decode()
+    assert result.code == 0
+    assert ("Waiting for the model" in written) is not json_asked
+    if not json_asked:
+        shown = _screen(written)
+        assert re.match(r"\d+-\d+-\d+ [\d:]+ WARNING keys.environment.used", shown[0])
+        assert not any("Waiting" in line for line in shown)
+        assert "openai/gpt-6.1-sol · standard" in "".join(shown)
+        assert written.index("\x1b[?25l") < written.rindex("\x1b[?25h")  # the cursor is back
+
+
 def test_chat_prints_a_refusal(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
     """The refusal is printed instead of the answer; JSON has it in its own field."""
     delta = {"choices": [{"index": 0, "delta": {"refusal": "I can not."}, "finish_reason": "stop"}]}
@@ -51,6 +101,54 @@ def test_chat_prints_a_refusal(stub_provider: Stub, configure: Configure, supern
     configure(stub_provider(Raw(200, "application/json", json.dumps(whole))).url)
     reply = supernova("chat", "What now?", "--json").json
     assert (reply["content"], reply["refusal"], reply["reasoning"]) == ("", "I can not.", None)
+
+
+def test_teams_and_tags_are_counted(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:
+    """They have budgets, totals, reports and exports of their own; what others spend is not in them."""
+    budgets = [
+        {"name": "each-team", "limit": "0.50", "per": "day", "team": "*"},
+        {"name": "spot", "limit": "0.50", "per": "day", "tag": {"desk": "spot"}},
+    ]
+    usage = Usage(prompt=2000, completion=10, cached=1500)
+    configure(stub_provider(Answer("Hold.", usage=usage)).url, budgets=budgets)
+    for options in (("--team", "fx", "--tag", "desk=spot", "--tag", "book=delta"), ("--team", "rates"), ()):
+        assert supernova("chat", "What now?", "--max-tokens", "50", *options).code == 0
+    for option, budget in ((("--team", "fx"), "each-team"), (("--tag", "desk=spot"), "spot")):
+        shown = supernova("costs", *option, "--json").json
+        (attempt,), (total,) = shown["attempts"], shown["totals"]
+        assert (attempt["team"], attempt["tags"]) == ("fx", {"book": "delta", "desk": "spot"})
+        assert attempt["saved"] == total["saved"] > "0"
+        (full,) = (row for row in shown["budgets"] if row["budget"] == budget)
+        assert full["settled"] == total["cost"] == attempt["cost"]
+    for by, names in (("team", ["", "fx", "rates"]), ("tag:desk", ["", "spot"])):
+        lines = supernova("costs", "report", "--by", by, "--json").json["whole"]
+        assert sorted(line["name"] for line in lines) == names
+        assert sum(line["attempts"] for line in lines) == 3
+    assert "Saved" in supernova("costs", "top", "team").out
+    (row,) = supernova("costs", "export", "--format", "json", "--tag", "book=delta").json
+    assert (row["team"], row["tags"]) == ("fx", {"book": "delta", "desk": "spot"})
+    assert row["saved_usd"] == attempt["saved"]
+    assert ",book=delta desk=spot," in supernova("costs", "export", "--team", "fx").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("chat", "Hi", "--tag", "desk"), "--tag 'desk' must be NAME=VALUE, such as desk=fx"),
+        (("chat", "Hi", "--tag", "a=b", "--tag", "a=c"), "a tag can have one value only"),
+        (("chat", "Hi", "--team", ""), "team must have 1 to 64 characters, not 0"),
+        (("costs", "--team", "fx", "--user", "ann"), "give one of --user, --team and --tag"),
+        (("costs", "report", "--by", "tag:"), "the name of a tag must be 1 to 32 of the letters"),
+    ],
+)
+def test_wrong_labels_are_usage_errors(
+    arguments: tuple[str, ...], message: str, configure: Configure, supernova: Supernova
+) -> None:
+    """The message says what would be right."""
+    configure("http://127.0.0.1:9")
+    result = supernova(*arguments)
+    assert result.code == 2
+    assert message in " ".join(result.err.replace("│", " ").split())
 
 
 def test_chat_json(stub_provider: Stub, configure: Configure, supernova: Supernova) -> None:

@@ -98,8 +98,12 @@ def test_validate_checks_everything(
     assert len(found["problems"]) == 4
     assert "SUPERNOVA_ENVIRONMENT is not read: did you mean SUPERNOVA_ENV?" in warnings
     assert "OPENAI_KEY is not read: did you mean OPENAI_API_KEY?" in warnings
-    assert "providers.mistral is never asked: 'routing.priority' does not name it" in warnings
-    assert len(found["warnings"]) == 3
+    assert (
+        "providers.mistral is never asked: 'routing.priority' does not name it. Run supernova config set "
+        "routing.priority '[openai, gorq, mistral]', or set 'providers.mistral.enabled: false'"
+    ) in warnings
+    assert "OPENAI_BASE_URL is ignored, because only the configuration decides where" in warnings
+    assert len(found["warnings"]) == 4
     told = supernova("config", "validate")
     assert (told.code, told.out) == (3, "")
     assert all(line.split(":")[0] in told.err for line in (*found["problems"], *found["warnings"]))
@@ -144,3 +148,69 @@ def test_warnings_of_this_machine(
         assert f"# WARNING: {warning}" in shown.out.splitlines()
         assert warning in supernova("config", "validate", "--config", "nova.yaml").err
     assert yaml.safe_load(shown.out)["verify_tls"] is True
+
+
+SECTIONS = """
+budgets: [{name: daily, limit: 5, per: day}]
+environments:
+  production:
+    budgets: [{name: daily, limit: 500, per: day}, {name: each-user, limit: 2, per: day, user: "*"}]
+    redis: redis://:hunter22@cache
+"""
+
+
+def test_diff_shows_what_differs_between_environments(supernova: Supernova, folder: Path) -> None:
+    """Each setting that differs is a line, budgets by their names; databases too, without passwords."""
+    (folder / "nova.yaml").write_text(SECTIONS)
+    result = supernova("config", "diff", "development", "production", "--config", "nova.yaml")
+    assert "budgets.daily.limit: 5 → 500\n" in result.out
+    assert "supernova-production.db\n" in result.out
+    assert 'budgets.each-user: (not set) → {"name": "each-user"' in result.out
+    assert "hunter22" not in result.out
+    found = supernova("config", "diff", "production", "development", "-c", "nova.yaml", "--json").json
+    limit = next(change for change in found if change["setting"] == "budgets.daily.limit")
+    assert (limit["production"], limit["development"]) == ("500", "5")
+    assert supernova("config", "diff", "production", "production").out == "no difference\n"
+    assert "Did you mean 'production'?" in supernova("config", "diff", "development", "prodution").err
+
+
+def test_show_and_validate_take_an_environment(supernova: Supernova, folder: Path) -> None:
+    """--env shows and checks another environment; without it, validate checks the YAML of all."""
+    (folder / "nova.yaml").write_text(SECTIONS)
+    shown = supernova("config", "show", "--config", "nova.yaml", "--env", "production", "--json").json
+    assert (shown["config"]["environment"], len(shown["config"]["budgets"])) == ("production", 2)
+    (folder / "nova.yaml").write_text("environments: {production: {enabled: 7}}")
+    wrong = supernova("config", "validate", "--config", "nova.yaml")
+    assert (wrong.code, wrong.err.count("production: nova.yaml:1: enabled is 7")) == (3, 1)
+    assert supernova("config", "validate", "--config", "nova.yaml", "--env", "staging").code == 0
+    assert supernova("config", "validate", "--config", "nova.yaml", "--env", "production").code == 3
+
+
+def test_validate_warns_of_a_shared_database(supernova: Supernova, folder: Path) -> None:
+    """A database that is set for all environments also shares keys and budgets."""
+    (folder / "nova.yaml").write_text("database: one.db\nenvironments: {production: {database: other.db}}")
+    found = supernova("config", "validate", "--config", "nova.yaml", "--json").json["warnings"]
+    (warning,) = found
+    assert warning.startswith("development and staging share one database, and so keys and budgets: set")
+
+
+def test_show_says_why_an_environment_would_not_start(
+    supernova: Supernova, folder: Path, supernova_home: Path
+) -> None:
+    """An environment that is refused is shown with the reason; validate and other commands exit with 3."""
+    (supernova_home / "supernova.db").parent.mkdir(exist_ok=True)
+    (supernova_home / "supernova.db").write_text("damaged beyond recognition")
+    shown = supernova("config", "show", "--env", "production")
+    assert (shown.code, "# WARNING: refused: environment production has no database" in shown.out) == (
+        0,
+        True,
+    )
+    assert supernova("config", "validate", "--env", "production").code == 3
+
+
+def test_a_rerank_model_has_a_price_per_search(supernova: Supernova, folder: Path) -> None:
+    """``prices show`` names it below the table, and ``--json`` has it in USD."""
+    (folder / "supernova.yaml").write_text("providers: {cohere: {models: {rerank: rerank-v3.5}}}")
+    command = ("prices", "show", "rerank-v3.5", "--config", "supernova.yaml")
+    assert "cohere: 0.002 USD per search of up to 100 documents" in supernova(*command).out
+    assert [row["per_search"] for row in supernova(*command, "--json").json] == ["0.002"]

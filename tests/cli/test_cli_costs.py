@@ -114,6 +114,18 @@ def test_a_wide_terminal_shows_one_line_each(
     assert line.split()[1:6] == ["anthropic", "claude-sonnet-5-5", "standard", "primary", "released"]
 
 
+def test_environments_that_share_a_database_are_told_apart(supernova: Supernova, spend: Spend) -> None:
+    """The table names the environment of each attempt if there are several; JSON and export always do."""
+    spend("one", _released(), environment="staging")
+    assert "Environment" not in supernova("costs").out
+    spend("two", _released(), environment="production")
+    shown = supernova("costs").out
+    assert all(word in shown for word in ("Environment", "staging", "production"))
+    attempts = supernova("costs", "--json").json["attempts"]
+    assert [row["environment"] for row in attempts] == ["staging", "production"]
+    assert [line.count("staging") for line in supernova("costs", "export").out.splitlines()] == [0, 1, 0]
+
+
 def test_budgets_show_the_users_who_used_most(supernova: Supernova, spend: Spend, folder: Path) -> None:
     """The five users nearest to their limit are listed with their share, and the others are counted."""
     (folder / "config").mkdir()

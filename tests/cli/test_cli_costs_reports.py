@@ -17,10 +17,10 @@ from peewee import Database
 
 from supernova_ai import config as configuration
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.rollups import EndedAttempt
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from tests.cli.conftest import Supernova
+from tests.holds import ended_attempt
 
 Spend = Callable[..., None]
 
@@ -35,9 +35,8 @@ def spend() -> Iterator[Spend]:
 
         def run(days_ago: int, nano: int, *, user: str = "ann", model: str = "gpt-6-luna") -> None:
             sent = int(time.time() * 1000) - days_ago * DAY_MS
-            who = ("openai", model, "economy", "chat", "hello", user, None)
-            columns: list[Any] = [sent, *who, "settled", nano, 30, 4, 0, 0, 0, 700, 90, None, "exact"]
-            row = EndedAttempt(*columns)
+            own = {"model": model, "tier": "economy", "prompt_name": "hello", "user_id": user}
+            row = ended_attempt(nano, sent, prompt_tokens=30, **own)
 
             def add(database: Database) -> None:
                 rollups.add(database, row)
@@ -181,10 +180,10 @@ def test_due_files_are_written_once(supernova: Supernova, spend: Spend, folder: 
         (("report", "--time-zone", "Nowhere"), "'Nowhere' is not a time zone"),
         (
             ("report", "--by", "colour"),
-            "Invalid value for '--by': 'colour' is not one of 'provider', 'model'",
+            "Invalid value for '--by': 'colour' is not one of: provider, model",
         ),
         (("report", "--days", "3661"), "3661 is more than the maximum, 3660"),
-        (("top", "nonsense"), "Invalid value for 'what': 'nonsense' is not one of 'provider', 'model'"),
+        (("top", "nonsense"), "Invalid value for 'WHAT': 'nonsense' is not one of: provider, model"),
         (("top", "--days", "800000"), "800000 is more than the maximum, 3660"),
         (("top", "--limit", "1000001"), "1000001 is more than the maximum, 1000000"),
         (("export", "--since", "yesterday"), "'yesterday' is not a day; write it as 2026-10-31"),
@@ -194,6 +193,8 @@ def test_due_files_are_written_once(supernova: Supernova, spend: Spend, folder: 
             ("export", "--since", "2026-10-02", "--until", "2026-10-01"),
             "--since is 2026-10-02, which is after",
         ),
+        (("--tag", ""), "--tag '' must be NAME=VALUE"),
+        (("export", "--tag", ""), "--tag '' must be NAME=VALUE"),
         (("export", "--out", "nowhere/file.csv"), "cannot be written"),
         (("files", "--folder", "taken"), "cannot be written"),
     ],

@@ -41,7 +41,7 @@ def attempt(folder: Any) -> Attempt:
 
         def operation(database: Database) -> None:
             name = f"attempt-{time.monotonic_ns()}"
-            hold = holds.insert_hold(database, entry(name, 0, now_ms, **given), ())
+            hold = holds.insert_hold(database, entry(name, 0, now_ms, **given), (), now_ms=now_ms)
             holds.end_hold(database, hold, end)
 
         write(operation)

@@ -75,6 +75,16 @@ def test_verify(supernova: Supernova, spend: Spend) -> None:
     assert (plain.code, plain.json["ok"], plain.json["counts"]) == (1, False, {"window": 1})
 
 
+def test_lost_attempts_as_json(supernova: Supernova, spend: Spend) -> None:
+    """Every amount is USD, what the prompt cache saved too, and tags are an object, as of costs --json."""
+    spend("a", nano=5, basis="estimated")
+    execute("""UPDATE attempt SET saved_nano = 2000000, tags = '{"desk":"fx"}'""")
+    (row,) = supernova("ledger", "lost", "--json").json
+    assert (row["cost"], row["held"], row["saved"]) == ("0.000000005", "0.001", "0.002")
+    assert row["tags"] == {"desk": "fx"}
+    assert supernova("costs", "--json").json["attempts"] == [row]
+
+
 def test_lost_and_settle(supernova: Supernova, spend: Spend) -> None:
     """Attempts with uncertain costs are listed with their ids until they are settled."""
     spend("a")

@@ -55,7 +55,7 @@ def test_show_prints_a_usable_template(supernova: Supernova, own: Path) -> None:
     (own / "advice-stock.md").unlink()
     assert supernova(*example).json == ours
     as_json = supernova("prompts", "show", "advice-stock", "--json").json
-    assert as_json["contract"]["sections"][0] == "Summary"
+    assert as_json["contract"]["kind"] == "plain"
 
 
 def test_render_converts_values_to_their_types(supernova: Supernova, own: Path) -> None:

@@ -1,0 +1,228 @@
+"""``supernova setup``: ask what is to be decided, and set everything up."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from supernova_ai import config as configuration
+from supernova_ai.cli.options import console, flag, read_text
+from supernova_ai.errors import MasterKeyError
+from supernova_ai.keys.keyring_entry import KeyringEntry
+from supernova_ai.keys.source import PROVIDERS, variable
+from supernova_ai.keys.vault import SLOTS
+from supernova_ai.operations.setup import steps
+from supernova_ai.operations.setup.steps import Answers, Place, Step
+from supernova_ai.secret import Secret
+
+_KEYRING_S = 5.0
+_COLOURS = {"done": "green", "kept": "cyan", "skipped": "yellow", "failed": "red"}
+_NEXT = (
+    'supernova chat "What is a bond?"      ask a model',
+    "supernova doctor                      check the installation",
+    "supernova costs                       see what was spent",
+    "supernova backup create               make an encrypted backup",
+    "supernova run                         probes, alerts, reports and backups by themselves",
+)
+
+
+def setup(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="The YAML file to write.", show_default="config/supernova.yaml"),
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--env", help="development, staging or production.", show_default="asked")
+    ] = None,
+    daily: Annotated[str | None, typer.Option(help="The daily budget, in USD.", show_default="asked")] = None,
+    monthly: Annotated[
+        str | None, typer.Option(help="The monthly budget, in USD.", show_default="asked")
+    ] = None,
+    master: Annotated[
+        Place | None, typer.Option(help="Where a new master key is stored.", show_default="asked")
+    ] = None,
+    import_keys: Annotated[
+        bool | None,
+        typer.Option(
+            "--import-keys/--no-import-keys", help="Copy keys from .env into the vault.", show_default="asked"
+        ),
+    ] = None,
+    blank: Annotated[
+        bool | None,
+        typer.Option("--blank/--no-blank", help="Then empty them in .env.", show_default="asked"),
+    ] = None,
+    key_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key-file", help="A key to store: PROVIDER=FILE, or PROVIDER/backup=FILE.", show_default="none"
+        ),
+    ] = None,
+    test: Annotated[
+        bool | None,
+        typer.Option(
+            "--test/--no-test", help="Send a test question, for a cent at most.", show_default="asked"
+        ),
+    ] = None,
+    systemd: Annotated[bool, flag("--systemd", help="Write a systemd unit for `supernova run`.")] = False,
+    yes: Annotated[bool, flag("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write the report: Markdown, or JSON by its name.", show_default="none"),
+    ] = None,
+) -> None:
+    """Set up configuration, database, master key and API keys, and keep what is there already."""
+    file = config or _usual_file()
+    asked = _Questions(yes=yes)
+    settings = {}
+    if not file.exists():
+        name = asked.text(
+            "--env", environment, "Environment (development, staging, production)", "development"
+        )
+        settings = {
+            "environment": name,
+            "budgets.daily.limit": asked.text("--daily", daily, "Daily budget in USD", "50.00"),
+            "budgets.monthly.limit": asked.text("--monthly", monthly, "Monthly budget in USD", "1000.00"),
+        }
+    place = asked.text("--master", master, "Master key in keyring, file or credential", _usual_place())
+    if place not in get_args(Place):
+        raise typer.BadParameter(
+            f"{place!r} is not one of {', '.join(get_args(Place))}", param_hint="--master"
+        )
+    found = [name for name in _key_variables() if configuration.read_environ().get(name)]
+    import_, blank_ = bool(import_keys), bool(blank)
+    if found:
+        import_ = asked.yes_or_no(
+            "--import-keys", import_keys, f"Store {', '.join(found)} encrypted", default=True
+        )
+        blank_ = import_ and asked.yes_or_no("--blank", blank, "Then empty them in .env", default=False)
+    keys = _keys_of_files(key_file or []) or asked.keys(found)
+    ask = asked.yes_or_no("--test", test, "Send a test question, for a cent at most", default=True)
+    asked.check()
+    answers = Answers(
+        file=file,
+        settings=settings,
+        master=cast("Place", place),
+        import_keys=import_,
+        blank=blank_,
+        keys=keys,
+        ask=ask,
+        unit=_unit_path() if systemd else None,
+    )
+    done = []
+    for step in steps.run(answers):
+        done.append(step)
+        console.print_labelled(f"{step.outcome:>8}", _COLOURS[step.outcome], f"  {step.name}: {step.text}")
+    if report:
+        _write_report(report, done)
+    if done[-1].outcome == "failed":
+        raise typer.Exit(1)
+    console.print_labelled("", "", "\nNext:\n" + "\n".join(f"  {line}" for line in _NEXT))
+
+
+class _Questions:
+    """Asks what no option said. Without a terminal nothing can be asked: the missing options are named."""
+
+    def __init__(self, *, yes: bool) -> None:
+        self._defaults = yes
+        self._can_ask = sys.stdin.isatty()
+        self._missing: list[str] = []
+
+    def text(self, option: str, given: str | None, question: str, default: str) -> str:
+        """Return what was given, or the answer."""
+        if given is not None or not self._may_ask(option):
+            return default if given is None else given
+        return str(typer.prompt(question, default=default))
+
+    def yes_or_no(self, option: str, given: bool | None, question: str, *, default: bool) -> bool:
+        """Return what was given, or the answer."""
+        if given is not None or not self._may_ask(option):
+            return default if given is None else given
+        return typer.confirm(question, default=default)
+
+    def keys(self, found: Iterable[str]) -> dict[tuple[str, str], Secret]:
+        """Ask for a key of each provider that takes one and has none in a variable; they are not shown."""
+        if self._defaults or not self._can_ask:
+            return {}
+        keys = {}
+        for provider in PROVIDERS:
+            if provider == "ollama" or variable(provider, SLOTS[0]) in found:
+                continue
+            text = typer.prompt(
+                f"Key of {provider} (empty: none)", default="", hide_input=True, show_default=False
+            )
+            if text.strip():
+                keys[provider, SLOTS[0]] = Secret(text.strip())
+        return keys
+
+    def check(self) -> None:
+        """Refuse to guess: name the options that a script must give."""
+        if self._missing:
+            raise typer.BadParameter(
+                f"there is no terminal to ask on: give {', '.join(self._missing)}, or --yes for the defaults"
+            )
+
+    def _may_ask(self, option: str) -> bool:
+        if self._defaults:
+            return False
+        if not self._can_ask:
+            self._missing.append(option)
+        return self._can_ask
+
+
+def _usual_file() -> Path:
+    return Path(configuration.read_environ().get("SUPERNOVA_CONFIG") or Path("config", "supernova.yaml"))
+
+
+def _usual_place() -> Place:
+    """Return the keyring if there is a safe one that answers, otherwise a file."""
+    with suppress(MasterKeyError):
+        KeyringEntry("setup", backend=None, timeout=_KEYRING_S).get()
+        return "keyring"
+    return "file"
+
+
+def _key_variables() -> list[str]:
+    return [variable(provider, slot) for provider in PROVIDERS for slot in SLOTS]
+
+
+def _keys_of_files(given: Iterable[str]) -> dict[tuple[str, str], Secret]:
+    keys = {}
+    for one in given:
+        where, separator, file = one.partition("=")
+        provider, _, slot = where.partition("/")
+        if not separator or (slot or SLOTS[0]) not in SLOTS:
+            raise typer.BadParameter(
+                f"write PROVIDER=FILE, or PROVIDER/backup=FILE, not {where!r}", param_hint="--key-file"
+            )
+        keys[provider, slot or SLOTS[0]] = Secret(read_text(Path(file)).strip())
+    return keys
+
+
+def _unit_path() -> Path:
+    if os.geteuid() == 0:
+        return Path("/etc/systemd/system/supernova.service")
+    return Path("~/.config/systemd/user/supernova.service").expanduser()
+
+
+def _write_report(file: Path, steps: list[Step]) -> None:
+    if file.suffix == ".json":
+        text = json.dumps([asdict(step) for step in steps], indent=2, ensure_ascii=False) + "\n"
+    else:
+        rows = "\n".join(
+            f"| {step.name} | {step.outcome} | {step.text.replace('|', '/')} |" for step in steps
+        )
+        text = f"# Set-up of SuperNova AI\n\n| step | outcome | what |\n|---|---|---|\n{rows}\n"
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{file} cannot be written: {error.strerror}", param_hint="--report"
+        ) from None

@@ -1,0 +1,130 @@
+"""``supernova dashboard``: where it listens, what it needs, its link, and its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from supernova_ai import config as configuration
+from supernova_ai.store import Store
+from tests.cli.conftest import Supernova
+from tests.servers import self_signed
+from tests.waiting import comes_true
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--host", "192.0.2.1"], "192.0.2.1 can be reached from other machines"),
+        (["--host", "192.0.2.1"], "others on the way could read the session: give --certfile and --keyfile"),
+        (["--host", "0.0.0.0", "--without-tls"], "say by which name browsers reach it, as --trusted-host"),
+        (["--keyfile", "key.pem"], "--keyfile needs --certfile"),
+        (["--host", "192.0.2.1", "--without-tls"], "cannot listen at 192.0.2.1, port 8766"),
+        (["--certfile", "none.pem", "--port", "0"], "the certificate cannot be used"),
+        (["--time-zone", "Nowhere/None"], "is not a time zone"),
+    ],
+)
+def test_where_it_may_listen(
+    supernova: Supernova, configure: Callable[..., Path], options: list[str], message: str
+) -> None:
+    """Beyond this machine it listens only with TLS, or if it is told to do without, under a known name."""
+    configure("http://127.0.0.1:9")
+    Store(configuration.load().database).close()
+    refused = supernova("dashboard", *options)
+    assert refused.code == 2
+    assert message in " ".join(refused.err.split())
+
+
+def test_without_a_database(supernova: Supernova, configure: Callable[..., Path]) -> None:
+    """It makes none; the error says what will, and where there is something to look at."""
+    configure("http://127.0.0.1:9")
+    refused = supernova("dashboard", "--port", "0")
+    assert refused.code == 7
+    assert "there is no database at" in refused.err
+    assert "`supernova dashboard --demo` shows generated data" in " ".join(refused.err.split())
+    assert not Path(configuration.load().database).exists()
+
+
+Start = Callable[..., tuple[subprocess.Popen[str], str]]
+
+
+@pytest.fixture
+def start(script: str, configure: Callable[..., Path]) -> Iterator[Start]:
+    """Start the command with these options; gives the process and its link."""
+    configure("http://127.0.0.1:9")
+    Store(configuration.load().database).close()
+    with ExitStack() as started:
+
+        def run(*options: str) -> tuple[subprocess.Popen[str], str]:
+            process = subprocess.Popen(
+                [script, "dashboard", "--port", "0", *options],
+                env=os.environ,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            started.callback(process.kill)
+            assert process.stderr
+            lines = [process.stderr.readline() for _ in range(2)]
+            assert re.fullmatch(r"https?://127\.0\.0\.1:\d+/sign-in\?token=[\w-]{43}\n", lines[1]), lines
+            return process, lines[1].strip()
+
+        yield run
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_shows_pages_until_it_is_stopped(
+    start: Start, configure: Callable[..., Path], number: signal.Signals
+) -> None:
+    """The link opens it once; edits of the configuration are followed; it exits with 0."""
+    process, link = start("--time-zone", "Asia/Tokyo")
+    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True) as browser:
+        assert "Times are Asia/Tokyo" in browser.get(link).text
+        assert httpx.get(link).status_code == 401
+        configure("http://127.0.0.1:9", budgets=[{"name": "edited", "limit": 3, "per": "day"}])
+        assert comes_true(lambda: "edited" in browser.get("/money").text)
+        configure("http://127.0.0.1:9", budgets=[{"name": "wrong", "limit": -3, "per": "day"}])
+        assert "edited" in browser.get("/money").text
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert process.returncode == 0
+
+
+@pytest.mark.proof
+def test_the_demo_needs_nothing_and_leaves_nothing(
+    start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a ledger in a temporary folder, which it removes, and says that its data are generated."""
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    process, link = start("--demo")
+    assert list(temporary.glob("supernova-demo-*/demo.db"))
+    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True) as browser:
+        page = browser.get(link).text
+        assert "Generated data" in page
+        assert "claude-sonnet" in page
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert (said, process.returncode) == ("", 0)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.proof
+def test_it_serves_tls(start: Start, tmp_path: Path) -> None:
+    """With a certificate it speaks https, and so does its link; the cookie needs it."""
+    certificate = self_signed(tmp_path / "cert.pem")
+    _, link = start("--certfile", str(certificate))
+    assert link.startswith("https://")
+    answer = httpx.get(link, verify=ssl.create_default_context(cafile=certificate))
+    assert "; Secure" in answer.headers["set-cookie"]

@@ -1,0 +1,177 @@
+"""``supernova setup``: what is missing is made, and what is there stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backends.fail import Keyring as FailKeyring
+
+from supernova_ai.cli import setup as command
+from supernova_ai.testing import StubProvider
+from tests.cli.conftest import KEY, Supernova
+
+Configure = Callable[..., Path]
+QUIET = ("--yes", "--no-test")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a master key and without a keyring."""
+    monkeypatch.delenv("API_KEY_ENCRYPTION_KEY", raising=False)
+    monkeypatch.setattr(keyring, "get_keyring", FailKeyring)
+
+
+def outcomes(out: str) -> dict[str, str]:
+    """Return the outcome of each step in the report on the screen."""
+    lines = re.findall(r"(?m)^ *(done|kept|skipped|failed)  ([^:]+):", out)
+    return {name: outcome for outcome, name in lines}
+
+
+def test_a_machine_without_a_keyring_gets_a_key_file(
+    supernova: Supernova, folder: Path, supernova_home: Path
+) -> None:
+    """With --yes everything is made without a question; then keys can be stored, and doctor is content."""
+    result = supernova("setup", *QUIET)
+    assert result.code == 0, result.out + result.err
+    assert (folder / "config" / "supernova.yaml").read_text().startswith("# SuperNova AI.")
+    assert "OPENAI_API_KEY" in (folder / ".env.example").read_text()
+    file = supernova_home / "master.key"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text().strip() not in result.out
+    assert supernova("keys", "add", "openai", stdin=KEY).code == 0
+    assert supernova("doctor", "--offline").code == 0
+
+
+def test_a_second_run_changes_nothing(supernova: Supernova, folder: Path, supernova_home: Path) -> None:
+    """Each file and the master key stay as they are, even if the answers differ."""
+    supernova("setup", *QUIET)
+    files = (folder / "config" / "supernova.yaml", supernova_home / "master.key")
+    kept = {path: path.read_bytes() for path in files}
+    result = supernova("setup", *QUIET, "--daily", "7")
+    assert result.code == 0
+    assert {path: path.read_bytes() for path in kept} == kept
+    found = outcomes(result.out)
+    assert found["configuration"] == found["master key"] == found["variables"] == "kept"
+
+
+def test_answers_go_into_a_new_configuration(supernova: Supernova, folder: Path) -> None:
+    """Budgets and the environment are changed in the commented file, whose comments stay."""
+    result = supernova("setup", *QUIET, "--env", "staging", "--daily", "7.5", "--monthly", "90")
+    assert result.code == 0, result.out
+    shown = supernova("config", "show", "--json").json["config"]
+    assert shown["environment"] == "staging"
+    assert [budget["limit"] for budget in shown["budgets"]] == ["7.5", "90"]
+    assert "# Limits in USD" in (folder / "config" / "supernova.yaml").read_text()
+
+
+def test_without_a_terminal_the_missing_options_are_named(supernova: Supernova, folder: Path) -> None:
+    """A script that does not say --yes must give each answer; nothing was made."""
+    result = supernova("setup", "--daily", "5")
+    assert result.code == 2
+    for option in ("--env", "--monthly", "--master", "--test", "--yes"):
+        assert option in result.err
+    assert "--daily," not in result.err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--daily", "many"), "many"),
+        (("--daily", "-1"), "-1"),
+        (("--env", "prodution"), "prodution"),
+        (("--key-file", "openai"), "PROVIDER=FILE"),
+        (("--key-file", "openai/third=x"), "PROVIDER=FILE"),
+        (("--key-file", "openai=missing"), "missing"),
+    ],
+)
+def test_a_wrong_answer_is_refused_before_anything_is_made(
+    supernova: Supernova, folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """The message names the answer; no file was written."""
+    result = supernova("setup", *QUIET, *arguments)
+    assert result.code in (2, 3)
+    assert said in result.err
+    assert list(folder.iterdir()) == []
+
+
+def test_keys_are_imported_from_env_and_emptied_there(supernova: Supernova, folder: Path) -> None:
+    """With --blank, .env keeps its other lines; the key works from the vault."""
+    env = folder / ".env"
+    env.write_text(f"# mine\nLLM_STREAMING=false\nOPENAI_API_KEY={KEY}\nOTHER='x y'\n")
+    env.chmod(0o600)
+    result = supernova("setup", *QUIET, "--blank")
+    assert result.code == 0, result.out
+    assert env.read_text() == "# mine\nLLM_STREAMING=false\nOPENAI_API_KEY=\nOTHER='x y'\n"
+    assert env.stat().st_mode & 0o777 == 0o600
+    assert KEY not in result.out
+    (key,) = supernova("keys", "list", "--json").json
+    assert (key["provider"], key["slot"], key["state"]) == ("openai", "primary", "active")
+
+
+def test_without_blank_env_stays(supernova: Supernova, folder: Path) -> None:
+    """Nothing is taken away that was not asked for."""
+    text = f"OPENAI_API_KEY={KEY}\n"
+    (folder / ".env").write_text(text)
+    assert supernova("setup", *QUIET).code == 0
+    assert (folder / ".env").read_text() == text
+
+
+def test_a_key_of_a_file_is_stored_once(supernova: Supernova, folder: Path) -> None:
+    """A second run finds the same key in the vault."""
+    (folder / "key").write_text(KEY + "\n")
+    for outcome in ("done", "kept"):
+        result = supernova("setup", *QUIET, "--key-file", "openai=key")
+        assert outcomes(result.out)["keys"] == outcome
+    assert len(supernova("keys", "list", "--json").json) == 1
+
+
+def test_the_test_call_asks_the_model(supernova: Supernova, folder: Path, configure: Configure) -> None:
+    """It is one cheap question, and the report says who answered and what it cost."""
+    (folder / "key").write_text(KEY)
+    with StubProvider("ready") as stub:
+        configure(stub.url)
+        result = supernova("setup", "--yes", "--key-file", "openai=key")
+        assert result.code == 0, result.out
+        assert len(stub.requests) == 1
+    assert "openai/gpt-6-luna answered for $" in result.out
+
+
+def test_a_test_call_that_fails_says_why(supernova: Supernova, folder: Path, configure: Configure) -> None:
+    """The exit code is 1, and all that was set up stays."""
+    (folder / "key").write_text(KEY)
+    configure("http://127.0.0.1:9")
+    result = supernova("setup", "--yes", "--key-file", "openai=key")
+    assert result.code == 1
+    assert "failed  test call" in result.out
+    assert len(supernova("keys", "list", "--json").json) == 1
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.json"])
+def test_the_report_is_written(supernova: Supernova, folder: Path, name: str) -> None:
+    """Markdown, or JSON by its name, with each step."""
+    assert supernova("setup", *QUIET, "--report", name).code == 0
+    text = (folder / name).read_text()
+    if name.endswith(".json"):
+        assert {"python", "configuration", "master key"} <= {step["name"] for step in json.loads(text)}
+    else:
+        assert "| master key | done |" in text
+
+
+def test_the_systemd_unit_runs_this_installation(
+    supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit names the configuration and the data folder, and contains no secret."""
+    monkeypatch.setattr(command, "_unit_path", lambda: folder / "units" / "supernova.service")
+    assert supernova("setup", *QUIET, "--systemd").code == 0
+    unit = (folder / "units" / "supernova.service").read_text()
+    assert f"run --config {folder / 'config' / 'supernova.yaml'}" in unit
+    assert f"SUPERNOVA_HOME={os.environ['SUPERNOVA_HOME']}" in unit
+    assert "Type=notify" in unit
+    assert "API_KEY" not in unit
