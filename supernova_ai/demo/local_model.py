@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from supernova_ai.errors import ExtraMissing, SupernovaError
 
@@ -20,12 +20,48 @@ _HOW = (
     f"`uv sync --extra local` does both."
 )
 
+_TEMPLATE = r"""
+{%- if messages[0].role == "system" %}
+  {%- set system = messages[0].content %}
+{%- elif not tools %}
+  {%- set system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face" %}
+{%- endif %}
+{%- if tools %}
+  {{- "<|im_start|>system\n" }}{{- (system + "\n\n") if system else "" }}
+  {{- "You may call these functions:" }}
+  {%- for tool in tools %}{{- "\n" }}{{- tool | tojson }}{%- endfor %}
+  {{- "<|im_end|>\n" }}
+{%- else %}
+  {{- "<|im_start|>system\n" + system + "<|im_end|>\n" }}
+{%- endif %}
+{%- for message in messages %}
+  {%- if message.role == "tool" %}
+    {{- "<|im_start|>user\nThe result is: " + message.content + "<|im_end|>\n" }}
+  {%- elif message.role == "assistant" and message.tool_calls %}
+    {{- "<|im_start|>assistant" }}{{- ("\n" + message.content) if message.content else "" }}
+    {%- for call in message.tool_calls %}
+      {%- set function = call.function %}
+      {{- "\n<jupyter_code>{\"name\": \"" + function.name + "\", \"arguments\": " }}
+      {{- function.arguments | tojson }}{{- "}<jupyter_output>" }}
+    {%- endfor %}
+    {{- "<|im_end|>\n" }}
+  {%- elif message.role != "system" %}
+    {{- "<|im_start|>" + message.role + "\n" + message.content + "<|im_end|>\n" }}
+  {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\n" }}{%- endif %}
+"""
+"""The model's own chat template knows no tools; this is the same with them. A call is between two tokens that
+the model knows from its training and writes nowhere else."""
+
 
 class LocalModel:
     """Serve the model on 127.0.0.1 until closed, as OpenAI's and Anthropic's APIs.
 
     ``/v1/chat/completions`` and ``/v1/messages`` answer plainly and in streams. The server is ready when the
-    constructor returns. With 135 million parameters it writes real tokens, but no good advice.
+    constructor returns. With 135 million parameters it writes real tokens, but no good advice. A schema is
+    kept, because the server lets it write nothing else. It calls a tool only with ``logit_bias=CALL_BIAS``,
+    and then with arguments of the tool's schema.
 
     Args:
         api_keys: keys that are accepted; others are answered with 401. Empty: every key is accepted.
@@ -37,6 +73,9 @@ class LocalModel:
 
     name = "smollm2"
 
+    CALL_BIAS: ClassVar[Mapping[str, int]] = {"13": 100}
+    """OpenAI's parameter ``logit_bias`` for the token that begins a call of a tool."""
+
     def __init__(self, *, api_keys: Sequence[str] = (), port: int = 0) -> None:
         path = _model_file()
         try:
@@ -46,6 +85,7 @@ class LocalModel:
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.model_alias = {self.name}
+        params.chat_template = _TEMPLATE
         params.hostnames = ["127.0.0.1"]
         params.port = port
         params.api_keys = list(api_keys)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from supernova_ai.types import Usage
+from supernova_ai.types import ToolCall, Usage
 
 Body = Mapping[str, Any]
 """The JSON of a request or an answer."""
@@ -44,18 +44,21 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer with a text, streamed word by word if the request asks for a stream.
+    """Answer with a text, calls of tools or both, streamed word by word if the request asks for a stream.
 
-    A word is a token, and the answer stops at the request's max_tokens. ``usage`` is counted in words unless
-    it is given; "missing" leaves it out. ``gate`` holds a plain answer back, or a stream after its first
-    token, until it is set. ``pause`` is the time in seconds before each token of a stream, or before each
-    byte of a plain answer's body.
+    A word is a token, and the answer stops at the request's max_tokens. A call is a token for its name, and
+    one for each word of its arguments. ``usage`` is counted in these tokens unless it is given; "missing"
+    leaves it out. ``reasoning`` comes before the text. ``gate`` holds a plain answer back, or a stream after
+    its first token, until it is set. ``pause`` is the time in seconds before each token of a stream, or
+    before each byte of a plain answer's body.
     """
 
-    text: str
+    text: str = ""
     usage: Usage | Literal["missing"] | None = None
     gate: Event | None = None
     pause: float = 0.0
+    tool_calls: Sequence[ToolCall] = ()
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,14 @@ class Failure:
 
     The default message is that of the provider: LiteLLM recognizes some of OpenAI's errors by their text.
     "{key}" in a message becomes the key of the request. With ``after_tokens`` a stream begins (status 200),
-    sends that many tokens of ``text``, and then the error as an event.
+    sends that many tokens of ``text`` (or of an ``Answer``), and then the error as an event.
     """
 
     status: int
     message: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     after_tokens: int | None = None
-    text: str = _UNFINISHED_TEXT
+    text: str | Answer = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Hang:
     """Stop sending, at once or after that many tokens; the connection stays open until the stub closes."""
 
     after_tokens: int | None = None
-    text: str = _UNFINISHED_TEXT
+    text: str | Answer = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Reset:
     """Reset the connection, at once or after that many tokens."""
 
     after_tokens: int | None = None
-    text: str = _UNFINISHED_TEXT
+    text: str | Answer = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Cut:
 
     after_tokens: int = 0
     complete: bool = False
-    text: str = _UNFINISHED_TEXT
+    text: str | Answer = _UNFINISHED_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,32 +148,70 @@ Reply = str | Step | Callable[[Received], str | Step]
 """A text to answer with, a step, or a function that returns one of them for a request."""
 
 
+class Token(NamedTuple):
+    """One token, and what it is a piece of: the text, the reasoning, or the tool call at that place.
+
+    The first token of a call is empty: it stands for the name.
+    """
+
+    text: str
+    part: Literal["text", "reasoning"] | int = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """The content of an answer, before a dialect formats it. Without usage, the formatted answer has none."""
 
     model: str
-    tokens: tuple[str, ...]
+    tokens: tuple[Token, ...]
     truncated: bool
     usage: Usage | None
+    asked_calls: tuple[ToolCall, ...] = ()
 
     @property
     def text(self) -> str:
-        return "".join(self.tokens)
+        return self.written("text")
+
+    @property
+    def reasoning(self) -> str:
+        return self.written("reasoning")
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls as far as max_tokens allowed."""
+        begun = {token.part for token in self.tokens}
+        return tuple(
+            replace(call, arguments=self.written(place))
+            for place, call in enumerate(self.asked_calls)
+            if place in begun
+        )
+
+    def written(self, part: Literal["text", "reasoning"] | int) -> str:
+        """Return what the tokens of this part are together."""
+        return "".join(token.text for token in self.tokens if token.part == part)
 
 
 def completion_for(answer: Answer, request: Body, max_tokens: int | None) -> Completion:
     """Return the completion of an answer to a request: truncated at max_tokens, with its usage counted."""
-    tokens = tuple(re.findall(r"\s*\S+|\s+$", answer.text))
-    kept = tokens[:max_tokens]
-    prompt = _words(request.get("system")) + _words(request.get("messages"))
-    usage = answer.usage or Usage(prompt=prompt, completion=len(kept))
+    tokens = [Token(word, "reasoning") for word in _split(answer.reasoning)]
+    tokens += [Token(word) for word in _split(answer.text)]
+    for place, call in enumerate(answer.tool_calls):
+        tokens += [Token("", place), *(Token(word, place) for word in _split(call.arguments))]
+    kept = tuple(tokens[:max_tokens])
+    prompt = sum(map(_words, map(request.get, ("system", "messages", "input"))))
+    thought = sum(token.part == "reasoning" for token in kept)
+    usage = answer.usage or Usage(prompt=prompt, completion=len(kept), reasoning=thought)
     return Completion(
         model=str(request.get("model", "")),
         tokens=kept,
         truncated=len(kept) < len(tokens),
         usage=None if usage == "missing" else usage,
+        asked_calls=tuple(answer.tool_calls),
     )
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+$", text)
 
 
 def _words(content: object) -> int:

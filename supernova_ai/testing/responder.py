@@ -98,16 +98,16 @@ class Responder:
                 await self._send(bytes([byte]))
             return
         await self._send(_stream_head(self.dialect) + _chunk(self.dialect.opening(completion)))
-        for number, token in enumerate(completion.tokens):
+        for number in range(len(completion.tokens)):
             if answer.pause:
                 await self._sleep(answer.pause)
-            event = self.dialect.token(completion, token)
+            event = self.dialect.token(completion, number, self.received.json)
             await self._send(_chunk(_garble(event) if number == garbled else event))
             if number == 0:
                 await self._wait(answer.gate)
         await self._send(_chunk(self.dialect.closing(completion, self.received.json)) + _END)
 
-    async def _begin(self, text: str, after: int | None, *, complete: bool = False) -> None:
+    async def _begin(self, text: str | Answer, after: int | None, *, complete: bool = False) -> None:
         """Send the beginning of an answer.
 
         Args:
@@ -117,10 +117,11 @@ class Responder:
         """
         if after is None:
             return
-        completion = self._make_completion(Answer(text))
+        completion = self._make_completion(Answer(text) if isinstance(text, str) else text)
         if self._streamed:
             await self._send(_stream_head(self.dialect))
-            events = [self.dialect.token(completion, token) for token in completion.tokens[:after]]
+            request, first = self.received.json, range(len(completion.tokens))[:after]
+            events = [self.dialect.token(completion, number, request) for number in first]
             for event in [self.dialect.opening(completion), *events] if after else []:
                 await self._send(_chunk(event))
         else:
@@ -133,7 +134,7 @@ class Responder:
         completion = self._make_completion(Answer(_FLOOD_MARK))
         if self._streamed:
             head = _stream_head(self.dialect)
-            text = self.dialect.opening(completion) + self.dialect.token(completion, _FLOOD_MARK)
+            text = self.dialect.opening(completion) + self.dialect.token(completion, 0, self.received.json)
             text += self.dialect.closing(completion, self.received.json)
         else:
             head = _head(200, {"content-type": _JSON, "transfer-encoding": "chunked"})
@@ -154,7 +155,7 @@ class Responder:
         return completion_for(answer, request, self.dialect.max_tokens(request))
 
     def _plain(self, completion: Completion) -> str:
-        return json.dumps(self.fixed or self.dialect.plain(completion))
+        return json.dumps(self.fixed or self.dialect.plain(completion, self.received.json))
 
     async def _send(self, data: bytes) -> None:
         self.writer.write(data)

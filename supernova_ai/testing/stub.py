@@ -12,13 +12,20 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
 from supernova_ai.testing.answers import Answer, Body, Failure, Raw, Received, Reply
-from supernova_ai.testing.dialects import DIALECTS, Dialect, OpenAI
+from supernova_ai.testing.dialects import CHAT_DIALECTS, Dialect, OpenAI
 from supernova_ai.testing.probe_answers import probe_answer
 from supernova_ai.testing.responder import Responder
+from supernova_ai.testing.vector_dialects import VECTOR_DIALECTS
+
+DIALECTS = {**CHAT_DIALECTS, **VECTOR_DIALECTS}
+"""The dialect of each path."""
 
 
 class StubProvider:
-    """Serve OpenAI's, HuggingFace's, Anthropic's and Ollama's chat APIs on 127.0.0.1 until closed.
+    """Serve the chat APIs of OpenAI, HuggingFace, Anthropic and Ollama on 127.0.0.1 until closed.
+
+    It also serves OpenAI's embeddings and Cohere's rerank: a text as reply then means the vectors or the
+    ranking of ``vector_of`` and ``relevance_of``.
 
     It runs in its own thread, so both sync and async tests can use it. It is ready when the constructor
     returns.

@@ -24,7 +24,7 @@ def test_demo(script: str, tmp_path: Path, supernova_home: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     shown = run.stdout
     assert shown.count("after anthropic (ProviderUnavailable)") == 2
-    refused = "refused, nothing was sent: budget 'thrifty' is too low for this request: it needs"
+    refused = "refused, nothing was sent: budget 'thrifty' (user 'thrifty') is too low for this"
     assert refused in " ".join(shown.split())
     attempts, _, totals = shown.partition("Attempts, latest last")[2].partition("By provider and model")
     assert (attempts.count("released"), attempts.count("settled")) == (2, 2)

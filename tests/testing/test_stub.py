@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,8 +12,8 @@ import litellm
 import openai
 import pytest
 
-from supernova_ai.testing import Answer, Failure, Hang, Reset, StubProvider
-from supernova_ai.types import Usage
+from supernova_ai.testing import Answer, Cut, Failure, Hang, Reset, StubProvider
+from supernova_ai.types import ToolCall, Usage
 from tests.waiting import SENT_S
 
 Make = Callable[..., StubProvider]
@@ -110,6 +111,52 @@ async def test_usage_is_counted_in_words(stub_provider: Make, dialect: Dialect) 
     """Without a usage given, the prompt and the answer are counted in words."""
     reply = await ask(stub_provider("Money lent."), dialect)
     assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (6, 2)
+
+
+CALLS = (ToolCall("call_1", "price", '{"symbol": "AAPL"}'), ToolCall("call_2", "news", "{}"))
+
+
+def calls_in(messages: list[Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Join the pieces of tool calls in LiteLLM's messages or deltas: each name with its arguments."""
+    joined: list[list[str]] = []
+    for call in (call for message in messages for call in message.tool_calls or ()):
+        if call.function.name:
+            joined.append([call.function.name, ""])
+        joined[-1][1] += call.function.arguments or ""
+    return [(name, json.loads(arguments)) for name, arguments in joined]
+
+
+async def test_tool_calls(stub_provider: Make, dialect: Dialect) -> None:
+    """Calls come after the reasoning and the text, plain and in pieces, and are why the answer ends."""
+    answer = Answer("Let me look.", tool_calls=CALLS, reasoning="I need a price.")
+    stub = stub_provider(answer)
+    message = (whole := await ask(stub, dialect)).choices[0].message
+    chunks = [chunk for chunk in await ask_streamed(stub, dialect) if chunk.choices]
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert message.content == text_of(chunks) == "Let me look."
+    assert calls_in([message]) == calls_in(deltas) == [("price", {"symbol": "AAPL"}), ("news", {})]
+    thought = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+    assert message.reasoning_content == thought == "I need a price."
+    finishes = [finish for chunk in chunks if (finish := chunk.choices[0].finish_reason)]
+    assert [whole.choices[0].finish_reason] == finishes == ["tool_calls"]
+    assert whole.usage.completion_tokens == 4 + 3 + (1 + 2) + (1 + 1)
+
+
+async def test_stream_that_breaks_in_a_tool_call(stub_provider: Make) -> None:
+    """A step that breaks after some tokens takes an answer with calls instead of a text."""
+    stub = stub_provider(Cut(2, complete=True, text=Answer(tool_calls=CALLS)))
+    stream = await ask(stub, DIALECTS["openai"], stream=True)
+    deltas = [chunk.choices[0].delta async for chunk in stream if chunk.choices]
+    arguments = [call.function.arguments for delta in deltas for call in delta.tool_calls or ()]
+    assert "".join(filter(None, arguments)) == '{"symbol":'
+
+
+async def test_logprobs(stub_provider: Make) -> None:
+    """Each token of OpenAI's answer has a probability where the request asks for them."""
+    stub = stub_provider("Money lent.")
+    whole = await ask(stub, DIALECTS["huggingface"], logprobs=True)
+    assert [one.token for one in whole.choices[0].logprobs.content] == ["Money", " lent."]
+    assert not hasattr((await ask(stub, DIALECTS["huggingface"])).choices[0], "logprobs")
 
 
 async def test_max_tokens_cuts_the_answer(stub_provider: Make, dialect: Dialect) -> None:
