@@ -15,7 +15,7 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Hold, Ledger
+from supernova_ai.ledger import End, Hold, Ledger, labels
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import WindowRow
@@ -32,6 +32,16 @@ BUDGETS = (
     Budget(name="openai", limit=Decimal("0.30"), per="week", provider="openai"),
     Budget(name="each-user", limit=Decimal("0.25"), per="month", user="*"),
     Budget(name="summaries", limit=Decimal("0.10"), per="day", task="summary"),
+    Budget(name="each-team", limit=Decimal("0.25"), per="day", team="*"),
+    Budget(name="fx-desk", limit=Decimal("0.10"), per="day", tag={"desk": "fx"}),
+    Budget(name="each-book", limit=Decimal("0.30"), per="week", tag={"book": "*"}),
+)
+TAGS: tuple[dict[str, str], ...] = (
+    {},
+    {"desk": "fx"},
+    {"book": "a", "desk": "fx"},
+    {"book": "a"},
+    {"book": "b"},
 )
 LIMITS = {budget.name: to_nano(budget.limit) for budget in BUDGETS}
 LEAST, MOST = to_nano("0.001"), to_nano("0.005")  # of a hold: a hundred of the largest fit the budget
@@ -43,6 +53,8 @@ async def spend(ledger: Ledger, name: str, chance: Random) -> None:
         "provider": chance.choice(["openai", "ollama"]),
         "user_id": chance.choice(["ann", "bob", "cid", None]),
         "task": chance.choice(["chat", "chat", "summary"]),
+        "team": chance.choice(["fx", "fx", "fx", "rates", None]),
+        "tags": labels.to_text(chance.choice(TAGS)),
     }
     number = 0
     amount = chance.randint(LEAST, MOST)
@@ -116,7 +128,8 @@ def test_burst_fills_the_budgets_and_never_exceeds_them(where: str, seed: int) -
     assert [process.exitcode for process in workers] == [0] * PROCESSES
     assert looks > 10
     assert max(worst.values()) <= 0, f"a limit was passed: {worst}"
-    assert worst["all"] == 0 or worst["all"] > -LEAST  # the limit was reached
+    for reached in ("all", "each-team", "fx-desk"):
+        assert worst[reached] == 0 or worst[reached] > -LEAST
     with Store(where) as store:
         check_store(store)
         rows = attempts(store).values()

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from supernova_ai import Config, Supernova, SupernovaError
+from supernova_ai import Config, Reply, Supernova, SupernovaError, ToolCall
 from supernova_ai.store import Store
 from supernova_ai.testing import TOXINS, Answer, Received, Step, StubProvider
 from tests import clients
@@ -47,6 +49,17 @@ def story(number: int) -> str:
     return " ".join(f"w{number}n{word}" for word in range(WORDS))
 
 
+class Told(BaseModel):
+    """A story as an object."""
+
+    story: str
+
+
+async def look() -> str:
+    """Look whether the story is known."""
+    return "the story is known"
+
+
 @dataclass
 class World:
     """Three providers, of which at least one is healthy at any moment."""
@@ -58,13 +71,19 @@ class World:
     def answer(self, provider: str, request: Received) -> Step:
         """Answer with the story or the rest of it; an unhealthy provider may answer with a toxin."""
         self.received += 1
-        asked = re.search(r"story (\d+)", str(request.json["messages"]))
+        sent = str(request.json["messages"])
+        asked = re.search(r"story (\d+)", sent)
         assert asked
         text = story(int(asked[1]))
+        if "as an object" in sent:
+            text = Told(story=text).model_dump_json()
         if provider not in self.healthy and self.chance.random() < FAULT_RATE:
             fault = self.chance.choice(FAULTS)
             if not (provider == "ollama" and fault is LOSES_A_WORD):
-                return telling(fault, rest_of(text, request))
+                return telling(fault, text if request.json.get("tools") else rest_of(text, request))
+        if request.json.get("tools"):
+            looked = "the story is known" in sent
+            return Answer(text) if looked else Answer(tool_calls=[ToolCall("call_1", "look", "{}")])
         if not said_before(request):
             return Answer(text)
         rest = rest_of(text, request)
@@ -96,16 +115,27 @@ class Tally:
 
 
 async def call(nova: Supernova, chance: Random, number: int, tally: Tally) -> None:
-    """Ask for one story, plain or streamed, and assert that the answer is that story."""
+    """Ask for one story, as a text, as an object or with a tool, and assert that the answer is that story."""
     tally.calls += 1
+    streaming, how = chance.random() < 0.5, chance.choice(["text", "text", "object", "tool"])
+    message, user = f"Tell story {number}", number % 50
+    reply: Reply[Any]
     try:
-        reply = await nova.chat(
-            f"Tell story {number}", user_id=number % 50, streaming=chance.random() < 0.5, timeout=30
-        )
+        if how == "object":
+            message += " as an object"
+            reply = await nova.chat(
+                message, response_model=Told, user_id=user, streaming=streaming, timeout=30
+            )
+            assert reply.parsed == Told(story=story(number))
+        elif how == "tool":
+            reply = await nova.run_tools(message, tools=[look], user_id=user, timeout=30)
+            assert [run.result for run in reply.tool_runs] in ([], ["the story is known"])
+        else:
+            reply = await nova.chat(message, user_id=user, streaming=streaming, timeout=30)
     except SupernovaError as error:
         tally.failures.append(f"{type(error).__name__}: {error}")
         return
-    assert reply.content == story(number)
+    assert how == "object" or reply.content == story(number)
     tally.resumed += sum(a.outcome == "settled" and a.error is not None for a in reply.attempts)
 
 
@@ -140,7 +170,7 @@ async def run(nova: Supernova, world: World, configs: list[Config], seed: int) -
     return tally, resident_bytes() - warm
 
 
-def test_chaos(path: Path, seed: int) -> None:
+def test_chaos(path: Path, seed: int, warm: set[str]) -> None:
     """At least 999 in 1000 calls get the right answer, the ledger is consistent, and nothing leaks."""
     world = World(Random(seed))
     stubs: dict[str, StubProvider] = {}
