@@ -21,11 +21,11 @@ action, confidence, details, rationale, risk_notes = advise(
 print(f"{action} (confidence {confidence:.2f})\n\n{rationale}\n")
 print(*(f"- {note}" for note in risk_notes), sep="\n")
 
-# %% The reasons: every signal, and every claim of the text with its source.
+# %% The reasons: every signal, and every sentence of the text with its facts and its source.
 for signal in details["signals"]:
     print(f"{signal.name:>14} {signal.value:+.2f}  {signal.reason}")
-for claim in details["grounding"].claims:
-    print(f"{claim.text!r}: {claim.source}")
+for sentence in details["sentences"]:
+    print(f"{sentence.source}: {sentence.text} ({', '.join(sentence.facts)})")
 
 # %% The source of the text, its cost, and the record of the advice.
 print(f"\n{details['source']} {details['why']}\n${details['cost']}, record {details['record_id']}")

@@ -40,8 +40,9 @@ class Answer(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Keep one client open while the server runs."""
+    """Keep one client open while the server runs. It opens now, and not at the first request."""
     async with Supernova() as app.state.nova:
+        await app.state.nova.warm_up()
         yield
 
 
