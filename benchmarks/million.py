@@ -116,6 +116,7 @@ class Past:
                 "price_version": "p",
                 "late": 0,
                 "max_tokens": 1024,
+                "saved_nano": 0,
             }
             windows = self._of(started // 86_400_000, user)
             self._used.update(dict.fromkeys(windows, row["cost_nano"]))

@@ -32,6 +32,11 @@ _USUAL: dict[str, dict[str, Any]] = {
 PROVIDERS = tuple(_USUAL)
 
 
+def vault_of(store: Store) -> Vault:
+    """Return the store's vault under ``MASTER``, which signs the audit of what is done."""
+    return Vault(store, MASTER)
+
+
 def key_of(provider: str, slot: str = "primary") -> str:
     """The key that ``configure`` puts into a provider's slot."""
     return _KEYS.get(provider, "{}").format(f"{provider}{slot}0123456789")

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from supernova_ai import Supernova
+from supernova_ai.keys import master_sources
+from supernova_ai.log import setup
 from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
 from tests import clients
@@ -28,6 +31,11 @@ from tests.waiting import until
 # LiteLLM reads these when it is imported: no .env is loaded, no price map is fetched.
 os.environ["LITELLM_MODE"] = "PRODUCTION"
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+# No test fails for being slow; Hypothesis has the same rule of its own where CI is set.
+if "CI" not in os.environ:
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
 
 # The suite makes thousands of durable commits: use memory instead of the disk, if there is room.
 _MEMORY = Path("/dev/shm")
@@ -55,7 +63,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 _FIRST_CASE_TRACED = {"execution", "routing", "litellm_adapter", "ledger", "alerts", "reports", "upkeep"}
 
-_LONGEST = ["test_chaos", "test_advise", "test_environments", "test_demo", "test_kills", "test_state_machine"]
+_LONGEST = [
+    "test_chaos",
+    "test_backup_drill",
+    "test_advise",
+    "test_environments",
+    "test_demo",
+    "test_kills",
+    "test_state_machine",
+]
 """The files of the proofs that take longest."""
 
 
@@ -99,6 +115,12 @@ def pytest_report_header() -> str:
     return f"random tests: repeat with SUPERNOVA_TEST_SEED={SEED}"
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the master key that an earlier test left in this process."""
+    monkeypatch.setattr(master_sources, "_remembered", None)
+
+
 @pytest.fixture
 def seed() -> int:
     """What a test's randomness begins with; another one every run, and named at its top."""
@@ -106,8 +128,9 @@ def seed() -> int:
 
 
 @pytest.fixture(autouse=True)
-def _isolated(supernova_home: Path, no_real_providers: None) -> None:
-    pass
+def _isolated(supernova_home: Path, no_real_providers: None) -> Iterator[None]:
+    yield
+    setup.reset()
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,14 @@ from typing import Any
 VALUES: dict[str, Any] = {
     "message": "What now?",
     "content": "Profit rose.",
+    "texts": ["Profit rose."],
+    "query": "Did profit rise?",
+    "documents": ["Profit rose."],
     "prompt": "chat",
     "values": {"message": "What now?"},
     "session_id": "1",
+    "request_id": "1",
+    "score": "up",
     "symbol": "AAPL",
     "provider": "openai",
     "model": "gpt-4o-mini",
@@ -37,8 +42,8 @@ VALUES: dict[str, Any] = {
 }
 """What parameters of these names are given; commands get "1" for any other that they require."""
 
-_LONG = ("demo",)
-"""Commands that run a model on this machine."""
+_LONG = ("demo", "run", "serve", "watch")
+"""Commands that run a model on this machine, or until they are stopped."""
 
 
 def no_home() -> None:
@@ -80,8 +85,13 @@ def functions() -> Iterator[tuple[str, Callable[[], Any]]]:
 
     for name in supernova_ai.__all__:
         if inspect.isfunction(function := getattr(supernova_ai, name)):
-            if "advise" in name:
+            if "advise_many" in name:
+                function = partial(function, {"AAPL": load_csv("bars.csv")})
+            elif "advise" in name or name == "backtest":
                 function = partial(function, load_csv("bars.csv"), symbol="AAPL")
+            elif name == "save_chart":
+                result = supernova_ai.backtest(load_csv("bars.csv"), symbol="AAPL", draws=20)
+                function = partial(function, result, "chart.svg")
             yield name, partial(use, function)
     yield "Supernova", Supernova
     if ended(Supernova) != "ok":
@@ -93,11 +103,28 @@ def functions() -> Iterator[tuple[str, Callable[[], Any]]]:
             yield f"Supernova.{name}", partial(use, method)
 
 
+def value(name: str) -> Any:
+    """Return what a parameter of that name is given."""
+    from supernova_ai import config
+
+    return config.load().config if name == "config" else VALUES[name]
+
+
+def price(symbol: str) -> float:
+    """Return the price of a share."""
+    return 136.36
+
+
 def use(function: Callable[..., Any]) -> None:
     """Call the function with what it requires; await what it returns, or read a stream to its end."""
-    parameters = inspect.signature(function).parameters.values()
-    wanted = (p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD)
-    result = function(*[VALUES[parameter.name] for parameter in wanted])
+    parameters = list(inspect.signature(function).parameters.values())
+    wanted = (
+        p
+        for p in parameters
+        if p.kind is p.POSITIONAL_OR_KEYWORD and (p.default is p.empty or p.name == "message")
+    )
+    tools = {"tools": [price]} if "max_rounds" in {p.name for p in parameters} else {}
+    result = function(*[value(parameter.name) for parameter in wanted], **tools)
 
     async def read() -> None:
         async with result as pieces:

@@ -9,6 +9,7 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
+from supernova_ai.ledger.rollups import AMOUNTS, EndedAttempt
 from supernova_ai.money import to_nano
 from supernova_ai.types import CostBasis, Usage
 
@@ -38,6 +39,15 @@ def entry(name: str, amount: int, now_ms: int, **given: Any) -> Entry:
     """Return an entry of this many nano-USD, with defaults for the other columns."""
     own: dict[str, Any] = {"id": name, "held_nano": amount, "started_ms": now_ms}
     return Entry(**_USUAL | own | given)
+
+
+def ended_attempt(cost: int, started_ms: int, **given: Any) -> EndedAttempt:
+    """Return what rollups count of an attempt that was settled at this many nano-USD."""
+    columns: dict[str, Any] = dict.fromkeys(EndedAttempt._fields) | dict.fromkeys(AMOUNTS, 0)
+    columns |= {name: value for name, value in _USUAL.items() if name in columns}
+    columns |= {"started_ms": started_ms, "state": "settled", "cost_nano": cost, "cost_basis": "exact"}
+    columns |= {"prompt_tokens": 3, "completion_tokens": 4, "latency_ms": 700, "first_token_ms": 90}
+    return EndedAttempt(**columns | given)
 
 
 def money(*usd: str) -> tuple[Decimal, ...]:

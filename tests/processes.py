@@ -5,11 +5,16 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
+import os
+import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from tests.waiting import comes_true
 
@@ -24,6 +29,33 @@ def run_in_child(work: Callable[[], object]) -> int | None:
     return process.exitcode
 
 
+def kill_at(
+    number: int,
+    calls: Iterable[tuple[Any, Iterable[str]]],
+    counts: Callable[..., bool] = lambda *_: True,
+) -> None:
+    """Kill this process at its n-th call of these functions, counted from 0 and over all of them.
+
+    Args:
+        calls: classes or modules, each with the names of functions.
+        counts: called with the arguments of each call; says whether the call counts.
+    """
+    numbers = count()
+
+    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if counts(*args) and next(numbers) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, names in calls:
+        for name in names:
+            setattr(owner, name, counting(getattr(owner, name)))
+
+
 _PROCESS = Path("/proc/self")
 _LIBC = ctypes.CDLL(None)
 _THEIRS = "litellm-logging"  # LiteLLM's own few threads, for as long as the process lives
@@ -33,9 +65,8 @@ _THEIRS = "litellm-logging"  # LiteLLM's own few threads, for as long as the pro
 def leaving_nothing(most_bytes: int | None = None) -> Iterator[None]:
     """Assert that the block leaves no thread, file or socket behind, and took no more memory than that."""
     threads, files = _held()
-    (_PROCESS / "clear_refs").write_text("5")  # what is the peak from now on
-    peak = _memory("VmHWM")
-    yield
+    with taking_at_most(most_bytes):
+        yield
 
     def nothing_more() -> bool:  # fewer is no leak: what earlier tests left may end at any time
         now_threads, now_files = _held()
@@ -43,6 +74,14 @@ def leaving_nothing(most_bytes: int | None = None) -> Iterator[None]:
 
     # A thread that was told to stop needs a moment.
     assert comes_true(nothing_more), f"{(threads, files)} became {_held()}"
+
+
+@contextmanager
+def taking_at_most(most_bytes: int | None) -> Iterator[None]:
+    """Assert that the block took no more memory than that, even for a moment."""
+    (_PROCESS / "clear_refs").write_text("5")  # what is the peak from now on
+    peak = _memory("VmHWM")
+    yield
     assert most_bytes is None or _memory("VmHWM") - peak < most_bytes
 
 

@@ -15,6 +15,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import (
     AttemptRow,
     DailyRow,
+    LabelRow,
     LatencyRow,
     OpeningRow,
     PayerRow,
@@ -53,6 +54,7 @@ _KEYS: dict[type[Table], tuple[str, ...]] = {
     UsageRow: ("hour", "provider", "model", "tier", "task", "prompt", "error"),
     PayerRow: ("hour", "user", "session"),
     DailyRow: ("day", "user"),
+    LabelRow: ("hour", "label", "value"),
     LatencyRow: ("hour", "provider", "model", "what", "bucket"),
 }
 
@@ -67,13 +69,17 @@ def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
         usage, payer = (UsageRow, *where), (PayerRow, hour, row.user or "", row.session or "")
         answered = row.state == "settled" and row.error is None
         daily = (DailyRow, row.started_ms // 86_400_000, row.user or "")
-        for whose in (payer, daily):
+        named = {"team": row.team} if row.team else {}
+        named |= {f"tag:{name}": value for name, value in json.loads(row.tags or "{}").items()}
+        payers = [payer, daily, *((LabelRow, hour, *each) for each in named.items())]
+        for whose in payers:
             sums[(*whose, "answered")] += answered
-        for who in (usage, payer, daily):
+        for who in (usage, *payers):
             sums[(*who, "attempts")] += 1
             sums[(*who, "cached")] += row.basis == "cached"
             sums[(*who, row.state)] += 1
             sums[(*who, "cost")] += row.cost
+            sums[(*who, "saved")] += row.saved
             sums[(*who, "prompt_tokens")] += row.prompt
             sums[(*who, "completion_tokens")] += row.completion
         for name in ("cached", "cache_write", "reasoning"):
@@ -82,7 +88,7 @@ def _rollups(attempts: Iterable[Any]) -> Counter[tuple[Any, ...]]:
             if answered and took is not None:
                 step = next(n for n in count() if 2**n >= took * took)  # the root of two, n times
                 sums[(LatencyRow, hour, row.provider, row.model, what, step, "attempts")] += 1
-    return +sums  # without zeros
+    return _without_zeros(sums)
 
 
 def _found(database: Database) -> Counter[tuple[Any, ...]]:
@@ -90,10 +96,14 @@ def _found(database: Database) -> Counter[tuple[Any, ...]]:
     for table, names in _KEYS.items():
         for row in table.select().dicts().execute(database):
             key = [row.pop(name) for name in names]
-            assert min(row.values()) >= 0
+            assert min(amount for column, amount in row.items() if column != "saved") >= 0
             for column, amount in row.items():
                 sums[(table, *key, column)] = amount
-    return +sums
+    return _without_zeros(sums)
+
+
+def _without_zeros(sums: Counter[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
+    return Counter({key: amount for key, amount in sums.items() if amount})  # what is saved may be below 0
 
 
 def attempts(store: Store) -> dict[str, Any]:

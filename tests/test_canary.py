@@ -21,9 +21,11 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.testclient import TestClient
 
 from supernova_ai import Supernova, SupernovaError
 from supernova_ai.cli import main
+from supernova_ai.serve import create_app
 from supernova_ai.testing import Answer, Failure, Hang, Reset, Step, StubProvider
 from tests.evidence import Evidence, chain
 from tests.waiting import SENT_S
@@ -33,6 +35,7 @@ CANARY = "Canary7f3a9d5e1b"
 # of a failure includes the failures before it.
 KEYS = {"mistral": f"{CANARY}xyz", "anthropic": f"sk-ant-{CANARY}", "openai": f"sk-{CANARY}"}
 MODELS = {"mistral": "mistral-small", "anthropic": "claude-haiku-4-5", "openai": "gpt-4o-mini"}
+EMBED = {"mistral": "mistral-embed", "openai": "text-embedding-3-small"}
 
 
 def forms(text: str) -> list[str]:
@@ -94,18 +97,78 @@ def run(found: Evidence, patch: pytest.MonkeyPatch) -> None:
         command("chat", "What now?", "--json", "--config", config)
         stub.reply = REFUSALS["openai"][0]
         command("chat", "What now?", "--config", config)
-        for words in (["keys", "list"], ["keys", "audit"], ["costs"], ["config", "show"]):
+        ask_server(found, config)
+        operate(found.folder, config)
+        for words in (
+            ["keys", "list"],
+            ["keys", "status"],
+            ["audit", "verify"],
+            ["costs"],
+            ["config", "show"],
+        ):
             command(*words, "--json", "--config", config)
             command(*words, "--config", config)
     asyncio.run(refuse(found), debug=True)
     found.keep_files()
 
 
+def ask_server(found: Evidence, config: str) -> None:
+    """Ask the server with its token and with a wrong one, plain and streamed, while providers refuse."""
+    token = f"{CANARY}-of-the-server"
+    nova = Supernova(config)
+    app = create_app(nova, token=token)
+    http = TestClient(app, base_url="http://127.0.0.1")
+    for given in (token, f"{CANARY}-wrong"):
+        for streamed in (False, True):
+            body = {"model": "default", "messages": [{"role": "user", "content": "Hi"}], "stream": streamed}
+            headers = {"authorization": f"Bearer {given}"}
+            response = http.post("/v1/chat/completions", json=body, headers=headers)
+            found.shown += [response.text, repr(response.headers)]
+    found.show(app)
+    nova.close()
+
+
+def operate(folder: Path, config: str) -> None:
+    """Run every operation that has to do with a key: what it writes is evidence too."""
+    for name in ("pass", "wrong"):
+        (folder / name).touch(0o600)
+        (folder / name).write_text(f"{name} phrase of 16 letters")
+    right, wrong = (("--passphrase-file", str(folder / name)) for name in ("pass", "wrong"))
+    saved = str(folder / "saved.backup")
+    rotated = f"sk-{CANARY}-rotated"
+    for words, given in (
+        (["keys", "check", "--all"], ""),
+        (["keys", "rotate", "openai"], rotated),  # refused by the probe
+        (["keys", "rotate", "openai", "--no-check"], rotated),
+        (["keys", "expire", "openai", "--at", "2099-01-01"], ""),
+        (["keys", "rotate-master", "--to", "file"], ""),
+        (["config", "set", "routing.retries", "1"], ""),
+        (["config", "set", "routing.retries", rotated], ""),
+        (["config", "history"], ""),
+        (["config", "diff"], ""),
+        (["config", "rollback"], ""),
+        (["backup", "create", "--to", saved, *right], ""),
+        (["backup", "verify", saved, *right], ""),
+        (["backup", "verify", saved, *wrong], ""),
+        (["backup", "restore", saved, "--into", str(folder / "restored"), *right], ""),
+        (["backup", "restore", saved, "--into", str(folder / "refused"), *wrong], ""),
+        (["maintain"], ""),
+        (["jobs"], ""),
+        (["audit", "list"], ""),
+        (["audit", "export"], ""),
+        (["audit", "export", "--format", "cef"], ""),
+        (["doctor", "--offline"], ""),
+        (["keys", "revoke", "mistral", "--version", "1", "--yes"], ""),
+        (["keys", "add", "mistral"], KEYS["mistral"]),
+    ):
+        command(*words, "--config", config, given=given)
+
+
 def configure(file: Path, url: str, priority: list[str] | None = None, **settings: Any) -> str:
     providers = {
         name: {
             "api_base": url if name == "anthropic" else f"{url}/v1",
-            "models": {"standard": model, "economy": None, "premium": None},
+            "models": {"standard": model, "economy": None, "premium": None, "embedding": EMBED.get(name)},
             "keys": ["primary"],
             "prices": {model: {"input": "1", "output": "1"}},
         }
@@ -114,7 +177,8 @@ def configure(file: Path, url: str, priority: list[str] | None = None, **setting
     breaker = {"failures": 1000, "cooldown": 0.001}
     routing = {"priority": priority or list(MODELS), "retries": 0, "breaker": breaker}
     written = {"database": str(file.parent / "supernova.db"), "providers": providers, "routing": routing}
-    file.write_text(yaml.safe_dump(written | settings))
+    logs = {"level": "debug"}  # a command sets the level of this process
+    file.write_text(yaml.safe_dump(written | {"logs": logs} | settings))
     return str(file)
 
 
@@ -143,6 +207,11 @@ async def use(found: Evidence, config: str, stub: StubProvider, refusals: list[F
             for step in steps:
                 stub.script.append(step)
                 await failing(found, partial(ask, timeout=SENT_S) if step == Hang() else ask)
+        if nova.config.active_providers[0] in EMBED:
+            found.show(await nova.embed("Profit rose."))
+            for refusal in refusals:
+                stub.script.append(refusal)
+                await failing(found, partial(nova.embed, "Profit rose."))
         stub.reply = Answer("Diversify, always.", gate=Event())
         async with nova.stream("What now?") as stream:
             await anext(stream)
@@ -195,6 +264,17 @@ def test_evidence_is_complete(evidence: Evidence) -> None:
     assert sum("is no good" in str(error) for error in evidence.errors) > 15
     assert any("litellm.log" in line for line in evidence.logs.lines)
     assert "[redacted] is no good" in evidence.printed
+    for done in (
+        "version 3 is active",
+        "is whole",
+        "passphrase is wrong",
+        "restored the backup",
+        "revoked mistral",
+    ):
+        assert done in evidence.printed
+    assert any(name.startswith("saved.backup") for name in evidence.files)
+    for code in ("provider_authentication_failed", "invalid_api_key"):  # what the server answered
+        assert sum(code in text for text in evidence.shown) == 2
 
 
 def test_not_in_logs(evidence: Evidence) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from supernova_ai import concurrency
-from supernova_ai.concurrency import DaemonExecutor, in_thread, spawn
+from supernova_ai.concurrency import DaemonExecutor, collection_paused, in_thread, spawn
 from tests.processes import run_in_child
 from tests.waiting import comes_true
 
@@ -118,3 +120,36 @@ def test_a_fork_has_its_own_threads() -> None:
         concurrency._daemons.submit(go.wait, 30)
     assert run_in_child(lambda: asyncio.run(in_thread(divmod, 7, 2))) == 0
     go.set()
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """Garbage is collected by itself, as usual, before and after the test."""
+    gc.enable()
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collecting")
+def test_collection_pauses_for_a_while() -> None:
+    """Nothing is collected meanwhile; what was made is then of the oldest generation and still collected."""
+    loop: list[object] = []
+    loop.append(loop)
+    with collection_paused():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    assert any(each is loop for each in gc.get_objects(generation=2))
+
+
+@pytest.mark.usefixtures("collecting")
+def test_a_program_s_own_settings_of_collection_stay() -> None:
+    """A program that collects by itself, or has frozen objects, finds both as they were."""
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    gc.disable()
+    with pytest.raises(ImportError), collection_paused():
+        raise ImportError
+    assert not gc.isenabled()
+    assert gc.get_freeze_count() == frozen

@@ -20,14 +20,16 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from supernova_ai import Reply, SupernovaError, client, errors
+from supernova_ai import Embeddings, Ranking, Reply, SupernovaError, client, default_client, errors, ratings
 from supernova_ai.advisor.options import AdviceOptions
 from supernova_ai.cli.app import EXIT_CODES, app
+from supernova_ai.keys import open_vault
 from supernova_ai.requests import options
 from supernova_ai.testing import StubProvider
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cassettes/*.md")])
+FOLDERS = (".", "docs", "cassettes", "deploy")
+PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
 
 WITH_EXAMPLES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts)
@@ -56,7 +58,8 @@ COMMANDS = dict(_commands(get_command(app)))
 
 
 def _options(command: Any) -> set[str]:
-    return {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+    names = (name for one in command.params for name in (*one.opts, *one.secondary_opts))
+    return {name for name in names if name.startswith("--")}
 
 
 def _arguments(command: Any) -> set[str]:
@@ -91,9 +94,9 @@ def openai_stub(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUPERNOVA_CONFIG", "supernova.yaml")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
-    monkeypatch.setattr(client, "_default", None)
+    monkeypatch.setattr(default_client, "_default", None)
     yield stub
-    client.default().close()
+    default_client.default().close()
 
 
 def _run(example: str, names: dict[str, Any]) -> None:
@@ -111,7 +114,7 @@ def test_readme_opens_with_a_chat_call_and_advice(
     _run(_blocks("README.md", "python")[0], names)
     assert capsys.readouterr().out == f"A promise to pay. openai {names['reply'].cost}\n"
     assert openai_stub.requests[0].body["model"] == "gpt-6-luna"
-    assert (names["action"], names["rationale"].startswith("Buy AAPL")) == ("buy", True)
+    assert (names["action"], ": buy AAPL." in names["rationale"]) == ("buy", True)
 
 
 def test_readme_api_example_runs_as_written(
@@ -130,6 +133,18 @@ def test_readme_api_example_runs_as_written(
         "gpt-6-astra",
         "gpt-6.1-sol",
     ]
+
+
+def test_the_example_of_feedback_runs_as_written(
+    openai_stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example in docs/quality.md keeps the second feedback in place of the first."""
+    monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "5e" * 32)
+    (example,) = (block for block in _blocks("docs/quality.md", "python") if "feedback" in block)
+    _run(example, {})
+    store = default_client.default().store()
+    (found,) = ratings.latest(open_vault(store), limit=9)
+    assert (found.user, found.score, found.comment) == ("ann", -0.5, "Too long.")
 
 
 def test_every_command_and_option_is_documented() -> None:
@@ -177,7 +192,7 @@ def test_every_direct_dependency_has_a_reason() -> None:
         *(name for names in project["dependency-groups"].values() for name in names),
     ]
     rows = re.findall(
-        r"^\| (?:(?:local|postgres|redis|dashboard) \| )?([a-z0-9, -]+?) \|",
+        r"^\| (?:(?:charts|local|metrics|postgres|redis|serve|traces|dashboard) \| )?([a-z0-9, -]+?) \|",
         _read("docs/dependencies.md"),
         re.M,
     )
@@ -203,6 +218,7 @@ OPTIONS_OF = {
     "stream": options.StreamOptions,
     "quote": options.StreamOptions,
     "ask": options.RequestOptions,
+    "run_tools": options.StreamOptions,
 }
 
 
@@ -216,8 +232,18 @@ def test_table_of_options_matches_the_code() -> None:
         documented += [(name, functions) for name in re.findall(r"`(\w+)`", names)]
     assert documented == [
         (name, [function for function, kind in OPTIONS_OF.items() if name in kind.__annotations__])
-        for name in options.AnalyzeOptions.__annotations__
+        for name in options.ChatOptions.__annotations__ | options.AnalyzeOptions.__annotations__
     ]
+
+
+def test_table_of_options_for_texts_matches_the_code() -> None:
+    """docs/embeddings.md lists the options in the order of the TypedDict, and every field of the records."""
+    page = _read("docs/embeddings.md")
+    table = page.partition("## What they take")[2].partition("## ")[0]
+    names = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)))
+    assert names == list(options.EmbedOptions.__annotations__)
+    table = page.partition("## What they give")[2].partition("## ")[0]
+    assert _named(table) == {field.name for kind in (Embeddings, Ranking) for field in fields(kind)}
 
 
 def test_table_of_advice_options_matches_the_code() -> None:

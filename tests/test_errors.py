@@ -71,6 +71,7 @@ def test_wrong_values_are_value_errors_too() -> None:
     assert {kind.__name__ for kind in CLASSES.values() if issubclass(kind, ValueError)} == {
         "InvalidRequest",
         "KeyFormatError",
+        "UnknownModel",
         "UnknownOption",
     }
 

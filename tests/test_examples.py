@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +15,11 @@ import httpx
 import pytest
 
 from examples import endpoint, nightly
-from supernova_ai import client
+from supernova_ai import default_client
 from supernova_ai.advisor import records
 from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
-from tests.advisor.sample_advice import CSV, GOOD
+from tests.advisor.sample_advice import CSV, GOOD, RISING_SHOWN
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -47,19 +49,19 @@ def with_model(
 
 @pytest.fixture
 def _default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(client, "_default", None)
+    monkeypatch.setattr(default_client, "_default", None)
     yield
-    client.default().close()
+    default_client.default().close()
 
 
 @pytest.mark.usefixtures("without_model", "_default_client")
 def test_the_notebook_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a model the notebook prints the advice, each signal and claim, and that no model wrote it."""
+    """Without a model the notebook prints the advice, each signal and sentence, and that no model wrote."""
     runpy.run_path(str(EXAMPLES / "advise.py"))
     out = capsys.readouterr().out
-    assert out.startswith("buy (confidence 0.70)\n\nBuy AAPL, with a confidence of 0.696")
-    assert "momentum +0.71  the price rose by 16.1 % over 63 bars" in out
-    assert "deterministic NoProvider: LLM calls are switched off" in out
+    assert out.startswith("buy (confidence 0.70)\n\n## Summary\n\nAs of 20 November 2026: buy AAPL.")
+    assert "momentum +0.71  the price rose by 16.1 % over 63 days" in out
+    assert "generated NoProvider: LLM calls are switched off" in out
 
 
 @pytest.mark.usefixtures("with_model", "_default_client")
@@ -67,7 +69,7 @@ def test_the_notebook_with_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     """With a model the notebook prints the same advice in the model's words, and their cost."""
     runpy.run_path(str(EXAMPLES / "advise.py"))
     out = capsys.readouterr().out
-    assert out.startswith("buy (confidence 0.70)\n\n## Summary\nBuy AAPL.")
+    assert RISING_SHOWN in out
     assert "\nmodel \n$0.0" in out
 
 
@@ -106,9 +108,21 @@ def test_the_nightly_batch(
     asyncio.run(nightly.main())
     out = capsys.readouterr().out
     assert f"{symbols}/{symbols}" in out
-    assert "deterministic" in out
+    assert ("generated" if mode == "without_model" else "model") in out
     cost = Decimal(out.split("Cost: $")[1].split()[0])
     assert cost <= nightly.LIMIT
     assert (cost > 0) == (mode == "with_model")
     with Store(supernova_home / "supernova.db") as store:
         assert store.read(records.verify).rows == symbols
+
+
+@pytest.mark.usefixtures("with_model")
+def test_the_traces() -> None:
+    """The example prints its own span, the request's and the attempt's, from the outside in."""
+    command = [sys.executable, str(EXAMPLES / "traces.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = [line for line in done.stdout.splitlines() if line.endswith(")")]
+    names = ["morning note (internal)", "supernova chat (internal)", "chat gpt-6.1-sol (client)"]
+    assert [line for line in shown if line in names] == names
+    assert "  gen_ai.provider.name = openai\n" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,12 +15,15 @@ from supernova_ai.cli.app import app
 from supernova_ai.config import Config
 from supernova_ai.config.schema import Budget
 from supernova_ai.errors import ConfigError
-from supernova_ai.identifiers import MAX_LENGTH
+from supernova_ai.identifiers import MAX_LABEL, MAX_LENGTH, MAX_TAGS
+from supernova_ai.ledger import End, Ledger, labels
 from supernova_ai.requests.arguments import identity
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import StubProvider
-from supernova_ai.types import Request
+from supernova_ai.types import Request, Usage
+from tests import recount
+from tests.holds import entry
 
 BAD = {"long": "x" * (MAX_LENGTH + 1), "nul": "a\0b", "half": "a\ud800b"}
 GOOD = {"longest": "\U0001f600" * MAX_LENGTH, "empty": "", "usual": "ann@example.com"}
@@ -110,3 +114,45 @@ def test_the_longest_identifiers_fit_every_index(
     with Store(where) as store:
         (row,) = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert (row.state, row.user) == ("settled", name)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"team": ""}, "team must have 1 to 64 characters, not 0"),
+        ({"team": "x" * (MAX_LABEL + 1)}, "team must have 1 to 64 characters, not 65"),
+        ({"team": 7}, "team must be a text, not 7"),
+        ({"team": "a\0b"}, "team has a NUL character"),
+        ({"tags": ["desk"]}, r"tags must be a mapping such as {'desk': 'fx'}, not \['desk'\]"),
+        ({"tags": {"desk": ""}}, "tag 'desk' must have 1 to 64 characters, not 0"),
+        ({"tags": {"desk": 7}}, "tag 'desk' must be a text, not 7"),
+        ({"tags": {'de"sk': "fx"}}, "the name of a tag must be 1 to 32 of the letters"),
+        ({"tags": {"x" * 33: "fx"}}, "the name of a tag must be 1 to 32 of the letters"),
+        ({"tags": {7: "fx"}}, "the name of a tag must be 1 to 32 of the letters.* not 7"),
+        ({"tags": {str(n): "x" for n in range(MAX_TAGS + 1)}}, "a call has 9 tags; at most 8 are allowed"),
+    ],
+)
+def test_wrong_teams_and_tags_are_refused(given: dict[str, Any], message: str) -> None:
+    """The error names the team or the tag and what would be right, at every call."""
+    with pytest.raises(InvalidRequest, match=message):
+        Request(**REQUEST | given)
+    with pytest.raises(InvalidRequest, match=message):
+        asyncio.run(Supernova(Config()).chat("Hello", **given))
+
+
+def test_the_longest_labels_fit_into_every_index(store: Store) -> None:
+    """Eight tags and a team of the longest texts are stored, and counted in windows of their own."""
+    longest = "\U0001f600" * MAX_LABEL
+    tags = {f"{n}".ljust(32, "x"): longest for n in range(MAX_TAGS)}
+    name = next(iter(tags))
+    budgets = [
+        Budget(name="team", limit=Decimal(1), per="day", team=longest, tag={name: longest}),
+        Budget(name="each", limit=Decimal(1), per="day", tag={name: "*"}),
+    ]
+    ledger = Ledger(store, budgets)
+    wanted = entry("a", 1, ledger.now_ms(), team=longest, tags=labels.to_text(tags))
+    hold = ledger.write(lambda database: ledger.hold(database, wanted)).result()
+    assert len(hold.windows) == 2
+    assert ledger.end(hold, End("settled", 1, "exact", Usage(), ledger.now_ms())).result()
+    store.read(recount.check)
+    ledger.close()

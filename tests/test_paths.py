@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from supernova_ai.config import Config
 from supernova_ai.errors import StoreError
-from supernova_ai.paths import database_fault, private_folder
+from supernova_ai.paths import access_fault, database_fault, private_folder
 from supernova_ai.store import Store
 
 PASSWORD = "SecretPart"
@@ -23,6 +26,9 @@ PASSWORD = "SecretPart"
         ("a\0b.db", "a control character"),
         ("a\nb.db", "a control character"),
         (":memory:", "lost when the process ends"),
+        ("/dev/null", "/dev/null is a device or a pipe"),
+        ("file:x.db?mode=ro", "without file: and parameters"),
+        ("sqlite:///tmp/a.db", "the relative path tmp/a.db, so write that, or /tmp/a.db"),
         ("sqlite:///:memory:", "lost when the process ends"),
         ("file:x?mode=memory", "lost when the process ends"),
         ("sqlite://rel.db", "write its path, without sqlite://"),
@@ -83,3 +89,46 @@ def test_every_created_folder_is_private(tmp_path: Path) -> None:
     (above / "file").touch()
     with pytest.raises(FileExistsError):
         private_folder(above / "file")
+
+
+def test_a_group_of_one_user_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many systems give each user a group, and every file its group the right to write."""
+    file = tmp_path / "file"
+    file.touch()
+    file.chmod(0o664)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_name="ann"))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_name="ann", gr_mem=[]))
+    assert access_fault(file, private=False) is None
+    monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_name="ann", gr_mem=["bob"]))
+    fault = access_fault(file, private=False)
+    assert fault
+    assert fault.remedy == f"chmod 644 {file}"
+
+
+def test_a_file_that_is_mounted_read_only_is_as_its_mounter_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers mount settings of the host's users; a file with secrets must be private all the same."""
+    file = tmp_path / "file"
+    file.touch()
+    file.chmod(0o666)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert access_fault(file, private=False) is None
+    assert access_fault(file, private=True) is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of root")
+def test_a_service_may_read_a_file_of_root_through_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings with a password belong to root and have mode 0640, with the group of the service."""
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    file.chmod(0o640)
+    assert access_fault(file, private=True) is None
+    file.chmod(0o644)
+    fault = access_fault(file, private=True)
+    assert fault
+    assert fault.mode == 0o640

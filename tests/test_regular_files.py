@@ -14,13 +14,16 @@ from supernova_ai.advisor.bars import load_csv
 from supernova_ai.cli.options import read_text
 from supernova_ai.config import Attachments
 from supernova_ai.paths import open_regular
-from supernova_ai.requests.attachments import load
+from supernova_ai.requests.attachments import attach
+from supernova_ai.types import Request
 from supernova_ai.upkeep import provider_bills
+
+REQUEST = Request("r", ({"role": "user", "content": "What is this?"},), "standard", "chat", 10)
 
 READERS: dict[str, Callable[[Path], object]] = {
     "bars": load_csv,
     "bills": lambda path: list(provider_bills.read_bills(path, {"id": "id", "cost": "cost"})),
-    "attachment": lambda path: load([path], Attachments()),
+    "attachment": lambda path: attach(REQUEST, [path], Attachments()),
 }
 
 

@@ -66,7 +66,7 @@ def test_ci_runs_on_each_python_that_is_promised() -> None:
     job = workflow["jobs"]["check"]
     assert job["strategy"]["matrix"]["python"] == promised
     assert project["requires-python"] == f">={promised[0]}"
-    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
 
 
 def test_a_commit_runs_the_quick_checks() -> None:

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from supernova_ai import types
+from supernova_ai import ProviderTimeout, types
 from supernova_ai.types import TIERS, Reply, Request, Tier, Usage
 
 RECORDS = [kind for kind in vars(types).values() if dataclasses.is_dataclass(kind)]
@@ -26,6 +26,16 @@ def test_records_are_frozen_and_slotted(kind: type) -> None:
 def test_tiers_are_complete_and_ordered() -> None:
     """``TIERS`` contains every tier, cheapest first."""
     assert get_args(Tier) == TIERS == ("economy", "standard", "premium")
+
+
+def test_a_request_knows_what_is_left_of_its_timeout() -> None:
+    """Each part of a call takes some of it; an error names the timeout that the caller gave."""
+    asked = Request(id="r", messages=(), tier="standard", task="chat", max_tokens=1)
+    assert asked.after(5) is asked
+    later = dataclasses.replace(asked, timeout=30.0).after(10).after(5)
+    assert (later.timeout, later.allowed) == (15, 30)
+    with pytest.raises(ProviderTimeout, match="no whole answer within 30 s"):
+        later.after(15)
 
 
 def test_a_reply_prints_as_its_text() -> None:
