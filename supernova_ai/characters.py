@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from reprlib import Repr
 from typing import Any
 
 JOINERS = r"\u061c\u200c-\u200f"
@@ -22,6 +23,21 @@ INVISIBLE = (
 
 _LINE = re.compile(f"[{CONTROLS}{INVISIBLE}\t\n]")
 _PROSE = re.compile(rf"(?![{JOINERS}]|\r\n)[{CONTROLS}{INVISIBLE}]")
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 100  # more than is shown
+
+
+def quoted(value: object) -> str:
+    """Return at most 60 characters that show a value of any kind, for the message of an error.
+
+    >>> quoted("fx"), quoted(10**5000)
+    ("'fx'", 'a whole number of thousands of digits')
+    """
+    try:
+        return f"{_SHORT.repr(value):.60}"
+    except ValueError:  # Python writes no number with more than 4,300 digits
+        return "a whole number of thousands of digits"
 
 
 def visible(text: str, *, prose: bool = False) -> str:

@@ -9,6 +9,7 @@ from peewee import Database
 
 from supernova_ai import ratings
 from supernova_ai.analysis.sentiment import rate_reply
+from supernova_ai.characters import quoted
 from supernova_ai.client_requests import ClientRequests
 from supernova_ai.concurrency import check_loop, in_thread
 from supernova_ai.errors import InvalidRequest
@@ -130,7 +131,9 @@ class Supernova(ClientRequests):
         if prompt not in names:
             kinds = (name.partition("analysis-")[2] for name in names)
             known = ", ".join(kind for kind in kinds if kind)
-            raise InvalidRequest(f"analysis_type {analysis_type!r} is not known; choose one of: {known}")
+            raise InvalidRequest(
+                f"analysis_type {quoted(analysis_type)} is not known; choose one of: {known}"
+            )
         request = self._request(prompt, {"content": content}, options, response_model)
         turn = self._turn(request, attachments=options.get("attachments") or ())
         reply = await self._answer(turn, options)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from supernova_ai.characters import quoted
 from supernova_ai.client_lifecycle import ClientLifecycle
 from supernova_ai.concurrency import check_loop, in_thread
 from supernova_ai.errors import InvalidRequest, ProviderTimeout
@@ -58,7 +59,7 @@ class ClientRequests(ClientLifecycle):
         if streaming is None:
             streaming = self.config.streaming
         if on_token is not None and not callable(on_token):
-            raise InvalidRequest(f"on_token must be a function of one text, not {on_token!r:.60}")
+            raise InvalidRequest(f"on_token must be a function of one text, not {quoted(on_token)}")
         if not (streaming or on_token):
             async with preparing as turn:
                 reply = await self._runtime.engine.complete(turn.request)

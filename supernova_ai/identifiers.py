@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 MAX_LENGTH = 255
@@ -26,7 +27,7 @@ def identifier(name: str, value: str) -> str:
         InvalidRequest: it is not text, is too long, or has a NUL or a lone surrogate.
     """
     if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a text, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be a text, not {quoted(value)}")
     if len(value) > MAX_LENGTH:
         raise InvalidRequest(f"{name} has {len(value):,} characters; at most {MAX_LENGTH} are allowed")
     return storable(name, value)
@@ -52,10 +53,10 @@ def checked_tags(value: Mapping[str, str] | None) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise InvalidRequest(f"tags must be a mapping such as {{'desk': 'fx'}}, not {value!r:.60}")
+        raise InvalidRequest(f"tags must be a mapping such as {{'desk': 'fx'}}, not {quoted(value)}")
     if len(value) > MAX_TAGS:
         raise InvalidRequest(f"a call has {len(value)} tags; at most {MAX_TAGS} are allowed")
-    return {tag_name(name): label(f"tag {name!r}", text) for name, text in value.items()}
+    return {tag_name(name): label(f"tag {quoted(name)}", text) for name, text in value.items()}
 
 
 def tag_name(name: str) -> str:
@@ -67,7 +68,7 @@ def tag_name(name: str) -> str:
     if not isinstance(name, str) or not _TAG_NAME.fullmatch(name):
         raise InvalidRequest(
             f"the name of a tag must be 1 to 32 of the letters a to z, digits, '.', '-' and '_', "
-            f"and begin with a letter or digit, not {name!r:.60}"
+            f"and begin with a letter or digit, not {quoted(name)}"
         )
     return name
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
 
+from supernova_ai.characters import quoted
+
 NANO = 1_000_000_000
 """Nano-USD per USD."""
 
@@ -16,10 +18,10 @@ def decimal(amount: Decimal | int | float | str) -> Decimal:
     """
     try:
         value = Decimal(str(amount))
-    except InvalidOperation:
-        raise ValueError(f"{amount!r} is not an amount of money") from None
+    except (InvalidOperation, ValueError):
+        raise ValueError(f"{quoted(amount)} is not an amount of money") from None
     if not value.is_finite() or value.adjusted() > 27:  # larger ones could overflow when multiplied
-        raise ValueError(f"{amount!r} is not a finite amount of money")
+        raise ValueError(f"{quoted(amount)} is not a finite amount of money")
     return value
 
 

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peewee import Database
 
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest, MasterKeyError, StoreError, UserErased
 from supernova_ai.identifiers import identifier, whole
 from supernova_ai.keys import Vault
@@ -61,10 +62,10 @@ class Feedback(NamedTuple):
         """
         number = _THUMBS.get(score) if isinstance(score, str) else score
         if isinstance(number, bool) or not isinstance(number, int | float) or not -1 <= number <= 1:
-            raise InvalidRequest(f'score must be a number from -1 to 1, "up" or "down", not {score!r:.60}')
+            raise InvalidRequest(f'score must be a number from -1 to 1, "up" or "down", not {quoted(score)}')
         if comment is not None:
             if not isinstance(comment, str):
-                raise InvalidRequest(f"comment must be a text, not {comment!r:.60}")
+                raise InvalidRequest(f"comment must be a text, not {quoted(comment)}")
             comment = whole("comment", comment).strip() or None
         if comment and len(comment) > MAX_COMMENT:
             raise InvalidRequest(

@@ -66,7 +66,9 @@ def backtest(
     Raises:
         InvalidRequest: an argument or a bar is wrong, or the bars are too few.
     """
-    rules = rules or AdviceRules()
+    rules = AdviceRules() if rules is None else rules
+    if not isinstance(rules, AdviceRules):
+        raise wrong("rules are", rules, "AdviceRules, the section advice of a configuration")
     history = bars if isinstance(bars, History) else read_bars(bars)
     check_request(history, symbol, asset_class, risk_score, 0.0, rules, horizon)
     _check(history.bars, rules.min_bars, {"costs": costs, "draws": draws, "ahead": ahead})

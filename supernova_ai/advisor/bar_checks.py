@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from supernova_ai.advisor.bar_formats import RawBar
 from supernova_ai.advisor.bar_values import DecimalMark, is_missing, read_number
-from supernova_ai.advisor.checks import quoted
+from supernova_ai.characters import quoted
 
 _MAX_PRICE, _MAX_VOLUME = 1e15, 1e18  # larger values lose their digits in computations
 _TOLERANCE = 1e-9  # relative rounding error of an open or close

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from supernova_ai.advisor.bar_formats import RawBar
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 DecimalMark = Literal[".", ","]
@@ -53,7 +54,7 @@ def read_times(raws: Sequence[Any], day_first: bool | None) -> list[datetime | N
     if day_first is None:
         day_first = _is_day_first(raws)
     elif not isinstance(day_first, bool):
-        raise InvalidRequest(f"day_first is {day_first!r}: it must be True, False or None")
+        raise InvalidRequest(f"day_first is {quoted(day_first)}: it must be True, False or None")
     return [_read_time(raw, day_first) for raw in raws]
 
 
@@ -65,7 +66,7 @@ def decimal_mark(raws: Sequence[RawBar], given: DecimalMark | None) -> DecimalMa
     """
     if given is not None:
         if given not in (".", ","):
-            raise InvalidRequest(f"decimal is {given!r}: it must be '.' or ','")
+            raise InvalidRequest(f"decimal is {quoted(given)}: it must be '.' or ','")
         return given
     seen: dict[DecimalMark, str] = {}
     unclear: tuple[str, str] | None = None

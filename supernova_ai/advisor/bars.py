@@ -14,6 +14,7 @@ from supernova_ai.advisor.bar_checks import WrongBar, check_prices, check_time
 from supernova_ai.advisor.bar_files import read_file
 from supernova_ai.advisor.bar_formats import RawBar, raw_bars
 from supernova_ai.advisor.bar_values import DecimalMark, decimal_mark, is_missing, read_times
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 Repair = Literal["clip", "drop"]
@@ -103,7 +104,7 @@ def read_bars(
         InvalidRequest: a value is missing, impossible or ambiguous; the message names the bar, from 0.
     """
     if repair not in (None, "clip", "drop"):
-        raise InvalidRequest(f"repair is {repair!r}: it must be 'clip', 'drop' or None")
+        raise InvalidRequest(f"repair is {quoted(repair)}: it must be 'clip', 'drop' or None")
     raws = list(raw_bars(data))
     times = read_times([raw.time for raw in raws], day_first)
     numbered, repairs = _checked_bars(raws, times, decimal_mark(raws, decimal), repair)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from numbers import Real
-from reprlib import Repr
 from typing import Any
 
-from supernova_ai.characters import visible
+from supernova_ai.characters import quoted, visible
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import decimal
 
@@ -18,21 +17,10 @@ MOST = 1e15
 
 _DATE = "a date such as 2026-11-20"
 
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = 100  # more than is shown
-
 
 def wrong(what: str, given: object, right: str) -> InvalidRequest:
     """Return the error for a wrong part, such as ``wrong("option has strike", 0, "a price above zero")``."""
     return InvalidRequest(f"{what} {quoted(given)}: it must be {right}")
-
-
-def quoted(given: object) -> str:
-    """Return at most 60 characters that show a value of any kind, also one that contains itself often."""
-    try:
-        return f"{_SHORT.repr(given):.60}"
-    except ValueError:  # a whole number of some thousand digits
-        return f"that {type(given).__name__}"
 
 
 def number(what: str, given: object, right: str, low: float = -MOST, high: float = MOST) -> float:
@@ -73,6 +61,13 @@ def moment(what: str, given: object) -> date:
 def day(what: str, given: object) -> date:
     """Return a day that is given as such, as a time of this day, or as ISO text."""
     return _read_moment(what, given)[0].date()
+
+
+def not_later(what: str, given: date, today: date) -> None:
+    """Refuse a day or time that is in the future everywhere; ``today`` is that of UTC."""
+    day = given.date() if isinstance(given, datetime) else given
+    if day > today + timedelta(days=1):
+        raise InvalidRequest(f"{what} {day}, and today is {today}: it must not be later")
 
 
 def _read_moment(what: str, given: object) -> tuple[datetime, bool]:

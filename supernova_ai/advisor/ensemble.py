@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, get_args
 
 from supernova_ai.advisor.asset_facts import asset_facts
 from supernova_ai.advisor.bars import History
-from supernova_ai.advisor.checks import one_of, quoted, wrong
+from supernova_ai.advisor.checks import one_of, wrong
 from supernova_ai.advisor.currency import currency_of
 from supernova_ai.advisor.facts import Fact, Unit
 from supernova_ai.advisor.indicators import Indicators, compute
@@ -21,6 +21,7 @@ from supernova_ai.advisor.language import Language
 from supernova_ai.advisor.language import language as texts_of
 from supernova_ai.advisor.signals import LOOK_BACKS, STRATEGIES, Direction, Horizon, Signal
 from supernova_ai.advisor.slots import FactTable
+from supernova_ai.characters import quoted
 from supernova_ai.config.advice import AdviceRules, AssetClass, LanguageCode, Regime, Strategy
 from supernova_ai.errors import InvalidRequest
 

@@ -8,6 +8,7 @@ from typing import Any
 from supernova_ai.advisor import checks
 from supernova_ai.advisor.facts import Fact, Unit
 from supernova_ai.advisor.language import Language
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 _GREEKS: dict[str, Unit] = {
@@ -36,7 +37,7 @@ def read_greeks(asset_class: str, given: Any) -> dict[str, float]:
     """
     greeks = checks.parts("greeks", given, _GREEKS)
     if greeks and asset_class != "option":
-        raise InvalidRequest(f"only an option has greeks, and asset_class is {checks.quoted(asset_class)}")
+        raise InvalidRequest(f"only an option has greeks, and asset_class is {quoted(asset_class)}")
     found = {}
     for name in _GREEKS:
         if name in greeks:

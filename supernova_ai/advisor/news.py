@@ -11,6 +11,7 @@ from typing import Any
 from supernova_ai.advisor import checks
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.language import Language
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 _MOST_ITEMS = 20
@@ -49,7 +50,7 @@ def read_news(given: Any) -> tuple[NewsItem, ...]:
     if isinstance(given, str):
         return ()
     if not isinstance(given, Sequence) or isinstance(given, bytes):
-        raise InvalidRequest(f"news must be a text, or a list of NewsItem, not {checks.quoted(given)}")
+        raise InvalidRequest(f"news must be a text, or a list of NewsItem, not {quoted(given)}")
     if len(given) > _MOST_ITEMS:
         raise InvalidRequest(f"{len(given):,} news items are too many: give at most {_MOST_ITEMS}")
     return tuple(_read(f"news[{number}]", one) for number, one in enumerate(given))

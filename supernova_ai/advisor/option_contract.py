@@ -11,6 +11,7 @@ from supernova_ai.advisor import checks
 from supernova_ai.advisor.ensemble import SYMBOL
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.language import Language
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 
@@ -45,7 +46,7 @@ def read_contract(asset_class: str, given: Any) -> OptionContract:
     """
     if asset_class != "option":
         raise InvalidRequest(
-            f"option is given, and asset_class is {checks.quoted(asset_class)}: add asset_class='option'"
+            f"option is given, and asset_class is {quoted(asset_class)}: add asset_class='option'"
         )
     contract = checks.parts("option", given, _PARTS)
     if missing := [name for name in _PARTS if contract.get(name) is None]:

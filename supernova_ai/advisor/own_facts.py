@@ -12,6 +12,7 @@ from supernova_ai.advisor import checks
 from supernova_ai.advisor.facts import Fact, Unit
 from supernova_ai.advisor.language import language
 from supernova_ai.advisor.news import QUOTES
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 
 MOST_FACTS = 50
@@ -34,9 +35,7 @@ def read_facts(given: Any) -> tuple[Fact, ...]:
         InvalidRequest: a field is wrong; the message names the fact and what is right.
     """
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        raise InvalidRequest(
-            f"facts is {checks.quoted(given)}: give a list of Fact, or of dicts of its fields"
-        )
+        raise InvalidRequest(f"facts is {quoted(given)}: give a list of Fact, or of dicts of its fields")
     if len(given) > MOST_FACTS:
         raise InvalidRequest(f"{len(given):,} facts are too many: give at most {MOST_FACTS}")
     facts: dict[str, Fact] = {}

@@ -117,8 +117,7 @@ def position_facts(
         yield texts.fact("position_weight", weight * 100, "percent", scale="weight")
     if opened is not None:
         day = date.fromisoformat(str(opened))
-        if day > latest:
-            raise InvalidRequest(f"position has opened {day}, and today is {latest}: it must not be later")
+        checks.not_later("position has opened", day, latest)
         yield texts.fact("opened", day)
         # It may have been opened after the last bar ended.
         yield texts.fact("days_held", max(0, (last - day).days), "count")

@@ -68,6 +68,11 @@ class AdviceRequest:
         texts, currency = texts_of(assessment.language), assessment.currency
         last = history.bars[-1].time.date()
         today = history.read_at.date() if history.read_at else last
+        for number, item in enumerate(self.news):
+            checks.not_later(f"news[{number}] has date", item.date, today)
+        for fact in self.facts:
+            if fact.as_of is not None:
+                checks.not_later(f"fact {fact.id!r} has as_of", fact.as_of, today)
         if self.option is not None:
             yield from contract_facts(self.option, last, currency, texts)
         yield from greek_facts(self.greeks, currency, texts)

@@ -12,6 +12,7 @@ from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
+from supernova_ai.characters import quoted
 from supernova_ai.errors import ConfigError, InvalidRequest
 from supernova_ai.prompts.fence import fence
 from supernova_ai.types import Tier
@@ -48,9 +49,9 @@ class Variable:
     def fault(self, value: object) -> str | None:
         """Return what the value must be, None if it is valid."""
         if self.choices and value not in self.choices:
-            return f"must be one of {', '.join(self.choices)}, not {value!r:.60}"
+            return f"must be one of {', '.join(self.choices)}, not {quoted(value)}"
         if not _has_type(self.type, value):
-            return f"must be {_NEEDS[self.type]}, not {value!r:.60}"
+            return f"must be {_NEEDS[self.type]}, not {quoted(value)}"
         return None
 
     def format(self, value: Any) -> Any:

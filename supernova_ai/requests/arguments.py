@@ -8,6 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, get_args
 
+from supernova_ai.characters import quoted
 from supernova_ai.config import Routing
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.identifiers import checked_tags, identifier, label
@@ -150,14 +151,14 @@ def check_task(routing: Routing, task: object) -> None:
     """
     if task not in tuple(routing.tasks):
         raise InvalidRequest(
-            f"task {task!r} is not configured; choose one of: {', '.join(routing.tasks)}, "
+            f"task {quoted(task)} is not configured; choose one of: {', '.join(routing.tasks)}, "
             f"or add it under 'routing.tasks'"
         )
 
 
 def _metadata(metadata: object) -> dict[str, str]:
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidRequest(f"metadata must be a mapping of names to texts, not {metadata!r:.60}")
+        raise InvalidRequest(f"metadata must be a mapping of names to texts, not {quoted(metadata)}")
     return dict(metadata or {})
 
 
@@ -174,7 +175,7 @@ def identity(name: str, value: str | int | None) -> str | None:
             raise InvalidRequest(f"{name} must be a whole number of at most 256 bits")
         value = str(value)
     if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a text or a whole number, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be a text or a whole number, not {quoted(value)}")
     return identifier(name, value)
 
 
@@ -209,7 +210,7 @@ def usd(name: str, value: Decimal | float | str | None) -> Decimal | None:
     except ValueError as error:
         raise InvalidRequest(f"{name} must be an amount of USD such as 5.00: {error}") from None
     if amount <= 0:
-        raise InvalidRequest(f"{name} must be more than 0 USD, not {value!r}")
+        raise InvalidRequest(f"{name} must be more than 0 USD, not {quoted(value)}")
     return amount
 
 
@@ -217,7 +218,7 @@ def _check_values(template: Template, values: Mapping[str, Any]) -> None:
     types = {variable.name: variable.type for variable in template.variables}
     for name, value in values.items():
         if types.get(name) == "text" and not (isinstance(value, str) and value.strip()):
-            raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
+            raise InvalidRequest(f"{name} must be a text that is not empty, not {quoted(value)}")
         if isinstance(value, str):
             messages.text(name, value)
 
@@ -229,14 +230,17 @@ def _tier(
     tier, quality, complexity = options.get("tier"), options.get("quality"), options.get("complexity")
     for name, value in (("tier", tier), ("quality", quality)):
         if value is not None and value not in TIERS:
-            raise InvalidRequest(f"{name} {value!r} is not known; choose one of: {', '.join(TIERS)}")
+            raise InvalidRequest(f"{name} {quoted(value)} is not known; choose one of: {', '.join(TIERS)}")
     if tier and quality and tier != quality:
-        raise InvalidRequest(f"tier {tier!r} and quality {quality!r} are two names of one thing; give one")
+        raise InvalidRequest(
+            f"tier {quoted(tier)} and quality {quoted(quality)} are two names of one thing; give one"
+        )
     tier = tier or quality
     if complexity is not None:
         if tier:
             raise InvalidRequest(
-                f"complexity {complexity!r} would choose the tier, and {tier!r} is given; give one"
+                f"complexity {quoted(complexity)} would choose the tier, and {quoted(tier)} is given; "
+                f"give one"
             )
         return _tier_of_complexity(complexity, texts)
     if tier:
@@ -252,14 +256,14 @@ def _tier_of_complexity(complexity: Complexity, texts: Iterable[str]) -> tuple[T
         return TIER_OF[found.complexity], f"complexity auto: {found.complexity} ({found.why})"
     if complexity not in tuple(TIER_OF):
         known = ", ".join((*TIER_OF, "auto"))
-        raise InvalidRequest(f"complexity {complexity!r} is not known; choose one of: {known}")
+        raise InvalidRequest(f"complexity {quoted(complexity)} is not known; choose one of: {known}")
     return TIER_OF[complexity], f"complexity: {complexity}"
 
 
 def _on_interrupt(value: OnInterrupt | None) -> OnInterrupt | None:
     known = get_args(OnInterrupt)
     if value is not None and value not in known:
-        raise InvalidRequest(f"on_interrupt {value!r:.60} is not known; choose one of: {', '.join(known)}")
+        raise InvalidRequest(f"on_interrupt {quoted(value)} is not known; choose one of: {', '.join(known)}")
     return value
 
 
@@ -267,5 +271,5 @@ def _prompt_cache(value: PromptCache | bool | None) -> PromptCache | None:
     if value is None or value is False:
         return None
     if value is not True and value not in get_args(PromptCache):
-        raise InvalidRequest(f"prompt_cache must be True, False, 5m or 1h, not {value!r:.60}")
+        raise InvalidRequest(f"prompt_cache must be True, False, 5m or 1h, not {quoted(value)}")
     return "5m" if value is True else value

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supernova_ai.characters import texts_in
+from supernova_ai.characters import quoted, texts_in
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.identifiers import whole
 from supernova_ai.types import Message
@@ -45,7 +45,7 @@ def checked(given: object) -> tuple[Message, ...]:
         InvalidRequest: a message is wrong; the error names it, as in "messages[2]".
     """
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
-        raise InvalidRequest(f"messages must be a list of messages, not {given!r:.60}")
+        raise InvalidRequest(f"messages must be a list of messages, not {quoted(given)}")
     if not given:
         raise InvalidRequest("messages must not be empty")
     if len(given) > MAX_MESSAGES:
@@ -62,7 +62,7 @@ def text(name: str, value: object) -> str:
         InvalidRequest: it is not a text, has more than ``MAX_CHARACTERS``, or has a lone surrogate.
     """
     if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be a text, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be a text, not {quoted(value)}")
     if len(value) > MAX_CHARACTERS:
         raise InvalidRequest(f"{name} has {len(value):,} characters: at most {MAX_CHARACTERS:,} are allowed")
     return whole(name, value)
@@ -96,10 +96,10 @@ def _message(name: str, given: Any) -> Message:
     if hasattr(given, "model_dump"):
         given = given.model_dump(exclude_none=True)
     if not isinstance(given, Mapping):
-        raise InvalidRequest(f"{name} must be a mapping with 'role' and 'content', not {given!r:.60}")
+        raise InvalidRequest(f"{name} must be a mapping with 'role' and 'content', not {quoted(given)}")
     role = given.get("role")
     if role not in ROLES:
-        raise InvalidRequest(f"{name}: role must be one of {', '.join(ROLES)}, not {role!r:.60}")
+        raise InvalidRequest(f"{name}: role must be one of {', '.join(ROLES)}, not {quoted(role)}")
     message = dict(given)
     calls = message.get("tool_calls")
     if calls:
@@ -124,7 +124,7 @@ def _content(name: str, message: Mapping[str, Any]) -> Any:
             raise InvalidRequest(f"{name}: content must be a text that is not empty")
         return text(f"{name}: content", content)
     if not isinstance(content, Sequence) or not content:
-        raise InvalidRequest(f"{name}: content must be a text or a list of parts, not {content!r:.60}")
+        raise InvalidRequest(f"{name}: content must be a text or a list of parts, not {quoted(content)}")
     return [_part(f"{name}: content[{number}]", role, part) for number, part in enumerate(content)]
 
 
@@ -141,7 +141,7 @@ def _part(name: str, role: str, part: Any) -> Any:
         text(f"{name}: text", unchecked.pop("text", None))
     elif kind != "refusal" or role != "assistant":
         known = ", ".join(("text", *_MEDIA))
-        raise InvalidRequest(f"{name}: type must be one of {known}, not {kind!r:.60}")
+        raise InvalidRequest(f"{name}: type must be one of {known}, not {quoted(kind)}")
     check_json(name, unchecked)
     return dict(part)
 
@@ -182,7 +182,7 @@ def _calls(name: str, role: str, calls: Any) -> list[dict[str, Any]]:
                 f"{name}: tool_calls[{number}] needs the texts 'id', 'function.name' and 'function.arguments'"
             )
         if call["id"] in (one["id"] for one in checked_calls):
-            raise InvalidRequest(f"{name}: two calls of tools have the id {call['id']!r:.60}")
+            raise InvalidRequest(f"{name}: two calls of tools have the id {quoted(call['id'])}")
         checked_calls.append(dict(call))
     return checked_calls
 
@@ -195,7 +195,7 @@ def _check_order(messages: Sequence[Message]) -> None:
             if message["tool_call_id"] not in open_calls:
                 raise InvalidRequest(
                     f"messages[{number}]: no message just before it calls a tool with the id "
-                    f"{message['tool_call_id']!r:.60}"
+                    f"{quoted(message['tool_call_id'])}"
                 )
             open_calls.remove(message["tool_call_id"])
             continue

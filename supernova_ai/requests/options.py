@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import BaseModel
 
+from supernova_ai.characters import quoted
 from supernova_ai.config.fields import nearest
 from supernova_ai.errors import UnknownOption
 from supernova_ai.requests.attachments import AttachmentSource
@@ -263,4 +264,4 @@ def check_names(function: str, options: Mapping[str, object], known: type, *also
             hint = nearest(name, names) or f" Its options: {', '.join(names)}."
             if name in ELSEWHERE:
                 hint = f" {ELSEWHERE[name]}."
-            raise UnknownOption(f"{function}() has no option {name!r}.{hint}")
+            raise UnknownOption(f"{function}() has no option {quoted(name)}.{hint}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from supernova_ai.characters import names_in
+from supernova_ai.characters import names_in, quoted
 from supernova_ai.config.parameter_names import FOR_ALL_CALLS, LENGTHS, SET_HERE, UNBOUND
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.requests import tools
@@ -59,7 +59,7 @@ def checked(options: RequestOptions, answer: AnswerSchema | None) -> dict[str, A
         if name in given:
             if given[name] not in get_args(words):
                 known = ", ".join(get_args(words))
-                raise InvalidRequest(f"{name} {given[name]!r:.60} is not known; choose one of: {known}")
+                raise InvalidRequest(f"{name} {quoted(given[name])} is not known; choose one of: {known}")
             found[name] = given[name]
     if "stop" in given:
         found["stop"] = _stops(given["stop"])
@@ -95,7 +95,7 @@ def by_provider(given: object) -> dict[str, dict[str, Any]]:
         )
     for provider, parameters in given.items():
         for name in names_in(parameters):
-            _check_extra(f"extra[{provider!r}][{name!r:.60}]", name, inside=name not in parameters)
+            _check_extra(f"extra[{quoted(provider)}][{quoted(name)}]", name, inside=name not in parameters)
     check_json("extra", given)
     return {str(provider): dict(parameters) for provider, parameters in given.items()}
 
@@ -127,7 +127,7 @@ def number(name: str, value: object, low: float, high: float) -> float:
         InvalidRequest: it is not one.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidRequest(f"{name} must be a number from {low:g} to {high:g}, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be a number from {low:g} to {high:g}, not {quoted(value)}")
     return value
 
 
@@ -138,7 +138,7 @@ def whole_number(name: str, value: object, low: int, high: int) -> int:
         InvalidRequest: it is not one.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidRequest(f"{name} must be a whole number from {low} to {high}, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be a whole number from {low} to {high}, not {quoted(value)}")
     return value
 
 
@@ -149,14 +149,14 @@ def switch(name: str, value: object) -> bool:
         InvalidRequest: it is neither.
     """
     if not isinstance(value, bool):
-        raise InvalidRequest(f"{name} must be True or False, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be True or False, not {quoted(value)}")
     return value
 
 
 def _stops(value: object) -> list[str]:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, Sequence) or not 1 <= len(stops) <= MAX_STOPS or not all(stops):
-        raise InvalidRequest(f"stop must be a text or a list of 1 to {MAX_STOPS} texts, not {value!r:.60}")
+        raise InvalidRequest(f"stop must be a text or a list of 1 to {MAX_STOPS} texts, not {quoted(value)}")
     return [text("stop", one) for one in stops]
 
 
@@ -173,6 +173,6 @@ def _thinking(value: object) -> dict[str, Any]:
     ):
         raise InvalidRequest(
             f"thinking must be {{'type': 'enabled', 'budget_tokens': 2000}}, or of the type disabled or "
-            f"adaptive, not {value!r:.60}"
+            f"adaptive, not {quoted(value)}"
         )
     return dict(value)

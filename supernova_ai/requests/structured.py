@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from supernova_ai.characters import texts_in, well_formed
+from supernova_ai.characters import quoted, texts_in, well_formed
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.requests.messages import text
 from supernova_ai.types import T
@@ -126,9 +126,9 @@ def _of_type(model: Any) -> StructuredAnswer:
         schema = _rooted(adapter.json_schema())
     except (PydanticUserError, NameError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InvalidRequest(f"response_model {model!r:.60} has no JSON schema: {reason}") from None
+        raise InvalidRequest(f"response_model {quoted(model)} has no JSON schema: {reason}") from None
     if schema.get("type") != "object":
-        raise InvalidRequest(f"response_model {model!r:.60} must be an object: put it into a model")
+        raise InvalidRequest(f"response_model {quoted(model)} must be an object: put it into a model")
     strict = _strict(schema)
     name = _NAME.sub("_", getattr(model, "__name__", "answer"))[:64]
     return StructuredAnswer(name, schema if strict is None else strict, strict is not None, adapter)
@@ -156,7 +156,7 @@ def _of_schema_text(given: str) -> StructuredAnswer:
         text("response_model", one)
     for reference in _references(schema):
         if not _has(schema, reference):  # what is elsewhere would be fetched from there
-            raise InvalidRequest(f"response_model: the schema has nothing at its '$ref' {reference!r:.80}")
+            raise InvalidRequest(f"response_model: the schema has nothing at its '$ref' {quoted(reference)}")
     if schema.get("type") != "object":
         raise InvalidRequest("response_model: the schema must have 'type': 'object', as all providers ask")
     name = _NAME.sub("_", str(schema.get("title") or "answer"))[:64]
@@ -165,7 +165,7 @@ def _of_schema_text(given: str) -> StructuredAnswer:
 
 def _unusable(model: object) -> InvalidRequest:
     return InvalidRequest(
-        f"response_model must be a pydantic model, another type, or a JSON schema, not {model!r:.60}"
+        f"response_model must be a pydantic model, another type, or a JSON schema, not {quoted(model)}"
     )
 
 

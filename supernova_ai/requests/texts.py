@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from supernova_ai.characters import quoted
 from supernova_ai.config import Routing
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.requests import arguments, messages, parameters
@@ -74,7 +75,7 @@ def _request(
 
 def _checked(name: str, texts: object, most: int) -> tuple[str, ...]:
     if isinstance(texts, str) or not isinstance(texts, Sequence):
-        raise InvalidRequest(f"{name} must be a list of texts, not {texts!r:.60}")
+        raise InvalidRequest(f"{name} must be a list of texts, not {quoted(texts)}")
     if not 1 <= len(texts) <= most:
         raise InvalidRequest(f"{name} must have 1 to {most:,} texts, not {len(texts):,}")
     checked = tuple(_text(f"{name}[{place}]", text) for place, text in enumerate(texts))
@@ -87,5 +88,5 @@ def _checked(name: str, texts: object, most: int) -> tuple[str, ...]:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidRequest(f"{name} must be a text that is not empty, not {value!r:.60}")
+        raise InvalidRequest(f"{name} must be a text that is not empty, not {quoted(value)}")
     return messages.text(name, value)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
-from supernova_ai.characters import well_formed
+from supernova_ai.characters import quoted, well_formed
 from supernova_ai.concurrency import in_thread
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.requests.messages import check_json
@@ -69,7 +69,7 @@ def definitions(given: object) -> tuple[Mapping[str, Any], ...]:
         InvalidRequest: one is wrong; the message names it.
     """
     if isinstance(given, Mapping | str) or not isinstance(given, Sequence):
-        raise InvalidRequest(f"tools must be a list of functions or definitions, not {given!r:.60}")
+        raise InvalidRequest(f"tools must be a list of functions or definitions, not {quoted(given)}")
     if len(given) > MAX_TOOLS:
         raise InvalidRequest(f"{len(given)} tools are too many: at most {MAX_TOOLS} are allowed")
     found = tuple(
@@ -92,9 +92,9 @@ def function_tool(function: Any) -> FunctionTool:
     """
     name = getattr(function, "__name__", None)
     if not callable(function) or name is None:  # a partial function has no name that tells what it does
-        raise InvalidRequest(f"{_UNUSABLE}, not {function!r:.60}")
+        raise InvalidRequest(f"{_UNUSABLE}, not {quoted(function)}")
     if _NAME.fullmatch(name) is None:
-        raise InvalidRequest(f"a tool needs a name of letters, digits, '_' and '-', not {name!r:.80}")
+        raise InvalidRequest(f"a tool needs a name of letters, digits, '_' and '-', not {quoted(name)}")
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(function)
         schema = adapter.json_schema()
@@ -142,7 +142,7 @@ def choice(given: object, names: Sequence[str]) -> object:
     if name not in names:
         raise InvalidRequest(
             f"tool_choice must be auto, none, required or one of the tools {', '.join(names)}, "
-            f"not {given!r:.60}"
+            f"not {quoted(given)}"
         )
     return {"type": "function", "function": {"name": name}}
 
@@ -151,20 +151,20 @@ def _of_function(function: object) -> FunctionTool:
     try:
         return function_tool(function)
     except TypeError:  # not hashable, as a function always is
-        raise InvalidRequest(f"{_UNUSABLE}, not {function!r:.60}") from None
+        raise InvalidRequest(f"{_UNUSABLE}, not {quoted(function)}") from None
 
 
 def _checked(name: str, tool: Mapping[str, Any]) -> Mapping[str, Any]:
     function = tool.get("function")
     if tool.get("type", "function") != "function" or not isinstance(function, Mapping):
         raise InvalidRequest(
-            f"{name}: type must be 'function', not {tool.get('type')!r:.60}. Tools that the provider runs "
+            f"{name}: type must be 'function', not {quoted(tool.get('type'))}. Tools that the provider runs "
             f"have prices of their own, which no hold covers"
         )
     if not isinstance(function.get("name"), str) or _NAME.fullmatch(function["name"]) is None:
         raise InvalidRequest(
             f"{name}: function.name must be 1 to 64 letters, digits, '_' or '-', "
-            f"not {function.get('name')!r:.80}"
+            f"not {quoted(function.get('name'))}"
         )
     if not isinstance(function.get("parameters", {}), Mapping):
         raise InvalidRequest(f"{name}: function.parameters must be a JSON schema")

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from supernova_ai.characters import quoted
 from supernova_ai.client import Supernova
 from supernova_ai.config import Config, read_environ
 from supernova_ai.config.network import LOOPBACK_HOSTS
@@ -235,6 +236,6 @@ def _models(request: Request, config: Config) -> Response:
         return JSONResponse({"object": "list", "data": list(listed.values())})
     if asked not in listed:
         return failures.http_response(
-            404, f"there is no model {asked!r:.200}: GET /v1/models lists them", code="model_not_found"
+            404, f"there is no model {quoted(asked)}: GET /v1/models lists them", code="model_not_found"
         )
     return JSONResponse(listed[asked])

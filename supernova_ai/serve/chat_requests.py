@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from supernova_ai.characters import quoted
 from supernova_ai.config.parameter_names import UNBOUND
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.requests.parameters import switch
@@ -130,7 +131,7 @@ def _check_name(name: str) -> None:
 def _model(given: object) -> dict[str, Any]:
     """Return the options that the model sets: a tier, or a configured model; "default" sets none."""
     if not isinstance(given, str):
-        raise InvalidRequest(f"model must be a text, not {given!r:.60}")
+        raise InvalidRequest(f"model must be a text, not {quoted(given)}")
     if given == "default":
         return {}
     return {"tier": given} if given in TIERS else {"model": given}

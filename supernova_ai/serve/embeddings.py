@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+from supernova_ai.characters import quoted
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.requests.options import EmbedOptions
 from supernova_ai.serve.headers import OPTIONS, PREFIX
@@ -35,7 +36,7 @@ def options_of(body: Mapping[str, Any], from_headers: Mapping[str, Any]) -> dict
     if given.get("encoding_format", "float") not in ("float", "base64"):
         raise InvalidRequest("encoding_format must be 'float' or 'base64'")
     if not isinstance(model := given["model"], str):
-        raise InvalidRequest(f"model must be a text, not {model!r:.60}")
+        raise InvalidRequest(f"model must be a text, not {quoted(model)}")
     return {
         "texts": _texts(given["input"]),
         "model": None if model == "default" else model,

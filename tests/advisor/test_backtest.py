@@ -255,6 +255,7 @@ def test_a_result_is_frozen() -> None:
         ({"ahead": 1.5}, "ahead is 1.5: it must be a whole number"),
         ({"symbol": ""}, "symbol is ''"),
         ({"risk_score": 101}, "risk_score is 101"),
+        ({"rules": {}}, "rules are {}: it must be AdviceRules, the section advice of a configuration"),
     ],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, Any], message: str) -> None:

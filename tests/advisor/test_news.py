@@ -102,6 +102,17 @@ def test_wrong_items_are_refused(given: Any, message: str) -> None:
         read_news(given)
 
 
+def test_an_item_of_the_future_is_refused() -> None:
+    """Tomorrow may have begun where the source is; no later day has."""
+    found(NewsItem("x", "y", date(2026, 11, 23)))
+    with pytest.raises(InvalidRequest, match=r"news\[0\] has date 2026-11-24, and today is 2026-11-22"):
+        found(NewsItem("x", "y", datetime(2026, 11, 24, 9, tzinfo=UTC)))
+    own = {"id": "pe", "value": 31, "name": "P/E", "source": "10-K", "as_of": "2026-11-24"}
+    request = read_request("AAPL", {**SEED, "facts": [own]})
+    with pytest.raises(InvalidRequest, match="fact 'pe' has as_of 2026-11-24, and today is 2026-11-22"):
+        request.assess(SAMPLE, AdviceRules())
+
+
 def test_items_are_read_again_from_json() -> None:
     """A record keeps them as JSON, which gives the same items."""
     items = read_news([ITEM, NewsItem("x", "y", datetime(2026, 11, 20, 9, tzinfo=UTC))])

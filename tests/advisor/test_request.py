@@ -36,6 +36,8 @@ _lines = st.text(
     max_size=60,
 ).filter(lambda text: bool(text.strip()))
 _names = _lines.filter(lambda text: not re.search("[{}]", text))
+_words = _lines.filter(lambda text: not re.search(r"[.!?;:](\s|$)", text))
+_past = st.dates(date(2000, 1, 1), date(2026, 11, 20))
 _optional = partial(st.fixed_dictionaries, {})
 
 
@@ -47,15 +49,13 @@ def _facts(draw: st.DrawFn) -> list[dict[str, Any]]:
         fact = {"id": f"own_{number}", "value": value, "name": draw(_names), "source": draw(_lines)}
         if isinstance(value, int | float):
             units = st.sampled_from(["price", "percent", "ratio", "count", "number"])
-            more = {"unit": units, "change_of": st.sampled_from(["price", "revenue"]), "scale": _lines}
+            more = {"unit": units, "change_of": st.sampled_from(["price", "revenue"]), "scale": _words}
             fact |= draw(_optional(optional=more))
         facts.append(fact)
     return facts
 
 
-_news = st.lists(
-    st.fixed_dictionaries({"headline": _lines, "source": _names, "date": st.dates()}), max_size=3
-)
+_news = st.lists(st.fixed_dictionaries({"headline": _lines, "source": _names, "date": _past}), max_size=3)
 _position = st.one_of(
     st.none(),
     _optional(
@@ -63,7 +63,7 @@ _position = st.one_of(
             "quantity": st.floats(0.001, 1e9),
             "cost_basis": st.floats(0.01, 1e5),
             "weight": st.floats(0, 1),
-            "opened": st.dates(date(2000, 1, 1), date(2026, 11, 20)),
+            "opened": _past,
             "horizon": st.sampled_from(["short", "medium", "long"]),
         }
     ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
 from supernova_ai import InvalidRequest, UnknownOption
-from supernova_ai.requests import parameters
+from supernova_ai.config import Config
+from supernova_ai.requests import arguments, parameters
 from supernova_ai.requests.options import ChatOptions, RequestOptions, check_names
 from supernova_ai.requests.structured import structured
 
@@ -174,3 +176,19 @@ def test_unknown_option_names_its_replacement(name: str, hint: str) -> None:
     """Names of other libraries lead to ours, and misspelt ones to the nearest."""
     with pytest.raises(UnknownOption, match=hint):
         check_names("chat", {name: 1}, ChatOptions, "response_model")
+
+
+def test_numbers_that_python_does_not_write_are_named() -> None:
+    """A number of 5,000 digits as any option of a call is the same clear error, wherever it stands."""
+    routing = Config().routing
+    for name in RequestOptions.__annotations__:
+        for value in (10**5000, [10**5000], {"desk": 10**5000}):
+            with contextlib.suppress(InvalidRequest):
+                arguments.common(routing, {name: value})  # type: ignore[arg-type]
+                parameters.checked({name: value}, None)  # type: ignore[misc]
+    with pytest.raises(
+        InvalidRequest, match="top_p must be a number from 0 to 1, not a whole number of thou"
+    ):
+        checked(top_p=10**5000)
+    with pytest.raises(InvalidRequest, match=r"5\.00: a whole number of thousands of digits is not"):
+        arguments.usd("max_cost", 10**5000)
