@@ -42,7 +42,7 @@ VALUES: dict[str, Any] = {
 }
 """What parameters of these names are given; commands get "1" for any other that they require."""
 
-_LONG = ("demo", "run", "serve", "watch")
+_LONG = ("dashboard", "demo", "run", "serve", "watch")
 """Commands that run a model on this machine, or until they are stopped."""
 
 

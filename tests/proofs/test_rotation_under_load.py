@@ -27,7 +27,7 @@ from tests.waiting import comes_true
 pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("warm")]
 
 PROCESSES, CALLERS, ROTATIONS = 2, 16, 20
-GRACE_S = 3
+GRACE_S = 8
 SLOTS = ("primary", "backup")
 
 
