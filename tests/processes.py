@@ -7,9 +7,10 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from itertools import count
@@ -27,6 +28,25 @@ def run_in_child(work: Callable[[], object]) -> int | None:
     process.start()
     process.join()
     return process.exitcode
+
+
+def end(processes: Iterable[Any]) -> None:
+    """Wait for processes that were told to end; one that does not is killed, so that its test fails."""
+    for process in processes:
+        process.join(60)
+        process.kill()
+        process.join()
+
+
+@contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program until it ends by itself; if the block fails, it is killed."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def kill_at(

@@ -18,6 +18,7 @@ import pytest
 from supernova_ai.testing import Answer, Failure, Hang, Raw, StubProvider
 from supernova_ai.types import Usage
 from tests.cli.conftest import KEY, Supernova
+from tests.processes import running
 
 Stub = Callable[..., StubProvider]
 Configure = Callable[..., Path]
@@ -301,7 +302,7 @@ def test_interrupt_exits_with_130_and_ends_the_hold(
     """Ctrl-C during an answer exits with 130, without a traceback, and the hold is counted as lost."""
     stub = stub_provider(Hang())
     configure(stub.url)
-    with subprocess.Popen(
+    with running(
         [script, "chat", "Hi.", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -326,9 +327,7 @@ def test_a_killed_stream_is_lost(
     """After a kill during a stream, the next ``costs`` shows the attempt as lost, and its hold counts."""
     stub = stub_provider(Answer("Buy low, sell high.", gate=Event()))
     configure(stub.url)
-    with subprocess.Popen(
-        [script, "chat", "Hi."], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as command:
+    with running([script, "chat", "Hi."], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as command:
         assert command.stdout is not None
         assert command.stdout.read(3) == b"Buy"
         command.kill()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import KEY, Supernova
+from tests.processes import running
 
 YAML = "# ours\nstreaming: false   # no\r\nrouting:\n  retries: 1 # few\n"
 
@@ -221,17 +222,23 @@ def test_edits_are_audited_and_alerted(supernova: Supernova, file: Path) -> None
     assert "Version 2 is in force (set" in supernova("alerts", "list").out
 
 
+def replace_by(file: Path, text: str) -> None:
+    """Write the file as an editor does: nobody sees a part of it."""
+    file.with_suffix(".new").write_text(text)
+    file.with_suffix(".new").replace(file)
+
+
 @pytest.mark.proof
 def test_watch_checks_each_edit(script: str, file: Path) -> None:
     """Watch prints what each edit changes, or what is wrong with it; Ctrl-C ends it with exit code 0."""
     command = [script, "config", "watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watching:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watching:
         assert watching.stdout
         assert "Ctrl-C ends it" in watching.stdout.readline()
-        file.write_text("streaming: 7\n")
+        replace_by(file, "streaming: 7\n")
         assert watching.stdout.readline().startswith("refused: the configuration cannot be used")
         assert "streaming is 7" in watching.stdout.readline()
-        file.write_text("streaming: true\n")
+        replace_by(file, "streaming: true\n")
         assert watching.stdout.readline().startswith("valid: version")
         assert {watching.stdout.readline(), watching.stdout.readline()} == {
             "streaming: false → true\n",

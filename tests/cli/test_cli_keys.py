@@ -18,6 +18,7 @@ import typer
 from supernova_ai.cli import keys
 from supernova_ai.keys import master_sources
 from tests.cli.conftest import KEY, Supernova
+from tests.processes import running
 
 
 def test_add_from_standard_input_and_list(supernova: Supernova) -> None:
@@ -121,7 +122,7 @@ def test_interrupt_at_a_prompt_exits_with_130(arguments: list[str], script: str)
     """Ctrl-C at a prompt exits with 130."""
     subprocess.run([script, "keys", "add", "openai"], input=KEY.encode(), capture_output=True, check=True)
     terminal, side = os.openpty()
-    with subprocess.Popen(
+    with running(
         [script, "keys", *arguments],
         stdin=side,
         stdout=side,
@@ -148,7 +149,7 @@ def test_prompt_hides_the_key(script: str, supernova: Supernova) -> None:
     """A terminal asks for the key and does not show it."""
     terminal, side = os.openpty()
     seen = b""
-    with subprocess.Popen(
+    with running(
         [script, "keys", "add", "openai"], stdin=side, stdout=side, stderr=side, start_new_session=True
     ) as command:
         os.close(side)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Event
 
@@ -13,6 +14,7 @@ import pytest
 
 from supernova_ai.testing import Answer, StubProvider
 from tests import clients
+from tests.processes import running
 
 Stub = Callable[..., StubProvider]
 
@@ -72,22 +74,22 @@ def stub(stub_provider: Stub) -> StubProvider:
 @pytest.fixture
 def start(
     stub: StubProvider, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], subprocess.Popen[str]]:
+) -> Callable[[str], AbstractContextManager[subprocess.Popen[str]]]:
     """Start a program in a process of its own, whose only provider is the stub."""
     config = clients.configure(path, {"openai": stub.url})
     (tmp_path / "supernova.yaml").write_text(config.model_dump_json(exclude_unset=True))
     monkeypatch.setenv("SUPERNOVA_CONFIG", "supernova.yaml")
     monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", bytes(32).hex())
 
-    def start(program: str) -> subprocess.Popen[str]:
+    def start(program: str) -> AbstractContextManager[subprocess.Popen[str]]:
         pipe = subprocess.PIPE
         command = [sys.executable, "-c", program]
-        return subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        return running(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     return start
 
 
-Start = Callable[[str], subprocess.Popen[str]]
+Start = Callable[[str], AbstractContextManager[subprocess.Popen[str]]]
 
 
 def test_exit_ends_what_still_runs(start: Start, stub: StubProvider, path: Path) -> None:

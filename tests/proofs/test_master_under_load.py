@@ -23,6 +23,7 @@ from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
 from tests import clients
 from tests.processes import FORK
+from tests.processes import end as end_all
 
 pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("warm")]
 
@@ -87,8 +88,7 @@ def test_no_call_fails_while_the_master_rotates(
         results = [hear.recv() for _, hear, _ in started]
     finally:
         done.set()
-        for process, _, _ in started:
-            process.join()
+        end_all(process for process, _, _ in started)
     assert [result for result in results if isinstance(result, str)] == []
     with Store(where) as store:
         vault = open_vault(store, environ=os.environ)

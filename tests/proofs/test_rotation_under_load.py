@@ -22,6 +22,7 @@ from supernova_ai.testing import Failure, StubProvider
 from supernova_ai.testing.answers import Received
 from tests import clients
 from tests.processes import FORK
+from tests.processes import end as end_all
 from tests.waiting import comes_true
 
 pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("warm")]
@@ -96,8 +97,7 @@ def callers_of(config: Config) -> Iterator[Callable[[], list[Calls]]]:
         yield end
     finally:
         done.set()
-        for process, _, _ in started:
-            process.join()
+        end_all(process for process, _, _ in started)
 
 
 def settings(where: str, stub: StubProvider) -> Config:
