@@ -24,6 +24,7 @@ def local(url: str) -> dict[str, Any]:
             "models": {"premium": model},
             "prices": {model: {"input": "2", "output": "5"}},
             "params": {"temperature": 0},
+            "timeout": {"total": 500},
         }
     }
 

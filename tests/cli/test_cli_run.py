@@ -118,7 +118,8 @@ def test_run_ends_cleanly(
     assert process.returncode == 0
     assert holder
     assert f"process {process.pid}" in holder.name
-    assert "WARNING" not in errors
+    warnings = [line for line in errors.splitlines() if "WARNING" in line]
+    assert [line for line in warnings if "job.cut_short" not in line] == []  # it may be in the middle of one
     assert store.read(current_holder) is None
 
 

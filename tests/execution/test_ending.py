@@ -311,7 +311,7 @@ async def test_which_statuses_prove_that_nothing_was_spent(
         with pytest.raises(ProviderError) as raised:
             await nova.chat("What now?", streaming=streaming)
         assert raised.value.status == status
-    assert len(stub.requests) == len(statuses)
+    assert len(stub.chats) == len(statuses)
     states = dict(zip(statuses, [row.state for row in attempts()], strict=True))
     assert {status for status, state in states.items() if state == "lost"} == MAY_HAVE_RUN
     assert set(states.values()) == {"released", "lost"}

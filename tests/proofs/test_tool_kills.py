@@ -157,7 +157,7 @@ def test_burst_of_tools_schemas_and_vectors_overspends_nothing(path: Path, seed:
             routing={"wait": 0, "retries": 1, "breaker": {"failures": 1000}},
         )
         nova = Supernova(config, master=clients.MASTER)
-        asyncio.run(asyncio.wait_for(burst(nova, seed, refused), 120))
+        asyncio.run(asyncio.wait_for(burst(nova, seed, refused), 300))
         nova.close()
     assert "daily" in refused
     window = clients.window(path)
