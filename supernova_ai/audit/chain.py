@@ -68,6 +68,14 @@ class AuditEvent:
     source: str
     outcome: str
 
+    @property
+    def details_line(self) -> str:
+        """The details as one line for people; those of a damaged row are any text."""
+        try:
+            return "; ".join(f"{name}: {value}" for name, value in json.loads(self.details).items())
+        except (ValueError, AttributeError):
+            return self.details
+
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:

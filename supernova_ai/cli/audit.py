@@ -56,7 +56,7 @@ def list_(
             nothing = ""
             outcome = "" if event.outcome in ("done", "") else f" FAILED: {event.outcome}"
             who = f"{event.actor} ({event.source}) " if event.actor else ""
-            details = "" if event.details == "{}" else f" {event.details}"
+            details = f" ({event.details_line})" if event.details_line else ""
             typer.echo(f"{event.at:%Y-%m-%d %H:%M:%S} {who}{event.event} {event.subject}{details}{outcome}")
         if nothing:
             typer.echo(nothing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -94,7 +93,7 @@ def _audit(reading: Reading) -> Mapping[str, Any]:
         subject=chosen.get("subject"),
     )
     return {
-        "rows": [(row, _details(row.details)) for row in rows[:_EVENTS]],
+        "rows": rows[:_EVENTS],
         "more": len(rows) > _EVENTS,
         "names": [(name, name) for name in event_names(reading.database)],
         "by": chosen.get("by", ""),
@@ -102,14 +101,6 @@ def _audit(reading: Reading) -> Mapping[str, Any]:
         "subject": chosen.get("subject", ""),
         "filtered": bool(chosen),
     }
-
-
-def _details(text: str) -> str:
-    """Return the details of an operation as one line; a damaged row has any text."""
-    try:
-        return "; ".join(f"{name}: {value}" for name, value in json.loads(text).items())
-    except (ValueError, AttributeError):
-        return text
 
 
 def _ms(at: datetime) -> int:
