@@ -26,7 +26,8 @@ class Sqlite(SqliteDatabase):
     """
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would let others read it
+        if not path.exists():  # else closing it would end the locks of this process's other connections
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite would let others read it
         self._path = path
         self._file = path.stat()
         super().__init__(str(path), **SETTINGS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from peewee import Database
 
 from supernova_ai.errors import SchemaTooNew, StoreError
-from supernova_ai.store import Store
+from supernova_ai.store import Store, get_meta, set_meta
 from supernova_ai.store.tables import MetaRow
 from tests.processes import FORK
 
@@ -68,6 +70,19 @@ def test_commits_are_durable(path: Path) -> None:
     with Store(path) as store:
         assert store.write(lambda database: pragma(database, "journal_mode")).result() == "wal"
         assert store.write(lambda database: pragma(database, "synchronous")).result() == 2  # FULL
+
+
+def test_two_stores_of_a_process_keep_their_log(path: Path) -> None:
+    """Another process that closes does not take itself for the last, and remove the write-ahead log."""
+    other = f"from supernova_ai.store import Store; Store({str(path)!r}).close()"
+    with Store(path) as first:
+        first.write(lambda database: set_meta(database, "name", "before")).result()  # it stays connected
+        with Store(path):
+            subprocess.run([sys.executable, "-c", other], check=True)
+        assert path.with_name(f"{path.name}-wal").exists()
+        first.write(lambda database: set_meta(database, "name", "after")).result()
+    with Store(path) as store:
+        assert store.read(lambda database: get_meta(database, "name")) == "after"
 
 
 def test_a_sqlite_url_is_a_path(tmp_path: Path) -> None:
