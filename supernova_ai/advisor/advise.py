@@ -109,7 +109,16 @@ async def aadvise(
         user_id=user,
         symbol=symbol,
         action=assessment.action,
-        content=_record_content(nova, template, history, request, assessment, rationale, news),
+        content=record_content(
+            history,
+            request,
+            assessment,
+            rationale,
+            template,
+            rules=rules,
+            news=news,
+            config_version=nova.config_version,
+        ),
         bars=bars_json(history) if rules.keep_bars else None,
         news=news,
         began_ms=began_ms,
@@ -181,24 +190,26 @@ async def _ask(
         raise ProviderTimeout(f"the model's text was not there within {deadlines.timeout:g} s") from None
 
 
-def _record_content(
-    nova: Supernova,
-    template: Template,
+def record_content(
     history: History,
     request: AdviceRequest,
     assessment: Assessment,
     rationale: Rationale,
+    template: Template,
+    *,
+    rules: AdviceRules,
     news: str | None,
+    config_version: str,
 ) -> dict[str, Any]:
-    """Return the content of the record, as JSON, without the attempts."""
+    """Return the content of a record, as JSON, without the attempts."""
     return {
         "inputs": {"bars": digest(bars_json(history)), "news": news and digest(news)},
-        "computed": replayable_content(history, request, assessment, rationale, nova.config.advice),
+        "computed": replayable_content(history, request, assessment, rationale, rules),
         "why": rationale.why,
         "quality": {"score": rationale.quality.score, **rationale.quality.parts},
         "disclaimers": _disclaimers(template, assessment),
         "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
-        "config_version": nova.config_version,
+        "config_version": config_version,
     }
 
 
