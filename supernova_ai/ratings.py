@@ -22,13 +22,10 @@ from supernova_ai.keys import Vault
 from supernova_ai.log import get_logger
 from supernova_ai.mac import pack
 from supernova_ai.store import Store, bulk, erased
-from supernova_ai.store.tables import AttemptRow, RatingRow
+from supernova_ai.store.tables import RATING_SCALE, AttemptRow, RatingRow
 from supernova_ai.types import Reply
 
 log = get_logger(__name__)
-
-SCALE = 1000
-"""Scores and qualities are stored as thousandths."""
 
 MAX_COMMENT = 2_000
 """Characters."""
@@ -114,7 +111,7 @@ def give(vault: Vault, feedback: Feedback) -> bool:
         query = RatingRow.select().where((RatingRow.request == request) & RatingRow.score.is_null(False))
         replaced = query.count(database) > 0
         sealed = feedback.comment and _seal(vault.comment_cipher(database), store, request, feedback.comment)
-        score = round(feedback.score * SCALE)
+        score = round(feedback.score * RATING_SCALE)
         _keep(database, request, group, {"score": score, "at_ms": store.now_ms(), "sealed": sealed})
         return replaced
 
@@ -136,7 +133,7 @@ def note_quality(store: Store, reply: Reply) -> None:
 
     def write(database: Database) -> None:
         if group := _group(database, reply.request_id):
-            _keep(database, reply.request_id, group, {"quality": round(quality * SCALE)})
+            _keep(database, reply.request_id, group, {"quality": round(quality * RATING_SCALE)})
 
     def log_failure(error: BaseException | None) -> None:
         if error:
@@ -159,8 +156,8 @@ def latest(vault: Vault, *, limit: int, since_ms: int = 0, user: str | None = No
     return [
         KeptFeedback(
             **{name: row.__data__[name] for name in _AS_STORED},
-            quality=None if row.quality is None else row.quality / SCALE,
-            score=row.__data__["score"] / SCALE,
+            quality=None if row.quality is None else row.quality / RATING_SCALE,
+            score=row.__data__["score"] / RATING_SCALE,
             comment=texts.get(row.request),
         )
         for row in rows

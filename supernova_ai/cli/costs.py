@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from peewee import Database
 
-from supernova_ai.cli import cost_files
+from supernova_ai.cli import cost_files, cost_savings
 from supernova_ai.cli.cost_options import (
     GROUPS,
     UTC,
@@ -260,4 +260,6 @@ def _sparklines(parts: Iterable[ReportLine], periods: Iterable[Period]) -> dict[
     }
 
 
-app.add_typer(cost_files.app)  # last, as the help lists them
+# Last, as the help lists them.
+app.add_typer(cost_savings.app)
+app.add_typer(cost_files.app)

@@ -24,9 +24,8 @@ from supernova_ai.demo.generated_operations import Operations
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.health import CircuitState, DeploymentIdentity
 from supernova_ai.ledger import Entry, Hold, Ledger, rollups
-from supernova_ai.ratings import SCALE
 from supernova_ai.store import Store, bulk
-from supernova_ai.store.tables import AttemptRow, RatingRow, Table
+from supernova_ai.store.tables import RATING_SCALE, AttemptRow, RatingRow, Table
 
 DAYS = 45
 REQUESTS = 10_000
@@ -156,8 +155,8 @@ def _ratings(chance: Random, attempts: Iterable[Attempt]) -> Iterator[dict[str, 
             "task": entry.task,
             "prompt": entry.prompt_name,
             "started_ms": entry.started_ms,
-            "quality": round(quality * SCALE) if checked else None,
-            "score": round(score * SCALE) if rated else None,
+            "quality": round(quality * RATING_SCALE) if checked else None,
+            "score": round(score * RATING_SCALE) if rated else None,
             "at_ms": end.ended_ms + 40_000 if rated else None,
             "sealed": None,
         }

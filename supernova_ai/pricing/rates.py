@@ -135,6 +135,10 @@ class ModelPrice:
             total += getattr(rates, whole) * rest
         return round(total * factor)
 
+    def rates_for(self, prompt: int) -> Rates:
+        """Return the standard service tier's rates for a prompt of so many tokens."""
+        return _at(self.rates, prompt)
+
     def bound(self, prompt: int, completion: int, asked: Collection[str] = (), searches: int = 0) -> int:
         """Return the most that so many tokens can cost, in nano-USD, at the dearest rate of each side.
 

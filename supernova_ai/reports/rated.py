@@ -9,10 +9,9 @@ from typing import Literal
 from peewee import Database, fn
 
 from supernova_ai.ledger.rollups import HOUR_MS
-from supernova_ai.ratings import SCALE
 from supernova_ai.reports.breakdown import lines
 from supernova_ai.reports.periods import Period
-from supernova_ai.store.tables import RatingRow
+from supernova_ai.store.tables import RATING_SCALE, RatingRow
 
 By = Literal["model", "prompt", "task", "user"]
 
@@ -73,4 +72,4 @@ def rated_lines(database: Database, period: Period, by: By) -> list[RatedLine]:
 
 
 def _mean(thousandths: int, count: int) -> float | None:
-    return round(int(thousandths) / count / SCALE, 3) if count else None
+    return round(int(thousandths) / count / RATING_SCALE, 3) if count else None

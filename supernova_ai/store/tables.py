@@ -417,6 +417,10 @@ class AnswerRow(Table):
     sealed = BlobField()
 
 
+RATING_SCALE = 1000
+"""Ratings are stored as thousandths."""
+
+
 class RatingRow(Table):
     """The feedback on one request, the quality of its answer, and what both are reported by.
 

@@ -9,9 +9,12 @@ from datetime import datetime
 from rich.text import Text
 
 from supernova_ai.money import rounded, show
+from supernova_ai.reports.advice import AdviceCost
 from supernova_ai.reports.breakdown import ReportLine
 from supernova_ai.reports.forecast import Forecast
+from supernova_ai.reports.savings import Saving
 from supernova_ai.reports.status import BudgetStatus
+from supernova_ai.reports.suggestions import CheaperModel, LowerMaxTokens
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.terminal.stacked_table import Cell, StackedTable, cell, seconds
 
@@ -112,6 +115,32 @@ def forecasts(rows: Iterable[Forecast]) -> StackedTable:
         name = cell(row.budget or "everything", row.subject)
         table.add(name, row.period, rounded(row.spent), expected, between, cell(limit, likely))
     return table
+
+
+def savings(title: str, rows: Iterable[Saving]) -> StackedTable:
+    """Show what each kind of saving took off the cost, and how that is computed."""
+    table = StackedTable(title, ("By", "How"), ("Saved",))
+    for row in rows:
+        table.add(row.kind, row.arithmetic, cell(rounded(row.amount), "about" if row.estimated else None))
+    return table
+
+
+def advice(found: AdviceCost) -> StackedTable:
+    """Show what the attempts cost that explained advice, by the class of the asset; and each record."""
+    table = StackedTable("Advice", ("Prompt",), ("Attempts", "Cost", "Each"))
+    for line in found.by_class:
+        table.add(line.name, f"{line.attempts:,}", rounded(line.cost), rounded(line.cost_per_attempt or 0))
+    each = "-" if found.each is None else rounded(found.each)
+    table.add(f"{found.records:,} records", f"{found.attempts:,}", rounded(found.cost), each)
+    return table
+
+
+def suggestion(found: CheaperModel | LowerMaxTokens) -> Text:
+    """Show a suggestion, what it saves, its arithmetic and what it is based on."""
+    saves = f"  saves {rounded(found.saves)}" if isinstance(found, CheaperModel) else ""
+    reasons = found.reasons if isinstance(found, CheaperModel) else ()
+    lines = ((f"\n  {line}", "dim") for line in (found.arithmetic, *reasons))
+    return Text.assemble("\n", (found.suggestion, "bold"), (saves, "green"), *lines)
 
 
 def sparkline(values: Sequence[float], *, width: int = 24) -> str:

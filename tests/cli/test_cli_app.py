@@ -223,7 +223,7 @@ def test_a_command_imports_only_its_module(folder: Path) -> None:
         "    print('cryptography' in sys.modules, 'apprise' in sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    own = ("cost_files", "cost_options", "costs")  # the command is in three files
+    own = ("cost_files", "cost_options", "cost_savings", "costs")  # the command is in four files
     modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", *own, "options"))
     assert run.stdout.splitlines()[1:] == [modules, "False False"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow
 from tests.cli.conftest import Supernova
 from tests.holds import ended_attempt
+from tests.reports.answered import answered, rated
 
 Spend = Callable[..., None]
 
@@ -125,6 +127,39 @@ def test_forecast_without_history_gives_the_reason(supernova: Supernova) -> None
     assert result.code == 0
     assert "everything: not enough history: 0 whole days, 0 with costs; it takes 21 and 7" in result.out
     assert supernova("costs", "forecast", "--json").json[0]["expected"] is None
+
+
+def test_savings_and_suggestions(supernova: Supernova) -> None:
+    """Both have their arithmetic, and fit 80 columns; JSON has exact amounts."""
+    hour = int(time.time()) // 3600
+    with Store(configuration.load().database) as store:
+        answered(store, "openai/gpt-6-astra", 100, 1_500_000_000, cached=2, prompt="advice-stock", hour=hour)
+        rated(store, "openai/gpt-6-astra", 50, quality=800, hour=hour)
+        rated(store, "openai/gpt-6.1-sol", 50, quality=900, hour=hour)
+    plain = supernova("costs", "savings", "--json").json
+    assert [(one["kind"], one["amount"]) for one in plain["savings"]] == [
+        ("answer cache", "0.03"),
+        ("prompt cache", "0"),
+    ]
+    assert (plain["advice"]["cost"], plain["advice"]["records"], plain["advice"]["each"]) == ("1.5", 0, None)
+    shown = supernova("costs", "savings").out
+    assert "2 answers from the cache" in shown
+    assert re.search(r"advice-stock +102 +\$1\.50", shown)
+    (one,) = supernova("costs", "suggestions", "--json").json["models"]
+    assert (one["cost"], one["would_cost"], one["saves"]) == ("1.5", "0.3", "1.2")
+    shown += (said := supernova("costs", "suggestions").out)
+    assert one["suggestion"] in " ".join(said.split())
+    assert "saves $1.20" in said
+    assert "mean quality 0.90 of 50 answers, against 0.80 of 50" in said
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_suggestions_need_data(supernova: Supernova, spend: Spend) -> None:
+    """Without rated answers nothing is suggested, and the models that need some are named."""
+    spend(0, 2_000_000_000)
+    said = supernova("costs", "suggestions").out
+    assert "the answers of the last 30 days suggest nothing" in said
+    assert "fewer than 50 answers were rated: chat by openai/gpt-6-luna" in said
 
 
 def test_export_to_standard_output_and_to_a_file(supernova: Supernova, spend: Spend, folder: Path) -> None:

@@ -121,6 +121,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "costs report": ("--by", "model"),
     "costs top": ("user",),
     "costs forecast": (),
+    "costs savings": (),
+    "costs suggestions": (),
     "costs export": (),
     "feedback add": (HOSTILE, "up"),
     "feedback list": (),
