@@ -42,13 +42,15 @@ class Part:
     """A section of a page, which is read anew while the page is open.
 
     ``read`` returns the variables of the template ``parts/<name>.html``; it runs on a thread. ``takes`` names
-    the parameters of the page's address that it uses.
+    the parameters of the page's address that it uses. A part that changes slowly is read once in ``every_s``
+    seconds.
     """
 
     name: str
     title: str
     read: Callable[[Reading], Mapping[str, Any]]
     takes: tuple[str, ...] = ()
+    every_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,14 @@ from supernova_ai.store import ReadOnlyStore
 log = get_logger(__name__)
 
 EVERY_S = 1.0
-"""A part is at most so old, unless it takes long: then rendering it may take a tenth of the time."""
+"""A part is at most so old, unless it changes slowly, or takes long to render."""
 
 QUICK_S = 0.1
 """A part that takes longer is rendered while the one before is shown."""
 
 _SHARE = 10
+"""Rendering a part may take one part in so many of the time: what takes long is rendered less often."""
+
 _STALE_S = 60.0
 """Nothing that is overdue for longer is shown."""
 
@@ -133,7 +135,7 @@ class Renderer:
             kept.html = await in_thread(self._rendered, part, chosen)
         finally:
             kept.took = time.monotonic() - began
-            kept.due = began + max(EVERY_S, _SHARE * kept.took)
+            kept.due = began + max(EVERY_S, part.every_s, _SHARE * kept.took)
             kept.refreshing = None
 
     def _rendered(self, part: Part, chosen: Mapping[str, str]) -> Markup:

@@ -103,7 +103,7 @@ class LowerMaxTokens:
     def arithmetic(self) -> str:
         """How the amounts are computed."""
         return (
-            f"the longest of {self.answers:,} answers has {self.longest:,} tokens. With {self.enough:,} none "
+            f"The longest of {self.answers:,} answers has {self.longest:,} tokens. With {self.enough:,} none "
             f"would have been cut, and each call holds {rounded(self.freed)} less on average"
         )
 
@@ -142,7 +142,7 @@ class _Ratings(NamedTuple):
                 return ()
             mine, theirs = total / count / RATING_SCALE, other_total / other_count / RATING_SCALE
             reasons.append(
-                f"mean {name} {mine:.2f} of {count:,} answers, against {theirs:.2f} of {other_count:,}"
+                f"Mean {name} {mine:.2f} of {count:,} answers, against {theirs:.2f} of {other_count:,}"
             )
         return tuple(reasons)
 

@@ -150,7 +150,7 @@ def test_savings_and_suggestions(supernova: Supernova) -> None:
     shown += (said := supernova("costs", "suggestions").out)
     assert one["suggestion"] in " ".join(said.split())
     assert "saves $1.20" in said
-    assert "mean quality 0.90 of 50 answers, against 0.80 of 50" in said
+    assert "Mean quality 0.90 of 50 answers, against 0.80 of 50" in said
     assert max(map(len, shown.splitlines())) <= 80
 
 

@@ -21,6 +21,7 @@ from supernova_ai.ledger import labels
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from tests.dashboard.conftest import Put, SignIn
+from tests.reports.answered import answered, rated
 
 XSS = """<script>alert(1)</script>"><img src=x onerror=alert(1)>'{{7*7}}${7*7}"""
 
@@ -115,6 +116,27 @@ def test_money(sign_in: SignIn) -> None:
     assert "today 21 % $0.39 of $2.00 $0.03 held · $0.04 lost · $1.58 left" in shown
     assert "each-user user ann 25 % $0.25 of $1.00 $0.75 left" in shown
     assert "not enough history" in shown
+
+
+def test_savings_and_suggestions(sign_in: SignIn, store: Store) -> None:
+    """They have their amounts and arithmetic; without data they say what is missing."""
+    shown = text_of(sign_in().get("/money").text)
+    assert "answer cache 0 answers from the cache" in shown
+    assert "No advice this month." in shown
+    assert "The answers of the last 30 days suggest nothing." in shown
+    hour = store.now_ms() // 3_600_000
+    answered(store, "openai/gpt-6-astra", 100, 1_500_000_000, cached=2, prompt="advice-stock", hour=hour)
+    answered(store, "ollama/gemma4:12b", 1, 0, tier="standard", hour=hour)
+    rated(store, "openai/gpt-6-astra", 50, quality=800, hour=hour)
+    rated(store, "openai/gpt-6.1-sol", 50, quality=900, hour=hour)
+    shown = text_of(sign_in().get("/money").text)
+    assert re.search(r"answer cache 2 answers from the cache, .* \$0\.03 about", shown)
+    assert "Cost of each – $1.50 / 0 records Explained Attempts Cost stock 102 $1.50" in shown
+    assert (
+        "Let openai/gpt-6.1-sol answer analysis: set routing.tasks.analysis to standard $1.20 less" in shown
+    )
+    assert "Mean quality 0.90 of 50 answers, against 0.80 of 50." in shown
+    assert "fewer than 50 answers were rated: analysis by ollama/gemma4:12b." in shown
 
 
 @pytest.mark.usefixtures("full")

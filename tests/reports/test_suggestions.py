@@ -45,7 +45,7 @@ def test_a_cheaper_model_that_is_as_good(premium: Store) -> None:
         "standard",
     )
     assert (one.cost, one.would_cost, one.saves) == (1_600_000_000, 300_000_000, 1_300_000_000)
-    assert one.reasons == ("mean quality 0.80 of 50 answers, against 0.80 of 60",)
+    assert one.reasons == ("Mean quality 0.80 of 50 answers, against 0.80 of 60",)
     assert one.suggestion == ("Let openai/good answer analysis: set routing.tasks.analysis to standard")
     assert one.arithmetic == (
         "100 answers of openai/large cost $1.60; their 100,000 tokens in and 10,000 out cost $0.30 at the "
@@ -61,7 +61,7 @@ def test_a_cheaper_provider_of_the_same_tier(store: Store) -> None:
     (one,) = found(store).models
     assert (one.instead, one.saves) == ("anthropic/good", 1_300_000_000)
     assert one.suggestion == ("Let anthropic/good answer analysis: put anthropic first in routing.priority")
-    assert one.reasons == ("mean feedback 0.50 of 50 answers, against -0.20 of 50",)
+    assert one.reasons == ("Mean feedback 0.50 of 50 answers, against -0.20 of 50",)
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -125,7 +125,7 @@ def test_max_tokens_far_above_the_answers(store: Store) -> None:
     assert one.freed == 3100 * 10_000
     assert one.suggestion == "Give max_tokens=900 with calls of chat, instead of 4,000"
     assert one.arithmetic == (
-        "the longest of 100 answers has 600 tokens. With 900 none would have been cut, and each call holds "
+        "The longest of 100 answers has 600 tokens. With 900 none would have been cut, and each call holds "
         "$0.031 less on average"
     )
 

@@ -14,10 +14,13 @@ from supernova_ai.dashboard.page import Download, Page, Part, Reading
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import to_usd
 from supernova_ai.reports import breakdown, export, spending, traffic
+from supernova_ai.reports.advice import PROMPTS, advice_cost
 from supernova_ai.reports.breakdown import Grouping, ReportLine
 from supernova_ai.reports.forecast import Forecast, forecast
 from supernova_ai.reports.periods import Per, Period, latest_periods, periods_between
+from supernova_ai.reports.savings import savings
 from supernova_ai.reports.status import BudgetStatus, budget_statuses
+from supernova_ai.reports.suggestions import LEAST_RATED, suggestions
 
 PERIODS = {"today": "today", "week": "this week", "month": "this month", "30 days": "the last 30 days"}
 GROUPINGS = ("provider", "model", "user", "team", "task", "tier", "prompt")
@@ -25,6 +28,11 @@ GROUPINGS = ("provider", "model", "user", "team", "task", "tier", "prompt")
 _ROWS = 50
 _SUBJECTS = 5
 """Where each user, team or value of a tag has a window of a budget, so many are shown: the most used."""
+
+SUGGESTED_FROM_DAYS = 30
+"""Suggestions are of so many days: a month that has just begun says little."""
+
+_SLOWLY_S = 300.0
 
 _PERS: Mapping[Per, str] = {"day": "Today", "week": "This week", "month": "This month"}
 
@@ -189,6 +197,24 @@ def _file(reading: Reading) -> tuple[str, Sequence[str], Iterable[Mapping[str, A
     return name, export.LINE_COLUMNS, [export.line_row(line) for line in found]
 
 
+def _saved(reading: Reading) -> Mapping[str, Any]:
+    (month,) = latest_periods("month", 1, reading.now)
+    found = savings(reading.database, reading.config, month)
+    return {
+        "rows": found,
+        "whole": sum(saving.amount for saving in found),
+        "advice": advice_cost(reading.database, month),
+        "prefix": PROMPTS,
+    }
+
+
+def _suggestions(reading: Reading) -> Mapping[str, Any]:
+    days = latest_periods("day", SUGGESTED_FROM_DAYS, reading.now)
+    period = Period("", days[0].start, days[-1].end)
+    found = suggestions(reading.database, reading.config, period)
+    return {"found": found, "days": SUGGESTED_FROM_DAYS, "least": LEAST_RATED}
+
+
 MONEY = Page(
     "money",
     "Money",
@@ -197,6 +223,8 @@ MONEY = Page(
         Part("budgets", "Budgets", _budgets),
         Part("outlook", "Outlook", _outlook),
         Part("breakdown", "Where it went", _breakdown, takes=("by", "period")),
+        Part("saved", "Saved", _saved, every_s=_SLOWLY_S),
+        Part("suggestions", "Suggestions", _suggestions, every_s=_SLOWLY_S),
     ),
     Download(_file, takes=("by", "period")),
 )
