@@ -26,7 +26,7 @@ from supernova_ai.cli.options import (
     runs_subcommand,
 )
 from supernova_ai.config import Loaded
-from supernova_ai.health import DeploymentHealth, Per
+from supernova_ai.health import DeploymentHealth, Note, Per
 from supernova_ai.keys import records
 from supernova_ai.operations import key_checks
 from supernova_ai.store import Store
@@ -79,11 +79,19 @@ def errors(config: ConfigPath = None, hours: Hours = 24, json: AsJson = False) -
         since_ms = now_ms - hours * _HOUR_MS
         found = store.read(partial(health.patterns, since_ms=since_ms, now_ms=now_ms))
     if json:
-        print_json(found)
+        print_json([asdict(row) | _note(row.error) for row in found])
     elif not found:
         typer.echo(f"no failures in {_period(hours)}")
     else:
         console.print(health_tables.patterns(found, now_ms=now_ms))
+        for error in dict.fromkeys(row.error for row in found):
+            if note := health.NOTES.get(error):
+                console.print(health_tables.note(error, note))
+
+
+def _note(error: str) -> dict[str, str | None]:
+    note = health.NOTES.get(error)
+    return note._asdict() if note else dict.fromkeys(Note._fields)
 
 
 @app.command()

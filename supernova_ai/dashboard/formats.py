@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
+from markupsafe import Markup
+
 from supernova_ai.money import rounded
 
 NOTHING = "–"
@@ -55,6 +57,16 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds is None:
         return NOTHING
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{float(f'{milliseconds / 1000:.3g}'):g} s"
+
+
+def coded(text: str) -> Markup:
+    """Write a text whose commands and settings stand between backticks.
+
+    >>> coded("Run `a < b`.")
+    Markup('Run <code>a &lt; b</code>.')
+    """
+    forms = Markup("{}"), Markup("<code>{}</code>")
+    return Markup().join(forms[at % 2].format(part) for at, part in enumerate(text.split("`")))
 
 
 def share(part: float | None, digits: int = 1) -> str:

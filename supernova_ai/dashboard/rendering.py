@@ -91,6 +91,7 @@ class Renderer:
             usd=formats.usd,
             count=formats.count,
             counted=formats.counted,
+            coded=formats.coded,
             short=formats.short,
             duration=formats.duration,
             share=formats.share,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
-from supernova_ai.health import DeploymentHealth, PatternSummary, Per, Uptime
+from rich.text import Text
+
+from supernova_ai.health import DeploymentHealth, Note, PatternSummary, Per, Uptime
 from supernova_ai.terminal.stacked_table import StackedTable, cell, seconds
 from supernova_ai.types import Probe
 
@@ -77,6 +79,11 @@ def patterns(rows: Iterable[PatternSummary], *, now_ms: int) -> StackedTable:
             cell(ago(row.first_ms, now_ms), ago(row.last_ms, now_ms)),
         )
     return table
+
+
+def note(error: str, found: Note) -> Text:
+    """Show what an error class means, and what to do."""
+    return Text.assemble("\n", (error, "bold"), f": {found.meaning}\n", (found.remedy, "dim"))
 
 
 def uptimes(rows: Iterable[Uptime], *, per: Per) -> StackedTable:

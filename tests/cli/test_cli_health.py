@@ -194,7 +194,9 @@ def test_errors_are_shown_by_their_patterns(supernova: Supernova, attempt: Attem
     result = supernova("health", "errors")
     assert max(map(len, result.out.splitlines())) <= 80
     assert "[/bold]" in result.out
+    assert result.out.count("ProviderUnavailable: The provider could not be reached") == 1
     first, second = supernova("health", "errors", "--json").json
+    assert first["meaning"].startswith("The provider could not be reached")
     assert (first["message"], first["count"]) == ("[/bold] overloaded, retry in <*>", 2)
     assert (second["message"], second["status"], second["seen"]) == ("maintenance", 503, 1)
 

@@ -185,7 +185,9 @@ def test_performance_and_errors(sign_in: SignIn, span: str) -> None:
     shown = text_of(browser.get("/performance", params={"span": span}).text)
     assert re.search(r"claude anthropic 861 ms 1\.01 s 215 ms 252 ms 378 50 % 2", shown)
     shown = text_of(browser.get("/errors", params={"span": span}).text)
-    assert "Abandoned 1 25 %" in shown
+    assert "Abandoned The caller left a stream before its end. What had arrived is paid." in shown
+    assert "Set providers.NAME.limits to its limits" in shown
+    assert re.search(r"not needed\. 1 25 % [\d.]+ 0 \S+", shown)
     assert "RateLimited anthropic · claude limit <*>, try again in <*>" in shown.replace("&lt;", "<").replace(
         "&gt;", ">"
     )

@@ -39,7 +39,7 @@ def _classes(reading: Reading) -> Mapping[str, Any]:
     ]
     every = "hour" if span.step == 1 else f"{span.step} hours"
     return {
-        "rows": found,
+        "rows": [(row, health.NOTES.get(row.error)) for row in found],
         "attempts": whole.attempts,
         "span": span,
         "every": every,
