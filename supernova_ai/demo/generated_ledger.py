@@ -33,17 +33,18 @@ REQUESTS = 10_000
 _AFTERNOON_MS = 572_400_000
 """A Wednesday, 15:00: the present of the generated data, whenever they are generated."""
 
+_LATEST_MS = 120_000
 _JOBS_EVERY_S = 10
 _CONFIG: dict[str, Any] = {
     "environment": "demo",
     "health": {"probes": "off"},
     "budgets": [
-        {"name": "firm", "limit": "85", "per": "month"},
-        {"name": "firm-today", "limit": "6", "per": "day"},
-        {"name": "anthropic", "limit": "7.50", "per": "week", "provider": "anthropic"},
-        {"name": "research", "limit": "7", "per": "week", "team": "research"},
-        {"name": "each-user", "limit": "1.20", "per": "day", "user": "*"},
-        {"name": "analysis", "limit": "70", "per": "month", "task": "analysis"},
+        {"name": "firm", "limit": "100", "per": "month"},
+        {"name": "firm-today", "limit": "15", "per": "day"},
+        {"name": "anthropic", "limit": "9", "per": "week", "provider": "anthropic"},
+        {"name": "research", "limit": "8", "per": "week", "team": "research"},
+        {"name": "each-user", "limit": "2", "per": "day", "user": "*"},
+        {"name": "analysis", "limit": "85", "per": "month", "task": "analysis"},
     ],
     "backup": {"schedule": "daily"},
     "reports": {"periods": ["week", "month"]},
@@ -59,17 +60,22 @@ def generated_ledger() -> Iterator[Loaded]:
             operations = Operations(store, config)
             chance = Random(7)  # noqa: S311 - not for secrets
             requests = Requests(chance, config, operations.version_at)
-            store.write(lambda database: _fill(database, chance, requests, store.now_ms())).result()
+            fill = partial(_fill, chance=chance, requests=requests, now_ms=store.now_ms())
+            latest = store.write(fill).result()
             ledger = Ledger(store, config.all_budgets, thresholds=config.alerts.thresholds)
-            with _in_background(partial(_work, chance, requests, ledger, operations)):
+            with _in_background(partial(_work, chance, requests, ledger, operations, latest)):
                 yield Loaded.of(config)
             ledger.close()
 
 
-def _fill(database: Database, chance: Random, requests: Requests, now_ms: int) -> None:
-    """Write past attempts with their sums, failures and ratings, advice, and an open circuit breaker."""
+def _fill(database: Database, chance: Random, requests: Requests, now_ms: int) -> list[Attempt]:
+    """Write past attempts with their sums, failures and ratings, advice, and an open circuit breaker.
+
+    The latest attempts are returned, for the ledger to take and end their holds.
+    """
     made = [requests.make(started_ms, now_ms) for started_ms in sorted(_times(chance, now_ms))]
-    attempts = [attempt for request in made for attempt in request if attempt.end.ended_ms <= now_ms]
+    every = [attempt for call in made for attempt in call]
+    attempts = [attempt for attempt in every if attempt.end.ended_ms <= now_ms - _LATEST_MS]
     rows = list(map(_row, attempts))
     _insert(database, AttemptRow, rows)
     for table, found in _sums(rows):
@@ -83,6 +89,7 @@ def _fill(database: Database, chance: Random, requests: Requests, now_ms: int) -
     cooling = DeploymentIdentity("standard", "huggingface", "openai/gpt-oss-120b:groq", "primary")
     open_ = CircuitState(cooling, "open", now_ms - 20_000, now_ms + 600_000, 3, "ProviderUnavailable")
     health.record(database, open_)
+    return [attempt for attempt in every if attempt.end.ended_ms > now_ms - _LATEST_MS]
 
 
 def _times(chance: Random, now_ms: int) -> Iterator[int]:
@@ -96,7 +103,7 @@ def _times(chance: Random, now_ms: int) -> Iterator[int]:
         if chance.random() < busy * (1 if weekday < 5 else 0.3):
             made += 1
             yield now_ms - ago_ms
-    yield from (now_ms - int(chance.random() * 3_600_000) for _ in range(300))  # a busy last hour
+    yield from (now_ms - int(chance.random() * 3_600_000) for _ in range(500))  # a busy last hour
 
 
 def _row(attempt: Attempt) -> dict[str, Any]:
@@ -181,13 +188,18 @@ def _in_background(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 def _work(
-    chance: Random, requests: Requests, ledger: Ledger, operations: Operations, stop: threading.Event
+    chance: Random,
+    requests: Requests,
+    ledger: Ledger,
+    operations: Operations,
+    waiting: list[Attempt],
+    stop: threading.Event,
 ) -> None:
-    """Take and end the holds of new requests, and lead, until told to stop."""
-    waiting: list[Attempt] = []
+    """Take and end the holds of waiting attempts and of new requests, and lead, until told to stop."""
     held: list[tuple[Hold, Attempt]] = []
-    led = time.monotonic()
-    while not stop.wait(chance.uniform(0.3, 2)):
+    led, pause_s = time.monotonic(), 0.0
+    while not stop.wait(pause_s):
+        pause_s = chance.uniform(0.5, 6)
         now_ms = ledger.now_ms()
         waiting += requests.make(now_ms, now_ms)
         for attempt in [one for one in waiting if one.entry.started_ms <= now_ms]:

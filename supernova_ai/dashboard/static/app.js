@@ -63,6 +63,9 @@ document.querySelectorAll("form[method=get] select").forEach((select) => {
 });
 setTimeout(live, POLL_MS);
 
+// On a phone, the links of the pages scroll.
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- Colours
 
 button("theme").onclick = () => {
