@@ -3,7 +3,8 @@
     python .ci/docs.py
 
 README is the first page; then come the pages of docs/ and those in ``OTHERS``. Links between them stay links
-between pages. A link to any other file of the repository leads to the repository on the web.
+between pages, and pictures stay pictures. A link to any other file of the repository leads to the repository
+on the web.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ _LOST = re.compile(r"^(?:[-*] |1\. |\|).*$", re.MULTILINE)
 def pages() -> dict[str, str]:
     """Return the name in the site of each page, by its path in the repository."""
     return {f"docs/{page.name}": page.name for page in sorted(ROOT.glob("docs/*.md"))} | OTHERS
+
+
+def pictures() -> dict[str, str]:
+    """Return the name in the site of each picture, by its path in the repository."""
+    return {f"docs/pictures/{file.name}": f"pictures/{file.name}" for file in ROOT.glob("docs/pictures/*")}
 
 
 def relinked(text: str, page: str, names: Mapping[str, str], source: str) -> str:
@@ -80,9 +86,11 @@ def main() -> int:
         work = Path(folder)
         shutil.copy(SETTINGS, work)
         (work / "docs").mkdir()
+        shutil.copytree(ROOT / "docs" / "pictures", work / "docs" / "pictures")
         for page, name in names.items():
             text = (ROOT / page).read_text(encoding="utf-8")
-            (work / "docs" / name).write_text(relinked(text, page, names, source), encoding="utf-8")
+            linked = relinked(text, page, names | pictures(), source)
+            (work / "docs" / name).write_text(linked, encoding="utf-8")
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
         if status := subprocess.run(command, cwd=work, check=False).returncode:  # noqa: S603 - words of ours
             return status

@@ -82,7 +82,7 @@ def test_a_commit_runs_the_quick_checks() -> None:
 
 def test_links_of_the_site_lead_to_its_pages_or_to_the_repository() -> None:
     """A link to a page becomes the page's name in the site; one to another file, its address on the web."""
-    names = SITE["pages"]()
+    names = SITE["pages"]() | SITE["pictures"]()
 
     def relinked(text: str, page: str) -> str:
         given: str = SITE["relinked"](text, page, names, "https://x.example/blob/main")
@@ -93,6 +93,7 @@ def test_links_of_the_site_lead_to_its_pages_or_to_the_repository() -> None:
     assert relinked("[a](../config/supernova.yaml)", "docs/cli.md") == (
         "[a](https://x.example/blob/main/config/supernova.yaml)"
     )
+    assert relinked("![a](docs/pictures/money.png)", "README.md") == "![a](pictures/money.png)"
     for unchanged in ("[a](https://docs.litellm.ai)", "[a](#keys)", "rows[0](key)"):
         assert relinked(unchanged, "README.md") == unchanged
 
