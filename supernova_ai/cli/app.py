@@ -65,7 +65,7 @@ _LOCATIONS = {
     "privacy": "privacy:app",
     "alerts": "alerts:app",
     "serve": "serve:serve",
-    "dashboard": "dashboard:dashboard",
+    "dashboard": "dashboard:app",
     "run": "run:run",
     "maintain": "run:maintain",
     "jobs": "run:jobs",
@@ -80,6 +80,11 @@ _LOCATIONS = {
 _KEY_AS_ARGUMENT = (
     "a key is never an argument: it is in your shell's history now, so replace it at the provider, and give "
     "the new one at the prompt, on standard input or in a file"
+)
+
+_HIDDEN_AS_ARGUMENT = (
+    "a password is never an argument: it is in your shell's history now, so choose another, and give it at "
+    "the prompt or on standard input"
 )
 
 _PR_SET_DUMPABLE = 4
@@ -122,6 +127,8 @@ class _Group(TyperGroup):
         except TyperException as error:
             if handles_keys and "extra argument" in error.message:  # a key need not have a known shape
                 error.message = _KEY_AS_ARGUMENT
+            elif sys.argv[1:3] == ["dashboard", "users"] and "extra argument" in error.message:
+                error.message = _HIDDEN_AS_ARGUMENT
             else:
                 error.message = visible(redact(_plain_message(error)), prose=True)
             raise

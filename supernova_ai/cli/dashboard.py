@@ -1,4 +1,4 @@
-"""``supernova dashboard``: the pages in a browser, until it is stopped."""
+"""``supernova dashboard``: the pages in a browser, until it is stopped; and who may see them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from supernova_ai.audit import current_actor
+from supernova_ai.cli import dashboard_users
 from supernova_ai.cli.cost_options import zone
 from supernova_ai.cli.listening import (
     Certfile,
@@ -25,7 +26,7 @@ from supernova_ai.cli.listening import (
     listening,
     server_settings,
 )
-from supernova_ai.cli.options import ConfigPath, flag, load
+from supernova_ai.cli.options import ConfigPath, flag, load, runs_subcommand
 from supernova_ai.config import Loaded
 from supernova_ai.config.network import LOOPBACK_HOSTS
 from supernova_ai.errors import ConfigError, InvalidRequest, StoreError
@@ -39,10 +40,15 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+app = typer.Typer()
+app.add_typer(dashboard_users.app, name="users")
+
 _GENERATED = "Generated data"
 
 
+@app.callback(invoke_without_command=True)
 def dashboard(
+    context: typer.Context,
     config: ConfigPath = None,
     host: Host = "127.0.0.1",
     port: Port = 8766,
@@ -72,6 +78,8 @@ def dashboard(
     without_tls: WithoutTls = False,
 ) -> None:
     """Show providers, money and errors in a browser until stopped; the printed link signs in once."""
+    if runs_subcommand(context):
+        return
     from supernova_ai.dashboard import check_extra
 
     check_extra()

@@ -332,7 +332,7 @@ class AlertRow(Table):
     tries = IntegerField()
     next_ms = BigIntegerField()
     detail = TextField(null=True)
-    kind = TextField(default="budget", constraints=[SQL("DEFAULT 'budget'")])  # budget | key | config | job
+    kind = TextField(default="budget", constraints=[SQL("DEFAULT 'budget'")])  # budget, or of a notice
     message = TextField(null=True)  # of a notice, as JSON
 
     class Meta:
@@ -487,6 +487,21 @@ class LeaderRow(Table):
     until_ms = BigIntegerField()
 
 
+class DashboardUserRow(Table):
+    """Who may sign in to the dashboard with a password."""
+
+    name = TextField(primary_key=True)
+    role = TextField()  # viewer | operator | admin
+    password = TextField()  # a hash by Argon2id, as a PHC string
+    state = TextField()  # active | disabled
+    created_ms = BigIntegerField()
+    changed_ms = BigIntegerField()  # of the role, the password or the state; it ends the user's sessions
+    locked_until_ms = BigIntegerField(null=True)  # after wrong passwords
+
+    class Meta:
+        table_name = "dashboard_user"
+
+
 TABLES: tuple[type[Table], ...] = (
     MetaRow,
     KeyRow,
@@ -515,4 +530,5 @@ TABLES: tuple[type[Table], ...] = (
     ConfigVersionRow,
     JobRow,
     LeaderRow,
+    DashboardUserRow,
 )

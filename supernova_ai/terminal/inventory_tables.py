@@ -48,6 +48,19 @@ def _minute(at: datetime | None) -> str:
     return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
+def dashboard_users(rows: Iterable[Mapping[str, Any]]) -> StackedTable:
+    """Show the users of the dashboard."""
+    table = StackedTable("Users of the dashboard", ("User\nRole", "State\nUntil", "Added\nChanged"))
+    for row in rows:
+        until = _minute(row["locked_until"]) if row["locked_until"] else ""
+        table.add(
+            cell(row["name"], row["role"]),
+            cell(row["state"], until),
+            cell(_minute(row["created"]), _minute(row["changed"])),
+        )
+    return table
+
+
 def prices(rows: Iterable[Mapping[str, Any]]) -> StackedTable:
     """Show rates in USD per million tokens: a row for each model, service tier and prompt length."""
     classes = ("prompt", "cached", "cache_write", "completion", "reasoning")

@@ -25,6 +25,7 @@ from supernova_ai.store.tables import (
     AlertRow,
     AttemptRow,
     DailyRow,
+    DashboardUserRow,
     JournalRow,
     KeyRow,
     LabelRow,
@@ -60,6 +61,7 @@ COPIED: tuple[type[Table], ...] = (
     UserTokenRow,
     StuckEndRow,
     RatingRow,
+    DashboardUserRow,
 )
 
 _BEGUN, _DONE = "copy.begun", "copy.done"  # facts; each has the id of the source

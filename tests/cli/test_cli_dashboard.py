@@ -20,6 +20,8 @@ from tests.cli.conftest import Supernova
 from tests.servers import self_signed
 from tests.waiting import comes_true
 
+PASSWORD = "correct horse battery"
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -52,6 +54,79 @@ def test_without_a_database(supernova: Supernova, configure: Callable[..., Path]
     assert "there is no database at" in refused.err
     assert "`supernova dashboard --demo` shows generated data" in " ".join(refused.err.split())
     assert not Path(configuration.load().database).exists()
+
+
+def test_users(supernova: Supernova, configure: Callable[..., Path]) -> None:
+    """They are added, listed, changed and removed; each change is in the audit, and no password is shown."""
+    configure("http://127.0.0.1:9")
+    assert "no users yet" in supernova("dashboard", "users", "list").out
+    added = supernova("dashboard", "users", "add", "ann", "--role", "viewer", stdin=f"{PASSWORD}\n")
+    assert (added.code, added.out) == (0, "added ann as viewer\n")
+    ran = [
+        supernova("dashboard", "users", *words, stdin=f"{PASSWORD}, again\r\n")
+        for words in (
+            ("set-password", "ann"),
+            ("set-role", "ann", "operator"),
+            ("disable", "ann"),
+            ("list", "--json"),
+            ("list",),
+            ("unlock", "ann"),
+            ("remove", "ann", "--yes"),
+        )
+    ]
+    assert [each.code for each in ran] == [0] * 7
+    (user,) = ran[3].json
+    assert (user["name"], user["role"], user["state"]) == ("ann", "operator", "disabled")
+    assert set(user) == {"name", "role", "state", "created", "changed", "locked_until"}
+    assert "ann" in ran[4].out
+    audit = supernova("audit", "list").out
+    for event in ("added", "password.set", "role.set", "disabled", "unlocked", "removed"):
+        assert f"dashboard.user.{event} ann" in audit
+    assert PASSWORD not in "".join(each.out + each.err for each in ran) + audit + added.err
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "message"),
+    [
+        (
+            ("add", "Ann", "--role", "admin"),
+            PASSWORD,
+            "the name of a user must be 1 to 64 of the letters a to",
+        ),
+        (("add", "ann", "--role", "admin"), "too short", "a password must have 12 to 1,000 characters; this"),
+        (("add", "ann", "--role", "root"), PASSWORD, "'root' is not one of"),
+        (("add", "ann"), PASSWORD, "Missing option '--role'"),
+        (("add", "ann", "--role", "admin", PASSWORD), "", "a password is never an argument: it is in your"),
+        (("add", "ann", "--role", "admin"), b"\xff" * 20, "standard input cannot be read as text"),
+        (("set-password", "bob"), PASSWORD, "there is no user 'bob': see `supernova dashboard users list`"),
+        (("set-role", "bob", "admin"), "", "there is no user 'bob'"),
+        (("disable", "bob"), "", "there is no user 'bob'"),
+        (("unlock", "bob"), "", "there is no user 'bob'"),
+        (("remove", "bob", "--yes"), "", "there is no user 'bob'"),
+    ],
+)
+def test_wrong_words_about_users(
+    supernova: Supernova,
+    configure: Callable[..., Path],
+    words: tuple[str, ...],
+    given: str | bytes,
+    message: str,
+) -> None:
+    """The message says what is wrong; nothing is changed."""
+    configure("http://127.0.0.1:9")
+    refused = supernova("dashboard", "users", *words, stdin=given)
+    assert refused.code == 2
+    assert message in " ".join(re.sub("[│╭╰─╮╯]", " ", refused.err).split())
+    assert supernova("dashboard", "users", "list", "--json").json == []
+
+
+def test_a_user_is_added_once(supernova: Supernova, configure: Callable[..., Path]) -> None:
+    """A second time is refused, and names the commands that change one."""
+    configure("http://127.0.0.1:9")
+    add = ("dashboard", "users", "add", "ann", "--role", "admin")
+    assert supernova(*add, stdin=PASSWORD).code == 0
+    again = supernova(*add, stdin=PASSWORD)
+    assert (again.code, "there is a user ann already" in again.err) == (2, True)
 
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]

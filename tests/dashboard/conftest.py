@@ -16,6 +16,7 @@ from supernova_ai.dashboard.access import Access, Role
 from supernova_ai.dashboard.application import create_app
 from supernova_ai.dashboard.page import Page
 from supernova_ai.dashboard.pages import PAGES
+from supernova_ai.dashboard.passwords import Cost
 from supernova_ai.ledger import End, Ledger, lost_end
 from supernova_ai.money import to_nano
 from supernova_ai.store import Clock, ReadOnlyStore, Store
@@ -43,6 +44,9 @@ class Still(Clock):
     def __call__(self) -> float:
         return self._now
 
+
+CHEAP = Cost(memory_kib=8, iterations=1)
+"""The least that a hash can cost."""
 
 SignIn = Callable[..., TestClient]
 Put = Callable[..., None]

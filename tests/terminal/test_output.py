@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peewee import Database
@@ -44,6 +45,7 @@ WRITTEN_BY_OTHERS: dict[type[tables.Table], tuple[str, ...]] = {
     tables.AdviceRow: ("user", "symbol"),
     tables.JobRow: ("outcome",),
     tables.ConfigVersionRow: ("actor", "cause", "environment"),
+    tables.DashboardUserRow: ("name",),
 }
 """The columns that contain text of users, models, providers or anyone with access to the database."""
 
@@ -87,6 +89,7 @@ def poisoned(
         f"example: {{message: hi}}\n---\n{HOSTILE} {{{{ message }}}}\n"
     )
     supernova("keys", "add", "openai", stdin=KEY)
+    assert supernova("dashboard", "users", "add", "ann", "--role", "viewer", stdin=KEY).code == 0
     answered = supernova("chat", "What now?", "--user", "ann", "--max-tokens", "5", "--json").json
     assert supernova("feedback", "add", answered["request_id"], "up", "--comment", HOSTILE).code == 0
     assert supernova("chat", "What now?").code == 6
@@ -169,6 +172,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "setup": ("--yes", "--no-test"),
     "config validate": (),
     "prices show": (HOSTILE,),
+    "dashboard users list": (),
+    "dashboard users add": (HOSTILE, "--role", "viewer"),
+    "dashboard users set-password": (HOSTILE,),
+    "dashboard users set-role": (HOSTILE, "viewer"),
+    "dashboard users disable": (HOSTILE,),
+    "dashboard users unlock": (HOSTILE,),
+    "dashboard users remove": (HOSTILE, "--yes"),
     "prompts list": (),
     "prompts show": ("[red]odd",),
     "prompts render": ("[red]odd", "--var", f"message={HOSTILE}"),
@@ -186,13 +196,14 @@ WITHOUT_FOREIGN_TEXT = {
 
 def every_command() -> set[str]:
     """Return the names of all commands as they are typed."""
-    found = set()
-    for name, command in get_group(app).commands.items():
-        below = getattr(command, "commands", {})
-        found |= {f"{name} {each}" for each in below}
-        if not below or getattr(command, "invoke_without_command", False):
-            found.add(name)
-    return found
+
+    def names(command: Any) -> Iterator[str]:
+        for name, each in getattr(command, "commands", {}).items():
+            yield from (f"{name} {below}" for below in names(each))
+            if not getattr(each, "commands", {}) or each.invoke_without_command:
+                yield name
+
+    return set(names(get_group(app)))
 
 
 def test_every_command_is_covered() -> None:
