@@ -130,10 +130,11 @@ app.command("rotate-master")(master.rotate_master)
 
 
 def read_key(loaded: Loaded, vault: Vault, provider: str, file: Path | None) -> Secret:
-    """Read the key of a configured provider, or the URL of a ``vault:NAME``, from a prompt, stdin or file."""
+    """Read a provider's key, or what a ``vault:NAME`` stands for, from a prompt, standard input or a file."""
     urls = loaded.config.alerts.notify
     notified = [url.removeprefix(VAULT_PREFIX) for url in urls if url.startswith(VAULT_PREFIX)]
-    known = (*loaded.config.providers, *notified)
+    oidc = (loaded.config.dashboard.oidc.client_secret or "").removeprefix(VAULT_PREFIX)
+    known = (*loaded.config.providers, *notified, *([oidc] if oidc else []))
     if provider not in known:
         raise typer.BadParameter(
             f"{provider!r} is not configured; use one of: {', '.join(known)}, or add it under 'providers'",

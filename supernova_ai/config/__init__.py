@@ -1,6 +1,7 @@
 """The configuration: the settings of the YAML, where the files are found, and which source wins."""
 
 from supernova_ai.config.advice import AdviceRules
+from supernova_ai.config.dashboard import DashboardConfig, Oidc
 from supernova_ai.config.environment import read_environ
 from supernova_ai.config.load import Loaded, data_folder, load, salvage
 from supernova_ai.config.logging import configure_logging
@@ -30,6 +31,7 @@ __all__ = [
     "Budget",
     "Cache",
     "Config",
+    "DashboardConfig",
     "Health",
     "Jobs",
     "Keep",
@@ -37,6 +39,7 @@ __all__ = [
     "Limits",
     "Loaded",
     "Logs",
+    "Oidc",
     "Price",
     "Provider",
     "Reload",

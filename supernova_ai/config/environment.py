@@ -122,6 +122,7 @@ NOT_SETTINGS: frozenset[str] = frozenset(
         "SUPERNOVA_CONFIG",
         "SUPERNOVA_HOME",
         "SUPERNOVA_MASTER_KEY_FILE",
+        "SUPERNOVA_OIDC_CLIENT_SECRET",
         "SUPERNOVA_SERVE_TOKEN",
         "API_KEY_ENCRYPTION_KEY",
         *(

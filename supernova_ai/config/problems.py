@@ -25,6 +25,8 @@ _REMEDIES = {
     "tuple_type": "must be a list; write [] for none",
 }
 _SECRET_NAME = re.compile(r"key|token|secret|password", re.IGNORECASE)
+_MAY_BE_SECRET = (["keys"], ["notify"], ["client_secret"])
+"""The last names of settings in which somebody may have written a secret."""
 _MAX_PROBLEMS = 20
 _MAX_LINE = 1_000
 
@@ -62,7 +64,7 @@ def _explain(detail: ErrorDetails, tree: Node, model: type[BaseModel]) -> str:
         return f"{origin}: {field} is missing"
     if isinstance(value, dict | list | tuple):
         return f"{origin}: {field}: {_remedy(detail)}"
-    if [step for step in loc if isinstance(step, str)][-1:] in (["keys"], ["notify"]):  # may be a secret
+    if [step for step in loc if isinstance(step, str)][-1:] in _MAY_BE_SECRET:
         return f"{origin}: {field} is not usable (not shown here): {_remedy(detail)}"
     return problem(origin, field, value, _remedy(detail))
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from supernova_ai.config.advice import AdviceRules
+from supernova_ai.config.dashboard import DashboardConfig, dashboard_faults
 from supernova_ai.config.fields import (
     VAULT_PREFIX,
     Count,
@@ -179,6 +180,7 @@ class Config(Section):
     reports: Reports = Reports()
     logs: Logs = Logs()
     jobs: Jobs = Jobs()
+    dashboard: DashboardConfig = DashboardConfig()
     advice: AdviceRules = AdviceRules()
 
     @model_validator(mode="after")
@@ -277,6 +279,8 @@ def _disagreements(config: Config) -> Iterator[Disagreement]:
                 yield ("budgets", i, scope), value, f"must be a known {scope}.{nearest(value, known)}"
     if config.cache.type == "redis" and config.redis is None:
         yield ("cache", "type"), "redis", "needs the address of the server: set 'redis' to redis://…"
+    for at, value, remedy in dashboard_faults(config.dashboard):
+        yield ("dashboard", *at), value, remedy
     steps = config.alerts.thresholds
     if list(steps) != sorted(set(steps)):
         yield ("alerts", "thresholds"), steps, "must be ascending without duplicates, such as [50, 80, 95]"

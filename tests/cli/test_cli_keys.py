@@ -219,6 +219,16 @@ def test_add_a_notification_url(supernova: Supernova, folder: Path) -> None:
     assert "It is not used: vault:ops-slack is the key in the slot 'primary'." in unused.err
 
 
+def test_add_the_secret_of_single_sign_on(supernova: Supernova, folder: Path) -> None:
+    """The secret of a vault:NAME in dashboard.oidc is added like a key."""
+    add = ("keys", "add", "login", "--config", "nova.yaml")
+    (folder / "nova.yaml").write_text("dashboard: {oidc: {client_secret: null}}\n")
+    assert "'login' is not configured" in supernova(*add, stdin="0123456789abcdef").err
+    (folder / "nova.yaml").write_text("dashboard: {oidc: {client_secret: 'vault:login'}}\n")
+    added = supernova(*add, stdin="0123456789abcdef")
+    assert (added.code, added.err) == (0, "")
+
+
 def test_a_missing_master_key_is_reported_before_the_key_is_read(
     supernova: Supernova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
