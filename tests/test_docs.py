@@ -192,7 +192,7 @@ def test_every_direct_dependency_has_a_reason() -> None:
         *(name for names in project["dependency-groups"].values() for name in names),
     ]
     rows = re.findall(
-        r"^\| (?:(?:charts|local|metrics|postgres|redis|serve|traces|dashboard) \| )?([a-z0-9, -]+?) \|",
+        r"^\| (?:(?:charts|local|metrics|postgres|redis|serve|traces|dashboard|sso) \| )?([a-z0-9, -]+?) \|",
         _read("docs/dependencies.md"),
         re.M,
     )

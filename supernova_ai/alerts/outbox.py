@@ -22,7 +22,7 @@ from supernova_ai.store.tables import AlertRow
 ALL_SPENDING = ""
 """The ``budget`` of an alert of a spike. No budget in the configuration has this name."""
 
-NoticeKind = Literal["key", "config", "job"]
+NoticeKind = Literal["key", "config", "job", "access"]
 """What a notice is about."""
 
 

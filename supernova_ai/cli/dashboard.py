@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import typer
@@ -28,8 +29,9 @@ from supernova_ai.cli.listening import (
 )
 from supernova_ai.cli.options import ConfigPath, flag, load, runs_subcommand
 from supernova_ai.config import Loaded
+from supernova_ai.config.fields import is_this_machine
 from supernova_ai.config.network import LOOPBACK_HOSTS
-from supernova_ai.errors import ConfigError, InvalidRequest, StoreError
+from supernova_ai.errors import ConfigError, InvalidRequest, StoreError, SupernovaError
 from supernova_ai.log import get_logger
 from supernova_ai.reload.watcher import Watcher, fingerprint
 from supernova_ai.store import ReadOnlyStore
@@ -86,16 +88,18 @@ def dashboard(
     from supernova_ai.dashboard.access import Access, Role
     from supernova_ai.dashboard.application import create_app
 
-    hosts = _hosts(
-        host, check_reach(host, certfile, keyfile, without_tls, exposed="the session"), trusted_host
-    )
+    local = check_reach(host, certfile, keyfile, without_tls, exposed="the session")
+    hosts = _hosts(host, local, trusted_host)
     with _loaded(config, demo) as in_force, closing(listening(host, port)) as listener:
         loaded, access = in_force(), Access()
+        if address := loaded.config.dashboard.address:
+            hosts.append(as_named(urlsplit(address).hostname or ""))
         try:
             store = ReadOnlyStore(loaded.database)
         except StoreError as error:
             error.add_note("`supernova dashboard --demo` shows generated data.")
             raise
+        _check_users(loaded, store, reached=not local or not all(map(is_this_machine, hosts)))
         app = create_app(
             store,
             lambda: in_force().config,
@@ -113,6 +117,32 @@ def dashboard(
         if open_:
             webbrowser.open(link)
         server.run(sockets=[listener])
+
+
+def _check_users(loaded: Loaded, store: ReadOnlyStore, *, reached: bool) -> None:
+    """Check that who signs in can be recorded; and that production has users, if other machines reach it.
+
+    Raises:
+        ConfigError: it has none.
+        ExtraMissing: single sign-on is configured, and its libraries are not installed.
+    """
+    from supernova_ai.dashboard import check_sso_extra
+    from supernova_ai.dashboard.users import every_user
+    from supernova_ai.dashboard.vault_access import VaultAccess
+
+    users, issuer = store.read(every_user), loaded.config.dashboard.oidc.issuer
+    if issuer:
+        check_sso_extra()
+    if reached and not users and not issuer and loaded.config.environment == "production":
+        raise ConfigError(
+            "production refuses a dashboard without users that other machines reach: add one with `supernova "
+            "dashboard users add NAME --role viewer`, or set 'dashboard.oidc'"
+        )
+    if users or issuer:
+        try:
+            VaultAccess(loaded.database).check()
+        except SupernovaError as error:
+            typer.echo(f"only the link signs in, because sign-ins cannot be recorded: {error}", err=True)
 
 
 def _hosts(host: str, local: bool, trusted: Sequence[str] | None) -> list[str]:

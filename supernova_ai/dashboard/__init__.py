@@ -18,3 +18,11 @@ def check_extra() -> None:
             "the dashboard needs Starlette, uvicorn and python-multipart: "
             "pip install 'supernova-ai[dashboard]'"
         )
+
+
+def check_sso_extra() -> None:
+    """Check that the libraries of single sign-on are installed; raises as ``check_extra``."""
+    if any(find_spec(name) is None for name in ("authlib", "itsdangerous")):
+        raise ExtraMissing(
+            "single sign-on needs Authlib and itsdangerous: pip install 'supernova-ai[dashboard,sso]'"
+        )

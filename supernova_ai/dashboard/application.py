@@ -20,19 +20,26 @@ from starlette.staticfiles import StaticFiles
 
 from supernova_ai.concurrency import in_thread
 from supernova_ai.config import Config
-from supernova_ai.dashboard.access import SESSION_S, Access
+from supernova_ai.dashboard.access import Access
+from supernova_ai.dashboard.lockout import Lockout
 from supernova_ai.dashboard.middleware import (
     SIGN_IN,
+    SIGN_ON,
+    SIGNED_ON,
     STATIC,
     SecurityHeaders,
     SessionRequired,
-    cookie_name,
     require,
-    session_of,
 )
 from supernova_ai.dashboard.page import Page
 from supernova_ai.dashboard.pages import PAGES
+from supernova_ai.dashboard.pages.access import access_page
+from supernova_ai.dashboard.passwords import Passwords
 from supernova_ai.dashboard.rendering import Renderer, taken
+from supernova_ai.dashboard.session_checks import SessionChecks
+from supernova_ai.dashboard.sign_in import SignIn
+from supernova_ai.dashboard.throttle import Throttle
+from supernova_ai.dashboard.vault_access import VaultAccess
 from supernova_ai.errors import SupernovaError
 from supernova_ai.log import get_logger
 from supernova_ai.metrics import routes as monitoring
@@ -42,11 +49,7 @@ from supernova_ai.store import ReadOnlyStore
 
 log = get_logger(__name__)
 
-_TITLES = {401: "Sign in", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 500: "Something failed"}
-_USED = (
-    "This link was used before, or is of another start of the dashboard: each works once. "
-    "Start the dashboard again for a new one."
-)
+_TITLES = {403: "Not allowed", 404: "Not found", 405: "Not allowed", 500: "Something failed"}
 
 
 def create_app(
@@ -59,26 +62,48 @@ def create_app(
     notice: str = "",
     secure: bool = False,
     pages: Sequence[Page] = PAGES,
+    passwords: Passwords | None = None,
 ) -> Starlette:
     """Return the dashboard over a store.
 
     Args:
         store: what the pages show; nothing is written into it.
         config: returns the configuration in force: its budgets and providers are shown.
-        access: who may use it, and how they sign in.
+        access: who may use it, and the clock for that.
         hosts: the names in the header ``Host`` that are answered.
         time_zone: of all times on the pages.
         notice: what every page says of its data.
         secure: it is reached by https only, so that browsers send the session's cookie by nothing else.
-        pages: the pages, in the order of the navigation.
+        pages: the pages, in the order of the navigation; the page of sessions follows.
+        passwords: checks them; None does it at the usual cost.
     """
-    dashboard = _Dashboard(Renderer(store, config, time_zone, {"notice": notice}), access, secure, pages)
+    renderer = Renderer(store, config, time_zone, {"notice": notice})
+    checks = SessionChecks(store, config, access.clock)
+    vault, throttle = VaultAccess(store.where), Throttle(access.clock)
+    sign_in = SignIn(
+        store,
+        config,
+        access,
+        checks,
+        renderer,
+        vault=vault,
+        passwords=passwords or Passwords(),
+        throttle=throttle,
+        lockout=Lockout(store, vault, throttle),
+        secure=secure,
+    )
+    pages = (*pages, access_page(access))
+    dashboard = _Dashboard(renderer, sign_in, pages)
     files = StaticFiles(directory=Path(__file__).with_name("static"))
     return Starlette(
         routes=[
             Route("/", dashboard.first),
-            Route(SIGN_IN, dashboard.sign_in, methods=["GET"]),
-            Route("/sign-out", dashboard.sign_out, methods=["POST"]),
+            Route(SIGN_IN, sign_in.by_link, methods=["GET"]),
+            Route(SIGN_IN, sign_in.by_password, methods=["POST"]),
+            Route(SIGN_ON, sign_in.begin_single_sign_on, methods=["GET"]),
+            Route(SIGNED_ON, sign_in.by_single_sign_on, methods=["GET"]),
+            Route("/sign-out", sign_in.sign_out, methods=["POST"]),
+            Route("/access/end", sign_in.end_session, methods=["POST"]),
             *(route for page in pages for route in dashboard.routes(page)),
             *monitoring.routes(config, lambda: store),
             Mount(STATIC.rstrip("/"), files),
@@ -86,17 +111,16 @@ def create_app(
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, list(hosts), www_redirect=False),
-            Middleware(SessionRequired, access, dashboard.failed),
+            Middleware(SessionRequired, access, checks, dashboard.failed),
         ],
         exception_handlers=dict.fromkeys((HTTPException, SupernovaError, Exception), dashboard.failed),
     )
 
 
 class _Dashboard:
-    def __init__(self, renderer: Renderer, access: Access, secure: bool, pages: Sequence[Page]) -> None:
+    def __init__(self, renderer: Renderer, sign_in: SignIn, pages: Sequence[Page]) -> None:
         self._renderer = renderer
-        self._access = access
-        self._secure = secure
+        self._sign_in = sign_in
         self._pages = pages
 
     def routes(self, page: Page) -> list[Route]:
@@ -127,30 +151,10 @@ class _Dashboard:
     async def first(self, _: Request) -> Response:
         return RedirectResponse(f"/{self._pages[0].name}", 303)
 
-    async def sign_in(self, request: Request) -> Response:
-        cookie = self._access.redeem(request.query_params.get("token", ""))
-        if cookie is None:
-            return await self.failed(request, HTTPException(401, _USED))
-        response = RedirectResponse("/", 303)
-        response.set_cookie(
-            cookie_name(request),
-            cookie,
-            max_age=SESSION_S,
-            httponly=True,
-            samesite="strict",
-            secure=self._secure,
-        )
-        return response
-
-    async def sign_out(self, request: Request) -> Response:
-        self._access.end(session=session_of(request))
-        response = await self.failed(request, HTTPException(401, "You are signed out."))
-        response.status_code = 200
-        response.delete_cookie(cookie_name(request))
-        return response
-
-    async def failed(self, _: Request, error: Exception) -> Response:
+    async def failed(self, request: Request, error: Exception) -> Response:
         """Answer an error by a page that repeats nothing of the request."""
+        if isinstance(error, HTTPException) and error.status_code == 401:
+            return await self._sign_in.page(request, error.detail)
         status, reason, headers = 500, "The log has the reason.", None
         if isinstance(error, HTTPException):
             status, reason, headers = error.status_code, error.detail, error.headers

@@ -11,10 +11,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from supernova_ai.dashboard.access import Access, Role, Session
+from supernova_ai.dashboard.session_checks import SessionChecks
+from supernova_ai.errors import SupernovaError
 from supernova_ai.metrics.routes import LIVE, READY
 
 SIGN_IN, STATIC = "/sign-in", "/static/"
-_OPEN = (SIGN_IN, LIVE, READY)
+SIGN_ON = f"{SIGN_IN}/sso"
+"""Begins a single sign-on."""
+SIGNED_ON = f"{SIGN_ON}/callback"
+"""Where the provider of single sign-on sends a browser back to."""
+_OPEN = (SIGN_IN, SIGN_ON, SIGNED_ON, LIVE, READY)
 """The paths that need no session, beside those of the files."""
 
 _HEADERS = {
@@ -77,14 +83,20 @@ class SessionRequired:
     The request then has ``state.session``, and ``state.form`` if it had a form.
 
     Args:
+        checks: say whether a session is still valid; one that is not ends.
         refused: answers a request without a session, or whose form is not of its session.
     """
 
     def __init__(
-        self, app: ASGIApp, access: Access, refused: Callable[[Request, HTTPException], Awaitable[Response]]
+        self,
+        app: ASGIApp,
+        access: Access,
+        checks: SessionChecks,
+        refused: Callable[[Request, Exception], Awaitable[Response]],
     ) -> None:
         self._app = app
         self._access = access
+        self._checks = checks
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +106,7 @@ class SessionRequired:
         request = Request(scope, receive)
         try:
             await self._check(request)
-        except HTTPException as error:
+        except (HTTPException, SupernovaError) as error:
             response = await self._refused(request, error)
             await response(scope, receive, send)
             return
@@ -102,8 +114,11 @@ class SessionRequired:
 
     async def _check(self, request: Request) -> None:
         session = self._access.session(request.cookies.get(cookie_name(request)))
+        if session and not await self._checks.is_valid(session):
+            self._access.end(id_=session.id)
+            session = None
         if session is None:
-            raise HTTPException(401, "Sign in with the link that `supernova dashboard` printed.")
+            raise HTTPException(401, "")
         request.state.session = session
         if request.method not in _READING:
             request.state.form = await request.form()

@@ -36,12 +36,13 @@ class ReadOnlyStore:
     """
 
     def __init__(self, where: str | Path) -> None:
-        self._shown = without_password(str(where))
-        if fault := database_fault(str(where)):
+        self.where = str(where)
+        self._shown = without_password(self.where)
+        if fault := database_fault(self.where):
             raise StoreError(f"'database' {fault}")
         self.now = Clock()
         self.file: Path | None = None  # of SQLite
-        self._database = self._open(str(where))
+        self._database = self._open(self.where)
         self.read(lambda database: check(database, self._shown))
         self.id = self.read(lambda database: get_meta(database, "store")) or ""
 

@@ -9,14 +9,17 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from supernova_ai import config as configuration
-from supernova_ai.store import Store
-from tests.cli.conftest import Supernova
+from supernova_ai.cli.dashboard import _check_users
+from supernova_ai.cli.listening import server_settings
+from supernova_ai.store import ReadOnlyStore, Store
+from tests.cli.conftest import KEY, Supernova
 from tests.servers import self_signed
 from tests.waiting import comes_true
 
@@ -54,6 +57,57 @@ def test_without_a_database(supernova: Supernova, configure: Callable[..., Path]
     assert "there is no database at" in refused.err
     assert "`supernova dashboard --demo` shows generated data" in " ".join(refused.err.split())
     assert not Path(configuration.load().database).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        (["--trusted-host", "nova.example"], {}),
+        ([], {"address": "https://nova.example"}),
+        (["--host", "0.0.0.0", "--trusted-host", "nova.example", "--without-tls"], {}),
+    ],
+)
+def test_production_wants_users(
+    supernova: Supernova,
+    configure: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    settings: dict[str, str],
+) -> None:
+    """In production a dashboard that other machines reach, also through a proxy, refuses to start without."""
+    monkeypatch.setenv("SUPERNOVA_ENV", "production")
+    configure("http://127.0.0.1:9", dashboard=settings)
+    database = configuration.load().database
+    Store(database).close()
+    refused = supernova("dashboard", "--port", "0", *options)
+    assert refused.code == 3
+    assert "production refuses a dashboard without users that other machines reach" in refused.err
+    assert "supernova dashboard users add NAME --role viewer" in " ".join(refused.err.split())
+    check = partial(_check_users, configuration.load(), ReadOnlyStore(database))
+    check(reached=False)
+    assert supernova("dashboard", "users", "add", "ann", "--role", "viewer", stdin=PASSWORD).code == 0
+    check(reached=True)
+
+
+def test_it_says_at_the_start_that_nobody_can_sign_in(
+    supernova: Supernova,
+    configure: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Sign-ins are signed with the master key; without it only the link works."""
+    configure("http://127.0.0.1:9")
+    supernova("dashboard", "users", "add", "ann", "--role", "viewer", stdin=PASSWORD)
+    supernova("keys", "add", "openai", stdin=KEY)
+    monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "6f" * 32)
+    loaded = configuration.load()
+    _check_users(loaded, ReadOnlyStore(loaded.database), reached=False)
+    assert "only the link signs in, because sign-ins cannot be recorded: " in capsys.readouterr().err
+
+
+def test_uvicorn_believes_no_proxy() -> None:
+    """Addresses and schemes that a request names in headers are not taken over."""
+    assert server_settings(lambda: None, None, None).proxy_headers is False
 
 
 def test_users(supernova: Supernova, configure: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,14 +14,24 @@ from supernova_ai.dashboard.access import SESSION_S, Access, Role
 from supernova_ai.dashboard.page import Page
 from supernova_ai.dashboard.pages import PAGES
 from tests.dashboard.conftest import ADDRESS, SignIn
+from tests.databases import new_file
 
 ROUTES = [
     "/",
-    *(f"/{page.name}{end}" for page in PAGES for end in ("", "/parts")),
+    *(f"/{name}{end}" for name in (*(page.name for page in PAGES), "access") for end in ("", "/parts")),
     *(f"/{page.name}.csv" for page in PAGES if page.download),
     "/metrics",
 ]
 OPEN = ["/health/live", "/health/ready"]
+FORMS = ["/sign-out", "/access/end"]
+WAYS = ["/sign-in", "/sign-in/sso", "/sign-in/sso/callback"]
+"""Where people sign in: the tests of each way are elsewhere."""
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    """Who may look does not depend on the engine."""
+    return str(new_file(tmp_path / "supernova.db"))
 
 
 def csrf_of(browser: TestClient) -> str:
@@ -32,22 +43,22 @@ def csrf_of(browser: TestClient) -> str:
 def test_every_route_is_tested_here(visit: SignIn) -> None:
     """Every route that only reads is among those that the tests below ask without a session."""
     routes = {route.path for route in visit().app.routes if isinstance(route, Route)}  # type: ignore[attr-defined]
-    assert routes == {*ROUTES, *OPEN, "/sign-in", "/sign-out"}
+    assert routes == {*ROUTES, *OPEN, *FORMS, *WAYS}
 
 
-@pytest.mark.parametrize("path", [*ROUTES, "/sign-in", "/sign-out", "/none", "/now/none"])
 @pytest.mark.parametrize("cookie", [None, "", "forged", "é" * 8])
-def test_nothing_without_a_session(visit: SignIn, path: str, cookie: str | None) -> None:
+def test_nothing_without_a_session(visit: SignIn, cookie: str | None) -> None:
     """Without a session, or with a forged one, every path is a 401 that says how to sign in, and no more."""
     browser = visit()
     headers = {} if cookie is None else {"cookie": f"supernova_8766={cookie}".encode()}
-    for answer in (browser.get(path, headers=headers), browser.post(path, headers=headers)):  # type: ignore[arg-type]
-        if path == "/sign-in" and answer.request.method == "POST":
-            assert answer.status_code == 405
-            continue
-        assert answer.status_code == 401
-        assert "<nav" not in answer.text
-        assert "location" not in answer.headers
+    other = {"/sign-in": (401, 403), "/sign-in/sso": (404, 405), "/sign-in/sso/callback": (404, 405)}
+    for path in (*ROUTES, *FORMS, *WAYS, "/none", "/now/none"):
+        answers = browser.get(path, headers=headers), browser.post(path, headers=headers)  # type: ignore[arg-type]
+        assert tuple(answer.status_code for answer in answers) == other.get(path, (401, 401)), path
+        for answer in answers:
+            assert "<nav" not in answer.text
+            assert "location" not in answer.headers
+            assert "set-cookie" not in answer.headers
 
 
 def test_the_link_works_once(visit: SignIn, access: Access) -> None:
@@ -76,18 +87,6 @@ def test_a_wrong_token(visit: SignIn, access: Access, token: str) -> None:
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
     assert browser.get("/sign-in", params={"token": right}).status_code == 303
-
-
-def test_a_session_given_before_is_not_taken_over(visit: SignIn, access: Access) -> None:
-    """Signing in makes a new session: the cookie that a browser had before stays worthless."""
-    browser = visit()
-    browser.cookies.set("supernova_8766", "known-to-the-attacker")
-    token = access.link_token("ann", Role.ADMIN)
-    made = browser.get("/sign-in", params={"token": token}).headers["set-cookie"]
-    assert "known-to-the-attacker" not in made
-    other = visit()
-    other.cookies.set("supernova_8766", "known-to-the-attacker")
-    assert other.get("/now").status_code == 401
 
 
 def test_with_tls_the_cookie_needs_it(visit: SignIn, access: Access) -> None:
@@ -127,16 +126,15 @@ def test_sessions_end(sign_in: SignIn, access: Access, clock: SimpleNamespace) -
     assert browser.get("/now").status_code == 401
 
 
-@pytest.mark.parametrize("given", [None, "", "forged", "é"])
-def test_a_form_needs_the_token_of_its_session(sign_in: SignIn, given: str | None) -> None:
+@pytest.mark.parametrize("path", FORMS)
+def test_a_form_needs_the_token_of_its_session(sign_in: SignIn, path: str) -> None:
     """Without it, with another, or with that of another session, nothing happens."""
     browser = sign_in()
-    assert browser.post("/sign-out", data={} if given is None else {"csrf": given}).status_code == 403
-    other = csrf_of(sign_in())
-    assert browser.post("/sign-out", data={"csrf": other}).status_code == 403
-    assert browser.post(f"/sign-out?csrf={csrf_of(browser)}").status_code == 403
+    for given in ({}, {"csrf": ""}, {"csrf": "forged"}, {"csrf": "é"}, {"csrf": csrf_of(sign_in())}):
+        assert browser.post(path, data=given).status_code == 403
+    assert browser.post(f"{path}?csrf={csrf_of(browser)}").status_code == 403
     broken = {"content-type": "multipart/form-data; boundary=x"}
-    assert browser.post("/sign-out", content=b"--y", headers=broken).status_code in (400, 403)
+    assert browser.post(path, content=b"--y", headers=broken).status_code in (400, 403)
     assert browser.get("/now").status_code == 200
 
 

@@ -22,17 +22,23 @@ import uvicorn
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from supernova_ai.config import Config
+from supernova_ai.dashboard import users
 from supernova_ai.dashboard.access import Access, Role
 from supernova_ai.dashboard.application import create_app
 from supernova_ai.dashboard.pages import PAGES
+from supernova_ai.dashboard.passwords import Passwords
+from supernova_ai.dashboard.vault_access import VaultAccess
 from supernova_ai.demo.generated_ledger import generated_ledger
 from supernova_ai.store import ReadOnlyStore, Store
-from tests.dashboard.conftest import CONFIG, Put
+from tests.dashboard.conftest import CHEAP, CONFIG, Put
+from tests.databases import new_file
+from tests.identity_provider import CLIENT, SECRET, IdentityProvider
 from tests.waiting import comes_true
 
 pytestmark = pytest.mark.proof
 
-NAMES = [page.name for page in PAGES]
+PASSWORD = "correct horse battery"
+NAMES = [*(page.name for page in PAGES), "access"]
 AXE = Path(__file__).with_name("axe.min.js")
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1360, "height": 860}},
@@ -120,6 +126,35 @@ def generated(serve: Callable[..., Served]) -> Iterator[Served]:
         yield serve(loaded.database, loaded.config, notice="Generated data")
 
 
+@pytest.fixture(scope="module")
+def identity_provider() -> Iterator[IdentityProvider]:
+    """A provider at another site: to browsers another name is one, and another port is not."""
+    provider = IdentityProvider("localhost")
+    yield provider
+    provider.close()
+
+
+@pytest.fixture(scope="module")
+def with_users(
+    serve: Callable[..., Served],
+    tmp_path_factory: pytest.TempPathFactory,
+    identity_provider: IdentityProvider,
+) -> Iterator[Served]:
+    """A dashboard with a user and single sign-on."""
+    database = str(new_file(tmp_path_factory.mktemp("users") / "supernova.db"))
+    hashed = Passwords(CHEAP).hash(PASSWORD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUPERNOVA_HOME", str(Path(database).parent))
+        VaultAccess(database).audited(
+            lambda database, record: users.add(
+                database, record, 1, name="ann", role=Role.OPERATOR, password_hash=hashed
+            )
+        )
+        oidc = {"issuer": identity_provider.url, "client_id": CLIENT, "roles": {"staff": "viewer"}}
+        config = Config.model_validate({"dashboard": {"oidc": oidc}})
+        yield serve(database, config, passwords=Passwords(CHEAP))
+
+
 @pytest.fixture
 def served(serve: Callable[..., Served], store: Store, where: str) -> Iterator[Served]:
     """A dashboard over the ledger of ``put``, which is empty at first."""
@@ -184,6 +219,62 @@ def test_pages_for_those_who_are_not_signed_in(served: Served, chromium: Browser
         assert answer
         assert answer.status == status
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_page_to_sign_in(with_users: Served, chromium: Browser, look: str) -> None:
+    """It fits the screen, keeps to the policy, and axe finds no violation; also after a wrong password."""
+    for wrong in (False, True):
+        context = chromium.new_context(**LOOKS[look], bypass_csp=True)
+        page = context.new_page()
+        page.goto(f"{with_users.address}/now")
+        if wrong:
+            page.get_by_label("Name").fill(look)
+            page.get_by_label("Password").fill("wrong")
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.get_by_role("alert")).to_contain_text("The name or the password is wrong")
+        assert page.evaluate("document.documentElement.scrollWidth") <= LOOKS[look]["viewport"]["width"]
+        if PICTURES:
+            page.screenshot(path=Path(PICTURES, f"sign-in-{'wrong' if wrong else 'form'}-{look}.png"))
+        assert violations(page) == []
+        context.close()
+
+
+def test_signing_in_with_a_password(with_users: Served, chromium: Browser) -> None:
+    """The name has the focus; the form works without scripts; an administrator ends the session."""
+    page = chromium.new_context(java_script_enabled=False).new_page()
+    page.goto(with_users.address)
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("Ann")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
+    with with_users.visitor() as open_:
+        admin = open_("access")
+        admin.get_by_role("row", name="ann operator").get_by_role("button").click()
+        expect(admin.get_by_role("row", name="ann operator")).to_have_count(0, timeout=20_000)
+    page.reload()
+    expect(page.get_by_label("Name")).to_be_visible()
+
+
+def test_single_sign_on(
+    with_users: Served,
+    chromium: Browser,
+    identity_provider: IdentityProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From a provider at another site the browser comes back signed in, under all rules for cookies."""
+    monkeypatch.setenv("SUPERNOVA_OIDC_CLIENT_SECRET", SECRET)
+    page = chromium.new_context().new_page()
+    page.goto(f"{with_users.address}/money")
+    page.get_by_role("link", name="Sign in with single sign-on").click()
+    expect(page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Sign out")).to_have_attribute(
+        "title", "Signed in as sso:ann (viewer)"
+    )
+    assert page.url == f"{with_users.address}/now"
+    assert identity_provider.asked
 
 
 def test_new_attempts_appear_in_every_tab(served: Served, put: Put) -> None:
