@@ -27,7 +27,7 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai.audit.actor import Actor
+from supernova_ai.actor import Actor
 from supernova_ai.mac import mac
 from supernova_ai.store import get_meta, set_meta
 from supernova_ai.store.bulk import Row

@@ -8,16 +8,16 @@ import sys
 from collections import UserDict
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from importlib.metadata import version as installed
 from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from supernova_ai.audit import acting
+from supernova_ai.actor import acting
 from supernova_ai.characters import visible
 from supernova_ai.errors import (
     BudgetExceeded,
@@ -46,36 +46,75 @@ EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
 )
 """Exit codes. The first class that matches decides; any other ``SupernovaError`` exits with 1."""
 
-_LOCATIONS = {
-    "chat": "ask:chat",
-    "analyze": "ask:analyze",
-    "advise": "advise:advise_app",
-    "advice": "advise:app",
-    "demo": "ask:demo",
-    "version": "config:version",
-    "status": "status:status",
-    "costs": "costs:app",
-    "feedback": "feedback:app",
-    "health": "health:app",
-    "metrics": "metrics:metrics",
-    "keys": "key_lifecycle:app",
-    "audit": "audit:app",
-    "ledger": "ledger:app",
-    "backup": "backup:app",
-    "privacy": "privacy:app",
-    "alerts": "alerts:app",
-    "serve": "serve:serve",
-    "dashboard": "dashboard:app",
-    "run": "run:run",
-    "maintain": "run:maintain",
-    "jobs": "run:jobs",
-    "config": "config:app",
-    "setup": "setup:setup",
-    "doctor": "doctor:doctor",
-    "prices": "prices:app",
-    "prompts": "prompts:app",
+_COMMANDS = {
+    "chat": ("ask:chat", "Answer a message and print the text as it arrives."),
+    "analyze": ("ask:analyze", "Analyse a text without following any instructions in it."),
+    "advise": (
+        "advise:advise_app",
+        "Advise on an asset from its bars, or rank all of a folder; a model writes no figures.",
+    ),
+    "advice": ("advise:app", "List, show, replay, verify and prune recorded advice."),
+    "demo": (
+        "ask:demo",
+        "Show a failover, a refusal, advice and the ledger, with a real model on this machine.",
+    ),
+    "version": ("config:version", "Print the versions of this package and of LiteLLM."),
+    "status": (
+        "status:status",
+        "Show providers, requests, money, alerts, jobs, and what needs a person, on one screen.",
+    ),
+    "costs": ("costs:app", "Show how full the budgets are, the totals per model, and the latest attempts."),
+    "feedback": ("feedback:app", "Keep what users think of answers, list it, or report it beside the costs."),
+    "health": (
+        "health:app",
+        "Show each deployment's state, last failure, success rate and latency, the worst first.",
+    ),
+    "metrics": (
+        "metrics:metrics",
+        "Print the metrics of all processes on the database, as Prometheus reads them.",
+    ),
+    "keys": (
+        "key_lifecycle:app",
+        "Add, list, rotate, check, revoke, remove or import API keys; rotate the master key.",
+    ),
+    "audit": ("audit:app", "List, verify or export the record of all operations."),
+    "ledger": ("ledger:app", "Verify, settle, reconcile, archive, restore, vacuum or copy the ledger."),
+    "backup": ("backup:app", "Make, list, verify, restore or prune encrypted backups."),
+    "privacy": ("privacy:app", "Export the data of one user, or erase the user's identity."),
+    "alerts": (
+        "alerts:app",
+        "List, test and acknowledge alerts of budgets, spending spikes, keys, configuration and jobs.",
+    ),
+    "serve": (
+        "serve:serve",
+        "Serve OpenAI's API over the configured models until stopped; clients send the token as API key.",
+    ),
+    "dashboard": (
+        "dashboard:app",
+        "Show providers, money and errors in a browser until stopped; the printed link signs in once.",
+    ),
+    "run": (
+        "run:run",
+        "Run the scheduled jobs until stopped; of several such processes on one database, one runs them.",
+    ),
+    "maintain": (
+        "run:maintain",
+        "Run the jobs that are due once, or the named ones, and exit with 1 if one failed; for cron.",
+    ),
+    "jobs": (
+        "run:jobs",
+        "List the scheduled jobs: last and next run, duration, outcome, and which process leads.",
+    ),
+    "config": ("config:app", "Show, check or change the configuration."),
+    "setup": (
+        "setup:setup",
+        "Set up configuration, database, master key and API keys, and keep what is there already.",
+    ),
+    "doctor": ("doctor:doctor", "Check everything that can be checked, and say what to do about each fault."),
+    "prices": ("prices:app", "Show prices, from your YAML or from the map that LiteLLM bundles."),
+    "prompts": ("prompts:app", "List, show, render and check prompt templates."),
 }
-"""The module and the function or app of each command, in the order of the help."""
+"""The module and the function or app of each command, and its help, in the order of the help."""
 
 _KEY_AS_ARGUMENT = (
     "a key is never an argument: it is in your shell's history now, so replace it at the provider, and give "
@@ -104,13 +143,19 @@ class _Commands(UserDict[str, Any]):
     """The commands by name. Importing them all takes most of a second: each is imported when it runs."""
 
     def __getitem__(self, name: str) -> Any:
-        return _command(name, super().__getitem__(name))
+        return _command(name, super().__getitem__(name)[0])
 
 
 class _Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Commands(_LOCATIONS)
+        self.commands = _Commands(_COMMANDS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help without importing the commands."""
+        self.commands = {name: TyperCommand(name, help=text) for name, (_, text) in _COMMANDS.items()}
+        super().format_help(ctx, formatter)
+        self.commands = _Commands(_COMMANDS)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Errors are plain and repeat no key; Ctrl-C at a prompt exits with 130 too."""
@@ -152,6 +197,10 @@ def _finish_interrupted_restore() -> None:
 def _plain_message(error: TyperException) -> str:
     """Return the error's message, in our words where pydantic refused a value."""
     cause = error.__cause__
+    if cause is None:
+        return error.message
+    from pydantic import ValidationError  # with an error only: its import takes longer than the help
+
     if not isinstance(cause, ValidationError):
         return error.message
     details = cause.errors()[0]
@@ -185,11 +234,14 @@ app = typer.Typer(
 )
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of this package and of LiteLLM."""
+    return {name: installed(name) for name in ("supernova-ai", "litellm")}
+
+
 def _print_version(requested: bool) -> None:
     if requested:
-        from supernova_ai.cli.config import version
-
-        version()
+        typer.echo(" ".join(f"{name} {number}" for name, number in versions().items()))
         raise typer.Exit
 
 

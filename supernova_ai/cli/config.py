@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from importlib.metadata import version as installed
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from supernova_ai import __version__
 from supernova_ai import config as configuration
 from supernova_ai.cli import config_edits
+from supernova_ai.cli.app import versions
 from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
@@ -212,8 +211,7 @@ def _machine_warnings(loaded: Loaded) -> list[str]:
 
 def version(json: AsJson = False) -> None:
     """Print the versions of this package and of LiteLLM."""
-    packages = {"supernova-ai": __version__, "litellm": installed("litellm")}
     if json:
-        print_json(packages)
+        print_json(versions())
     else:
-        typer.echo(" ".join(f"{name} {number}" for name, number in packages.items()))
+        typer.echo(" ".join(f"{name} {number}" for name, number in versions().items()))

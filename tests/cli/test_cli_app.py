@@ -103,14 +103,19 @@ def test_help_names_commands_and_exit_codes(supernova: Supernova) -> None:
     """The help lists every command and every exit code."""
     result = supernova("--help")
     assert result.code == 0
-    for command in app._LOCATIONS:
+    for command in app._COMMANDS:
         assert f"│ {command} " in result.out
     codes = " ".join(result.out.partition("Exit codes:")[2].split())
     assert all(f"{code} " in codes for code in {0, 1, 130, *(code for _, code in app.EXIT_CODES)})
 
 
 def test_every_command_and_option_is_explained() -> None:
-    """The help of each command is one sentence, an imperative; each argument and option has help too."""
+    """The help of each command is one sentence, an imperative; each argument and option has help too.
+
+    The help of all commands, which is printed without importing them, says the same.
+    """
+    listed = {name: command.help for name, command in get_group(app.app).commands.items()}
+    assert listed == {name: text for name, (_, text) in app._COMMANDS.items()}
     for name, command in _commands(get_group(app.app)):
         help_text = command.help or ""
         assert re.fullmatch(r"(?!\w*[^s]s )[A-Z][^.]*(?:\.\w[^.]*)*\.", help_text), (name, help_text)
@@ -226,6 +231,23 @@ def test_a_command_imports_only_its_module(folder: Path) -> None:
     own = ("cost_files", "cost_options", "cost_savings", "costs")  # the command is in four files
     modules = " ".join(f"supernova_ai.cli.{name}" for name in ("app", *own, "options"))
     assert run.stdout.splitlines()[1:] == [modules, "False False"]
+
+
+def test_help_imports_no_command(folder: Path) -> None:
+    """``supernova --help`` and ``--version`` import no command, no database and no configuration."""
+    program = (
+        "import sys\n"
+        "from supernova_ai.cli import main\n"
+        "for option in ('--help', '--version'):\n"
+        "    sys.argv = ['supernova', option]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit:\n"
+        "        pass\n"
+        "print({'peewee', 'pydantic', 'supernova_ai.cli.options'} & set(sys.modules))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "set()"
 
 
 def test_installed_script(script: str, folder: Path) -> None:
