@@ -38,13 +38,15 @@ from supernova_ai.types import Embeddings, Probe, Quote, Ranking, Reply, T
 class Supernova(ClientRequests):
     """A client over one configuration. Use it as an async context manager, or ``close`` it.
 
-    Its methods may be called from any event loop and any thread. Nothing is opened before the first call.
+    Its methods may be called from any event loop and any thread. The first call opens what it needs; only
+    the import of LiteLLM, which takes seconds, begins at once, on a background thread.
 
     Args:
         config: a ``Config``, or the path of a YAML file; None finds one (see docs/configuration.md).
         master: the master key of the vault; None finds it (see docs/keys.md).
         alert_sinks: called on a separate thread with each alert that this process delivers.
         watch: apply edits of the files by itself once the client is open, until it is closed.
+        preload: import LiteLLM from now on in the background; without it, the first call does.
 
     Raises:
         ConfigError: the configuration is wrong; the message lists every problem.

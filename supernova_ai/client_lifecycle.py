@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakSet
 
 from supernova_ai import config as configuration
+from supernova_ai import early_import
 from supernova_ai.alerts.outbox import AlertEvent
 from supernova_ai.blocking import exiting
 from supernova_ai.concurrency import check_loop, collection_paused, in_thread
@@ -47,6 +48,7 @@ class ClientLifecycle:
         master: MasterKey | None = None,
         alert_sinks: Sequence[Callable[[AlertEvent], object]] = (),
         watch: bool = False,
+        preload: bool = True,
     ) -> None:
         self._source = config
         if watch:
@@ -65,6 +67,8 @@ class ClientLifecycle:
         self._store: Store | None = None
         self._runtime: Runtime
         self._pid = 0  # of the process whose runtime is open
+        if preload and self.config.enabled:
+            early_import.begin()
 
     @property
     def config(self) -> Config:
@@ -170,6 +174,7 @@ class ClientLifecycle:
         return self._pid == os.getpid()
 
     def _open(self) -> None:
+        early_import.wait_for_end()
         with collection_paused():
             from supernova_ai.runtime import Runtime  # imports LiteLLM: seconds, so not before it is needed
 
@@ -242,6 +247,7 @@ if hasattr(os, "register_at_fork"):
 def _close_all() -> None:
     """Close the clients that are still open: their running calls settle their holds."""
     exiting.set()
+    early_import.wait_for_end()
     with ExitStack() as closing:  # if one raises, the others close all the same
         for client in list(_open_clients):
             closing.callback(client.close)

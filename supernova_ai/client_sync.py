@@ -135,7 +135,7 @@ class SupernovaSync:
     thread, also where an event loop is running: that loop stands still until the call ends.
 
     Args:
-        config, master, alert_sinks, watch: as those of ``Supernova``.
+        config, master, alert_sinks, watch, preload: as those of ``Supernova``.
 
     Raises:
         ConfigError: the configuration is wrong; the message lists every problem.
@@ -148,8 +148,9 @@ class SupernovaSync:
         master: MasterKey | None = None,
         alert_sinks: Sequence[Callable[[AlertEvent], object]] = (),
         watch: bool = False,
+        preload: bool = True,
     ) -> None:
-        self.nova = Supernova(config, master=master, alert_sinks=alert_sinks, watch=watch)
+        self.nova = Supernova(config, master=master, alert_sinks=alert_sinks, watch=watch, preload=preload)
         """The client for async callers: both share everything."""
 
     @property

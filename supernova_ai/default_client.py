@@ -22,12 +22,16 @@ _default: Supernova | None = None
 _default_lock = threading.Lock()
 
 
-def default() -> Supernova:
-    """Return the default client of the module-level functions; the first use creates it."""
+def default(*, preload: bool = True) -> Supernova:
+    """Return the default client of the module-level functions; the first use creates it.
+
+    Args:
+        preload: as of ``Supernova``, if this creates it.
+    """
     global _default
     with _default_lock:
         if _default is None:
-            _default = Supernova()
+            _default = Supernova(preload=preload)
         return _default
 
 

@@ -148,7 +148,9 @@ class _Deadlines(NamedTuple):
 def client_of(options: AdviceOptions) -> Supernova:
     """Return the client of the options, or the default client."""
     client = options.get("client")
-    return client.nova if isinstance(client, SupernovaSync) else client or default()
+    if isinstance(client, SupernovaSync):
+        return client.nova
+    return client or default(preload=options.get("explain", True))
 
 
 def read_given(bars: History | Path | Iterable[Any], options: AdviceOptions) -> History:

@@ -164,7 +164,7 @@ def advise(
         "opened": opened,
         "horizon": horizon,
     }
-    with closing(client(config)) as nova:
+    with closing(client(config, preload=not no_llm)) as nova:
         options: AdviceOptions = {
             "asset_class": asset_class,
             "risk_score": risk,

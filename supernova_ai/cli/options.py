@@ -199,15 +199,16 @@ def load(config: Path | None, *, strict: bool = True, terminal: bool = True) -> 
     return loaded
 
 
-def client(config: Path | None, *, service: bool = False) -> Supernova:
+def client(config: Path | None, *, service: bool = False, preload: bool = True) -> Supernova:
     """Return a client for a command, and log as its configuration says; raises as ``load`` does.
 
     Args:
         service: it runs until it is stopped: edits of the configuration are applied.
+        preload: it will ask a model.
     """
     from supernova_ai.client import Supernova
 
-    nova = Supernova(config, watch=service)
+    nova = Supernova(config, watch=service, preload=preload)
     configuration.configure_logging(nova.config, terminal=not service)
     return nova
 

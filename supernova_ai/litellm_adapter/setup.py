@@ -7,7 +7,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 from supernova_ai.config.network import proxy_for
 from supernova_ai.log import get_logger
@@ -17,6 +18,20 @@ log = get_logger(__name__)
 
 _FOR_IMPORT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 _BUNDLED_HEADERS = {"LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True"}
+_LEFT_FOR_CALLS = (
+    "_strptime",
+    "anyio._backends._asyncio",
+    "openai.resources",
+    "litellm.litellm_core_utils.default_encoding",
+    "litellm.llms.edenai.chat.transformation",
+    "litellm.llms.fal_ai.chat",
+    "litellm.llms.fal_ai.cost_calculator",
+    "litellm.llms.openai.chat.gpt_audio_transformation",
+    "litellm.llms.vertex_ai.vertex_ai_partner_models.anthropic.transformation",
+    "litellm.proxy.openai_files_endpoints.common_utils",
+    "litellm.types.litellm_core_utils.streaming_chunk_builder_utils",
+)
+"""What the first call and the first stream would import, on the loop of all calls."""
 
 
 @contextmanager
@@ -39,13 +54,15 @@ _imported_before = "litellm" in sys.modules and any(
 )
 with _environment(_FOR_IMPORT | _BUNDLED_HEADERS):
     import litellm
-    import openai.resources  # noqa: F401 - else at the first call, on the loop
     from litellm._service_logger import ServiceLogging
     from litellm.anthropic_beta_headers_manager import reload_beta_headers_config
     from litellm.caching import InMemoryCache, RedisCache
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
     from litellm.llms.custom_httpx.http_handler import get_ssl_configuration as tls_context
 
+    for _name in _LEFT_FOR_CALLS:
+        with suppress(ImportError):  # a later LiteLLM may have moved it: the first call takes longer then
+            import_module(_name)
     reload_beta_headers_config()  # else it fetches them at the first call of Claude with tools or a schema
 if _imported_before:
     log.warning(

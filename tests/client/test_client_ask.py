@@ -39,10 +39,10 @@ async def test_store_is_that_of_calls(nova: Supernova) -> None:
 
 
 def test_the_store_needs_no_litellm(tmp_path: Path) -> None:
-    """The store opens and closes without importing LiteLLM."""
+    """With ``preload=False`` the store opens and closes without importing LiteLLM."""
     program = (
         "import sys; from supernova_ai import Supernova\n"
-        f"nova = Supernova({str(tmp_path / 'supernova.yaml')!r})\n"
+        f"nova = Supernova({str(tmp_path / 'supernova.yaml')!r}, preload=False)\n"
         "nova.store().read(lambda database: None); nova.close()\n"
         "sys.exit('litellm' in sys.modules)"
     )
