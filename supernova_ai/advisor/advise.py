@@ -90,7 +90,11 @@ async def aadvise(
         raise ProviderTimeout(f"reading the bars took all of the {deadlines.timeout:g} s") from None
     began_ms = await _until(deadlines.model, began)
     template = nova.template(f"advice-{assessment.asset_class}")
+    disclaimers = _disclaimers(template, assessment)
     if options.get("explain", True):
+        if on_bars := options.get("on_bars"):
+            own = compose(assessment, (), "no model was asked yet")
+            on_bars(_advice(history, assessment, own, _SavedRecord(None, Decimal(0), None), disclaimers))
         rationale = await write_rationale(
             assessment,
             partial(
@@ -126,7 +130,7 @@ async def aadvise(
     saved = await _until(deadlines.advice, in_thread(_save, nova, record, rationale)) or _not_saved(
         rationale, f"the database did not store it within {deadlines.timeout:g} s"
     )
-    return _advice(history, assessment, rationale, saved, _disclaimers(template, assessment))
+    return _advice(history, assessment, rationale, saved, disclaimers)
 
 
 class _Deadlines(NamedTuple):

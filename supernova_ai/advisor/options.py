@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
 from supernova_ai.advisor.bar_values import DecimalMark
 from supernova_ai.advisor.bars import Repair
+from supernova_ai.advisor.details import Advice
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.news import NewsItem
 from supernova_ai.advisor.option_contract import OptionContract
@@ -88,6 +89,9 @@ class AdviceOptions(TypedDict, total=False):
 
     explain: bool
     """False: ask no model. Default: True."""
+
+    on_bars: Callable[[Advice], object] | None
+    """A function that is called with the advice as the bars alone give it, before a model is asked."""
 
     client: Supernova | SupernovaSync | None
     """The client whose configuration, keys and database are used. Default: the default client."""

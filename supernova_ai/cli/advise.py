@@ -50,7 +50,7 @@ from supernova_ai.cli.position_options import (
 from supernova_ai.config.advice import AssetClass, LanguageCode
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AdviceRow
-from supernova_ai.terminal.advice_page import AdviceView, page, records_table
+from supernova_ai.terminal.advice_page import AdviceView, action_part, page, records_table, words_part
 
 advise_app = typer.Typer()
 advise_app.command()(backtest)
@@ -189,11 +189,14 @@ def advise(
             advise_folder(bars, options, parallel=parallel, weights=weights, position=position, json=json)
             return
         options["position"] = position_of(symbol, weights, position)
+        if not json:
+            options["on_bars"] = lambda found: console.print(action_part(AdviceView.from_advice(found)))
         advice = advise_on(bars, symbol=symbol, **options)
     if json:
         print_json(advice._asdict())
     else:
-        console.print(page(AdviceView.from_advice(advice)))
+        view = AdviceView.from_advice(advice)
+        console.print(page(view) if no_llm else words_part(view))
 
 
 @app.command("list")

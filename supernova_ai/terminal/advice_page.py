@@ -114,11 +114,22 @@ class AdviceView:
 
 def page(view: AdviceView) -> RenderableType:
     """Show advice: the action, the signals, the rationale, the risks and the cost."""
+    return Group(action_part(view), words_part(view))
+
+
+def action_part(view: AdviceView) -> RenderableType:
+    """Show what the bars say: the action and the signals."""
     return Group(
         _headline(view),
         Text(f"score {view.score:+.2f} in a {view.regime} market", "dim"),
         "",
         _signals(view.signals),
+    )
+
+
+def words_part(view: AdviceView) -> RenderableType:
+    """Show the rest of the page: the rationale, the risks and the cost."""
+    return Group(
         "",
         Markdown(view.text, hyperlinks=False),
         "",

@@ -143,10 +143,20 @@ def test_without_a_model_litellm_is_not_needed(default: Supernova, monkeypatch: 
 
 
 async def test_a_model_explains(open_nova: Open, stub_provider: Stub, path: Path) -> None:
-    """A text without faults is shown with our disclaimer; the details have cost, attempts and quality."""
+    """A text without faults is shown with our disclaimer; the details have cost, attempts and quality.
+
+    ``on_bars`` has the same action before the model is asked.
+    """
+    early: list[Advice] = []
+
+    def on_bars(found: Advice) -> None:
+        assert not stub.chats
+        early.append(found)
+
     stub = stub_provider(GOOD)
     nova = open_nova(provider(stub.url))
-    advice = await aadvise(BARS, client=nova, user_id="ann", news="Sales rose.", **SEED)
+    advice = await aadvise(BARS, client=nova, user_id="ann", news="Sales rose.", on_bars=on_bars, **SEED)
+    assert [(found.action, found.details.source) for found in early] == [(advice.action, "generated")]
     details = advice.details
     assert (details.source, details.why) == ("model", "")
     assert RISING_SHOWN in advice.rationale

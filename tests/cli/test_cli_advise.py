@@ -67,6 +67,7 @@ def test_advise_with_a_model(
     result = supernova("advise", *SEED, "--news", str(news), "--max-cost", "0.5")
     assert result.code == 0
     text = " ".join(result.out.split())
+    assert text.count("BUY AAPL") == 1
     assert "What speaks against it" in text
     assert "rationale by openai/gpt-6-astra · 1 request, $0.0" in text
     assert "Sales rose." in json.dumps(stub.chats[0].json["messages"])
