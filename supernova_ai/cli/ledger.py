@@ -27,6 +27,7 @@ from supernova_ai.ledger import swept_ledger
 from supernova_ai.money import show, to_nano, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.engines import vacuum as vacuum_database
+from supernova_ai.terminal.output import Terminal
 from supernova_ai.upkeep import archive, booking, provider_bills, reconcile
 from supernova_ai.upkeep import copy as copying
 from supernova_ai.upkeep import verify as verifying
@@ -44,8 +45,10 @@ _DAY_MS = 86_400_000
 def verify(config: ConfigPath = None, folder: ArchiveFolder = None, json: AsJson = False) -> None:
     """Recompute windows and rollups from attempts, check the archives, and exit with 1 if one is wrong."""
     loaded = load(config)
-    with Store(loaded.database) as store:
-        report = verifying.verify_ledger(store, loaded.config.all_budgets, folder=archive_folder(folder))
+    with Store(loaded.database) as store, Terminal(stderr=True).bar("Verifying days") as progress:
+        report = verifying.verify_ledger(
+            store, loaded.config.all_budgets, folder=archive_folder(folder), on_progress=progress
+        )
     if json:
         print_json({"ok": report.ok, **asdict(report)})
     else:

@@ -82,7 +82,7 @@ class Spending:
     @classmethod
     def of(cls, database: Database, scope: WindowScope) -> Spending:
         """Add up what the scope has cost."""
-        where, arguments = _condition(scope)
+        where, arguments = condition(scope)
         rows = run(
             database,
             "SELECT id, windows, state, held_nano FROM attempt "  # noqa: S608 - conditions of ours
@@ -201,7 +201,7 @@ def _cost_beyond(database: Database, scope: WindowScope, wider: WindowScope, fir
 
 def _table_cost(database: Database, scope: WindowScope) -> int:
     """Return what the scope's ended attempts in the table cost, in nano-USD."""
-    where, arguments = _condition(scope)
+    where, arguments = condition(scope)
     select = f"SELECT COALESCE(SUM(cost_nano), 0) FROM attempt WHERE state <> 'held' AND {where}"  # noqa: S608
     return int(run(database, select, *arguments).fetchone()[0])
 
@@ -241,7 +241,7 @@ def _rollup_queries(scope: WindowScope, first: int, last: int) -> Iterator[tuple
             )
 
 
-def _condition(scope: WindowScope) -> tuple[str, list[Any]]:
+def condition(scope: WindowScope) -> tuple[str, list[Any]]:
     """Return the SQL condition for an attempt to be in the scope, and its arguments."""
     conditions = ["started_ms >= ?", "started_ms < ?"]
     values: list[Any] = [scope.start_ms, scope.end_ms]

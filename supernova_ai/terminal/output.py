@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -75,6 +76,14 @@ class Terminal(Console):
     @contextmanager
     def progress(self, text: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a bar after a text on a terminal, and yield what advances it by one; it leaves no trace."""
+        done = count(1)
+        with self.bar(text) as show:
+            show(0, total)
+            yield lambda: show(next(done), total)
+
+    @contextmanager
+    def bar(self, text: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar after a text on a terminal, and yield what sets how much is done, and of how much."""
         # Here, because importing it is slow.
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -83,8 +92,8 @@ class Terminal(Console):
         with Progress(
             *columns, console=self, transient=True, redirect_stdout=False, disable=not self.is_terminal
         ) as bar:
-            task = bar.add_task(text, total=total)
-            yield lambda: bar.advance(task)
+            task = bar.add_task(text, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def animate(self, frames: Iterable[RenderableType]) -> None:
         """Show each frame in place of the one before, until there are no more or Ctrl-C is pressed."""

@@ -1,7 +1,7 @@
 """Verify the ledger: recompute every window and rollup from the attempts, in the table and in archives.
 
-The attempts are read once, in the order they were sent, from one snapshot of the database. Memory holds the
-sums of one day and of the windows.
+The database adds up the attempts in its table, all in one snapshot; those in archives are read one by one.
+Rows are read only where something is wrong with them. Memory holds the sums of one day and of the windows.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import groupby, product
+from itertools import chain, groupby, product
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from peewee import Database
 
@@ -27,22 +26,23 @@ from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.tables import AttemptRow, OpeningRow, ProcessRow, RatingRow, StuckEndRow, WindowRow
-from supernova_ai.upkeep import archive, archive_files, row_checks
+from supernova_ai.upkeep import archive, archive_files, attempt_sums, row_checks
 from supernova_ai.upkeep.archive_files import Manifest
+from supernova_ai.upkeep.attempt_sums import Amounts, Key, Sums
 from supernova_ai.upkeep.row_checks import Finding, Row
 
 SHOWN = 100
 """How many findings of one kind a report lists; it counts them all."""
 
-_DAY_HOURS = rollups.HOURS["day"]
+_DAY_MS = attempt_sums.DAY_MS
+_NO_DAY: tuple[int, Iterator[tuple[int, Row | None]]] = (-1, iter(()))
+_MOST_TEXTS = 1_000
+"""Arguments of one statement."""
 _STATES = ("settled", "held", "lost")
 _COLUMNS = bulk.columns(AttemptRow)
-_counted = itemgetter(*rollups.EndedAttempt._fields)
 
 _Payer = tuple[str | None, str | None]
 """The user and the team of an opening; None is any."""
-
-Sums = dict[tuple[str, tuple[Any, ...]], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,19 @@ class VerifyReport:
         return not self.problems
 
 
-def verify_ledger(store: Store, budgets: Sequence[Budget], *, folder: Path) -> VerifyReport:
+def verify_ledger(
+    store: Store,
+    budgets: Sequence[Budget],
+    *,
+    folder: Path,
+    on_progress: Callable[[int, int], object] = lambda *_: None,
+) -> VerifyReport:
     """Compare every window and rollup with the attempts, and every archive with its hashes.
 
     Args:
         budgets: the budgets in force, to flag windows above their limits.
         folder: where the archives are.
+        on_progress: called with the number of days that are compared, and of all.
 
     Raises:
         StoreError: the database cannot be read.
@@ -79,7 +86,7 @@ def verify_ledger(store: Store, budgets: Sequence[Budget], *, folder: Path) -> V
 
     def operation(database: Database) -> VerifyReport:
         with snapshot(database):
-            return _Verification(database, store.id, budgets, folder).report()
+            return _Verification(database, store.id, budgets, folder, on_progress).report()
 
     return store.read(operation)
 
@@ -97,11 +104,19 @@ class _Findings:
 
 
 class _Verification:
-    def __init__(self, database: Database, store: str, budgets: Sequence[Budget], folder: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: str,
+        budgets: Sequence[Budget],
+        folder: Path,
+        on_progress: Callable[[int, int], object],
+    ) -> None:
         self._database = database
         self._store = store
         self._limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._folder = folder
+        self._progress = on_progress
         self._problems, self._flags = _Findings(), _Findings()
         self._checked: Counter[str] = Counter()
         self._windows: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -118,6 +133,8 @@ class _Verification:
     def report(self) -> VerifyReport:
         readable, unreadable = self._check_archives()
         self._check_attempts(readable, unreadable)
+        self._check_rows()
+        self._count_uncounted()
         self._compare_windows()
         self._report_set_aside()
         self._check_ratings()
@@ -150,32 +167,57 @@ class _Verification:
         return readable, unreadable
 
     def _check_attempts(self, readable: list[Manifest], unreadable: list[Manifest]) -> None:
-        """Read every attempt once; compare each day's rollups when all attempts of the day are read."""
+        """Compare the rollups of each day with the attempts of that day."""
         for manifest in unreadable:
             for period, hours in rollups.HOURS.items():
                 length = hours * rollups.HOUR_MS
                 self._unknown[period].update(
                     range(manifest.first_ms // length, manifest.last_ms // length + 1)
                 )
-        stored = set()
-        for name, (period, *_) in rollups.KEY_COLUMNS.items():
-            select = f"SELECT DISTINCT {period} FROM {name}"  # noqa: S608 - names of ours
-            for (number,) in bulk.run(self._database, select).fetchall():
-                stored.add(number * rollups.HOURS[period] // _DAY_HOURS)
-        streams = (self._archived(manifest) for manifest in readable)
-        merged = heapq.merge(self._present(), *streams, key=itemgetter(0))
-        for day, rows in groupby(merged, key=lambda item: item[0] // (_DAY_HOURS * rollups.HOUR_MS)):
-            self._compare_rollups(day, self._sum(row for _, row in rows if row is not None))
-            stored.discard(day)
-        for day in sorted(stored):
-            self._compare_rollups(day, {})
+        days = attempt_sums.days(self._database)
+        for manifest in readable:
+            days.update(range(manifest.first_ms // _DAY_MS, manifest.last_ms // _DAY_MS + 1))
+        merged = heapq.merge(*map(self._archived, readable), key=itemgetter(0))
+        archived = groupby(merged, key=lambda item: item[0] // _DAY_MS)
+        next_day, rows = next(archived, _NO_DAY)
+        for done, day in enumerate(sorted(days), 1):
+            sums = attempt_sums.of_day(self._database, day)
+            if day == next_day:
+                self._add_archived(sums, [row for _, row in rows if row is not None])
+                next_day, rows = next(archived, _NO_DAY)
+            for name, expected in sums.items():
+                self._compare_rollup(name, day, expected)
+            self._progress(done, len(days))
 
-    def _present(self) -> Iterator[tuple[int, Row | None]]:
-        for page in bulk.pages(self._database, AttemptRow, order=("started_ms", "id")):
-            for values in page:
-                self._checked["attempts"] += 1
-                row = dict(zip(_COLUMNS, values, strict=True))
-                yield row["started_ms"], row
+    def _check_rows(self) -> None:
+        """Add the attempts in the table to the windows, and check those that may be wrong."""
+        bad: list[str] = []
+        for text, state, cost, held in attempt_sums.by_windows(self._database):
+            self._add_to_windows(text, state, cost, held)
+            if not row_checks.are_ids(text):
+                bad.append(text)
+        tags = [text for text in attempt_sums.tags(self._database) if not row_checks.are_tags(text)]
+        where = row_checks.SUSPECT
+        for column, texts in (("windows", bad), ("tags", tags)):
+            if texts:
+                where += f" OR {column} IN ({', '.join('?' * len(texts))})"
+        if len(bad) + len(tags) > _MOST_TEXTS:
+            where, bad, tags = "1 = 1", [], []
+        pages = bulk.pages(
+            self._database,
+            AttemptRow,
+            order=("started_ms", "id"),
+            where=f"({where})",
+            arguments=[*bad, *tags],
+        )
+        for values in chain.from_iterable(pages):
+            self._check_row(dict(zip(_COLUMNS, values, strict=True)))
+        if count := AttemptRow.select().count(self._database):
+            self._checked["attempts"] = count
+
+    def _check_row(self, row: Row) -> None:
+        self._problems.add(*row_checks.problems(row))
+        self._flags.add(*row_checks.flags(row, self._processes))
 
     def _archived(self, manifest: Manifest) -> Iterator[tuple[int, Row | None]]:
         yield manifest.first_ms, None  # so that merging opens the file only at this time
@@ -183,26 +225,28 @@ class _Verification:
             self._checked["archived attempts"] += 1
             yield row["started_ms"], row
 
-    def _sum(self, rows: Iterable[Row]) -> Sums:
-        """Check each row and add it up."""
+    def _add_archived(self, sums: Sums, rows: Sequence[Row]) -> None:
+        """Check the archived rows of one day and add them to its sums and to the windows."""
         seen: set[str] = set()
-        sums: defaultdict[tuple[str, tuple[Any, ...]], Counter[str]] = defaultdict(Counter)
+        for start in range(0, len(rows), _MOST_TEXTS):
+            ids = [row["id"] for row in rows[start : start + _MOST_TEXTS]]
+            select = f"SELECT id FROM attempt WHERE id IN ({', '.join('?' * len(ids))})"  # noqa: S608
+            seen.update(id_ for (id_,) in bulk.run(self._database, select, *ids).fetchall())
         for row in rows:
             if row["id"] in seen:
                 where = "both in the ledger and in an archive, or in two archives"
                 self._problems.add(Finding("attempt", f"attempt {row['id']}", "in one place", where))
             seen.add(row["id"])
-            self._problems.add(*row_checks.problems(row))
-            self._flags.add(*row_checks.flags(row, self._processes))
-            if row["state"] in _STATES:
-                amount = row["held_nano"] if row["state"] == "held" else row["cost_nano"]
-                for window in _ids(row["windows"]):
-                    self._windows[window][_STATES.index(row["state"])] += amount
+            self._check_row(row)
+            self._add_to_windows(row["windows"], row["state"], row["cost_nano"], row["held_nano"])
             if row["state"] != "held":
                 self._add_uncounted(row)
-                for table, key, amounts in rollups.contributions(rollups.EndedAttempt(*_counted(row))):
-                    sums[table, key].update(amounts)
-        return dict(sums)
+                attempt_sums.include(sums, row)
+
+    def _add_to_windows(self, windows: str, state: str, cost: int, held: int) -> None:
+        if state in _STATES:
+            for window in _ids(windows):
+                self._windows[window][_STATES.index(state)] += held if state == "held" else cost
 
     def _add_uncounted(self, row: Row) -> None:
         """Add the row's cost to the openings whose scope contains it and whose window does not count it."""
@@ -211,29 +255,23 @@ class _Verification:
                 if scope.contains(row) and window not in _ids(row["windows"]):
                     self._uncounted[window] += row["cost_nano"]
 
-    def _compare_rollups(self, day: int, expected: Sums) -> None:
-        """Compare the rollups of the day and its hours, except where attempts are unreadable."""
-        found: Sums = {}
-        for table in rollups.ROLLUPS:
-            name, names = table._meta.table_name, bulk.columns(table)
-            keys = rollups.KEY_COLUMNS[name]
-            indices = [names.index(column) for column in keys]
-            per_day = _DAY_HOURS // rollups.HOURS[keys[0]]
-            where = f"{keys[0]} >= ? AND {keys[0]} < ?"
-            select = f"SELECT {', '.join(names)} FROM {name} WHERE {where}"  # noqa: S608 - names of ours
-            for row in bulk.run(self._database, select, day * per_day, (day + 1) * per_day).fetchall():
-                amounts = {n: v for n, v in zip(names, row, strict=True) if n not in keys}
-                found[name, tuple(row[i] for i in indices)] = amounts
-        known = {
-            (name, key)
-            for name, key in expected.keys() | found.keys()
-            if key[0] not in self._unknown[rollups.KEY_COLUMNS[name][0]]
-        }
-        self._checked["rollups"] += len(known & found.keys())
-        for rollup in sorted(known, key=str):
-            right, stored = _nonzero(expected.get(rollup, {})), _nonzero(found.get(rollup, {}))
-            if right != stored:
-                name, key = rollup
+    def _count_uncounted(self) -> None:
+        """Add the attempts in the table to the openings in the same way."""
+        for window, scope in chain.from_iterable(self._openings.values()):
+            for windows, cost in attempt_sums.in_scope(self._database, scope):
+                if window not in _ids(windows):
+                    self._uncounted[window] += cost
+
+    def _compare_rollup(self, name: str, day: int, expected: Mapping[Key, Amounts]) -> None:
+        """Compare what a rollup has for the day, except where attempts are unreadable."""
+        found = attempt_sums.stored(self._database, name, day)
+        unknown = self._unknown[rollups.KEY_COLUMNS[name][0]]
+        self._checked["rollups"] += sum(key[0] not in unknown for key in found) if unknown else len(found)
+        if found == expected:
+            return
+        for key in sorted(expected.keys() | found.keys(), key=str):
+            right, stored = (_nonzero(name, sums.get(key, ())) for sums in (expected, found))
+            if right != stored and key[0] not in unknown:
                 what = f"{name} {'/'.join(map(str, key))}"
                 self._problems.add(Finding("rollup", what, _list_amounts(right), _list_amounts(stored)))
 
@@ -275,8 +313,9 @@ def _ids(windows: str) -> tuple[int, ...]:
     return tuple(json.loads(windows)) if row_checks.are_ids(windows) else ()
 
 
-def _nonzero(amounts: Mapping[str, int]) -> dict[str, int]:
-    return {name: amount for name, amount in amounts.items() if amount}
+def _nonzero(rollup: str, amounts: Amounts) -> dict[str, int]:
+    named = zip(attempt_sums.AMOUNT_COLUMNS[rollup], amounts, strict=False)  # none where there is no row
+    return {name: amount for name, amount in named if amount}
 
 
 def _list_amounts(amounts: Mapping[str, int]) -> str:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import random
 import tracemalloc
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from peewee import Database
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import Entry, Ledger
+from supernova_ai.ledger import Entry, Ledger, rollups
 from supernova_ai.ratings import Feedback, give
 from supernova_ai.store import Store, bulk
-from supernova_ai.store.tables import AttemptRow
-from supernova_ai.upkeep import verify
+from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
+from supernova_ai.upkeep import attempt_sums, row_checks, verify
+from supernova_ai.upkeep.attempt_sums import Sums
+from supernova_ai.upkeep.row_checks import Finding, Row
 from tests import recount
 from tests.clients import vault_of
 from tests.holds import OpenLedger, Take, lose, settle
 from tests.upkeep.sample_ledger import BUDGETS, fill, report, run
+from tests.upkeep.sample_ledger import rows as read_rows
 
 
 @pytest.fixture
@@ -117,6 +124,82 @@ def test_a_change_past_the_ledger_is_found(ledger: Ledger, store: Store, stateme
     found = report(store)
     assert not found.ok
     assert kind in {problem.kind for problem in found.problems}
+
+
+_DAMAGE: dict[str, list[Any]] = {
+    "state": ["settled", "released", "lost", "held", "gone"],
+    "cost_basis": ["exact", "cached", "bound", "odd", None],
+    "cost_nano": [0, -1, 7, 10**12],
+    "held_nano": [0, -1, 10**12],
+    "saved_nano": [0, 5, -5],
+    "cached_tokens": [0, -2, 9],
+    "latency_ms": [None, 0, 1, 2, 3, 4, 5, 8, 11, 12, 1023, 1024, 1025, 46_340, 46_341, 2**31 - 1],
+    "first_token_ms": [None, 0, 1, 90, 91, 2**30, 2**30 + 1],
+    "error_class": [None, "Timeout"],
+    "ended_ms": [None, 5],
+    "late": [0, 1],
+    "user_id": [None, "eve"],
+    "session_id": [None, "t"],
+    "team": [None, "rates"],
+    "tags": [None, "", "[]", '{"desk":"fx"}', '{"desk": "fx"}', '{"book":"x","desk":"fx"}', "[damaged"],
+    "windows": ["[]", "[1]", "[2, 1]", "[1, 1]", "none", '["1"]'],
+    "prompt_name": [None, "other"],
+    "started_ms": [0, 1_700_000_000_000],
+}
+
+
+@pytest.mark.parametrize("new_database", ["sqlite", "postgresql"], indirect=True)
+def test_the_database_finds_what_reading_every_row_finds(ledger: Ledger, store: Store, seed: int) -> None:
+    """However rows are damaged, sums, problems and flags are those of reading each row in Python."""
+    chance = random.Random(seed)
+    for _ in range(30):
+        changes = {name: chance.choice(_DAMAGE[name]) for name in chance.sample(sorted(_DAMAGE), 4)}
+        changed = ", ".join(f"{name} = ?" for name in changes)
+        where = f"id IN (SELECT id FROM attempt ORDER BY id LIMIT 3 OFFSET {chance.randrange(57)})"
+        run(store, f"UPDATE attempt SET {changed} WHERE {where}", *changes.values())
+        rows = [dict(zip(bulk.columns(AttemptRow), row, strict=True)) for row in read_rows(store)]
+        slow: Sums = {name: {} for name in rollups.KEY_COLUMNS}
+        for row in rows:
+            if row["state"] != "held":
+                attempt_sums.include(slow, row)
+        assert store.read(_sums) == slow
+        found = report(store)
+        processes = store.read(lambda database: {row.id for row in ProcessRow.select().execute(database)})
+        problems = [each for row in rows for each in row_checks.problems(row)]
+        flags = [each for row in rows for each in row_checks.flags(row, processes)]
+        kinds = {each.kind for each in flags}
+        assert sorted(map(str, problems)) == [str(e) for e in _sorted(found.problems) if e.kind == "attempt"]
+        assert sorted(map(str, flags)) == [str(e) for e in _sorted(found.flags) if e.kind in kinds]
+        assert {e.what.partition(":")[0] for e in found.problems if e.kind == "window"} == _wrong(store, rows)
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=str)
+
+
+def _sums(database: Database) -> Sums:
+    sums: Sums = {name: {} for name in rollups.KEY_COLUMNS}
+    for day in attempt_sums.days(database):
+        for name, found in attempt_sums.of_day(database, day).items():
+            sums[name] |= found
+    return sums
+
+
+def _wrong(store: Store, rows: Iterable[Row]) -> set[str]:
+    """Name the windows whose amounts are not those of the rows."""
+    sums: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for row in rows:
+        if row["state"] in ("settled", "held", "lost") and row_checks.are_ids(row["windows"]):
+            for window in json.loads(row["windows"]):
+                amount = row["held_nano" if row["state"] == "held" else "cost_nano"]
+                sums[window][("settled", "held", "lost").index(row["state"])] += amount
+    stored = {
+        id_: amounts
+        for page in store.read(lambda database: list(bulk.pages(database, WindowRow)))
+        for id_, _, _, _, *amounts, _ in page
+    }
+    numbers = sums.keys() | stored.keys()
+    return {f"window {n}" for n in numbers if stored.get(n, "none") != sums.get(n, [0, 0, 0])}
 
 
 def test_a_finding_has_expected_and_found_values(open_ledger: OpenLedger, store: Store, take: Take) -> None:
