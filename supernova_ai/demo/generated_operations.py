@@ -14,8 +14,8 @@ from typing import Any
 
 from peewee import Database
 
+from supernova_ai.actor import acting
 from supernova_ai.alerts import outbox
-from supernova_ai.audit.actor import acting
 from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import ConfigError
 from supernova_ai.keys import MasterKey, Vault, lifecycle

@@ -234,8 +234,6 @@ def test_the_page_to_sign_in(with_users: Served, chromium: Browser, look: str) -
             page.get_by_role("button", name="Sign in").click()
             expect(page.get_by_role("alert")).to_contain_text("The name or the password is wrong")
         assert page.evaluate("document.documentElement.scrollWidth") <= LOOKS[look]["viewport"]["width"]
-        if PICTURES:
-            page.screenshot(path=Path(PICTURES, f"sign-in-{'wrong' if wrong else 'form'}-{look}.png"))
         assert violations(page) == []
         context.close()
 
