@@ -43,8 +43,10 @@ def demo() -> Iterator[str]:
     command = [*supernova, "dashboard", "--demo", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - words of ours
         assert process.stderr
-        yield next(line.strip() for line in process.stderr if "token=" in line)
-        process.send_signal(signal.SIGTERM)
+        try:
+            yield next(line.strip() for line in process.stderr if "token=" in line)
+        finally:
+            process.send_signal(signal.SIGTERM)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from supernova_ai.config import Budget
 from supernova_ai.ledger import End, Entry, Ledger, rollups
 from supernova_ai.ledger.budgets import period_at, scope_key
 from supernova_ai.store import Store, bulk
+from supernova_ai.store.engines import continue_numbers
 from supernova_ai.store.tables import TABLES, AttemptRow, WindowRow
 from supernova_ai.types import Usage
 
@@ -158,6 +159,7 @@ def fill(store: Store, count: int) -> None:
 
     def sums(database: Database) -> None:
         bulk.insert(database, WindowRow, list(past.windows()))
+        continue_numbers(database, [WindowRow])
         for table in TABLES:
             name, columns = table._meta.table_name, bulk.columns(table)
             if name in rollups.KEY_COLUMNS:
