@@ -32,7 +32,7 @@ _SUBJECTS = 5
 SUGGESTED_FROM_DAYS = 30
 """Suggestions are of so many days: a month that has just begun says little."""
 
-_SLOWLY_S = 300.0
+_MINUTE_S, _SLOWLY_S = 60.0, 300.0
 
 _PERS: Mapping[Per, str] = {"day": "Today", "week": "This week", "month": "This month"}
 
@@ -221,7 +221,7 @@ MONEY = Page(
     (
         Part("spending", "Spending", _spending),
         Part("budgets", "Budgets", _budgets),
-        Part("outlook", "Outlook", _outlook),
+        Part("outlook", "Outlook", _outlook, every_s=_MINUTE_S),
         Part("breakdown", "Where it went", _breakdown, takes=("by", "period")),
         Part("saved", "Saved", _saved, every_s=_SLOWLY_S),
         Part("suggestions", "Suggestions", _suggestions, every_s=_SLOWLY_S),
