@@ -15,6 +15,7 @@ from supernova_ai.advisor import records, replay
 from supernova_ai.advisor.advise import advise as advise_on
 from supernova_ai.advisor.options import AdviceOptions
 from supernova_ai.advisor.position import Position
+from supernova_ai.advisor.view import AdviceView
 from supernova_ai.cli.advice_files import read_facts_file, read_news_file
 from supernova_ai.cli.advise_many import advise_folder
 from supernova_ai.cli.backtest import backtest
@@ -50,7 +51,7 @@ from supernova_ai.cli.position_options import (
 from supernova_ai.config.advice import AssetClass, LanguageCode
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AdviceRow
-from supernova_ai.terminal.advice_page import AdviceView, action_part, page, records_table, words_part
+from supernova_ai.terminal.advice_page import action_part, page, records_table, words_part
 
 advise_app = typer.Typer()
 advise_app.command()(backtest)

@@ -11,6 +11,7 @@ from math import exp
 from pathlib import Path
 
 from supernova_ai.advisor.advise import aadvise
+from supernova_ai.advisor.view import AdviceView
 from supernova_ai.client import Supernova
 from supernova_ai.config import Config
 from supernova_ai.demo.local_model import LocalModel
@@ -22,7 +23,7 @@ from supernova_ai.reports.periods import Period
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.terminal import cost_tables, inventory_tables
-from supernova_ai.terminal.advice_page import AdviceView, page
+from supernova_ai.terminal.advice_page import page
 from supernova_ai.terminal.output import Terminal
 from supernova_ai.types import Reply
 

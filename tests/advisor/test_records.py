@@ -15,12 +15,12 @@ from supernova_ai.advisor import rationale, records
 from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import Replay, bars_json, replay, replayable_content
 from supernova_ai.advisor.request import read_request
+from supernova_ai.advisor.view import AdviceView
 from supernova_ai.config import AdviceRules
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AdviceRow, JournalRow, LinkRow, UserTokenRow
 from supernova_ai.store.user_tokens import user_token
-from supernova_ai.terminal.advice_page import AdviceView
 from tests.advisor.sample_advice import GOOD, SAMPLE, SEED
 from tests.clients import vault_of
 

@@ -16,11 +16,11 @@ from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.indicators import IndicatorSeries
 from supernova_ai.advisor.language import Language, language
 from supernova_ai.advisor.replay import DESIGN, replay
+from supernova_ai.advisor.view import AdviceView
 from supernova_ai.dashboard.charts import Chart, Series
 from supernova_ai.dashboard.page import Page, Part, Reading
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.store.tables import AdviceRow
-from supernova_ai.terminal.advice_page import AdviceView
 
 _ROWS = 25
 _BARS = 260
