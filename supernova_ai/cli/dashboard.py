@@ -87,6 +87,7 @@ def dashboard(
     check_extra()
     from supernova_ai.dashboard.access import Access, Role
     from supernova_ai.dashboard.application import create_app
+    from supernova_ai.dashboard.vault_access import Unrecorded
 
     local = check_reach(host, certfile, keyfile, without_tls, exposed="the session")
     hosts = _hosts(host, local, trusted_host)
@@ -108,6 +109,7 @@ def dashboard(
             time_zone=time_zone or ZoneInfo(loaded.config.jobs.time_zone),
             notice=_GENERATED if demo else "",
             secure=certfile is not None,
+            vault=Unrecorded(loaded.database) if demo else None,
         )
         server = _server(app, certfile, keyfile)
         scheme = "https" if certfile else "http"

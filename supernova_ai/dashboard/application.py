@@ -63,6 +63,7 @@ def create_app(
     secure: bool = False,
     pages: Sequence[Page] = PAGES,
     passwords: Passwords | None = None,
+    vault: VaultAccess | None = None,
 ) -> Starlette:
     """Return the dashboard over a store.
 
@@ -76,10 +77,11 @@ def create_app(
         secure: it is reached by https only, so that browsers send the session's cookie by nothing else.
         pages: the pages, in the order of the navigation; the page of sessions follows.
         passwords: checks them; None does it at the usual cost.
+        vault: records sign-ins; None does it in the store.
     """
     renderer = Renderer(store, config, time_zone, {"notice": notice})
     checks = SessionChecks(store, config, access.clock)
-    vault, throttle = VaultAccess(store.where), Throttle(access.clock)
+    vault, throttle = vault or VaultAccess(store.where), Throttle(access.clock)
     sign_in = SignIn(
         store,
         config,

@@ -69,3 +69,10 @@ class VaultAccess:
             vault = open_vault(store, environ=read_environ())
             if vault.has_master():
                 vault.unlock()
+
+
+class Unrecorded(VaultAccess):
+    """Records no sign-in: the database of the demo is deleted when it ends."""
+
+    def record(self, *_: object, **__: object) -> None:
+        """Do nothing."""

@@ -249,9 +249,10 @@ def test_signing_in_with_a_password(with_users: Served, chromium: Browser) -> No
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
     with with_users.visitor() as open_:
-        admin = open_("access")
-        admin.get_by_role("row", name="ann operator").get_by_role("button").click()
-        expect(admin.get_by_role("row", name="ann operator")).to_have_count(0, timeout=20_000)
+        sessions = open_("access").get_by_role("region", name="Sessions")
+        sessions.get_by_role("row", name="ann operator password").get_by_role("button").click()
+        expect(sessions.get_by_role("row", name="ann operator password")).to_have_count(0, timeout=20_000)
+        expect(sessions.get_by_role("row", name="ann admin link")).to_have_count(1)
     page.reload()
     expect(page.get_by_label("Name")).to_be_visible()
 
