@@ -84,13 +84,14 @@ class IndicatorSeries:
         self._bars = bars
         self._closes = closes = [bar.close for bar in bars]
         # talipp adds one bar after the other, so that its value after a bar is known at that bar.
-        self._means = {period: talipp.SMA(period, closes) for period in (20, 50, 200)}
-        self._ema_12, self._ema_26 = talipp.EMA(12, closes), talipp.EMA(26, closes)
-        self._rsi = talipp.RSI(14, closes)
+        # MACD, the bands and ADX compute the means and the ATR that they need: each is computed once.
         self._macd = talipp.MACD(12, 26, 9, closes)
+        self._ema_12, self._ema_26 = self._macd.ma_fast, self._macd.ma_slow
         self._bands = talipp.BB(20, 2, closes)
-        self._atr = talipp.ATR(14, bars)
+        self._means = {20: self._bands.central_band, **{n: talipp.SMA(n, closes) for n in (50, 200)}}
+        self._rsi = talipp.RSI(14, closes)
         self._adx = talipp.ADX(14, 14, bars)
+        self._atr = self._adx.atr
         known = next((number for number, bar in enumerate(bars) if bar.volume is None), len(bars))
         self._volumes = [bar.volume or 0.0 for bar in bars[:known]]
         self._obv = list(talipp.OBV(bars[:known]))
