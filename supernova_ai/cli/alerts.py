@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from peewee import Database
 
-from supernova_ai.alerts import outbox, spikes
+from supernova_ai.alerts import acknowledging, outbox, spikes
 from supernova_ai.alerts.channels import channels
 from supernova_ai.alerts.outbox import AlertEvent, Message
 from supernova_ai.cli.options import AsJson, ConfigPath, flag, load, print_json, vault_for
@@ -99,18 +99,5 @@ def acknowledge(
         raise typer.BadParameter("give the numbers of alerts, or --all")
     loaded = load(config)
     with Store(loaded.database) as store:
-        known = {
-            row.id for row in store.read(lambda database: outbox.list_alerts(database, acknowledged=True))
-        }
-        if unknown := sorted(set(ids or ()) - known):
-            raise typer.BadParameter(
-                f"there is no alert {', '.join(map(str, unknown))}: see 'supernova alerts list'"
-            )
-
-        def change(database: Database, record: Record) -> int:
-            count = outbox.acknowledge(database, ids or None)
-            record("alerts.acknowledged", ", ".join(map(str, ids or ())) or "all", {"alerts": count})
-            return count
-
-        count = vault_for(store).audited(change)
+        count = acknowledging.acknowledge(vault_for(store), ids or ())
     typer.echo(f"acknowledged {count}")

@@ -19,10 +19,9 @@ from supernova_ai.cli.options import (
     print_json,
     read_text,
 )
-from supernova_ai.config.fields import mask
+from supernova_ai.config.nodes import read_bytes
 from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError
-from supernova_ai.secret import redact
 
 if TYPE_CHECKING:  # it needs LiteLLM's list of models, which takes seconds to import
     from supernova_ai.operations.editing import Edited
@@ -78,9 +77,9 @@ def set_(
     config: ConfigPath = None,
 ) -> None:
     """Change one setting in its file; everything else in the file stays as it is."""
-    from supernova_ai.operations.editing import Editor
+    from supernova_ai.operations.editing import Editor, holds_secret
 
-    if redact(value) != value or mask(value) != value or (key.startswith("alerts.notify") and "://" in value):
+    if holds_secret(key, value):
         raise typer.BadParameter(
             "the value holds a secret, which is in your shell's history now: replace it where it comes from, "
             "and give the new one on standard input, with '-' as VALUE",
@@ -88,7 +87,7 @@ def set_(
         )
     given = read_text(None).strip() if value == "-" else value
     with Editor.open(config) as editor:
-        _print_edit(editor.set(key, given))
+        _print_edit(editor.set({key: given}))
 
 
 @app.command()
@@ -99,7 +98,7 @@ def apply(
     from supernova_ai.operations.editing import Editor
 
     with Editor.open(config) as editor:
-        _print_edit(editor.apply(file))
+        _print_edit(editor.apply(read_bytes(file), file))
 
 
 @app.command()

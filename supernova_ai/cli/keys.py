@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,11 @@ from supernova_ai.cli.options import (
     vault_for,
 )
 from supernova_ai.config import Loaded
-from supernova_ai.config.fields import VAULT_PREFIX
 from supernova_ai.config.fields import Slot as SlotName
 from supernova_ai.errors import KeyNotFound
 from supernova_ai.keys import Vault, import_environment
-from supernova_ai.keys.formats import FIELDS, fields_of, with_fields
+from supernova_ai.keys.formats import FIELDS
+from supernova_ai.operations import key_entry
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.terminal import inventory_tables
@@ -131,40 +132,22 @@ app.command("rotate-master")(master.rotate_master)
 
 def read_key(loaded: Loaded, vault: Vault, provider: str, file: Path | None) -> Secret:
     """Read a provider's key, or what a ``vault:NAME`` stands for, from a prompt, standard input or a file."""
-    urls = loaded.config.alerts.notify
-    notified = [url.removeprefix(VAULT_PREFIX) for url in urls if url.startswith(VAULT_PREFIX)]
-    oidc = (loaded.config.dashboard.oidc.client_secret or "").removeprefix(VAULT_PREFIX)
-    known = (*loaded.config.providers, *notified, *([oidc] if oidc else []))
-    if provider not in known:
-        raise typer.BadParameter(
-            f"{provider!r} is not configured; use one of: {', '.join(known)}, or add it under 'providers'",
-            param_hint="PROVIDER",
-        )
+    key_entry.check_owner(loaded.config, provider)
     vault.unlock()  # a missing master key is reported before the key is typed
-    kind = loaded.config.type_of(provider) if provider in loaded.config.providers else provider
-    secret = _ask(provider, kind, file)
-    if provider in notified and "://" not in secret.reveal():
-        raise typer.BadParameter(f"vault:{provider} must be an Apprise URL such as mailto://… or slack://…")
-    return secret
+    return key_entry.as_key(loaded.config, provider, _ask(loaded, provider, file))
 
 
-def _ask(provider: str, kind: str, file: Path | None) -> Secret:
+def _ask(loaded: Loaded, provider: str, file: Path | None) -> str:
     """Read a key. One of several fields is prompted for field by field, or read as a JSON object."""
-    if file is None and sys.stdin.isatty():
-        if kind == "vertex_ai":
-            raise typer.BadParameter("add it with --file and the JSON file of the service account")
-        if kind in FIELDS:
-            return with_fields(
-                kind, {name: _prompt(provider, name, must) for name, must in FIELDS[kind].items()}
-            )
-        text = typer.prompt(f"Key of {provider}", hide_input=True)
-    else:
-        text = read_text(file)
-    if not text.strip():
-        raise typer.BadParameter("the key is empty")
-    secret = Secret(text.strip())
-    fields = fields_of(secret) if kind in FIELDS else None
-    return secret if fields is None else with_fields(kind, fields)
+    if file is not None or not sys.stdin.isatty():
+        return read_text(file)
+    kind = key_entry.type_of(loaded.config, provider)
+    if kind == "vertex_ai":
+        raise typer.BadParameter("add it with --file and the JSON file of the service account")
+    if kind in FIELDS:
+        return json.dumps({name: _prompt(provider, name, must) for name, must in FIELDS[kind].items()})
+    text: str = typer.prompt(f"Key of {provider}", hide_input=True)
+    return text
 
 
 def _prompt(provider: str, name: str, must: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,8 @@ from supernova_ai import config as configuration
 from supernova_ai.config import Loaded, edits
 from supernova_ai.config.environment import VARIABLES
 from supernova_ai.config.environments import SECTIONS
+from supernova_ai.config.fields import mask
 from supernova_ai.config.load import BUILT_IN
-from supernova_ai.config.nodes import read_bytes
 from supernova_ai.config.problems import config_error
 from supernova_ai.config.yaml_edit import has_value, set_value
 from supernova_ai.errors import ConfigError, InvalidRequest
@@ -23,6 +23,7 @@ from supernova_ai.operations import validation
 from supernova_ai.operations.validation import ValidationResult
 from supernova_ai.reload.changes import BASE, Change, changes, settings_of
 from supernova_ai.reload.versions import Cause, Version, Versions
+from supernova_ai.secret import redact
 from supernova_ai.store import Store
 
 RESTART = ("database", "redis", "environment")
@@ -67,37 +68,49 @@ class Editor:
         with Store(loaded.database) as store:
             yield cls(path, loaded, problem, store)
 
-    def set(self, key: str, value: str) -> Edited:
-        """Change one setting, in the overlay if that sets it, else in the base file.
+    def set(self, settings: Mapping[str, str], *, write: bool = True) -> Edited:
+        """Change settings together, each in the overlay if that sets it, else in the base file.
+
+        Args:
+            settings: the value of each, in YAML.
+            write: False only says what would change, and records nothing; so in the methods below.
 
         Raises:
-            InvalidRequest: the key or the value is not usable.
+            InvalidRequest: a key or a value is not usable.
             ConfigError: the files have problems, or would have, or the file cannot be changed so.
         """
-        with self._locked() as base:
+        with self._locked(record=write) as base:
             if self.problem:
                 raise self.problem
-            file, written = self._place_of(key, base)
-            text = set_value(self._with_budgets(file, written), file, written, value)
-            edited = self._write(base, {file: text.encode()}, "set", key)
-            return replace(edited, warnings=(*edited.warnings, *self._shared(file, written)))
+            texts: dict[Path, str] = {}
+            shared: list[str] = []
+            for key, value in settings.items():
+                file, written = self._place_of(key, base)
+                text = texts.get(file) or self.loaded.texts[file].decode()
+                texts[file] = set_value(self._with_budgets(text, file, written), file, written, value)
+                shared += self._shared(file, written)
+            files = {file: text.encode() for file, text in texts.items()}
+            edited = self._write(base, files, "set", settings, write=write)
+            return replace(edited, warnings=(*edited.warnings, *shared))
 
-    def apply(self, file: Path) -> Edited:
-        """Replace the base file by the content of another.
+    def apply(self, content: bytes, named: object, *, write: bool = True) -> Edited:
+        """Replace the content of the base file.
+
+        Args:
+            named: where the content comes from, for messages.
 
         Raises:
-            ConfigError: the file cannot be read, or is no valid configuration; nothing was changed.
+            ConfigError: it is no valid configuration; nothing was changed.
         """
-        content = read_bytes(file)
         if not content.strip():
-            raise ConfigError(f"{file} is empty, so nothing was changed: for the defaults, write a comment")
-        with self._locked() as base:
+            raise ConfigError(f"{named} is empty, so nothing was changed: for the defaults, write a comment")
+        with self._locked(record=write) as base:
             try:
-                return self._write(base, {base: content}, "apply")
+                return self._write(base, {base: content}, "apply", write=write)
             except ConfigError as error:
-                raise ConfigError(str(error).replace(f"{base}:", f"{file}:")) from None
+                raise ConfigError(str(error).replace(f"{base}:", f"{named}:")) from None
 
-    def rollback(self, number: int | None = None) -> Edited:
+    def rollback(self, number: int | None = None, *, write: bool = True) -> Edited:
         """Write the files of a version back.
 
         Args:
@@ -107,7 +120,7 @@ class Editor:
             InvalidRequest: there is no such version.
             ConfigError: it has no text, is of another environment, or is not valid any more.
         """
-        with self._locked() as base:
+        with self._locked(record=write) as base:
             version = self.versions.get(self._before_latest() if number is None else number)
             environment = self.loaded.config.environment
             if version.environment != environment:
@@ -118,10 +131,10 @@ class Editor:
             texts = self.versions.texts(version)
             files = {base if name == BASE else base.parent / name: text for name, text in texts.items()}
             removed = dict.fromkeys(path for path in _all_files(base, environment) if path not in files)
-            return self._write(base, {**files, **removed}, "rollback")
+            return self._write(base, {**files, **removed}, "rollback", write=write)
 
     @contextmanager
-    def _locked(self) -> Iterator[Path]:
+    def _locked(self, *, record: bool) -> Iterator[Path]:
         """Keep other edits away, and record what was edited by hand before."""
         base = self.loaded.base
         if base is None:
@@ -131,7 +144,8 @@ class Editor:
         with edits.locked(base):
             if not self.problem:
                 self.loaded = configuration.load(self._path)
-                self.versions.record(self.loaded, "edit")
+                if record:
+                    self.versions.record(self.loaded, "edit")
             yield base
 
     def _place_of(self, key: str, base: Path) -> tuple[Path, str]:
@@ -155,10 +169,10 @@ class Editor:
         alone = f"supernova config set {SECTIONS}.{environment}.{key}"
         return [f"{key} changed for all environments; for {environment} alone: `{alone}`"]
 
-    def _with_budgets(self, file: Path, key: str) -> str:
+    def _with_budgets(self, text: str, file: Path, key: str) -> str:
         """Return the file's text, with the default budgets if one changes, because a list is set whole."""
-        text = self.loaded.texts[file].decode()
-        if not key.startswith("budgets.") or self.loaded.origins["budgets"] != BUILT_IN:
+        built_in = self.loaded.origins["budgets"] == BUILT_IN
+        if not (key.startswith("budgets.") and built_in) or has_value(text, file, "budgets"):
             return text
         budgets = [
             budget.model_dump(mode="json", exclude_defaults=True) for budget in self.loaded.config.budgets
@@ -173,7 +187,13 @@ class Editor:
         return newest[at].number
 
     def _write(
-        self, base: Path, files: Mapping[Path, bytes | None], cause: Cause, key: str | None = None
+        self,
+        base: Path,
+        files: Mapping[Path, bytes | None],
+        cause: Cause,
+        keys: Iterable[str] = (),
+        *,
+        write: bool,
     ) -> Edited:
         """Validate the configuration with these files, write those that change, and record the version."""
         changing = {path: text for path, text in files.items() if _content(path) != text}
@@ -190,13 +210,21 @@ class Editor:
             before = settings_of(self.loaded)
             if any(_content(path) != text for path, text in self.loaded.texts.items()):
                 raise ConfigError(f"{base} was edited meanwhile: try again")
-        with edits.replacing(base, changing):
-            version = self.versions.record(loaded, cause)
+        version = None
+        if write:
+            with edits.replacing(base, changing):
+                version = self.versions.record(loaded, cause)
         changed = tuple(changes(before, settings_of(loaded)))
-        warnings = [*findings.warnings, *_overridden(loaded, key)]
+        warnings = [*findings.warnings, *(warning for key in keys for warning in _overridden(loaded, key))]
         if restart := [change.setting for change in changed if change.setting in RESTART]:
             warnings.append(f"{', '.join(restart)} changes only in new processes: restart those that run")
         return Edited(version, changed, tuple(changing), tuple(warnings))
+
+
+def holds_secret(key: str, value: str) -> bool:
+    """Return whether the value of a setting holds a password, a token or a key."""
+    is_url = key.startswith("alerts.notify") and "://" in value  # it has a token, which may be anywhere
+    return is_url or redact(value) != value or mask(value) != value
 
 
 def _content(path: Path) -> bytes | None:
@@ -216,9 +244,9 @@ def _origin(loaded: Loaded, key: str) -> str:
     return next((loaded.origins[name] for name in names if name in loaded.origins), "")
 
 
-def _overridden(loaded: Loaded, key: str | None) -> list[str]:
+def _overridden(loaded: Loaded, key: str) -> list[str]:
     """Return a warning if a variable overrides the setting in the files."""
-    variable = _origin(loaded, key).removeprefix(".env: ") if key else ""
+    variable = _origin(loaded, key).removeprefix(".env: ")
     if variable not in {one.name for one in VARIABLES}:
         return []
     return [f"{key} has another value in force: the variable {variable} overrides the files"]

@@ -39,8 +39,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     enter(folder, monkeypatch)
     with Editor.open(None) as editor:
         editor.vault.add("openai", "primary", Secret("sk-test-0123456789abcdef"))
-        editor.set("streaming", "true")
-        editor.set("streaming", "false")
+        editor.set({"streaming": "true"})
+        editor.set({"streaming": "false"})
     return folder
 
 
@@ -88,12 +88,12 @@ Case = tuple[dict[str, bytes], Callable[[Editor], Edited], dict[str, bytes]]
 EDITS: dict[str, Case] = {
     "set": (
         OLD,
-        lambda editor: editor.set("streaming", "true"),
+        lambda editor: editor.set({"streaming": "true"}),
         {**OLD, "supernova.yaml": b"streaming: true # no\r\n"},
     ),
     "apply": (
         OLD,
-        lambda editor: editor.apply(Path("new.yaml")),
+        lambda editor: editor.apply(Path("new.yaml").read_bytes(), "new.yaml"),
         {**OLD, "supernova.yaml": NEW["supernova.yaml"]},
     ),
     "rollback": (NEW, lambda editor: editor.rollback(1), OLD),
@@ -154,7 +154,7 @@ def test_two_processes_edit_at_once(folder: Path, tmp_path: Path) -> None:
     def edit(which: int) -> None:
         for key in keys[which]:
             with Editor.open(None) as editor:
-                editor.set(key, "55")
+                editor.set({key: "55"})
 
     processes = [FORK.Process(target=edit, args=(which,)) for which in keys]
     for process in processes:
