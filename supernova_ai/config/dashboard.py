@@ -1,4 +1,4 @@
-"""The section ``dashboard`` of the YAML: where browsers reach it, and single sign-on."""
+"""The section ``dashboard`` of the YAML: where browsers reach it, single sign-on, and what it offers."""
 
 from __future__ import annotations
 
@@ -65,10 +65,14 @@ class Oidc(Section):
 
 
 class DashboardConfig(Section):
-    """The ``address`` by which browsers reach the dashboard through a proxy, and single sign-on."""
+    """The ``address`` by which browsers reach the dashboard through a proxy, and single sign-on.
+
+    With ``try_prompts``, operators may ask a model from it.
+    """
 
     address: Address | None = None
     oidc: Oidc = Oidc()
+    try_prompts: bool = False
 
 
 def dashboard_faults(dashboard: DashboardConfig) -> Iterator[Fault]:
