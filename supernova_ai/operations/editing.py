@@ -223,8 +223,8 @@ class Editor:
 
 def holds_secret(key: str, value: str) -> bool:
     """Return whether the value of a setting holds a password, a token or a key."""
-    is_url = key.startswith("alerts.notify") and "://" in value  # it has a token, which may be anywhere
-    return is_url or redact(value) != value or mask(value) != value
+    notified = "://" in value and ("alerts" in key or "notify" in value)  # a token may be anywhere in a URL
+    return notified or redact(value) != value or mask(value) != value
 
 
 def _content(path: Path) -> bytes | None:
