@@ -56,6 +56,9 @@ def dashboard(
     port: Port = 8766,
     open_: Annotated[bool, flag("--open", help="Open it in the browser.")] = False,
     demo: Annotated[bool, flag("--demo", help="Show generated data, and nothing of yours.")] = False,
+    read_only: Annotated[
+        bool, flag("--read-only", help="Offer no controls: nothing can be changed from it.")
+    ] = False,
     time_zone: Annotated[
         ZoneInfo | None,
         typer.Option(
@@ -85,13 +88,19 @@ def dashboard(
     from supernova_ai.dashboard import check_extra
 
     check_extra()
+    from supernova_ai.cli.app import forbid_core_dumps
     from supernova_ai.dashboard.access import Access, Role
     from supernova_ai.dashboard.application import create_app
+    from supernova_ai.dashboard.controls.processes import Processes
     from supernova_ai.dashboard.vault_access import Unrecorded
 
     local = check_reach(host, certfile, keyfile, without_tls, exposed="the session")
     hosts = _hosts(host, local, trusted_host)
-    with _loaded(config, demo) as in_force, closing(listening(host, port)) as listener:
+    with (
+        _loaded(config, demo) as in_force,
+        closing(listening(host, port)) as listener,
+        closing(Processes(config, prepare=forbid_core_dumps)) as processes,
+    ):
         loaded, access = in_force(), Access()
         if address := loaded.config.dashboard.address:
             hosts.append(as_named(urlsplit(address).hostname or ""))
@@ -110,6 +119,7 @@ def dashboard(
             notice=_GENERATED if demo else "",
             secure=certfile is not None,
             vault=Unrecorded(loaded.database) if demo else None,
+            processes=None if demo or read_only else processes,
         )
         server = _server(app, certfile, keyfile)
         scheme = "https" if certfile else "http"

@@ -20,7 +20,9 @@ from starlette.staticfiles import StaticFiles
 
 from supernova_ai.concurrency import in_thread
 from supernova_ai.config import Config
-from supernova_ai.dashboard.access import Access
+from supernova_ai.dashboard.access import Access, Session
+from supernova_ai.dashboard.controls.processes import Processes
+from supernova_ai.dashboard.controls.routes import ControlPages
 from supernova_ai.dashboard.lockout import Lockout
 from supernova_ai.dashboard.middleware import (
     SIGN_IN,
@@ -64,11 +66,12 @@ def create_app(
     pages: Sequence[Page] = PAGES,
     passwords: Passwords | None = None,
     vault: VaultAccess | None = None,
+    processes: Processes | None = None,
 ) -> Starlette:
     """Return the dashboard over a store.
 
     Args:
-        store: what the pages show; nothing is written into it.
+        store: what the pages show; nothing is written through it.
         config: returns the configuration in force: its budgets and providers are shown.
         access: who may use it, and the clock for that.
         hosts: the names in the header ``Host`` that are answered.
@@ -78,6 +81,7 @@ def create_app(
         pages: the pages, in the order of the navigation; the page of sessions follows.
         passwords: checks them; None does it at the usual cost.
         vault: records sign-ins; None does it in the store.
+        processes: where controls run; None: there are none.
     """
     renderer = Renderer(store, config, time_zone, {"notice": notice})
     checks = SessionChecks(store, config, access.clock)
@@ -95,7 +99,8 @@ def create_app(
         secure=secure,
     )
     pages = (*pages, access_page(access))
-    dashboard = _Dashboard(renderer, sign_in, pages)
+    controls = ControlPages(processes, renderer, config, pages) if processes else None
+    dashboard = _Dashboard(renderer, sign_in, pages, controls)
     files = StaticFiles(directory=Path(__file__).with_name("static"))
     return Starlette(
         routes=[
@@ -107,6 +112,7 @@ def create_app(
             Route("/sign-out", sign_in.sign_out, methods=["POST"]),
             Route("/access/end", sign_in.end_session, methods=["POST"]),
             *(route for page in pages for route in dashboard.routes(page)),
+            *(controls.routes() if controls else ()),
             *monitoring.routes(config, lambda: store),
             Mount(STATIC.rstrip("/"), files),
         ],
@@ -120,24 +126,27 @@ def create_app(
 
 
 class _Dashboard:
-    def __init__(self, renderer: Renderer, sign_in: SignIn, pages: Sequence[Page]) -> None:
+    def __init__(
+        self, renderer: Renderer, sign_in: SignIn, pages: Sequence[Page], controls: ControlPages | None
+    ) -> None:
         self._renderer = renderer
         self._sign_in = sign_in
         self._pages = pages
+        self._controls = controls
 
     def routes(self, page: Page) -> list[Route]:
         """Return the routes of a page: itself, its parts alone, and its file."""
 
         async def whole(request: Request) -> Response:
             session = require(request, page.role)
-            chosen = taken(request.query_params, tuple(request.query_params))
-            variables = {"page": page, "pages": self._pages, "session": session, "chosen": chosen}
-            parts = await self._renderer.parts(page, chosen)
+            chosen, may = taken(request.query_params, tuple(request.query_params)), self._may(session)
+            variables = {"page": page, "pages": self._pages, "session": session, "chosen": chosen, "may": may}
+            parts = await self._renderer.parts(page, chosen, may)
             return HTMLResponse(self._renderer.render(f"{page.name}.html", parts=parts, **variables))
 
         async def parts_alone(request: Request) -> Response:
-            require(request, page.role)
-            parts = await self._renderer.parts(page, request.query_params)
+            session = require(request, page.role)
+            parts = await self._renderer.parts(page, request.query_params, self._may(session))
             return _unless_known(request, "".join(parts.values()))
 
         async def file(request: Request) -> Response:
@@ -149,6 +158,9 @@ class _Dashboard:
 
         routes = [Route(f"/{page.name}", whole), Route(f"/{page.name}/parts", parts_alone)]
         return [*routes, Route(f"/{page.name}.csv", file)] if page.download else routes
+
+    def _may(self, session: Session) -> frozenset[str]:
+        return self._controls.offered(session.role) if self._controls else frozenset()
 
     async def first(self, _: Request) -> Response:
         return RedirectResponse(f"/{self._pages[0].name}", 303)

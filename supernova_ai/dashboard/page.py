@@ -42,8 +42,8 @@ class Part:
     """A section of a page, which is read anew while the page is open.
 
     ``read`` returns the variables of the template ``parts/<name>.html``; it runs on a thread. ``takes`` names
-    the parameters of the page's address that it uses. A part that changes slowly is read once in ``every_s``
-    seconds.
+    the parameters of the page's address that it uses, and ``controls`` the controls that it has links to. A
+    part that changes slowly is read once in ``every_s`` seconds.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Part:
     read: Callable[[Reading], Mapping[str, Any]]
     takes: tuple[str, ...] = ()
     every_s: float = 0
+    controls: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Renderer:
         self._store = store
         self._config = config
         self._zone = time_zone
-        self._kept: OrderedDict[tuple[str, Chosen], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Chosen, frozenset[str]], _Kept] = OrderedDict()
         self._templates = Environment(
             loader=PackageLoader("supernova_ai.dashboard"),
             autoescape=True,
@@ -111,40 +111,46 @@ class Renderer:
 
         return self._store.read(run)
 
-    async def parts(self, page: Page, query: Mapping[str, str]) -> dict[str, Markup]:
-        """Return the parts of a page by name, for these parameters of its address."""
-        found = await asyncio.gather(*(self._part(part, query) for part in page.parts))
+    async def parts(
+        self, page: Page, query: Mapping[str, str], may: frozenset[str] = frozenset()
+    ) -> dict[str, Markup]:
+        """Return the parts of a page by name, for these parameters of its address.
+
+        Args:
+            may: the controls that the user may use: parts have links to these.
+        """
+        found = await asyncio.gather(*(self._part(part, query, may & part.controls) for part in page.parts))
         return {part.name: html for part, html in zip(page.parts, found, strict=True)}
 
-    async def _part(self, part: Part, query: Mapping[str, str]) -> Markup:
+    async def _part(self, part: Part, query: Mapping[str, str], may: frozenset[str]) -> Markup:
         chosen = taken(query, part.takes)
-        key = part.name, tuple(chosen.items())
+        key = part.name, tuple(chosen.items()), may
         kept = self._kept.setdefault(key, _Kept())
         self._kept.move_to_end(key)
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         now = time.monotonic()
         if now >= kept.due and kept.refreshing is None:
-            kept.refreshing = asyncio.create_task(self._refresh(part, chosen, kept))
+            kept.refreshing = asyncio.create_task(self._refresh(part, chosen, may, kept))
         if kept.refreshing and (kept.took <= QUICK_S or now >= kept.due + _STALE_S):
             await asyncio.shield(kept.refreshing)  # others wait for it too
         return kept.html
 
-    async def _refresh(self, part: Part, chosen: Mapping[str, str], kept: _Kept) -> None:
+    async def _refresh(self, part: Part, chosen: Mapping[str, str], may: frozenset[str], kept: _Kept) -> None:
         began = time.monotonic()
         try:
-            kept.html = await in_thread(self._rendered, part, chosen)
+            kept.html = await in_thread(self._rendered, part, chosen, may)
         finally:
             kept.took = time.monotonic() - began
             kept.due = began + max(EVERY_S, part.every_s, _SHARE * kept.took)
             kept.refreshing = None
 
-    def _rendered(self, part: Part, chosen: Mapping[str, str]) -> Markup:
+    def _rendered(self, part: Part, chosen: Mapping[str, str], may: frozenset[str]) -> Markup:
         """Return the part in an element of its name. A part that fails says so, and the others stay."""
         try:
 
             def variables(reading: Reading) -> dict[str, Any]:
-                return {"now": reading.now, "config": reading.config, **part.read(reading)}
+                return {"now": reading.now, "config": reading.config, "may": may, **part.read(reading)}
 
             body = self.render(f"parts/{part.name}.html", title=part.title, **self.read(variables, chosen))
         except Exception as error:

@@ -16,8 +16,10 @@ import httpx
 import pytest
 
 from supernova_ai import config as configuration
+from supernova_ai.audit import current_actor
 from supernova_ai.cli.dashboard import _check_users
 from supernova_ai.cli.listening import server_settings
+from supernova_ai.keys import open_vault
 from supernova_ai.store import ReadOnlyStore, Store
 from tests.cli.conftest import KEY, Supernova
 from tests.servers import self_signed
@@ -215,9 +217,10 @@ def test_it_shows_pages_until_it_is_stopped(
     start: Start, configure: Callable[..., Path], number: signal.Signals
 ) -> None:
     """The link opens it once; edits of the configuration are followed; it exits with 0."""
-    process, link = start("--time-zone", "Asia/Tokyo")
+    process, link = start("--time-zone", "Asia/Tokyo", "--read-only")
     with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True) as browser:
         assert "Times are Asia/Tokyo" in browser.get(link).text
+        assert "/control/" not in browser.get("/money").text
         assert httpx.get(link).status_code == 401
         configure("http://127.0.0.1:9", budgets=[{"name": "edited", "limit": 3, "per": "day"}])
         assert comes_true(lambda: "edited" in browser.get("/money").text)
@@ -247,6 +250,38 @@ def test_the_demo_needs_nothing_and_leaves_nothing(
     _, said = process.communicate(timeout=60)
     assert (said, process.returncode) == ("", 0)
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.proof
+def test_controls_run_beside_it_and_end_with_it(start: Start) -> None:
+    """A control is audited as the user of the link; when the dashboard is killed, its processes end."""
+    process, link = start()
+    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True, timeout=60) as browser:
+        csrf = re.search(r'name="csrf" value="(.+?)"', browser.get(link).text)
+        assert csrf
+        page = browser.get("/control/job?job=verify")
+        confirmed = re.search(r'name="confirmed" value="(.+?)"', page.text)
+        assert confirmed, page.text
+        sent = {"csrf": csrf[1], "confirmed": confirmed[1]}
+        assert "verify: all right" in browser.post("/control/job", data=sent).text
+    with Store(configuration.load().database) as store:
+        (row,) = open_vault(store).audit_events()
+    assert (row.event, row.actor, row.source.split()[0]) == (
+        "job.asked",
+        current_actor().name,
+        "dashboard",
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2
+    process.kill()
+    assert comes_true(lambda: not any(map(_runs, children)))
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.proof

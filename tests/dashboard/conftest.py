@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,8 +21,11 @@ from supernova_ai.dashboard.pages import PAGES
 from supernova_ai.dashboard.passwords import Cost, Passwords
 from supernova_ai.ledger import End, Ledger, lost_end
 from supernova_ai.money import to_nano
+from supernova_ai.operations import key_rotation
 from supernova_ai.store import Clock, ReadOnlyStore, Store
+from supernova_ai.testing import StubProvider
 from supernova_ai.types import Usage
+from tests.dashboard.control_panel import YAML, Panel
 from tests.holds import entry
 
 ADDRESS = "http://127.0.0.1:8766"
@@ -114,3 +119,28 @@ def put(store: Store) -> Put:
             assert ledger.end(hold, end).result()
 
     return put_
+
+
+@pytest.fixture
+def stub(stub_provider: Callable[..., StubProvider]) -> StubProvider:
+    return stub_provider("Diversify.")
+
+
+@pytest.fixture
+def panel(
+    store: Store,
+    where: str,
+    sign_in: SignIn,
+    stub: StubProvider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Panel]:
+    """Controls over a configuration file, with a master key, and with openai at a stub."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("API_KEY_ENCRYPTION_KEY", "5e" * 32)
+    monkeypatch.setattr(key_rotation, "SETTLE_S", 0)
+    file = tmp_path / "config" / "supernova.yaml"
+    file.parent.mkdir()
+    file.write_text(YAML.format(database=where, url=stub.url))
+    with ExitStack() as opened:
+        yield Panel(file, store, sign_in, opened)

@@ -10,7 +10,8 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -25,12 +26,15 @@ from supernova_ai.config import Config
 from supernova_ai.dashboard import users
 from supernova_ai.dashboard.access import Access, Role
 from supernova_ai.dashboard.application import create_app
+from supernova_ai.dashboard.controls.processes import Processes
 from supernova_ai.dashboard.pages import PAGES
 from supernova_ai.dashboard.passwords import Passwords
 from supernova_ai.dashboard.vault_access import VaultAccess
 from supernova_ai.demo.generated_ledger import generated_ledger
+from supernova_ai.secret import Secret
 from supernova_ai.store import ReadOnlyStore, Store
 from tests.dashboard.conftest import CHEAP, CONFIG, Put
+from tests.dashboard.control_panel import Panel, put_alerts
 from tests.databases import new_file
 from tests.identity_provider import CLIENT, SECRET, IdentityProvider
 from tests.waiting import comes_true
@@ -39,6 +43,7 @@ pytestmark = pytest.mark.proof
 
 PASSWORD = "correct horse battery"
 NAMES = [*(page.name for page in PAGES), "access"]
+FORMS = ("acknowledge?alert=1", "price?model=openai/gpt-4o-mini", "setting", "file", "rotate")
 AXE = Path(__file__).with_name("axe.min.js")
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1360, "height": 860}},
@@ -391,6 +396,41 @@ def test_text_of_others_runs_nothing(served: Served, put: Put) -> None:
             page.wait_for_timeout(2500)
             assert page.locator("img[src=x], main script").count() == 0
     assert served.problems == []
+
+
+@pytest.fixture
+def controlled(panel: Panel, serve: Callable[..., Served], where: str) -> Iterator[Served]:
+    """A dashboard with controls, which run in this process."""
+    panel.vault.add("openai", "primary", Secret("sk-test-0123456789abcdef"))
+    panel.set(dashboard={"try_prompts": True})
+    put_alerts(panel.store, "backup", "probes")
+    with closing(Processes(panel.file, make=partial(ThreadPoolExecutor, 1))) as processes:
+        yield serve(where, panel.loaded.config, processes=processes)
+
+
+def test_a_control(panel: Panel, controlled: Served) -> None:
+    """From its link over the form and what will happen to what was done, with and without scripts."""
+    for scripts, limit in ((True, "75"), (False, "85")):
+        with controlled.visitor(**LOOKS["phone"], java_script_enabled=scripts) as open_:
+            page = open_("money")
+            page.get_by_role("link", name="Edit daily", exact=True).click()
+            page.get_by_label("Limit in USD").fill(limit)
+            page.get_by_role("button", name="Continue").click()
+            expect(page.get_by_text(f"→ {limit}")).to_be_visible(timeout=60_000)
+            page.get_by_role("button", name="Change the budget").click()
+            expect(page.get_by_text("Done")).to_be_visible(timeout=60_000)
+            page.get_by_role("link", name="Back to Money").click()
+            expect(page.locator("h1")).to_have_text("Money")
+        assert panel.loaded.config.budgets[0].limit == int(limit)
+    assert controlled.problems == []
+
+
+def test_the_pages_of_controls(controlled: Served) -> None:
+    """Each form fits the screen, and axe finds no violation; so with the links to controls on the pages."""
+    for name in ("now", "money", "keys", *(f"control/{form}" for form in FORMS)):
+        check(controlled, "phone-dark", name)
+    for name in ("keys", "control/rotate"):
+        check(controlled, "light", name)
 
 
 def test_the_money_page_on_paper(generated: Served) -> None:

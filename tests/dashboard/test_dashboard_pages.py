@@ -7,13 +7,14 @@ import io
 import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from supernova_ai.dashboard import rendering
-from supernova_ai.dashboard.page import Page, Part, Reading
+from supernova_ai.dashboard.page import Page, Reading
 from supernova_ai.dashboard.pages import PAGES
 from supernova_ai.dashboard.pages.now import NOW
 from supernova_ai.keys import MasterKey, Vault
@@ -270,6 +271,9 @@ def tags_of(html: str) -> list[str]:
     return re.findall(r'data-tag="(\w+)"', html)
 
 
+HELD = next(part for part in NOW.parts if part.name == "held")
+
+
 class Counted:
     """A part that counts how often it is read, and may fail."""
 
@@ -284,13 +288,14 @@ class Counted:
         assert self.go_on.wait(60)
         if self.failure:
             raise self.failure
-        return NOW.parts[2].read(reading)
+        return HELD.read(reading)
 
 
 @pytest.fixture
 def counted(sign_in: SignIn) -> tuple[Counted, Callable[..., TestClient]]:
     part = Counted()
-    parts = (*NOW.parts[:2], Part("held", "Held now", part.read, takes=("user",)), NOW.parts[3])
+    read = replace(HELD, read=part.read, takes=("user",))
+    parts = tuple(read if one is HELD else one for one in NOW.parts)
     return part, lambda: sign_in(pages=(Page("now", "Now", parts),))
 
 

@@ -22,6 +22,7 @@ from supernova_ai.store.tables import AttemptRow
 
 _VERSIONS = 20
 _EVENTS = 50
+_EDITS = frozenset({"setting", "file", "price", "rollback"})
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 
@@ -111,9 +112,9 @@ KEYS = Page(
     "keys",
     "Keys and configuration",
     (
-        Part("vault", "Keys", _keys),
-        Part("versions", "Configuration", _versions),
-        Part("jobs", "Jobs", _jobs),
+        Part("vault", "Keys", _keys, controls=frozenset({"rotate", "revoke"})),
+        Part("versions", "Configuration", _versions, controls=_EDITS),
+        Part("jobs", "Jobs", _jobs, controls=frozenset({"job"})),
         Part("audit", "Audit", _audit, takes=("by", "event", "subject", "before")),
     ),
     role=Role.OPERATOR,

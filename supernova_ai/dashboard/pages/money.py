@@ -148,6 +148,7 @@ def _budgets(reading: Reading) -> Mapping[str, Any]:
     return {
         "groups": {title: group for title, group in groups.items() if group},
         "thresholds": thresholds,
+        "editable": {budget.name for budget in reading.config.budgets},
         "shown": _SUBJECTS,
     }
 
@@ -220,7 +221,7 @@ MONEY = Page(
     "Money",
     (
         Part("spending", "Spending", _spending),
-        Part("budgets", "Budgets", _budgets),
+        Part("budgets", "Budgets", _budgets, controls=frozenset({"budget", "price"})),
         Part("outlook", "Outlook", _outlook, every_s=_MINUTE_S),
         Part("breakdown", "Where it went", _breakdown, takes=("by", "period")),
         Part("saved", "Saved", _saved, every_s=_SLOWLY_S),

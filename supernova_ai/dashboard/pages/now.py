@@ -1,4 +1,4 @@
-"""The page Now: the state of each provider, the traffic, what is held, and the latest attempts."""
+"""The page Now: open alerts, the traffic, the state of each provider, what is held, the latest attempts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supernova_ai import health
+from supernova_ai.alerts.outbox import AlertEvent, list_alerts
 from supernova_ai.config import read_environ
 from supernova_ai.dashboard.charts import Chart, Series
 from supernova_ai.dashboard.page import Page, Part, Reading
@@ -24,6 +25,7 @@ FILTERS = ("provider", "model", "user", "state")
 _HOUR_MS = 3_600_000
 _HOURS = 24
 _ROWS = 25
+_ALERTS = 5
 _HOLDS = 8
 _BACK_MS = 7 * 24 * _HOUR_MS
 """How far back attempts are searched for, where only some are wanted."""
@@ -46,6 +48,15 @@ class ProviderCard:
     hours: list[Hour]
     uptime: float | None
     attempts: int
+
+
+def _alerts(reading: Reading) -> Mapping[str, Any]:
+    rows = list_alerts(reading.database)[::-1]
+    budgets = reading.config.all_budgets
+    return {
+        "rows": [(row, AlertEvent.of(row, budgets).message()) for row in rows[:_ALERTS]],
+        "count": len(rows),
+    }
 
 
 def _traffic(reading: Reading) -> Mapping[str, Any]:
@@ -83,7 +94,8 @@ def _providers(reading: Reading) -> Mapping[str, Any]:
         "cards": [
             _card(provider, [row for row in uptimes if row.provider == provider.name], since_ms)
             for provider in found
-        ]
+        ],
+        "enabled": {name: provider.enabled for name, provider in reading.config.providers.items()},
     }
 
 
@@ -127,8 +139,9 @@ NOW = Page(
     "now",
     "Now",
     (
+        Part("alerts", "Alerts", _alerts, controls=frozenset({"acknowledge"})),
         Part("traffic", "Traffic", _traffic),
-        Part("providers", "Providers", _providers),
+        Part("providers", "Providers", _providers, controls=frozenset({"provider"})),
         Part("held", "Held now", _held),
         Part("feed", "Latest attempts", _feed, takes=FILTERS),
     ),

@@ -51,17 +51,29 @@ async function live() {
   setTimeout(live, POLL_MS);
 }
 
-button("live").onclick = () => {
-  paused = !paused;
-  button("live").setAttribute("aria-pressed", String(!paused));
-  button("live").textContent = paused ? "Paused" : "Live";
-  poll();
-};
-document.addEventListener("visibilitychange", poll);
+if (button("live")) {
+  button("live").onclick = () => {
+    paused = !paused;
+    button("live").setAttribute("aria-pressed", String(!paused));
+    button("live").textContent = paused ? "Paused" : "Live";
+    poll();
+  };
+  document.addEventListener("visibilitychange", poll);
+  setTimeout(live, POLL_MS);
+}
 document.querySelectorAll("form[method=get] select").forEach((select) => {
   select.onchange = () => select.form.requestSubmit();
 });
-setTimeout(live, POLL_MS);
+
+// --- Controls: the answer may take seconds
+
+document.querySelectorAll(".control form").forEach((form) => {
+  form.onsubmit = ({ submitter }) => {
+    if (!submitter) return;
+    submitter.textContent = "Working …";
+    setTimeout(() => (submitter.disabled = true)); // once its name is sent
+  };
+});
 
 // On a phone, the links of the pages scroll.
 document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
