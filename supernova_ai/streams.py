@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
 
 from supernova_ai.errors import InvalidRequest, NoProvider
+from supernova_ai.execution.pump import Pump
 from supernova_ai.log import in_request
 from supernova_ai.requests.structured import partial
 from supernova_ai.sessions import PreparedRequest
@@ -34,8 +35,8 @@ class Stream(Generic[T]):
     ) -> None:
         self._get_engine = engine
         self._preparing = preparing
-        self._source: AsyncGenerator[str | Reply, None] | None = None
-        self._lock = asyncio.Lock()  # on the engine's loop: a cancelled read needs time to end
+        self._source: Pump[str | Reply] | None = None
+        self._taken: deque[str | Reply] = deque()
         self._reply: Reply[T] | None = None
         self._opened = False
         self._read: list[str] = []
@@ -78,7 +79,7 @@ class Stream(Generic[T]):
         self._prepared = await self._preparing.__aenter__()
         self._engine = self._get_engine()
         self._span = RequestSpan(self._prepared.request)
-        self._source = self._engine.stream(self._prepared.request)
+        self._source = Pump(self._engine.stream(self._prepared.request))
         return self
 
     async def __aexit__(
@@ -93,7 +94,7 @@ class Stream(Generic[T]):
             try:
                 # Closing the client may have ended the call.
                 with suppress(NoProvider), in_request(self._prepared.request), self._span.entered():
-                    await self._engine.run(_close(source, self._lock))
+                    await self._engine.run(source.close())
             finally:
                 self._span.end()
                 await self._preparing.__aexit__(None, None, None)
@@ -109,24 +110,16 @@ class Stream(Generic[T]):
             if self._reply is not None:
                 raise StopAsyncIteration
             raise InvalidRequest("open the stream first: async with stream(…) as s")
-        with in_request(self._prepared.request), self._span.entered():
-            piece = await self._engine.run(_next(self._source, self._lock))
-            if isinstance(piece, Reply):
-                answered(piece.cost)
+        if not self._taken:
+            with in_request(self._prepared.request), self._span.entered():
+                self._taken.extend(await self._engine.run(self._source.take()))
+        piece = self._taken.popleft()
         if isinstance(piece, Reply):
+            with self._span.entered():
+                answered(piece.cost)
             self._reply = piece
             await self._prepared.save(piece)
             await self.aclose()
             raise StopAsyncIteration
         self._read.append(piece)
         return piece
-
-
-async def _next(source: AsyncGenerator[str | Reply, None], lock: asyncio.Lock) -> str | Reply:
-    async with lock:
-        return await anext(source)
-
-
-async def _close(source: AsyncGenerator[str | Reply, None], lock: asyncio.Lock) -> None:
-    async with lock:
-        await source.aclose()

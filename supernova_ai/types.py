@@ -39,6 +39,9 @@ MODEL_GROUPS: tuple[ModelGroup, ...] = (*TIERS, EMBEDDING, RERANK)
 Complexity = Literal["simple", "moderate", "complex", "critical", "auto"]
 """How hard a question is; "auto" derives it from the text."""
 
+ABANDONED = "Abandoned"
+"""The error, in the ledger, of a stream that its reader left; cancelling with this message means it."""
+
 PROBE = "probe"
 """The task of paid probes."""
 

@@ -32,6 +32,7 @@ from supernova_ai.litellm_adapter import error_bodies, error_causes
 from supernova_ai.litellm_adapter.key_transport import KeyNotSent
 from supernova_ai.litellm_adapter.usage import token_count
 from supernova_ai.secret import redact
+from supernova_ai.types import ABANDONED
 
 # Read after the provider's answer (error_bodies.py). LiteLLM's classes say more than the status if they are
 # specific …
@@ -192,8 +193,8 @@ def timed_out(asked: AskedModel) -> Any:
 
 def ledger_name(error: BaseException) -> str:
     """Return the name of the error in the ledger: our class, or what the caller did."""
-    if isinstance(error, GeneratorExit):
-        return "Abandoned"
+    if isinstance(error, GeneratorExit) or error.args == (ABANDONED,):
+        return ABANDONED
     if not isinstance(error, Exception):
         return "Cancelled"
     return type(translate(error)).__name__
