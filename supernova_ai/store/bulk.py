@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from peewee import CompositeKey, Database, DatabaseError, PostgresqlDatabase
 
+from supernova_ai.store.postgres import Postgres, peewee_errors
 from supernova_ai.store.tables import Table
 
 Row = tuple[Any, ...]
+Statement = tuple[str, tuple[Any, ...]]
+"""SQL with ``?`` for its arguments, and these."""
 
 PAGE = 2_000
 _PARAMETERS = 30_000  # SQLite takes 32,766 in one statement
@@ -50,7 +54,7 @@ def pages(
     while True:
         conditions, values = ([where], list(arguments)) if where else ([], [])
         if after is not None:
-            conditions.append(f"({', '.join(order)}) > ({_placeholders(order)})")
+            conditions.append(f"({', '.join(order)}) > ({marks(len(order))})")
             values.extend(after)
         limits = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         select = (
@@ -76,7 +80,7 @@ def insert(
     size = _PARAMETERS // len(names)
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
-        values = ", ".join([f"({_placeholders(names)})"] * len(chunk))
+        values = ", ".join([f"({marks(len(names))})"] * len(chunk))
         statement = f"INSERT INTO {table._meta.table_name} ({', '.join(names)}) VALUES {values}"  # noqa: S608
         run(database, statement, *(value for row in chunk for value in row))
 
@@ -95,8 +99,35 @@ def _copy_in(database: PostgresqlDatabase, into: str, rows: Sequence[Row]) -> No
 
 def run(database: Database, statement: str, *arguments: Any) -> Any:
     """Run SQL with ``?`` for its arguments; return the cursor."""
-    return database.execute_sql(statement.replace("?", database.param), arguments)
+    if isinstance(database, PostgresqlDatabase):
+        return database.execute_sql(_native(statement), arguments)
+    with peewee_errors:
+        return database.connection().execute(statement, arguments)
 
 
-def _placeholders(names: Sequence[str]) -> str:
-    return ", ".join("?" * len(names))
+def run_all(database: Database, statements: Sequence[Statement]) -> list[list[Row]]:
+    """Run statements in one round trip; return the rows of each."""
+    if isinstance(database, Postgres):
+        return database.trip([(_native(sql), arguments) for sql, arguments in statements])
+    with peewee_errors:
+        connection = database.connection()
+        return [connection.execute(sql, arguments).fetchall() for sql, arguments in statements]
+
+
+def run_later(database: Database, statements: Sequence[Statement]) -> None:
+    """Run statements whose rows nobody needs; on a server with the next trip, at the latest to commit."""
+    if isinstance(database, Postgres):
+        database.queue((_native(sql), arguments) for sql, arguments in statements)
+    else:
+        run_all(database, statements)
+
+
+def marks(count: int) -> str:
+    """Return the ``?`` of so many arguments."""
+    return ", ".join("?" * count)
+
+
+@lru_cache(maxsize=1024)
+def _native(statement: str) -> str:
+    """Return the statement in the form of PostgreSQL's driver."""
+    return statement.replace("?", PostgresqlDatabase.param)

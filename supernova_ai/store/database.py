@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from copy import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock
 from peewee import Database, OperationalError, PeeweeException, PostgresqlDatabase
@@ -22,7 +22,7 @@ from supernova_ai.store.postgres import Postgres, is_transient
 from supernova_ai.store.schema import migrate
 from supernova_ai.store.sqlite import Sqlite
 from supernova_ai.store.tables import MetaRow
-from supernova_ai.store.writer import Writer, explain
+from supernova_ai.store.writer import Job, Outcome, Together, Writer, explain
 
 log = get_logger(__name__)
 
@@ -138,6 +138,18 @@ class Store:
             return operation(database)
 
         return self._writer.submit(guarded)
+
+    def write_together(self, operation: Callable[[Any], T], together: Together) -> Future[T]:
+        """Run the operation in the writer's next transaction, by ``together`` with its neighbours."""
+        guard = self._guard
+        if guard is None:
+            return self._writer.submit(operation, together)
+
+        def guarded(database: Database, jobs: Sequence[Job[Any]], alone: bool) -> list[Outcome]:
+            guard(database)
+            return together(database, jobs, alone)
+
+        return self._writer.submit(operation, guarded)
 
     def read(self, operation: Callable[[Database], T]) -> T:
         """Run the operation on this thread, over this thread's own connection.

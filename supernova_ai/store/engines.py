@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from peewee import AutoField, Database, SqliteDatabase
 
@@ -33,12 +33,22 @@ def snapshot(database: Database) -> Iterator[None]:
         run(database, "ROLLBACK")
 
 
-def damaged_rows(database: Database, statement: str, *arguments: Any) -> list[Row]:
+class Selects(Protocol):
+    """Runs a SELECT as ``damaged_rows`` does, or has its rows already."""
+
+    def select(self, statement: str, *arguments: Any) -> list[Row]:
+        """Return the rows."""
+        ...
+
+
+def damaged_rows(database: Database | Selects, statement: str, *arguments: Any) -> list[Row]:
     """Return the selected rows even if they are damaged.
 
     SQLite stores any value in any column. Text that is not UTF-8 would raise when fetched; here it gets
     replacement characters instead.
     """
+    if not isinstance(database, Database):
+        return database.select(statement, *arguments)
     if not isinstance(database, SqliteDatabase):
         return list(run(database, statement, *arguments).fetchall())
     connection = database.connection()

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from peewee import Database
 
-from supernova_ai.store.bulk import run
+from supernova_ai.store.bulk import Statement, run
 
 KEPT_MS = 86_400_000
 
@@ -46,9 +46,14 @@ def since(database: Database, *subject: str, began_ms: int | None) -> bool:
     """
     if began_ms is None:
         return False
+    select, arguments = tombstone_since(*subject, began_ms=began_ms)
+    return run(database, select, *arguments).fetchone() is not None
+
+
+def tombstone_since(*subject: str, began_ms: int) -> Statement:
+    """Return the SELECT that finds a row if the subject was erased after a call that began then."""
     # A call that began in the same millisecond may have begun before the erasure.
-    select = "SELECT 1 FROM erased WHERE subject = ? AND at_ms >= ?"
-    return run(database, select, _hash(subject), began_ms).fetchone() is not None
+    return "SELECT 1 FROM erased WHERE subject = ? AND at_ms >= ?", (_hash(subject), began_ms)
 
 
 def is_pseudonym(database: Database, user: str) -> bool:

@@ -7,7 +7,8 @@ import contextlib
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from peewee import Database, OperationalError, PostgresqlDatabase
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
 from supernova_ai.store.tables import MetaRow
-from supernova_ai.store.writer import BATCH, explain
+from supernova_ai.store.writer import BATCH, Job, Outcome, explain
 from tests.store.conftest import insert, names
 
 
@@ -58,6 +59,53 @@ def test_an_operation_that_fails_is_undone_alone(store: Store) -> None:
     with pytest.raises(LookupError, match="mine"):
         failing.result()
     assert names(store) == {"before", "after"}
+
+
+def test_the_only_operation_of_a_commit_is_undone_whole(store: Store) -> None:
+    """An operation that fails alone leaves nothing behind, and the next one works."""
+
+    def fails(database: Database) -> None:
+        insert("undone")(database)
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        store.write(fails).result()
+    assert store.write(insert("next")).result() == "next"
+    assert names(store) == {"next"}
+
+
+def test_neighbours_of_a_kind_run_together(store: Store) -> None:
+    """They share a call, in their order among the others; if it fails, each runs by itself, and no other again."""
+    calls: list[list[str]] = []
+
+    def together(database: Database, jobs: Sequence[Job[str]], alone: bool) -> list[Outcome]:
+        calls.append([job.run("x") for job in jobs])
+        for name in calls[-1]:
+            insert(name)(database)
+        return [(name, None) for name in calls[-1]]
+
+    def write(name: str) -> Future[str]:
+        return store.write_together(lambda _: name, together)
+
+    with queued_together(store):
+        good = [write("a"), write("b"), store.write(insert("c")), write("d")]
+    assert [future.result() for future in good] == ["a", "b", "c", "d"]
+    assert calls == [["a", "b"], ["d"]]
+    calls.clear()
+    with queued_together(store):
+        first, twin, last = write("e"), write("a"), write("f")
+    assert (first.result(), last.result()) == ("e", "f")
+    with pytest.raises(StoreError, match=r"(?i)unique"):
+        twin.result()
+    assert calls == [["e", "a", "f"], ["e"], ["a"], ["f"]]
+    others: list[str] = []
+    with queued_together(store):
+        before = store.write(lambda database: others.append(insert("g")(database)))
+        first, twin = write("h"), write("a")
+    assert (before.result(), first.result()) == (None, "h")
+    assert twin.exception() is not None
+    assert others == ["g"]
+    assert names(store) == {"a", "b", "c", "d", "e", "f", "g", "h"}
 
 
 def test_a_refused_row_does_not_fail_the_batch(store: Store) -> None:
