@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import Database
 
-from supernova_ai.ledger import End, Entry, Hold, Ledger, lost_end
+from supernova_ai.ledger import Batch, End, Entry, Hold, Ledger, batch_in, holds, lost_end
 from supernova_ai.ledger.rollups import AMOUNTS, EndedAttempt
 from supernova_ai.money import to_nano
 from supernova_ai.types import CostBasis, Usage
@@ -82,9 +82,21 @@ def lose(ledger: Ledger, hold: Hold, error: str = "Timeout") -> Hold:
     return hold
 
 
-def place_hold(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Database], Hold]:
+def insert_hold(database: Database, entry: Entry, *, now_ms: int) -> Hold:
+    """Insert an attempt that counts in no window, inside an operation of the store."""
+    with batch_in(database) as batch:
+        return holds.insert_hold(batch, entry, (), now_ms=now_ms)
+
+
+def end_hold(database: Database, hold: Hold, end: End) -> bool:
+    """End the hold inside an operation of the store."""
+    with batch_in(database) as batch:
+        return holds.end_hold(batch, hold, end) is not None
+
+
+def place_hold(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable[[Batch], Hold]:
     """The operation that takes such a hold."""
-    return lambda database: ledger.hold(database, entry(name, amount, ledger.now_ms(), **given))
+    return lambda batch: ledger.hold(batch, entry(name, amount, ledger.now_ms(), **given))
 
 
 def settled(cost: int, now_ms: int) -> End:

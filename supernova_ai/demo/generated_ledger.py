@@ -80,10 +80,12 @@ def _fill(database: Database, chance: Random, requests: Requests, now_ms: int) -
     _insert(database, AttemptRow, rows)
     for table, found in _sums(rows):
         _insert(database, table, found)
+    failures = rollups.Sums()
     for attempt in attempts:
         if failure := attempt.end.failure:
             where = {"provider": attempt.entry.provider, "model": attempt.entry.model}
-            rollups.count_failure(database, failure, **where, at_ms=attempt.end.ended_ms)
+            failures.add_failure(failure, **where, at_ms=attempt.end.ended_ms)
+    bulk.run_all(database, list(failures.statements()))
     _insert(database, RatingRow, list(_ratings(chance, attempts)))
     add_advice(database, chance, made)
     cooling = DeploymentIdentity("standard", "huggingface", "openai/gpt-oss-120b:groq", "primary")

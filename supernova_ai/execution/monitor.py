@@ -82,12 +82,12 @@ class Monitor:
             failures=circuit.failures,
             error=circuit.error,
         )
-        self._ledger.write(lambda database: health.record(database, state))
+        self._ledger.store.write(lambda database: health.record(database, state))
 
     def _probed(self, deployment: Deployment, found: Probe) -> None:
         """Record the result of a probe."""
         now_ms = self._ledger.now_ms()
-        self._ledger.write(
+        self._ledger.store.write(
             lambda database: health.record_probe(
                 database, deployment.identity, now_ms=now_ms, result=found.result
             )

@@ -25,10 +25,11 @@ from supernova_ai.errors import (
 )
 from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.keys import KeySource, SealedKey
-from supernova_ai.ledger import Entry, Hold, Ledger, Payer, labels
+from supernova_ai.ledger import Batch, Entry, Hold, Ledger, Needs, Payer, labels
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
+from supernova_ai.store.engines import Selects
 from supernova_ai.types import ModelGroup, Request
 
 _POLL_S = 0.02
@@ -110,11 +111,11 @@ class Reservations:
         """Try once, in one transaction."""
         taken_holds: list[Reservation] = []
 
-        def reserve(database: Database) -> Reservation:
-            taken_holds.append(self._hold_first(database, call, ranked))
+        def reserve(batch: Batch) -> Reservation:
+            taken_holds.append(self._hold_first(batch, call, ranked))
             return taken_holds[-1]
 
-        waiting = asyncio.wrap_future(self._ledger.write(reserve))
+        waiting = asyncio.wrap_future(self._ledger.write(reserve, self._needs(call.request, ranked)))
         try:
             taken = await asyncio.shield(waiting)
         except (asyncio.CancelledError, StoreError):
@@ -130,31 +131,42 @@ class Reservations:
             with suppress(StoreError):  # it was closed, and what was held is lost
                 self._ledger.release(taken.hold)
 
-    def _hold_first(
-        self, database: Database, call: RequestState, ranked: Sequence[Deployment]
-    ) -> Reservation:
+    def _needs(self, request: Request, ranked: Sequence[Deployment]) -> Needs:
+        """Return what a hold for the first of them reads; the others are rarely asked for."""
+        if not ranked:
+            return Needs()
+        first = ranked[0]
+        return self._ledger.needs_of_hold(
+            provider=first.provider,
+            payer=payer_of(request),
+            task=request.task,
+            began_ms=request.began_ms,
+            selects=[self._keys.select(first.provider, first.slot)] if first.slot else [],
+        )
+
+    def _hold_first(self, batch: Batch, call: RequestState, ranked: Sequence[Deployment]) -> Reservation:
         refusals: list[SupernovaError] = []
         short: list[tuple[Deployment, SealedKey | Secret | None]] = []
         for deployment in ranked:
             try:
-                key = self.find_key(database, deployment)
+                key = self.find_key(batch, deployment)
                 most = call.request.max_tokens
-                return Reservation(deployment, key, self._hold(database, call, deployment, key, most), most)
+                return Reservation(deployment, key, self._hold(batch, call, deployment, key, most), most)
             except BudgetExceeded as refusal:
                 refusals.append(refusal)
                 short.append((deployment, key))
             except (PriceUnknown, KeyNotFound) as refusal:
                 if isinstance(refusal, KeyNotFound) and not call.unused_keys:
-                    call.unused_keys = sorted(self._keys.providers(database) & self._never_asked)
+                    call.unused_keys = sorted(self._keys.providers(batch) & self._never_asked)
                 refusals.append(refusal)
                 call.passed_over[deployment.id] = refusal
         for deployment, key in short:
-            if fitted := self._shortened(database, call, deployment):
-                hold = self._hold(database, call, deployment, key, fitted)
+            if fitted := self._shortened(batch, call, deployment):
+                hold = self._hold(batch, call, deployment, key, fitted)
                 return Reservation(deployment, key, hold, fitted)
         raise self._best_refusal(call, refusals, short)
 
-    def find_key(self, database: Database, deployment: Deployment) -> SealedKey | Secret | None:
+    def find_key(self, database: Database | Selects, deployment: Deployment) -> SealedKey | Secret | None:
         """Return the deployment's key, sealed unless it is of the environment; None if it takes none.
 
         Raises:
@@ -186,7 +198,7 @@ class Reservations:
 
     def _hold(
         self,
-        database: Database,
+        batch: Batch,
         call: RequestState,
         deployment: Deployment,
         key: SealedKey | Secret | None,
@@ -217,7 +229,7 @@ class Reservations:
             max_tokens=max_tokens,
             now_ms=self._ledger.now_ms(),
         )
-        return self._ledger.hold(database, entry, began_ms=request.began_ms)
+        return self._ledger.hold(batch, entry, began_ms=request.began_ms)
 
     def _check_cap(self, call: RequestState, amount: int) -> None:
         """Refuse an attempt with which the request could cost more than ``max_cost``."""
@@ -232,11 +244,11 @@ class Reservations:
                 resets_at=None,
             )
 
-    def _shortened(self, database: Database, call: RequestState, deployment: Deployment) -> int | None:
+    def _shortened(self, batch: Batch, call: RequestState, deployment: Deployment) -> int | None:
         """Return the ``max_tokens`` that still fit into the budgets, None if they are too few."""
         request = call.request
         room = self._ledger.remaining(
-            database, provider=deployment.provider, payer=payer_of(request), task=request.task
+            batch, provider=deployment.provider, payer=payer_of(request), task=request.task
         )
         if request.max_cost is not None:
             room = min(room, to_nano(request.max_cost) - call.spent())

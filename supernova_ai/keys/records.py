@@ -15,7 +15,7 @@ from supernova_ai.audit.chain import HEAD, to_datetime
 from supernova_ai.keys.crypto import Binding
 from supernova_ai.keys.key_info import BY_HAND, KeyInfo, State
 from supernova_ai.store import get_meta, set_meta
-from supernova_ai.store.engines import damaged_rows
+from supernova_ai.store.engines import Selects, damaged_rows
 from supernova_ai.store.tables import AuditRow, KeyRow, MetaRow, SessionTurnRow, Table
 
 _MASTER_ID = "master.id"
@@ -23,11 +23,13 @@ _MASTER_KIND = "master.source"
 
 # Plain SQL, because every attempt runs it and peewee takes ten times as long to build it as to run it.
 # An unknown state means damage, not an empty slot.
-_FIND = (
+FIND = (
     "SELECT id, version, state, master_id, sealed, expires_ms FROM api_key WHERE provider = ? AND slot = ? "
     "AND COALESCE(state, '') NOT IN ('pending', 'retiring', 'revoked', 'failed') "
     "ORDER BY CASE state WHEN 'active' THEN 0 ELSE 1 END, version DESC LIMIT 1"
 )
+"""The SELECT of a slot's active version; its arguments are the provider and the slot."""
+
 _ALL = (
     "SELECT provider, slot, version, state, fingerprint, created_ms, reason, check_result, "
     "activated_ms, until_ms, expires_ms, checked_ms, used_ms FROM api_key "
@@ -114,7 +116,7 @@ def retire(database: Database, provider: str, slot: str, *, until_ms: int) -> No
     revoke(database, provider, slot, "its record was damaged", unless=get_args(State))
 
 
-def providers(database: Database) -> list[str]:
+def providers(database: Database | Selects) -> list[str]:
     """Return the providers that have a key in any slot."""
     statement = (
         "SELECT DISTINCT provider FROM api_key "
@@ -123,10 +125,10 @@ def providers(database: Database) -> list[str]:
     return [_text(name) for (name,) in damaged_rows(database, statement)]
 
 
-def find(database: Database, store: str, provider: str, slot: str) -> SealedKey | None:
+def find(database: Database | Selects, store: str, provider: str, slot: str) -> SealedKey | None:
     """Read the slot's active version, expired or not."""
     read_s = time.monotonic()
-    for key_id, version, state, master, record, expires_ms in damaged_rows(database, _FIND, provider, slot):
+    for key_id, version, state, master, record, expires_ms in damaged_rows(database, FIND, provider, slot):
         intact = all(isinstance(text, str) for text in (key_id, master)) and isinstance(version, int)
         # A damaged record fails when it is opened, not here: the caller may have another key.
         intact = intact and state == "active" and isinstance(record, bytes | memoryview)
@@ -136,7 +138,7 @@ def find(database: Database, store: str, provider: str, slot: str) -> SealedKey 
     return None
 
 
-def was_revoked(database: Database, provider: str, slot: str) -> bool:
+def was_revoked(database: Database | Selects, provider: str, slot: str) -> bool:
     """Return whether a version of the slot was revoked by hand, ever."""
     statement = "SELECT 1 FROM api_key WHERE provider = ? AND slot = ? AND reason = ? LIMIT 1"
     return bool(damaged_rows(database, statement, provider, slot, BY_HAND))

@@ -18,6 +18,8 @@ from supernova_ai.keys.records import SealedKey
 from supernova_ai.keys.vault import SLOTS, Vault
 from supernova_ai.log import get_logger
 from supernova_ai.secret import Secret
+from supernova_ai.store.bulk import Statement
+from supernova_ai.store.engines import Selects
 
 log = get_logger(__name__)
 
@@ -76,7 +78,7 @@ class KeySource:
         self._warned: set[str] = set()
         self._use_noted_s: dict[str, float] = {}
 
-    def find(self, database: Database, provider: str, slot: str) -> SealedKey | Secret | None:
+    def find(self, database: Database | Selects, provider: str, slot: str) -> SealedKey | Secret | None:
         """Return the slot's key, None if it is empty; inside the caller's read or write operation.
 
         Raises:
@@ -113,11 +115,15 @@ class KeySource:
             )
         return secret
 
+    def select(self, provider: str, slot: str) -> Statement:
+        """Return the SELECT with which ``find`` begins."""
+        return records.FIND, (provider, slot)
+
     def id_of(self, found: SealedKey | Secret) -> str:
         """Return an id that differs from that of the slot's next key; valid in this process only."""
         return found.binding.key_id if isinstance(found, SealedKey) else f"environment-{hash(found.reveal())}"
 
-    def providers(self, database: Database) -> set[str]:
+    def providers(self, database: Database | Selects) -> set[str]:
         """Return the providers that have a key; inside the caller's read or write operation."""
         in_vault = set(records.providers(database))
         if not self.allow_environment:

@@ -22,7 +22,7 @@ from supernova_ai.keys.master import MasterKey
 from supernova_ai.keys.records import SealedKey
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.store.engines import snapshot
+from supernova_ai.store.engines import Selects, snapshot
 
 SLOTS = ("primary", "backup")
 """The key slots of a provider, in the order they are tried."""
@@ -144,7 +144,7 @@ class Vault(AuditedStore):
         found = self.store.read(lambda database: self._must_find(database, provider, slot))
         return self.open(self._unexpired(found))
 
-    def find(self, database: Database, provider: str, slot: str) -> SealedKey | None:
+    def find(self, database: Database | Selects, provider: str, slot: str) -> SealedKey | None:
         """Return the slot's active key, still encrypted; inside the caller's read or write operation.
 
         Raises:

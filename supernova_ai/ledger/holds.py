@@ -5,26 +5,28 @@
       └───lose─────▶ lost       the cost is unknown; the whole hold stays counted …
                        └─▶ settled, released   … unless the cost is learnt late
 
-Everything here runs inside one transaction of the writer. The statements are plain SQL that both SQLite and
-PostgreSQL accept: a hold is taken on every attempt, and a query builder would double what that costs.
+Everything here runs inside one transaction of the writer, in a ``Batch``. The statements are plain SQL that
+both SQLite and PostgreSQL accept: a hold is taken on every attempt, and a query builder would double what
+that costs.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import opening_balances, rollups
+from supernova_ai.ledger import rollups
+from supernova_ai.ledger.batch import Attempt, Batch, Spent
 from supernova_ai.ledger.budgets import BudgetWindow
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_usd
-from supernova_ai.store.bulk import run
+from supernova_ai.store.bulk import marks, run
 from supernova_ai.types import CostBasis, FailurePattern, Outcome, Usage
 
 
@@ -89,19 +91,21 @@ class End:
     saved: int = 0
 
 
-class Spent(NamedTuple):
-    """What is settled and lost in one window, in nano-USD."""
-
-    budget: str
-    subject: str
-    period: str
-    amount: int
-
-
 _NEW_ROW = dict.fromkeys((*rollups.AMOUNTS, "late"), 0)
+_ENTRY = tuple(field.name for field in fields(Entry))
+_COLUMNS = (*_ENTRY, "windows", "state", *_NEW_ROW)
+_INSERT = f"INSERT INTO attempt ({', '.join(_COLUMNS)}) VALUES ({marks(len(_COLUMNS))})"  # noqa: S608
+_values_of = attrgetter(*_ENTRY)
+_END = (
+    "UPDATE attempt SET state = ?, cost_nano = ?, saved_nano = ?, cost_basis = ?, "
+    "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
+    "reasoning_tokens = ?, ended_ms = ?, late = late | ?, response_id = COALESCE(?, response_id), "
+    "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), "
+    "fingerprint = COALESCE(?, fingerprint), error_class = ? WHERE id = ? AND state = ?"
+)
 
 
-def insert_hold(database: Database, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int) -> Hold:
+def insert_hold(batch: Batch, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int) -> Hold:
     """Reserve the entry's amount in every window, or in none, and insert the attempt's row.
 
     Args:
@@ -109,46 +113,29 @@ def insert_hold(database: Database, entry: Entry, windows: Iterable[BudgetWindow
             until then.
 
     Raises:
-        BudgetExceeded: the amount does not fit in a window; reservations in other windows are undone.
+        BudgetExceeded: the amount does not fit in a window; nothing is changed.
     """
-    reserved: list[int] = []
-    try:
-        for window in windows:
-            reserved.append(_reserve(database, window, entry.held_nano, now_ms))
-    except BudgetExceeded:
-        _add_to_windows(database, reserved, {"held": -entry.held_nano})
-        raise
-    row = asdict(entry) | {"windows": json.dumps(reserved), "state": "held"} | _NEW_ROW
-    columns = ", ".join(row)
-    marks = ", ".join("?" * len(row))
-    run(database, f"INSERT INTO attempt ({columns}) VALUES ({marks})", *row.values())  # noqa: S608
-    return Hold(entry.id, entry.held_nano, tuple(reserved))
-
-
-def _reserve(database: Database, window: BudgetWindow, amount: int, now_ms: int) -> int:
-    """Add the amount to the window's held if it fits, in one statement; return the window's id."""
-    reserve = (
-        "UPDATE budget_window SET held_nano = held_nano + ? "
-        "WHERE budget = ? AND subject = ? AND period = ? AND scope = ? "
-        "AND settled_nano + held_nano + lost_nano + ? <= ? RETURNING id"
-    )
-    arguments = (amount, *window.key, amount, window.limit)
-    found = run(database, reserve, *arguments).fetchone()
-    if found is None:
-        opening_balances.open_window(database, window, now_ms=now_ms)
-        found = run(database, reserve, *arguments).fetchone()
-    if found is None:
-        settled, held, lost = window_amounts(database, window)
-        raise BudgetExceeded(
-            budget=window.budget,
-            covers=window.covers,
-            spent=to_usd(settled + lost),
-            held=to_usd(held),
-            limit=to_usd(window.limit),
-            needed=to_usd(amount),
-            resets_at=window.resets_at,
-        )
-    return int(found[0])
+    amount, windows = entry.held_nano, list(windows)
+    for window in windows:
+        settled, held, lost = batch.amounts(window)
+        if settled + held + lost + amount > window.limit:
+            raise BudgetExceeded(
+                budget=window.budget,
+                covers=window.covers,
+                spent=to_usd(settled + lost),
+                held=to_usd(held),
+                limit=to_usd(window.limit),
+                needed=to_usd(amount),
+                resets_at=window.resets_at,
+            )
+    reserved = tuple(batch.open(window, now_ms=now_ms) for window in windows)
+    batch.add(reserved, {"held": amount})
+    values = (*_values_of(entry), json.dumps(reserved), "held", *_NEW_ROW.values())
+    batch.write(_INSERT, *values)
+    row = dict(zip(_COLUMNS, values, strict=True))
+    attempt = rollups.EndedAttempt._make(map(row.get, rollups.EndedAttempt._fields))
+    batch.keep(entry.id, Attempt(list(reserved), attempt))
+    return Hold(entry.id, amount, reserved)
 
 
 def remaining(database: Database, window: BudgetWindow) -> int:
@@ -170,7 +157,7 @@ def window_amounts(database: Database, window: BudgetWindow) -> tuple[int, int, 
     return spent.settled, spent.held, spent.lost
 
 
-def end_hold(database: Database, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
+def end_hold(batch: Batch, hold: Hold, end: End, *, was: Outcome = "held") -> list[Spent] | None:
     """End the hold: take its amount out of its windows, count the end's cost and add it to the rollups.
 
     Args:
@@ -183,15 +170,11 @@ def end_hold(database: Database, hold: Hold, end: End, *, was: Outcome = "held")
         What is spent in the hold's windows now, or None if the attempt is in another state and nothing
         changed.
     """
-    before = _rollup_row(database, hold.attempt) if was != "held" else None
-    found = run(
-        database,
-        "UPDATE attempt SET state = ?, cost_nano = ?, saved_nano = ?, cost_basis = ?, "  # noqa: S608 - names of ours
-        "prompt_tokens = ?, completion_tokens = ?, cached_tokens = ?, cache_write_tokens = ?, "
-        "reasoning_tokens = ?, ended_ms = ?, late = late | ?, response_id = COALESCE(?, response_id), "
-        "latency_ms = COALESCE(?, latency_ms), first_token_ms = COALESCE(?, first_token_ms), "
-        "fingerprint = COALESCE(?, fingerprint), error_class = ? "
-        f"WHERE id = ? AND state = ? RETURNING windows, {rollups.COLUMNS}",
+    attempt = batch.attempt(hold.attempt)
+    if attempt is None or attempt.row.state != was:
+        return None
+    batch.write(
+        _END,
         end.state,
         end.cost,
         end.saved,
@@ -210,45 +193,33 @@ def end_hold(database: Database, hold: Hold, end: End, *, was: Outcome = "held")
         end.error,
         hold.attempt,
         was,
-    ).fetchone()
-    if found is None:
-        return None
-    if before is not None:
-        rollups.add(database, before, times=-1)
-    windows, *values = found
-    ended = rollups.EndedAttempt(*values)
-    rollups.add(database, ended)
+    )
+    before = attempt.row
+    ended = before._replace(
+        state=end.state,
+        cost_nano=end.cost,
+        saved_nano=end.saved,
+        cost_basis=end.basis,
+        prompt_tokens=end.usage.prompt,
+        completion_tokens=end.usage.completion,
+        cached_tokens=end.usage.cached,
+        cache_write_tokens=end.usage.cache_write,
+        reasoning_tokens=end.usage.reasoning,
+        latency_ms=before.latency_ms if end.latency_ms is None else end.latency_ms,
+        first_token_ms=before.first_token_ms if end.first_token_ms is None else end.first_token_ms,
+        error_class=end.error,
+    )
+    batch.keep(hold.attempt, Attempt(attempt.windows, ended))
+    if was != "held":
+        batch.count(before, times=-1)
+    batch.count(ended)
     if end.failure:
-        rollups.count_failure(
-            database, end.failure, provider=ended.provider, model=ended.model, at_ms=end.ended_ms
-        )
+        batch.count_failure(end.failure, ended, at_ms=end.ended_ms)
     change: Counter[Outcome] = Counter({was: -hold.amount})
     change[end.state] += end.cost  # a correction may keep the state: the old and the new cost then add up
-    return _add_to_windows(database, json.loads(windows), change)
-
-
-def _rollup_row(database: Database, attempt: str) -> rollups.EndedAttempt | None:
-    select = f"SELECT {rollups.COLUMNS} FROM attempt WHERE id = ?"  # noqa: S608 - names of ours
-    found = run(database, select, attempt).fetchone()
-    return rollups.EndedAttempt(*found) if found else None
+    return batch.add(attempt.windows, change)
 
 
 def lost_end(hold: Hold, *, ended_ms: int, error: str | None) -> End:
     """Return the end of a hold whose cost is unknown: the whole hold stays counted."""
     return End("lost", hold.amount, "bound", Usage(), ended_ms, error=error)
-
-
-def _add_to_windows(database: Database, windows: Sequence[int], change: Mapping[Outcome, int]) -> list[Spent]:
-    """Add to what the windows count in each state; released money counts in none."""
-    if not windows:
-        return []
-    marks = ", ".join("?" * len(windows))
-    rows = run(
-        database,
-        "UPDATE budget_window SET held_nano = held_nano + ?, settled_nano = settled_nano + ?, "  # noqa: S608
-        f"lost_nano = lost_nano + ? WHERE id IN ({marks}) "
-        "RETURNING budget, subject, period, settled_nano + lost_nano",
-        *(change.get(state, 0) for state in ("held", "settled", "lost")),
-        *windows,
-    ).fetchall()
-    return [Spent(*row) for row in rows]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
-from peewee import Database
+from peewee import Database, PeeweeException
 
 from supernova_ai.config import Budget, Config, data_folder, read_environ
 from supernova_ai.errors import StoreError, UserErased
 from supernova_ai.ledger import holds, labels, leases, unwritten_ends
+from supernova_ai.ledger.batch import NOTHING, Batch, Needs, Spent, WindowKey
 from supernova_ai.ledger.budgets import BudgetWindow, Payer, describe, windows_for
-from supernova_ai.ledger.holds import End, Entry, Hold, Spent
+from supernova_ai.ledger.holds import End, Entry, Hold
 from supernova_ai.ledger.thresholds import AlertKey, ThresholdWatch
 from supernova_ai.ledger.unwritten_ends import Ending, PendingEnds
 from supernova_ai.log import get_logger
 from supernova_ai.money import to_nano
 from supernova_ai.store import ReadOnlyStore, Store, erased
+from supernova_ai.store.bulk import Statement
+from supernova_ai.store.writer import Job, Outcome
 from supernova_ai.types import Usage
 
 log = get_logger(__name__)
@@ -27,6 +30,22 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 _UNLIMITED = 2**62
+_MOST_REMEMBERED = 10_000
+
+_Current = tuple[float, float, tuple[BudgetWindow, ...]]
+_NEVER: _Current = (0.0, 0.0, ())
+"""Windows, since when they are known, and the first time at which one ends: Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation(Generic[T]):
+    """An operation, and what its batch reads for it."""
+
+    run: Callable[[Batch], T]
+    needs: Needs
+
+    def __call__(self, batch: Batch) -> T:
+        return self.run(batch)
 
 
 class Ledger:
@@ -52,6 +71,7 @@ class Ledger:
         self._clock = clock or store.now
         self._pending_ends = PendingEnds(_pending_file(store))
         self._in_flight: dict[Future[bool], Ending] = {}
+        self._window_ids: dict[WindowKey, int] = {}
         self._lease = leases.Lease(store, self._clock, self.check_thresholds, on_renewed=self._write_pending)
         self.apply(budgets, thresholds=thresholds, on_alert=on_alert)
 
@@ -64,6 +84,7 @@ class Ledger:
     ) -> None:
         """Replace the budgets and their alerts; arguments as for the constructor."""
         self._budgets = tuple(budgets)
+        self._current: dict[tuple[Any, ...], _Current] = {}
         self._lease.budgets = describe(self._budgets)
         limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._watch = ThresholdWatch(limits, thresholds, on_alert)
@@ -79,14 +100,53 @@ class Ledger:
 
     def has_budget(self, *, provider: str, payer: Payer, task: str) -> bool:
         """Say whether any budget applies to such an attempt."""
-        return any(True for _ in self._windows(provider, payer, task))
+        return bool(self._windows(provider, payer, task))
 
-    def write(self, operation: Callable[[Database], T]) -> Future[T]:
-        """Run an operation that takes holds in the writer's next transaction."""
+    def write(self, operation: Callable[[Batch], T], needs: Needs = NOTHING) -> Future[T]:
+        """Run an operation that takes holds in the writer's next transaction.
+
+        It runs in a batch with others, and again if that fails.
+
+        Args:
+            needs: what it will read; whatever is missing here takes a round trip of its own.
+        """
         self._lease.register()
-        return self._store.write(operation)
+        return self._store.write_together(_Operation(operation, needs), self._run_together)
 
-    def hold(self, database: Database, entry: Entry, *, began_ms: int | None = None) -> Hold:
+    def _run_together(self, database: Database, jobs: Sequence[Job[Any]], alone: bool) -> list[Outcome]:
+        """Run operations in one batch; raise if one failed after it had changed something."""
+        if len(self._window_ids) > _MOST_REMEMBERED:
+            self._window_ids.clear()
+        batch = Batch(database, self._window_ids, alone=alone)
+        batch.load([job.operation.needs for job in jobs if isinstance(job.operation, _Operation)])
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            changes = batch.changes
+            try:
+                outcomes.append((job.run(batch), None))
+            except BaseException as error:
+                if batch.changes != changes or isinstance(error, PeeweeException):
+                    raise
+                outcomes.append((None, error))
+        batch.flush(with_commit=True)
+        return outcomes
+
+    def needs_of_hold(
+        self,
+        *,
+        provider: str,
+        payer: Payer,
+        task: str,
+        began_ms: int | None = None,
+        selects: Sequence[Statement] = (),
+    ) -> Needs:
+        """Return what an operation reads that holds money for such an attempt, with other SELECTs."""
+        windows = tuple(window.key for window in self._windows(provider, payer, task))
+        if payer.user is not None and began_ms is not None:
+            selects = [*selects, erased.tombstone_since(payer.user, began_ms=began_ms)]
+        return Needs(windows=windows, selects=tuple(selects))
+
+    def hold(self, batch: Batch, entry: Entry, *, began_ms: int | None = None) -> Hold:
         """Take the hold in every window that applies, or in none, inside an operation of ``write``.
 
         Args:
@@ -96,21 +156,23 @@ class Ledger:
             BudgetExceeded: a budget has less left than the hold.
             UserErased: the user was erased after the call began.
         """
-        if entry.user_id is not None and erased.since(database, entry.user_id, began_ms=began_ms):
-            raise UserErased(
-                "the user was erased while this call was running: nothing more is sent or kept for them. "
-                "A call that begins now is of a new user"
-            )
+        if entry.user_id is not None and began_ms is not None:
+            tombstone, arguments = erased.tombstone_since(entry.user_id, began_ms=began_ms)
+            if batch.select(tombstone, *arguments):
+                raise UserErased(
+                    "the user was erased while this call was running: nothing more is sent or kept for "
+                    "them. A call that begins now is of a new user"
+                )
         # A free attempt counts in no budget, even in a full one.
         payer = Payer(entry.user_id, entry.team, labels.from_text(entry.tags))
         windows = self._windows(entry.provider, payer, entry.task) if entry.held_nano else ()
         mine = replace(entry, process=self._lease.id)
-        return holds.insert_hold(database, mine, windows, now_ms=self.now_ms())
+        return holds.insert_hold(batch, mine, windows, now_ms=self.now_ms())
 
-    def remaining(self, database: Database, *, provider: str, payer: Payer, task: str) -> int:
+    def remaining(self, batch: Batch, *, provider: str, payer: Payer, task: str) -> int:
         """Return the least that a budget that applies to such an attempt has left, in nano-USD."""
         windows = self._windows(provider, payer, task)
-        return min((holds.remaining(database, window) for window in windows), default=_UNLIMITED)
+        return min((window.limit - sum(batch.amounts(window)) for window in windows), default=_UNLIMITED)
 
     def remaining_by_budget(self, providers: Iterable[str], *, payer: Payer, task: str) -> dict[str, int]:
         """Return what each budget that applies to any of the providers has left, in nano-USD."""
@@ -134,6 +196,9 @@ class Ledger:
         """
         reached: list[AlertKey] = []
 
+        def write(batch: Batch) -> bool:
+            return unwritten_ends.write_end(batch, (hold, end), check)
+
         def check(database: Database, windows: list[Spent]) -> None:
             reached.extend(self.check_thresholds(database, windows))
 
@@ -146,8 +211,9 @@ class Ledger:
 
         future: Future[bool]
         try:
-            future = self._store.write(
-                lambda database: unwritten_ends.write_end(database, (hold, end), check)
+            future = self._store.write_together(
+                _Operation(write, Needs(attempts=(hold.attempt,), window_ids=hold.windows)),
+                self._run_together,
             )
         except StoreError as error:  # it is closed
             future = Future()
@@ -173,10 +239,10 @@ class Ledger:
         It has no latency and no tokens, because these describe a provider. Arguments are those of ``hold``.
         """
 
-        def operation(database: Database) -> bool:
-            hold = self.hold(database, entry, began_ms=began_ms)
+        def operation(batch: Batch) -> bool:
+            hold = self.hold(batch, entry, began_ms=began_ms)
             end = End("settled", 0, "cached", Usage(), self.now_ms())
-            return holds.end_hold(database, hold, end) is not None
+            return holds.end_hold(batch, hold, end) is not None
 
         return self.write(operation)
 
@@ -218,8 +284,18 @@ class Ledger:
                 return  # the files are the only durable copy
         self._pending_ends.discard(files)
 
-    def _windows(self, provider: str, payer: Payer, task: str) -> Iterator[BudgetWindow]:
-        return windows_for(self._budgets, now=self._clock(), provider=provider, payer=payer, task=task)
+    def _windows(self, provider: str, payer: Payer, task: str) -> tuple[BudgetWindow, ...]:
+        """Return the windows that apply now; they are computed again when one of them ends."""
+        now = self._clock()
+        key = (provider, payer.user, payer.team, tuple(payer.tags.items()), task)
+        since, until, windows = self._current.get(key, _NEVER)
+        if not since <= now < until:
+            windows = tuple(windows_for(self._budgets, now=now, provider=provider, payer=payer, task=task))
+            until = min((window.resets_at.timestamp() for window in windows), default=now)
+            if len(self._current) >= _MOST_REMEMBERED:
+                self._current.clear()
+            self._current[key] = now, until, windows
+        return windows
 
 
 def _pending_file(store: Store | ReadOnlyStore) -> Path:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from peewee import Database
 
 from supernova_ai.ledger.labels import labels_of
 from supernova_ai.store import bulk
+from supernova_ai.store.bulk import Statement
 from supernova_ai.store.tables import DailyRow, LabelRow, LatencyRow, PayerRow, Table, UsageRow
 from supernova_ai.types import FailurePattern
 
@@ -92,21 +95,6 @@ def contributions(row: EndedAttempt) -> Iterator[RollupChange]:
                 yield RollupChange("latency_rollup", key, {"attempts": 1})
 
 
-def add(database: Database, row: EndedAttempt, *, times: int = 1) -> None:
-    """Add an ended attempt to the rollups, or subtract it from them (``times=-1``)."""
-    for table, key, amounts in contributions(row):
-        columns = (*KEY_COLUMNS[table], *amounts)
-        changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in amounts)
-        bulk.run(
-            database,
-            f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of ours
-            f"VALUES ({', '.join('?' * len(columns))}) "
-            f"ON CONFLICT ({', '.join(KEY_COLUMNS[table])}) DO UPDATE SET {changes}",
-            *key,
-            *(amount * times for amount in amounts.values()),
-        )
-
-
 # Ends may come out of order, from machines that share the database.
 _COUNT_FAILURE = """
 INSERT INTO failure_pattern (fingerprint, provider, model, error, status, message, first_ms, last_ms, seen)
@@ -121,12 +109,56 @@ ON CONFLICT (fingerprint) DO UPDATE SET
 """
 
 
-def count_failure(
-    database: Database, failure: FailurePattern, *, provider: str, model: str, at_ms: int
-) -> None:
-    """Count one more failure of this pattern. ``at_ms`` is Unix milliseconds."""
-    pattern = (failure.fingerprint, provider, model, failure.error, failure.status, failure.message)
-    bulk.run(database, _COUNT_FAILURE, *pattern, at_ms, at_ms)
+class Sums:
+    """What ended attempts add to the rollups and to the counts of failures, together."""
+
+    def __init__(self) -> None:
+        self._amounts: dict[str, dict[tuple[Any, ...], dict[str, int]]] = {}
+        self._failures: list[tuple[Any, ...]] = []
+
+    def add(self, row: EndedAttempt, *, times: int = 1) -> None:
+        """Add an ended attempt, or subtract it (``times=-1``)."""
+        for table, key, amounts in contributions(row):
+            rows = self._amounts.setdefault(table, {})
+            sums = rows.get(key)
+            if sums is None and times == 1:
+                rows[key] = amounts
+            else:
+                sums = sums or dict.fromkeys(amounts, 0)
+                rows[key] = {name: sums[name] + amount * times for name, amount in amounts.items()}
+
+    def add_failure(self, failure: FailurePattern, *, provider: str, model: str, at_ms: int) -> None:
+        """Count one more failure of this pattern. ``at_ms`` is Unix milliseconds."""
+        pattern = (failure.fingerprint, provider, model, failure.error, failure.status, failure.message)
+        self._failures.append((*pattern, at_ms, at_ms))
+
+    def statements(self) -> Iterator[Statement]:
+        """Yield the statements that write the sums, always in one order: others write the same rows."""
+        for table in KEY_COLUMNS:
+            if rows := self._amounts.get(table):
+                columns = (*KEY_COLUMNS[table], *next(iter(rows.values())))
+                values = [value for key in sorted(rows) for value in (*key, *rows[key].values())]
+                yield _upsert(table, columns, len(rows)), tuple(values)
+        for failure in sorted(self._failures, key=itemgetter(0)):
+            yield _COUNT_FAILURE, failure
+
+
+@lru_cache(maxsize=256)
+def _upsert(table: str, columns: tuple[str, ...], count: int) -> str:
+    keys = KEY_COLUMNS[table]
+    changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in columns[len(keys) :])
+    values = ", ".join([f"({bulk.marks(len(columns))})"] * count)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} "  # noqa: S608 - names of ours
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+    )
+
+
+def add(database: Database, row: EndedAttempt, *, times: int = 1) -> None:
+    """Add an ended attempt to the rollups, or subtract it from them (``times=-1``)."""
+    sums = Sums()
+    sums.add(row, times=times)
+    bulk.run_all(database, list(sums.statements()))
 
 
 def bucket(duration_ms: int) -> int:

@@ -20,7 +20,8 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.ledger import holds
-from supernova_ai.ledger.holds import End, Hold, Spent
+from supernova_ai.ledger.batch import Batch, Spent, batch_in
+from supernova_ai.ledger.holds import End, Hold
 from supernova_ai.log import get_logger
 from supernova_ai.paths import sync_folder
 from supernova_ai.store.tables import StuckEndRow
@@ -122,7 +123,8 @@ def write_or_set_aside(
     savepoint = database.savepoint()
     with savepoint:
         try:
-            return write_end(database, ending, check_thresholds)
+            with batch_in(database) as batch:
+                return write_end(batch, ending, check_thresholds)
         except Exception as error:
             savepoint.rollback(begin=False)  # raises if the transaction is gone: then the end stays pending
             reason = f"{type(error).__name__}: {error}".splitlines()[0].replace("\0", "")[:200]
@@ -135,13 +137,13 @@ def write_or_set_aside(
     return None
 
 
-def write_end(database: Database, ending: Ending, check_thresholds: ThresholdCheck) -> bool:
+def write_end(batch: Batch, ending: Ending, check_thresholds: ThresholdCheck) -> bool:
     """End the hold, even if it was marked as lost before; return whether this end ended it."""
     hold, end = ending
-    windows = holds.end_hold(database, hold, end)
+    windows = holds.end_hold(batch, hold, end)
     if windows is None and end.state != "lost":
-        windows = holds.end_hold(database, hold, end, was="lost")
-    check_thresholds(database, windows or [])
+        windows = holds.end_hold(batch, hold, end, was="lost")
+    check_thresholds(batch.database, windows or [])
     return windows is not None
 
 

@@ -17,7 +17,7 @@ from supernova_ai.audit import Details
 from supernova_ai.config import Budget
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.keys.audited_store import AuditedStore
-from supernova_ai.ledger import holds
+from supernova_ai.ledger import batch_in, holds
 from supernova_ai.ledger.budgets import Payer, windows_for
 from supernova_ai.ledger.holds import End, Entry
 from supernova_ai.ledger.unwritten_ends import ThresholdCheck
@@ -80,10 +80,11 @@ def book_lines(
         now_ms, entry = clock(), _entry(id_, bill, provider)
         windows = windows_for(budgets, now=bill.at_ms / 1000, provider=provider, payer=Payer(), task=TASK)
         unlimited = (replace(window, limit=_NO_LIMIT) for window in windows)
-        hold = holds.insert_hold(database, entry, unlimited, now_ms=now_ms)
         usage = Usage(bill.prompt or 0, bill.completion or 0)
         end = End("settled", bill.cost, "exact", usage, ended_ms=bill.at_ms, response=bill.id)
-        spent = holds.end_hold(database, hold, end)
+        with batch_in(database) as batch:
+            hold = holds.insert_hold(batch, entry, unlimited, now_ms=now_ms)
+            spent = holds.end_hold(batch, hold, end)
         row = find_attempt(database, id_)
         assert spent is not None  # the hold was inserted in this transaction
         assert row is not None

@@ -18,7 +18,7 @@ from peewee import Database, Expression
 
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.keys.audited_store import AuditedStore, Record
-from supernova_ai.ledger import holds, opening_balances
+from supernova_ai.ledger import batch_in, holds, opening_balances
 from supernova_ai.ledger.holds import End, Hold
 from supernova_ai.ledger.unwritten_ends import ThresholdCheck
 from supernova_ai.money import show
@@ -293,7 +293,8 @@ def _correct(
     before = journal_text(row)
     opening_balances.count_in_windows(database, row.id)
     hold = Hold(row.id, row.cost, tuple(json.loads(row.windows)))
-    spent = holds.end_hold(database, hold, end, was=cast(Outcome, row.state))
+    with batch_in(database) as batch:
+        spent = holds.end_hold(batch, hold, end, was=cast(Outcome, row.state))
     after = find_attempt(database, row.id)
     assert spent is not None  # transactions never overlap: the row is as it was read
     assert after is not None

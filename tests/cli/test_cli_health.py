@@ -14,12 +14,12 @@ from supernova_ai import config as configuration
 from supernova_ai.cli import health as command
 from supernova_ai.cli import options
 from supernova_ai.health import CircuitState, DeploymentIdentity, fingerprint, record
-from supernova_ai.ledger import End, holds
+from supernova_ai.ledger import End
 from supernova_ai.store import Store
 from supernova_ai.testing import Failure, StubProvider
 from supernova_ai.types import Probe, Usage
 from tests.cli.conftest import KEY, Supernova
-from tests.holds import entry
+from tests.holds import end_hold, entry, insert_hold
 
 Attempt = Callable[..., None]
 Configure = Callable[..., Path]
@@ -41,8 +41,8 @@ def attempt(folder: Any) -> Attempt:
 
         def operation(database: Database) -> None:
             name = f"attempt-{time.monotonic_ns()}"
-            hold = holds.insert_hold(database, entry(name, 0, now_ms, **given), (), now_ms=now_ms)
-            holds.end_hold(database, hold, end)
+            hold = insert_hold(database, entry(name, 0, now_ms, **given), now_ms=now_ms)
+            end_hold(database, hold, end)
 
         write(operation)
 

@@ -53,7 +53,7 @@ async def test_full_disk_is_an_error_until_there_is_space(
 
     def pragma(text: str) -> int:
         return int(
-            ledger.write(lambda database: database.execute_sql(f"PRAGMA {text}").fetchone()[0]).result()
+            ledger.store.write(lambda database: database.execute_sql(f"PRAGMA {text}").fetchone()[0]).result()
         )
 
     async def fill() -> None:

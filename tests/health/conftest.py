@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from peewee import Database
 
-from supernova_ai.ledger import End, holds
+from supernova_ai.ledger import End
 from supernova_ai.store import Store
 from supernova_ai.types import Outcome, Usage
-from tests.holds import entry
+from tests.holds import end_hold, entry, insert_hold
 
 NOW = int(datetime(2026, 11, 22, 12, 30, tzinfo=UTC).timestamp() * 1000)
 """A Sunday at 12:30 UTC."""
@@ -41,11 +41,11 @@ def put(store: Store) -> Put:
         def operation(database: Database) -> None:
             for _ in range(times):
                 wanted = entry(f"attempt-{next(number):05}", 0, started, **given)
-                hold = holds.insert_hold(database, wanted, (), now_ms=started)
+                hold = insert_hold(database, wanted, now_ms=started)
                 end = End(
                     state, 0, basis, Usage(), started + 1000, latency_ms, first_token_ms, error, None, failure
                 )
-                assert holds.end_hold(database, hold, end) is not None
+                assert end_hold(database, hold, end)
 
         store.write(operation).result()
 

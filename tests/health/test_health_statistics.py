@@ -15,10 +15,9 @@ from supernova_ai.health import (
     deployments,
     recent,
 )
-from supernova_ai.ledger import holds
 from supernova_ai.store import Store
 from tests.health.conftest import NOW, Put
-from tests.holds import entry
+from tests.holds import entry, insert_hold
 
 PRIMARY, BACKUP = (DeploymentIdentity("standard", "openai", "gpt", slot).id for slot in ("primary", "backup"))
 
@@ -95,7 +94,7 @@ def test_open_holds_and_answers_of_the_cache_do_not_count(store: Store, put: Put
     """Open holds and answers from the cache are not counted."""
     put(basis="cached", latency_ms=1)
     wanted = entry("open", 0, NOW - 1000)
-    store.write(lambda database: holds.insert_hold(database, wanted, (), now_ms=NOW)).result()
+    store.write(lambda database: insert_hold(database, wanted, now_ms=NOW)).result()
     assert read(store) == {}
     assert store.read(lambda database: recent(database, since_ms=0, limit=9)) == []
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from supernova_ai.config import Budget
-from supernova_ai.ledger import Entry, Ledger, holds, leases
+from supernova_ai.ledger import Entry, Ledger, leases
 from supernova_ai.ledger.budgets import describe
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
-from tests.holds import OpenLedger, Take, settle
+from tests.holds import OpenLedger, Take, insert_hold, settle
 from tests.processes import FORK, run_in_child
 from tests.upkeep.sample_ledger import run, unseen
 
@@ -76,7 +76,7 @@ def hold_of(store: Store, make_entry: Callable[..., Entry], clock: SimpleNamespa
 
         def operation(database: Any) -> None:
             ProcessRow.insert(id="them", host=host, pid=pid, lease_ms=until).execute(database)
-            holds.insert_hold(database, make_entry("0.2", id="theirs", process="them"), (), now_ms=until)
+            insert_hold(database, make_entry("0.2", id="theirs", process="them"), now_ms=until)
 
         store.write(operation).result()
 

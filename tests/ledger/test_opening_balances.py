@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Entry, Ledger, holds, labels
+from supernova_ai.ledger import End, Entry, Ledger, batch_in, holds, labels
 from supernova_ai.ledger.budgets import Payer, each_of, scope_key, window_of
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_nano
@@ -221,12 +221,13 @@ def test_an_opening_is_the_sum_of_the_rows(
         sums = (tables.UsageRow, tables.PayerRow, tables.DailyRow, tables.LabelRow, tables.LatencyRow)
         for table in (AttemptRow, *sums):
             table.delete().execute(database)  # of the example before
-        for number, (quarter, cost, by, whom, what, of, tags) in enumerate(attempts):
-            clock.now = _START + quarter * 900
-            payer = {"user_id": whom, "team": of, "tags": labels.to_text(tags or {})}
-            wanted: Entry = entry(str(number), cost, ledger.now_ms(), provider=by, task=what, **payer)
-            end = End("settled", cost, "exact", Usage(), ledger.now_ms())
-            holds.end_hold(database, ledger.hold(database, wanted), end)
+        with batch_in(database) as batch:
+            for number, (quarter, cost, by, whom, what, of, tags) in enumerate(attempts):
+                clock.now = _START + quarter * 900
+                payer = {"user_id": whom, "team": of, "tags": labels.to_text(tags or {})}
+                wanted: Entry = entry(str(number), cost, ledger.now_ms(), provider=by, task=what, **payer)
+                end = End("settled", cost, "exact", Usage(), ledger.now_ms())
+                holds.end_hold(batch, ledger.hold(batch, wanted), end)
 
     store.write(fill).result()
     for whom in ("ann", None) if user == "*" else (None,):

@@ -130,11 +130,10 @@ def test_a_clock_behind_the_latest_attempt_is_told(
     subject: Look, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     """A clock that was put back would open budgets of days that are over."""
-    from supernova_ai.ledger import holds
-    from tests.holds import entry
+    from tests.holds import entry, insert_hold
 
     ahead = entry("a", 1, store.now_ms() + DAY_MS)
-    store.write(lambda database: holds.insert_hold(database, ahead, (), now_ms=ahead.started_ms)).result()
+    store.write(lambda database: insert_hold(database, ahead, now_ms=ahead.started_ms)).result()
     (text,) = only(machine.clock(subject()), "warning")
     assert "behind" in text
 

@@ -11,11 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from peewee import Database
-
 from supernova_ai.config import Budget
-from supernova_ai.ledger import End, Entry, Ledger, holds, lost_end
-from supernova_ai.ledger.holds import Spent
+from supernova_ai.ledger import Batch, End, Entry, Ledger, holds, lost_end
+from supernova_ai.ledger.batch import Spent
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow, Table
 from supernova_ai.types import Usage
@@ -36,17 +34,15 @@ def fill(
     """Add this many ended attempts to the ledger at random, one every quarter of an hour."""
     chance = random.Random(seed)
 
-    def operation(database: Database) -> None:  # one transaction for all, which is fast
+    def operation(batch: Batch) -> None:  # one transaction for all, which is fast
         for _ in range(count):
             clock.now += 900
-            _attempt(database, ledger, make_entry, chance)
+            _attempt(batch, ledger, make_entry, chance)
 
     ledger.write(operation).result()
 
 
-def _attempt(
-    database: Database, ledger: Ledger, make_entry: Callable[..., Entry], chance: random.Random
-) -> None:
+def _attempt(batch: Batch, ledger: Ledger, make_entry: Callable[..., Entry], chance: random.Random) -> None:
     entry = make_entry(
         f"0.{chance.randrange(1, 99):02}",
         user_id=chance.choice([None, "ann", "bob"]),
@@ -56,7 +52,7 @@ def _attempt(
         team=chance.choice([None, "fx"]),
         tags=chance.choice([None, '{"desk":"spot"}', '{"book":"delta","desk":"fx"}']),
     )
-    hold = ledger.hold(database, entry)
+    hold = ledger.hold(batch, entry)
     now = ledger.now_ms()
     usage = Usage(prompt=chance.randrange(100), completion=chance.randrange(100), cached=3)
     settled = End(
@@ -71,15 +67,15 @@ def _attempt(
     )
     kind = chance.choice(["settled", "settled", "cut", "released", "lost", "late"])
     if kind == "released":
-        assert holds.end_hold(database, hold, End("released", 0, None, Usage(), now, error="RateLimited"))
+        assert holds.end_hold(batch, hold, End("released", 0, None, Usage(), now, error="RateLimited"))
     if kind in ("lost", "late"):
-        assert holds.end_hold(database, hold, lost_end(hold, ended_ms=now, error="Timeout"))
+        assert holds.end_hold(batch, hold, lost_end(hold, ended_ms=now, error="Timeout"))
     if kind == "settled":
-        assert holds.end_hold(database, hold, settled)
+        assert holds.end_hold(batch, hold, settled)
     if kind == "late":
-        assert holds.end_hold(database, hold, settled, was="lost")
+        assert holds.end_hold(batch, hold, settled, was="lost")
     if kind == "cut":
-        assert holds.end_hold(database, hold, replace(settled, error="StreamInterrupted"))
+        assert holds.end_hold(batch, hold, replace(settled, error="StreamInterrupted"))
 
 
 def rows(store: Store, table: type[Table] = AttemptRow) -> set[bulk.Row]:

@@ -154,7 +154,7 @@ def test_users_of_budgets_are_erased_too(kept: Store, folder: Path) -> None:
     loaded = Loaded.of(Config(budgets=(budget, *BUDGETS), database=kept.where))
     Versions(kept, vault).record(loaded, "start")
     ledger = Ledger(kept, loaded.config.all_budgets, clock=lambda: NOW_MS / 1000)
-    kept.write(lambda database: ledger.hold(database, entry("held", 10**9, NOW_MS, user_id="ann"))).result()
+    ledger.write(lambda batch: ledger.hold(batch, entry("held", 10**9, NOW_MS, user_id="ann"))).result()
     insert = "INSERT INTO process (id, host, pid, lease_ms, budgets) VALUES ('p', 'h', 1, 0, ?)"
     run(kept, insert, describe([budget]))
     (exported,) = privacy.export_user(vault, "ann", folder=folder)["config_version"]
