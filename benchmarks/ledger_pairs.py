@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from supernova_ai.config import Budget
 from supernova_ai.keys import KeySource, MasterKey, Vault
-from supernova_ai.ledger import End, Entry, Ledger
+from supernova_ai.ledger import Batch, End, Entry, Hold, Ledger, Payer
 from supernova_ai.ledger.rollups import ROLLUPS
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store, bulk
@@ -48,7 +48,7 @@ BUDGETS = (
     Budget(name="each-team", limit=LIMIT, per="day", team="*"),
 )
 HELD, COST = 1_000_000, 400_000
-USERS = 50
+USERS = 10
 
 
 class Case(NamedTuple):
@@ -112,11 +112,18 @@ def ours(where: str) -> None:
             while time.perf_counter() < until:
                 attempt, began_ms = entry(next(numbers), ledger.now_ms()), ledger.now_ms()
 
-                def take(database: Any, attempt: Entry = attempt, began_ms: int = began_ms) -> Any:
-                    assert keys.find(database, "openai", "primary")
-                    return ledger.hold(database, attempt, began_ms=began_ms)
+                def take(batch: Batch, attempt: Entry = attempt, began_ms: int = began_ms) -> Hold:
+                    assert keys.find(batch, "openai", "primary")
+                    return ledger.hold(batch, attempt, began_ms=began_ms)
 
-                hold = await asyncio.wrap_future(ledger.write(take))
+                needs = ledger.needs_of_hold(
+                    provider=attempt.provider,
+                    payer=Payer(attempt.user_id, attempt.team),
+                    task=attempt.task,
+                    began_ms=began_ms,
+                    selects=[keys.select("openai", "primary")],
+                )
+                hold = await asyncio.wrap_future(ledger.write(take, needs))
                 assert await asyncio.wrap_future(ledger.end(hold, settled(ledger.now_ms())))
                 done += 1
             return done

@@ -111,10 +111,17 @@ class Batch:
 
     def load(self, needs: Sequence[Needs]) -> None:
         """Read and lock what the operations need."""
-        selects = dict.fromkeys(select for each in needs for select in each.selects) if self._lock else {}
-        attempts = sorted({name for each in needs for name in each.attempts} - self._attempts.keys())
-        keys = {key for each in needs for key in each.windows if not self._is_known(key)}
-        ids = {number for each in needs for number in each.window_ids}
+        selects: dict[Statement, None] = {}
+        keys: set[WindowKey] = set()
+        names: set[str] = set()
+        ids: set[int] = set()
+        for each in needs:
+            keys.update(key for key in each.windows if not self._is_known(key))
+            names.update(each.attempts)
+            ids.update(each.window_ids)
+            if self._lock:  # SQLite needs no trip for a SELECT, and may not need the SELECT
+                selects.update(dict.fromkeys(each.selects))
+        attempts = sorted(names - self._attempts.keys())
         ids.update(self._ids[key] for key in keys if key in self._ids)
         unknown = sorted(keys - self._ids.keys())
         statements = [*selects, *((_FIND_WINDOW, key) for key in unknown)]
@@ -123,7 +130,8 @@ class Batch:
         if not unknown:  # else their ids may come between the others
             statements += self._locking(ids)
         results = iter(run_all(self.database, statements))
-        self._selected.update((select, next(results)) for select in selects)
+        for select in selects:
+            self._selected[select] = next(results)
         for key in unknown:
             for (number,) in next(results):
                 self._ids[key] = number
@@ -135,14 +143,14 @@ class Batch:
                 ids.update(found.windows)
         for rows in results:
             self._add_windows(rows)
-        for rows in run_all(self.database, self._locking(ids)):
-            self._add_windows(rows)
+        if more := self._locking(ids):
+            self._add_windows(run_all(self.database, more)[0])
         self._absent.update(keys - self._ids.keys())
-        moved = [key for key in keys if not self._is_known(key)]  # these ids are of other windows by now
+        moved = tuple(key for key in keys if not self._is_known(key))  # these ids are of other windows by now
         for key in moved:
             del self._ids[key]
         if moved:
-            self.load([Needs(windows=tuple(moved))])
+            self.load([Needs(windows=moved)])
 
     def _locking(self, ids: Iterable[int]) -> list[Statement]:
         """Return the statement that reads those of the windows that are not read yet."""
@@ -170,6 +178,7 @@ class Batch:
     def attempt(self, name: str) -> Attempt | None:
         """Return the attempt of that id."""
         if name not in self._attempts:
+            self.flush(with_next_trip=True)  # it may have been inserted by this batch
             self.load([Needs(attempts=(name,))])
         return self._attempts[name]
 
@@ -205,24 +214,28 @@ class Batch:
             raise RunAgain("a window must be opened")
         self.flush()
 
-    def write(self, statement: str, *arguments: Any) -> None:
-        """Write a row of an attempt with the other changes."""
+    def write(self, name: str, statement: str, *arguments: Any) -> None:
+        """Write the attempt's row with the other changes."""
         self.changes += 1
+        if self._attempts.get(name) is None:
+            self._attempts.pop(name, None)  # it was looked for, and exists from now on
         self._statements.append((statement, arguments))
 
-    def keep(self, name: str, attempt: Attempt) -> None:
+    def keep(self, name: str, row: EndedAttempt) -> None:
         """Keep an attempt's row as it is after a ``write``."""
-        self._attempts[name] = attempt
+        attempt = self._attempts[name]
+        assert attempt is not None
+        attempt.row = row
 
-    def add(self, windows: Iterable[int], change: Mapping[Outcome, int]) -> list[Spent]:
+    def add(self, windows: Sequence[int], change: Mapping[Outcome, int]) -> list[Spent]:
         """Add to what the windows count in each state; released money counts in none.
 
         Returns:
             What is spent in these windows then.
         """
         self.changes += 1
-        windows = list(windows)
-        self.load([Needs(window_ids=tuple(windows))])
+        if missing := [number for number in windows if number not in self._windows]:
+            self.load([Needs(window_ids=tuple(missing))])
         settled, held, lost = (change.get(state, 0) for state in ("settled", "held", "lost"))
         spent = []
         for number in windows:
@@ -243,8 +256,8 @@ class Batch:
         self.changes += 1
         self._sums.add_failure(failure, provider=row.provider, model=row.model, at_ms=at_ms)
 
-    def flush(self, *, with_commit: bool = False) -> None:
-        """Write the changes now, or in one trip with the commit."""
+    def flush(self, *, with_next_trip: bool = False) -> None:
+        """Write the changes now, or with the next trip, at the latest to commit."""
         groups: dict[Amounts, list[int]] = {}
         for window in self._windows.values():
             if window.amounts != window.written:
@@ -256,7 +269,7 @@ class Batch:
         statements = [(_add_to_windows(len(ids)), (*change, *ids)) for change, ids in groups.items()]
         statements += [*self._statements, *self._sums.statements()]
         self._statements, self._sums = [], rollups.Sums()
-        (run_later if with_commit else run_all)(self.database, statements)
+        (run_later if with_next_trip else run_all)(self.database, statements)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.batch import Attempt, Batch, Spent
+from supernova_ai.ledger.batch import Batch, Spent
 from supernova_ai.ledger.budgets import BudgetWindow
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
 from supernova_ai.money import to_usd
@@ -130,11 +130,7 @@ def insert_hold(batch: Batch, entry: Entry, windows: Iterable[BudgetWindow], *, 
             )
     reserved = tuple(batch.open(window, now_ms=now_ms) for window in windows)
     batch.add(reserved, {"held": amount})
-    values = (*_values_of(entry), json.dumps(reserved), "held", *_NEW_ROW.values())
-    batch.write(_INSERT, *values)
-    row = dict(zip(_COLUMNS, values, strict=True))
-    attempt = rollups.EndedAttempt._make(map(row.get, rollups.EndedAttempt._fields))
-    batch.keep(entry.id, Attempt(list(reserved), attempt))
+    batch.write(entry.id, _INSERT, *_values_of(entry), json.dumps(reserved), "held", *_NEW_ROW.values())
     return Hold(entry.id, amount, reserved)
 
 
@@ -174,6 +170,7 @@ def end_hold(batch: Batch, hold: Hold, end: End, *, was: Outcome = "held") -> li
     if attempt is None or attempt.row.state != was:
         return None
     batch.write(
+        hold.attempt,
         _END,
         end.state,
         end.cost,
@@ -209,7 +206,7 @@ def end_hold(batch: Batch, hold: Hold, end: End, *, was: Outcome = "held") -> li
         first_token_ms=before.first_token_ms if end.first_token_ms is None else end.first_token_ms,
         error_class=end.error,
     )
-    batch.keep(hold.attempt, Attempt(attempt.windows, ended))
+    batch.keep(hold.attempt, ended)
     if was != "held":
         batch.count(before, times=-1)
     batch.count(ended)

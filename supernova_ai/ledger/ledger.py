@@ -128,7 +128,7 @@ class Ledger:
                 if batch.changes != changes or isinstance(error, PeeweeException):
                     raise
                 outcomes.append((None, error))
-        batch.flush(with_commit=True)
+        batch.flush(with_next_trip=True)
         return outcomes
 
     def needs_of_hold(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from peewee import Database
@@ -62,6 +62,9 @@ COLUMNS = ", ".join(EndedAttempt._fields)
 AMOUNTS = tuple(name for name in EndedAttempt._fields if name.endswith(("_nano", "_tokens")))
 """The columns that are money or tokens."""
 
+_PAID = ("cost_nano", "prompt_tokens", "completion_tokens", "saved_nano")
+_amounts_of, _paid_of = attrgetter(*AMOUNTS), attrgetter(*_PAID)
+
 
 class RollupChange(NamedTuple):
     """The amounts to add to one row of one rollup."""
@@ -77,13 +80,12 @@ def contributions(row: EndedAttempt) -> Iterator[RollupChange]:
     answered = row.state == "settled" and row.error_class is None
     counts = {"attempts": 1, "cached": int(row.cost_basis == "cached")}
     counts |= {state: int(row.state == state) for state in ("settled", "released", "lost")}
-    names = ("cost_nano", "prompt_tokens", "completion_tokens", "saved_nano")
     yield RollupChange(
         "usage_rollup",
         (hour, row.provider, row.model, row.tier, row.task, row.prompt_name or "", row.error_class or ""),
-        counts | {name: getattr(row, name) for name in AMOUNTS},
+        counts | dict(zip(AMOUNTS, _amounts_of(row), strict=True)),
     )
-    paid = {"answered": int(answered), **counts, **{name: getattr(row, name) for name in names}}
+    paid = {"answered": int(answered), **counts, **dict(zip(_PAID, _paid_of(row), strict=True))}
     yield RollupChange("payer_rollup", (hour, row.user_id or "", row.session_id or ""), paid)
     yield RollupChange("daily_rollup", (hour // HOURS["day"], row.user_id or ""), paid)
     for label, value in labels_of(row.team, row.tags):

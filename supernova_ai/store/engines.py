@@ -33,6 +33,9 @@ def snapshot(database: Database) -> Iterator[None]:
         run(database, "ROLLBACK")
 
 
+_LENIENT = partial(str, encoding="utf-8", errors="replace")
+
+
 class Selects(Protocol):
     """Runs a SELECT as ``damaged_rows`` does, or has its rows already."""
 
@@ -52,7 +55,7 @@ def damaged_rows(database: Database | Selects, statement: str, *arguments: Any) 
     if not isinstance(database, SqliteDatabase):
         return list(run(database, statement, *arguments).fetchall())
     connection = database.connection()
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    connection.text_factory = _LENIENT
     try:
         return list(run(database, statement, *arguments).fetchall())
     finally:

@@ -29,6 +29,13 @@ SELECT pg_advisory_xact_lock(1400204883, hashtext(current_schema()));
 OVERLAPPING = "overlapping"
 """The mode of a transaction that shares the lock with others of its mode, and excludes all other writers."""
 
+_BEGIN_OVERLAPPING = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    f"SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '{_WAIT_S}s', true), "
+    f"set_config('idle_in_transaction_session_timeout', '{_WAIT_S}s', true)",
+    "SELECT pg_advisory_xact_lock_shared(1400204883, hashtext(current_schema()))",
+)
+
 _DEADLOCK = "40P01"
 
 peewee_errors: Any = vars(peewee)["__exception_wrapper__"]
@@ -139,8 +146,7 @@ class Postgres(PostgresqlDatabase):
         """
         if mode == OVERLAPPING:
             self._driver()  # peewee forgets its transactions when it connects
-            shared = _BEGIN.replace("xact_lock(", "xact_lock_shared(")
-            self._queue.statements = [(sql, ()) for sql in shared.strip().rstrip(";").split(";")]
+            self._queue.statements = [(statement, ()) for statement in _BEGIN_OVERLAPPING]
             self._queue.begins = True
             return
         try:

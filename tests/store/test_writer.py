@@ -75,7 +75,7 @@ def test_the_only_operation_of_a_commit_is_undone_whole(store: Store) -> None:
 
 
 def test_neighbours_of_a_kind_run_together(store: Store) -> None:
-    """They share a call, in their order among the others; if it fails, each runs by itself, and no other again."""
+    """They share a call, in their order among others; if it fails, each runs by itself, and nothing else."""
     calls: list[list[str]] = []
 
     def together(database: Database, jobs: Sequence[Job[str]], alone: bool) -> list[Outcome]:
