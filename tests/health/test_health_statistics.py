@@ -133,24 +133,16 @@ def test_recent_attempts_come_oldest_first(store: Store, put: Put) -> None:
 
 def test_the_window_is_found_by_an_index(path: Path) -> None:
     """SQLite's query plan uses the index, so no query scans a ledger of a million attempts."""
-    asked: list[tuple[Any, ...]] = []
+    asked: list[str] = []
 
     def plans(database: Any) -> list[str]:
-        execute = database.execute_sql
-
-        def note(*query: Any) -> Any:
-            asked.append(query)
-            return execute(*query)
-
-        database.execute_sql = note
-        try:
-            deployments(database, now_ms=NOW)
-            recent(database, since_ms=NOW, limit=5)
-        finally:
-            del database.execute_sql
+        database.connection().set_trace_callback(asked.append)
+        deployments(database, now_ms=NOW)
+        recent(database, since_ms=NOW, limit=5)
+        database.connection().set_trace_callback(None)
         return [
-            str(execute(f"EXPLAIN QUERY PLAN {statement}", *arguments).fetchall())
-            for statement, *arguments in asked
+            str(database.execute_sql(f"EXPLAIN QUERY PLAN {statement}").fetchall())
+            for statement in asked
             if "FROM attempt" in statement
         ]
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from peewee import Database
+
 from supernova_ai.config import Budget
-from supernova_ai.ledger import Batch, End, Entry, Ledger, holds, lost_end
+from supernova_ai.ledger import Batch, End, Entry, Ledger, batch_in, holds, lost_end
 from supernova_ai.ledger.batch import Spent
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow, Table
@@ -34,12 +36,13 @@ def fill(
     """Add this many ended attempts to the ledger at random, one every quarter of an hour."""
     chance = random.Random(seed)
 
-    def operation(batch: Batch) -> None:  # one transaction for all, which is fast
-        for _ in range(count):
-            clock.now += 900
-            _attempt(batch, ledger, make_entry, chance)
+    def operation(database: Database) -> None:  # one transaction for all, which is fast
+        with batch_in(database) as batch:
+            for _ in range(count):
+                clock.now += 900
+                _attempt(batch, ledger, make_entry, chance)
 
-    ledger.write(operation).result()
+    ledger.store.write(operation).result()
 
 
 def _attempt(batch: Batch, ledger: Ledger, make_entry: Callable[..., Entry], chance: random.Random) -> None:

@@ -19,7 +19,7 @@ from supernova_ai import InvalidRequest, ProviderUnavailable, Reply, StoreError,
 from supernova_ai.advisor import records
 from supernova_ai.config import Budget, Config, Loaded
 from supernova_ai.keys import Vault
-from supernova_ai.ledger import End, Entry, Ledger, Payer
+from supernova_ai.ledger import End, Entry, Ledger, Payer, batch_in
 from supernova_ai.ledger.budgets import describe
 from supernova_ai.ratings import Feedback, give
 from supernova_ai.reload.versions import Versions
@@ -154,7 +154,12 @@ def test_users_of_budgets_are_erased_too(kept: Store, folder: Path) -> None:
     loaded = Loaded.of(Config(budgets=(budget, *BUDGETS), database=kept.where))
     Versions(kept, vault).record(loaded, "start")
     ledger = Ledger(kept, loaded.config.all_budgets, clock=lambda: NOW_MS / 1000)
-    ledger.write(lambda batch: ledger.hold(batch, entry("held", 10**9, NOW_MS, user_id="ann"))).result()
+
+    def hold(database: Any) -> None:
+        with batch_in(database) as batch:
+            ledger.hold(batch, entry("held", 10**9, NOW_MS, user_id="ann"))
+
+    kept.write(hold).result()
     insert = "INSERT INTO process (id, host, pid, lease_ms, budgets) VALUES ('p', 'h', 1, 0, ?)"
     run(kept, insert, describe([budget]))
     (exported,) = privacy.export_user(vault, "ann", folder=folder)["config_version"]
