@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from supernova_ai.dashboard import passwords as hashing
 from supernova_ai.dashboard import users
 from supernova_ai.dashboard.access import Role
 from supernova_ai.dashboard.passwords import Passwords
@@ -39,6 +42,29 @@ async def test_a_hash_has_one_password() -> None:
         assert not await passwords.match(given, kept)
     assert not await passwords.match(composed, "$argon2id$v=19$")
     assert not await passwords.match("\ud800", stored)
+
+
+async def test_a_name_that_nobody_has_costs_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash of the same cost is checked, from the first time on."""
+    checked: list[str] = []
+
+    class Watched:
+        def __new__(cls, **cost: Any) -> Argon2id:  # type: ignore[misc]
+            return Argon2id(**cost)
+
+        @staticmethod
+        def verify_phc_encoded(password: bytes, stored: str) -> None:
+            checked.append(stored)
+            Argon2id.verify_phc_encoded(password, stored)
+
+    monkeypatch.setattr(hashing, "Argon2id", Watched)
+    passwords = Passwords(CHEAP)
+    assert not await passwords.match(LONG, None)
+    assert await passwords.match(LONG, passwords.hash(LONG))
+    assert {stored.rpartition("$")[0].rpartition("$")[0] for stored in checked} == {
+        "$argon2id$v=19$m=8,t=1,p=1"
+    }
+    assert len(checked) == 2
 
 
 @pytest.mark.parametrize("length", [0, 11, 1001])
