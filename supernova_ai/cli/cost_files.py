@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -23,6 +24,7 @@ from supernova_ai.cli.cost_options import (
 from supernova_ai.cli.options import ConfigPath, one_tag
 from supernova_ai.reports import export, files
 from supernova_ai.reports.periods import Period
+from supernova_ai.terminal.output import Terminal
 
 app = typer.Typer()
 
@@ -49,15 +51,19 @@ def export_(
         if start >= end:
             raise typer.BadParameter(f"--since is {start.date()}, which is after --until")
 
-        def write(database: Database, file: TextIO) -> int:
-            rows = export.attempt_rows(database, Period("", start, end), team=team, tag=tagged)
+        def write(
+            database: Database, file: TextIO, progress: Callable[[int, int], object] = lambda *_: None
+        ) -> int:
+            period = Period("", start, end)
+            rows = export.attempt_rows(database, period, team=team, tag=tagged, on_progress=progress)
             return export.write_rows(export.ATTEMPT_COLUMNS, rows, file, format)
 
         if out is None:
             store.read(lambda database: write(database, sys.stdout))
             return
-        with writable(out), files.atomic_file(out) as file:
-            count = store.read(lambda database: write(database, file))
+        bar = Terminal(stderr=True).bar("Writing days")
+        with writable(out), files.atomic_file(out) as file, bar as progress:
+            count = store.read(lambda database: write(database, file, progress))
     typer.echo(f"wrote {count} attempts to {out}")
 
 

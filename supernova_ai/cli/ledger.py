@@ -175,10 +175,11 @@ def archive_(
     loaded = load(config)
     kept = retained_days(days, loaded.config.retention.attempts, "retention.attempts")
     target = archive_folder(folder)
-    with Store(loaded.database) as store:
+    with Store(loaded.database) as store, Terminal(stderr=True).bar("Archiving attempts") as progress:
         now_ms = store.now_ms()
+        before_ms = now_ms - kept * _DAY_MS
         manifests = archive.archive_attempts(
-            vault_for(store), target, before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms
+            vault_for(store), target, before_ms=before_ms, now_ms=now_ms, on_progress=progress
         )
     for manifest in manifests:
         typer.echo(f"{manifest.rows:,} attempts in {target / manifest.file}")

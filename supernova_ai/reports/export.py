@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 from peewee import Database
@@ -27,6 +28,7 @@ Row = Mapping[str, Any]
 _FORMULA = re.compile(r"""(\A|[;\t\v\f\r\n])(?=[^\S\t\v\f\r\n]*["']*[=+\-@＝＋－＠])|\A(?=[\t\v\f\r\n])""")
 """Where a formula may begin: a spreadsheet may split at other characters than the comma, and trim cells."""
 
+_DAY_MS = 86_400_000
 _REPLACED = {
     "windows",
     "held",
@@ -36,10 +38,12 @@ _REPLACED = {
     "ended_ms",
 }  # internal ids, and times and amounts
 
+_FIELDS = AttemptRow._meta.sorted_field_names
+_STARTED = _FIELDS.index("started_ms")
 ATTEMPT_COLUMNS = (
     "started",
     "ended",
-    *(name for name in AttemptRow._meta.sorted_field_names if name not in _REPLACED),
+    *(name for name in _FIELDS if name not in _REPLACED),
     "held_usd",
     "cost_usd",
     "saved_usd",
@@ -60,6 +64,7 @@ def attempt_rows(
     team: str | None = None,
     tag: Tag | None = None,
     size: int = bulk.PAGE,
+    on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Iterator[Row]:
     """Yield the attempts sent in the period, oldest first: money in decimal USD, times in ISO 8601, UTC.
 
@@ -67,6 +72,7 @@ def attempt_rows(
         team: only those of this team.
         tag: only those with this tag.
         size: rows per page.
+        on_progress: called after each page with how many days of the period were read, and of how many.
     """
     where, arguments = ["started_ms < ?"], []
     if team is not None:
@@ -88,6 +94,7 @@ def attempt_rows(
     )
     for page in pages:
         yield from map(_attempt, page)
+        on_progress((page[-1][_STARTED] - first) // _DAY_MS, (after - first) // _DAY_MS)
 
 
 def line_row(line: ReportLine) -> Row:
@@ -128,13 +135,20 @@ def write_rows(columns: Sequence[str], rows: Iterable[Row], file: TextIO, form: 
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isalnum() else _without_formula(value)
     if isinstance(value, Mapping):
-        value = " ".join(f"{name}={number}" for name, number in value.items())
-    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+        return _without_formula(" ".join(f"{name}={number}" for name, number in value.items()))
+    return value
+
+
+@lru_cache(maxsize=4096)  # most texts are in many rows
+def _without_formula(text: str) -> str:
+    return _FORMULA.sub(r"\1'", text)
 
 
 def _attempt(row: bulk.Row) -> Row:
-    plain = dict(zip(AttemptRow._meta.sorted_field_names, row, strict=True))
+    plain = dict(zip(_FIELDS, row, strict=True))
     plain |= {"held_usd": _usd(plain["held"]), "cost_usd": _usd(plain["cost"])}
     plain |= {"saved_usd": _usd(plain["saved"]), "tags": dict(labels.from_text(plain["tags"]))}
     plain |= {"started": _iso(plain["started_ms"]), "ended": _iso(plain["ended_ms"])}

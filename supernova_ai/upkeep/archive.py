@@ -9,6 +9,7 @@ table.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from peewee import Database
@@ -30,21 +31,31 @@ _OLD = "state <> 'held' AND ended_ms < ? AND started_ms < ?"  # the latter has a
 
 
 def archive_attempts(
-    vault: AuditedStore, folder: Path, *, before_ms: int, now_ms: int, rows: int = ROWS
+    vault: AuditedStore,
+    folder: Path,
+    *,
+    before_ms: int,
+    now_ms: int,
+    rows: int = ROWS,
+    on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> list[Manifest]:
     """Move the attempts that ended before a time, never open holds, from the database into the folder.
 
     Args:
         before_ms: Unix milliseconds.
         rows: the most attempts of one file.
+        on_progress: called after each file with how many attempts were moved, and of how many.
 
     Raises:
         StoreError: a file cannot be written, or rows changed meanwhile. Attempts that are in no archive are
             still in the table.
     """
     made: list[Manifest] = []
+    select = f"SELECT COUNT(*) FROM attempt WHERE {_OLD}"  # noqa: S608 - names of ours
+    ((total,),) = vault.store.read(lambda db: bulk.run(db, select, before_ms, before_ms).fetchall())
     while page := vault.store.read(lambda database: _oldest(database, before_ms, rows)):
         made.append(_archive(vault, folder, page, before_ms, now_ms))
+        on_progress(sum(manifest.rows for manifest in made), total)
     return made
 
 
