@@ -25,7 +25,7 @@ from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.operations.jobs import runner
 from supernova_ai.operations.jobs.leader import Lead, Leader
-from supernova_ai.operations.jobs.registry import scheduled
+from supernova_ai.operations.jobs.planned import PLANNED, scheduled
 from supernova_ai.operations.key_checks import remind
 from supernova_ai.reload.versions import Cause, Versions
 from supernova_ai.secret import Secret
@@ -161,7 +161,7 @@ class Operations:
 
     def _record_due(self, database: Database, lead: Lead) -> None:
         rows = runner.rows(database)
-        for job, schedule in scheduled(self._config):
+        for job, schedule in scheduled(self._config, PLANNED):
             row = rows.get(job.name)
             if row and runner.due_ms(schedule, row, lead.now_ms) > lead.now_ms:
                 continue

@@ -14,7 +14,7 @@ from supernova_ai.dashboard.access import Role
 from supernova_ai.keys import Vault
 from supernova_ai.keys.audited_store import Record
 from supernova_ai.operations.jobs.leader import Leader
-from supernova_ai.operations.jobs.registry import JOBS
+from supernova_ai.operations.jobs.planned import PLANNED
 from supernova_ai.reload.versions import Versions
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -115,14 +115,14 @@ def test_jobs(sign_in: SignIn, store: Store) -> None:
     leader = Leader(store)
     assert leader.claim()
     started_ms = store.now_ms() - 9000
-    row = {"name": JOBS[0].name, "fence": 1, "started_ms": started_ms, "ended_ms": started_ms + 1500}
+    row = {"name": PLANNED[0].name, "fence": 1, "started_ms": started_ms, "ended_ms": started_ms + 1500}
     row |= {"duration_ms": 1500, "outcome": "StoreError: no space", "runs": 3, "failures": 2}
     store.write(lambda database: JobRow.insert(row).execute(database)).result()
     shown = text_of(sign_in().get("/keys").text)
     assert f"run by {leader.holder}" in shown
     assert "No process runs the jobs" not in shown
-    assert re.search(rf"{JOBS[0].name} [^–]* failed 2 in a row StoreError: no space .* took 1\.5 s", shown)
-    assert f"{JOBS[1].name} " in shown
+    assert re.search(rf"{PLANNED[0].name} [^–]* failed 2 in a row StoreError: no space .* took 1\.5 s", shown)
+    assert f"{PLANNED[1].name} " in shown
 
 
 @pytest.mark.parametrize(

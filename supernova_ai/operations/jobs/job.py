@@ -1,4 +1,4 @@
-"""A job: its name, when it is due, and the function that does it."""
+"""A job that can be done, and what it works with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peewee import Database
 
 from supernova_ai.config import Config, Loaded, data_folder, read_environ
 from supernova_ai.keys import Vault
-from supernova_ai.operations.jobs.schedule import Schedule
+from supernova_ai.operations.jobs.planned import PlannedJob
 from supernova_ai.store import Store
 
 DAY_MS = 86_400_000
@@ -47,17 +47,10 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A scheduled job. Running it twice does no harm.
+class Job(PlannedJob):
+    """A job that can be done. Running it twice does no harm.
 
-    Args:
-        name: what ``supernova maintain`` and ``jobs.skip`` call it.
-        does: what it does, in one line.
-        when: returns when it is due; None if the configuration has nothing for it to do.
-        work: does it. It may raise anything: the run is recorded as failed, and tried again later.
+    ``work`` does it. It may raise anything: the run is recorded as failed, and tried again later.
     """
 
-    name: str
-    does: str
-    when: Callable[[Config], Schedule | None]
     work: Callable[[Context], Outcome]

@@ -16,7 +16,8 @@ from supernova_ai.errors import InvalidRequest, StoreError
 from supernova_ai.operations.jobs import runner
 from supernova_ai.operations.jobs.job import Job
 from supernova_ai.operations.jobs.leader import TERM_S, Leader
-from supernova_ai.operations.jobs.registry import JOBS, scheduled
+from supernova_ai.operations.jobs.planned import scheduled
+from supernova_ai.operations.jobs.registry import JOBS
 from supernova_ai.store import Store
 from supernova_ai.store.tables import JobRow
 

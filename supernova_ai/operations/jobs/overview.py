@@ -11,9 +11,8 @@ from peewee import Database
 
 from supernova_ai.config import Config
 from supernova_ai.operations.jobs import runner
-from supernova_ai.operations.jobs.job import Job
 from supernova_ai.operations.jobs.leader import Holder, current_holder
-from supernova_ai.operations.jobs.registry import JOBS, scheduled
+from supernova_ai.operations.jobs.planned import PLANNED, PlannedJob, scheduled
 from supernova_ai.operations.jobs.schedule import Schedule
 from supernova_ai.store.bulk import run
 from supernova_ai.store.engines import clock_ms
@@ -49,7 +48,7 @@ class Overview:
     jobs: tuple[JobState, ...]
 
 
-def overview(database: Database, config: Config, jobs: Sequence[Job] = JOBS) -> Overview:
+def overview(database: Database, config: Config, jobs: Sequence[PlannedJob] = PLANNED) -> Overview:
     """Return the state of every job, inside a read of the store.
 
     Raises:
@@ -63,7 +62,7 @@ def overview(database: Database, config: Config, jobs: Sequence[Job] = JOBS) -> 
 
 
 def _state(
-    job: Job, schedule: Schedule | None, row: JobRow | None, leader: Holder | None, now_ms: int
+    job: PlannedJob, schedule: Schedule | None, row: JobRow | None, leader: Holder | None, now_ms: int
 ) -> JobState:
     state: State
     ended = row is not None and not runner.cut_short(row)

@@ -24,7 +24,8 @@ from supernova_ai.log import get_logger
 from supernova_ai.operations.jobs import runner
 from supernova_ai.operations.jobs.job import Job
 from supernova_ai.operations.jobs.leader import TERM_S, Lead, Leader
-from supernova_ai.operations.jobs.registry import JOBS, scheduled
+from supernova_ai.operations.jobs.planned import scheduled
+from supernova_ai.operations.jobs.registry import JOBS
 from supernova_ai.reload.versions import Versions
 from supernova_ai.reload.watcher import require_settings
 from supernova_ai.store import Store

@@ -20,7 +20,8 @@ from supernova_ai.operations.jobs import once, runner, service
 from supernova_ai.operations.jobs.job import Context, Job
 from supernova_ai.operations.jobs.leader import Leader, current_holder
 from supernova_ai.operations.jobs.once import maintain
-from supernova_ai.operations.jobs.registry import JOBS, scheduled
+from supernova_ai.operations.jobs.planned import scheduled
+from supernova_ai.operations.jobs.registry import JOBS
 from supernova_ai.operations.jobs.service import Event, Service
 from supernova_ai.store import Store
 from tests.waiting import comes_true
@@ -185,11 +186,11 @@ def test_systemd_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_skipped_jobs_do_not_run() -> None:
     """``jobs.skip`` leaves jobs out; a name that is no job is refused with the nearest."""
-    names = {job.name for job, _ in scheduled(Config.model_validate({"jobs": {"skip": ["verify"]}}))}
+    names = {job.name for job, _ in scheduled(Config.model_validate({"jobs": {"skip": ["verify"]}}), JOBS)}
     assert "alerts" in names
     assert "verify" not in names
     with pytest.raises(ConfigError, match=r"names 'verfy'.+ Did you mean 'verify'"):
-        scheduled(Config.model_validate({"jobs": {"skip": ["verfy"]}}))
+        scheduled(Config.model_validate({"jobs": {"skip": ["verfy"]}}), JOBS)
 
 
 def test_every_job_is_explained() -> None:
