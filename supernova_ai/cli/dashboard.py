@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -24,6 +23,7 @@ from supernova_ai.cli.listening import (
     WithoutTls,
     as_named,
     check_reach,
+    end_at_signals,
     listening,
     server_settings,
 )
@@ -35,10 +35,6 @@ from supernova_ai.errors import ConfigError, InvalidRequest, StoreError, Superno
 from supernova_ai.log import get_logger
 from supernova_ai.reload.watcher import Watcher, fingerprint
 from supernova_ai.store import ReadOnlyStore
-
-if TYPE_CHECKING:
-    import uvicorn
-    from starlette.applications import Starlette
 
 log = get_logger(__name__)
 
@@ -88,6 +84,8 @@ def dashboard(
     from supernova_ai.dashboard import check_extra
 
     check_extra()
+    import uvicorn
+
     from supernova_ai.cli.app import forbid_core_dumps
     from supernova_ai.dashboard.access import Access, Role
     from supernova_ai.dashboard.application import create_app
@@ -121,7 +119,8 @@ def dashboard(
             vault=Unrecorded(loaded.database) if demo else None,
             processes=None if demo or read_only else processes,
         )
-        server = _server(app, certfile, keyfile)
+        server = uvicorn.Server(server_settings(app, certfile, keyfile, timeout_graceful_shutdown=2))
+        end_at_signals(server)
         scheme = "https" if certfile else "http"
         token = access.link_token(current_actor().name, Role.ADMIN)
         link = f"{scheme}://{as_named(host)}:{listener.getsockname()[1]}/sign-in?token={token}"
@@ -198,14 +197,3 @@ class _Followed:
             self.loaded = load(self._path)
         except ConfigError as error:
             log.warning("dashboard.config.refused", reason=str(error))
-
-
-def _server(app: Starlette, certfile: Path | None, keyfile: Path | None) -> uvicorn.Server:
-    """Return a server that ends, with the exit code 0, at the first SIGTERM or SIGINT."""
-    import uvicorn
-
-    server = uvicorn.Server(server_settings(app, certfile, keyfile, timeout_graceful_shutdown=2))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Also for uvicorn's end, when it sends itself the signal again.
-        signal.signal(number, server.handle_exit)
-    return server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,6 +68,13 @@ def listening(host: str, port: int) -> socket.socket:
 def as_named(host: str) -> str:
     """Return an address as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
+
+
+def end_at_signals(server: uvicorn.Server) -> None:
+    """Let the server end, with the exit code 0, at the first SIGTERM or SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Also for uvicorn's end, when it sends itself the signal again.
+        signal.signal(number, server.handle_exit)
 
 
 def server_settings(app: Any, certfile: Path | None, keyfile: Path | None, **more: Any) -> uvicorn.Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from supernova_ai.cli.listening import (
     WithoutTls,
     as_named,
     check_reach,
+    end_at_signals,
     listening,
     server_settings,
 )
@@ -64,13 +64,11 @@ def serve(
         settings = server_settings(app, certfile, keyfile, timeout_graceful_shutdown=2 * GRACE_S)
         server = Server(settings, nova)
         asyncio.run(nova.warm_up())  # what is wrong here is an error of the command
+        end_at_signals(server)
         scheme = "https" if certfile else "http"
         typer.echo(f"listening at {scheme}://{shown}:{listener.getsockname()[1]}/v1", err=True)
         if not given:
             typer.echo(f"the token, which clients send as their API key: {token}", err=True)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # Also for uvicorn's end, when it sends itself the signal again.
-            signal.signal(number, server.handle_exit)
         server.run(sockets=[listener])
 
 

@@ -205,6 +205,11 @@ class Config(Section):
         """The enabled providers of ``routing.priority``, in order."""
         return tuple(name for name in self.routing.priority if self.providers[name].enabled)
 
+    @property
+    def asked_providers(self) -> tuple[str, ...]:
+        """The providers that calls may use: all active ones; without ``routing.fallback`` only the first."""
+        return self.active_providers if self.routing.fallback else self.active_providers[:1]
+
     def type_of(self, provider: str) -> str:
         """Return LiteLLM's name of a provider."""
         return self.providers[provider].type or provider

@@ -18,6 +18,9 @@ MAX_EARLIER = 10_000
 """Attempts before the window that are searched for the last success and the last failure."""
 
 
+_SHOWN: Mapping[BreakerState, str] = {"closed": "healthy", "open": "cooling down", "half-open": "testing"}
+
+
 @dataclass(frozen=True, slots=True)
 class Percentiles:
     """Milliseconds by nearest rank; None without measurements."""
@@ -61,6 +64,10 @@ class DeploymentHealth:
     def success_rate(self) -> float | None:
         """The share of attempts that the provider did not fail, 0 to 1; None without attempts."""
         return 1 - self.failed / self.attempts if self.attempts else None
+
+    def shown_state(self, *, has_key: bool) -> str:
+        """Return "healthy", "cooling down", "testing", or "no key" if it cannot be asked, for people."""
+        return "no key" if self.state == "closed" and not has_key else _SHOWN[self.state]
 
 
 class Sample(NamedTuple):

@@ -15,8 +15,8 @@ from supernova_ai.errors import MasterKeyError, StoreError
 from supernova_ai.health import states
 from supernova_ai.keys import Vault, records
 from supernova_ai.log import get_logger
-from supernova_ai.metrics.state import deployments
 from supernova_ai.operations.key_checks import filled_slots
+from supernova_ai.operations.provider_states import configured_deployments
 from supernova_ai.store import ReadOnlyStore, Store
 
 log = get_logger(__name__)
@@ -58,7 +58,7 @@ def _providers(database: Database, config: Config, now_ms: int) -> str:
     if not config.enabled:
         return "LLM calls are switched off"
     filled = filled_slots(config, records.all_versions(database), read_environ(), now_ms)
-    usable = {d for d in deployments(config) if d.slot is None or (d.provider, d.slot) in filled}
+    usable = {d for d in configured_deployments(config) if d.slot is None or (d.provider, d.slot) in filled}
     if not usable:
         return "none has a key"
     in_cooldown = {circuit.identity for circuit in states(database) if circuit.at(now_ms) == "open"}

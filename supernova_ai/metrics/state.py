@@ -10,15 +10,16 @@ from peewee import Database, fn
 from supernova_ai import health
 from supernova_ai.alerts.outbox import NoticeKind
 from supernova_ai.config import Config
-from supernova_ai.health import BreakerState, DeploymentIdentity
+from supernova_ai.health import BreakerState
 from supernova_ai.keys import records
 from supernova_ai.metrics import catalog
 from supernova_ai.metrics.catalog import Sample
 from supernova_ai.money import to_usd
 from supernova_ai.operations.jobs import runner
 from supernova_ai.operations.jobs.leader import current_holder
-from supernova_ai.operations.jobs.registry import JOBS
+from supernova_ai.operations.jobs.planned import PLANNED
 from supernova_ai.operations.key_checks import is_used
+from supernova_ai.operations.provider_states import configured_deployments
 from supernova_ai.reports.status import budget_statuses
 from supernova_ai.store.tables import AlertRow, AttemptRow, StuckEndRow
 
@@ -27,7 +28,7 @@ def holds(database: Database, config: Config) -> Iterator[Sample]:
     """Yield how many attempts are running, and what they hold."""
     by = (AttemptRow.provider, AttemptRow.model, AttemptRow.tier)
     query = AttemptRow.select(*by, fn.COUNT(AttemptRow.id), fn.SUM(AttemptRow.held))
-    found = dict.fromkeys(((d.provider, d.model, d.tier) for d in deployments(config)), (0, 0))
+    found = dict.fromkeys(((d.provider, d.model, d.tier) for d in configured_deployments(config)), (0, 0))
     for *labels, count, held in (
         query.where(AttemptRow.state == "held").group_by(*by).tuples().execute(database)
     ):
@@ -50,21 +51,12 @@ def budgets(database: Database, config: Config, now_ms: int) -> Iterator[Sample]
 def circuits(database: Database, config: Config, now_ms: int) -> Iterator[Sample]:
     """Yield the state of the circuit of each deployment that is configured."""
     known = {circuit.identity: circuit for circuit in health.states(database)}
-    for deployment in deployments(config):
+    for deployment in configured_deployments(config):
         circuit = known.get(deployment)
         now = circuit.at(now_ms) if circuit else "closed"
         labels = (deployment.provider, deployment.model, deployment.tier, deployment.slot or "")
         for state in get_args(BreakerState):
             yield Sample(catalog.CIRCUIT, (*labels, state), int(state == now))
-
-
-def deployments(config: Config) -> Iterator[DeploymentIdentity]:
-    """Yield every deployment that may be asked."""
-    for name in config.active_providers if config.routing.fallback else config.active_providers[:1]:
-        provider = config.providers[name]
-        for tier, model in provider.models.items():
-            for slot in provider.keys or (None,):
-                yield DeploymentIdentity(tier, name, model, slot, provider.api_base)
 
 
 def keys(database: Database, config: Config) -> Iterator[Sample]:
@@ -89,7 +81,7 @@ def jobs(database: Database, config: Config, now_ms: int) -> Iterator[Sample]:
     """Yield whether a process runs the jobs, and how each job last ran."""
     yield Sample(catalog.LEADER, (), int(current_holder(database) is not None))
     rows = runner.rows(database)
-    for job in JOBS:
+    for job in PLANNED:
         schedule = None if job.name in config.jobs.skip else job.when(config)
         if schedule is not None:
             interval_ms = schedule.next(now_ms) - schedule.latest(now_ms)

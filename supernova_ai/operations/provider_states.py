@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from peewee import Database
 
 from supernova_ai import health
 from supernova_ai.config import Config
-from supernova_ai.health import DeploymentHealth
+from supernova_ai.health import DeploymentHealth, DeploymentIdentity
 from supernova_ai.operations import key_checks
-
-_STATES = {"closed": "healthy", "open": "cooling down", "half-open": "testing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,27 @@ def provider_states(
     found = health.deployments(database, now_ms=now_ms)
     without_key = key_checks.providers_without_key(config, filled)
     names = dict.fromkeys([*config.active_providers, *(row.provider for row in found)])
+    states = [
+        (row, row.shown_state(has_key=row.slot is None or (row.provider, row.slot) in filled))
+        for row in found
+    ]
     return [
         _provider(
             name,
-            [(row, _state(row, filled)) for row in found if row.provider == name],
+            [(row, state) for row, state in states if row.provider == name],
             has_key=name not in without_key,
         )
         for name in names
     ]
+
+
+def configured_deployments(config: Config) -> Iterator[DeploymentIdentity]:
+    """Yield every deployment that calls may use."""
+    for name in config.asked_providers:
+        provider = config.providers[name]
+        for tier, model in provider.models.items():
+            for slot in provider.keys or (None,):
+                yield DeploymentIdentity(tier, name, model, slot, provider.api_base)
 
 
 def _provider(name: str, deployments: list[tuple[DeploymentHealth, str]], *, has_key: bool) -> ProviderState:
@@ -62,9 +73,3 @@ def _provider(name: str, deployments: list[tuple[DeploymentHealth, str]], *, has
     return ProviderState(
         name, state, sorted(deployments, key=lambda found: (found[0].tier, found[0].deployment))
     )
-
-
-def _state(row: DeploymentHealth, filled: Collection[tuple[str, str]]) -> str:
-    if row.state == "closed" and row.slot is not None and (row.provider, row.slot) not in filled:
-        return "no key"
-    return _STATES[row.state]

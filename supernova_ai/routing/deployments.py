@@ -131,8 +131,7 @@ def build(config: Config) -> dict[str, Deployment]:
 
 
 def _each(config: Config) -> Iterator[Deployment]:
-    asked = config.active_providers if config.routing.fallback else config.active_providers[:1]
-    for rank, provider in enumerate(asked):
+    for rank, provider in enumerate(config.asked_providers):
         settings, kind = config.providers[provider], config.type_of(provider)
         for tier in MODEL_GROUPS:
             model = settings.models.get(tier)

@@ -11,9 +11,6 @@ from supernova_ai.health import DeploymentHealth, Note, PatternSummary, Per, Upt
 from supernova_ai.terminal.stacked_table import StackedTable, cell, seconds
 from supernova_ai.types import Probe
 
-_STATES = {"closed": "healthy", "open": "cooling down", "half-open": "testing"}
-"""What each state of a circuit breaker is called here."""
-
 STATE_COLOURS = {
     "healthy": "green",
     "partly healthy": "yellow",
@@ -42,8 +39,7 @@ def deployments(
         ("Success\nAttempts", "Answer\np95"),
     )
     for row in rows:
-        unusable = row.state == "closed" and (row.provider, row.slot) in without_key
-        state = "no key" if unusable else _STATES[row.state]
+        state = row.shown_state(has_key=(row.provider, row.slot) not in without_key)
         model = row.model if row.address is None else f"{row.model}\n{row.address}"
         rate = row.success_rate
         table.add(

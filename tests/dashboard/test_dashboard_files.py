@@ -28,16 +28,23 @@ def test_uplot_is_the_published_file(name: str, digest: str) -> None:
     assert sha256((STATIC / "uplot" / name).read_bytes()).hexdigest() == digest
 
 
-def test_litellm_is_not_imported() -> None:
-    """Neither the application nor a page needs LiteLLM, whose import takes seconds."""
+def imported(*modules: str) -> set[str]:
+    """Return which libraries importing these brings along, where prometheus-client is not installed."""
     code = (
         "import sys\n"
-        "import supernova_ai.cli.dashboard\n"
-        "import supernova_ai.dashboard.application\n"
-        "print([name for name in ('litellm', 'openai', 'apprise', 'matplotlib') if name in sys.modules])"
+        "sys.modules['prometheus_client'] = None\n"
+        f"import {', '.join(modules)}\n"
+        "print(*(name for name in sys.modules if '.' not in name))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n"
+    return set(run.stdout.split())
+
+
+def test_what_is_imported() -> None:
+    """Neither the application nor a page needs LiteLLM, whose import takes seconds, or Rich."""
+    slow = {"litellm", "openai", "apprise", "matplotlib", "authlib"}
+    assert imported("supernova_ai.dashboard.application") & {*slow, "rich"} == set()
+    assert imported("supernova_ai.cli.dashboard") & slow == set()
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from supernova_ai.errors import MasterKeyError
 from supernova_ai.health import CircuitState
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.metrics.routes import routes
-from supernova_ai.metrics.state import deployments
+from supernova_ai.operations.provider_states import configured_deployments
 from supernova_ai.secret import Secret
 from supernova_ai.store import ReadOnlyStore, Store
 from tests.clients import MASTER, vault_of
@@ -78,7 +78,7 @@ def test_every_circuit_is_open(open_app: Open, store: Store, clock: SimpleNamesp
     """While all deployments are in cooldown no call can be made; one whose cooldown is over is tested."""
     add_key(store)
     now_ms = int(clock.now * 1000)
-    for identity in deployments(CONFIG):
+    for identity in configured_deployments(CONFIG):
         circuit = CircuitState(identity, "open", now_ms, now_ms + 30_000)
         store.write(partial(health.record, state=circuit)).result()
     http = open_app()
