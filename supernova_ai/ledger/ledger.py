@@ -83,9 +83,9 @@ class Ledger:
         on_alert: Callable[[], object] = lambda: None,
     ) -> None:
         """Replace the budgets and their alerts; arguments as for the constructor."""
-        self._budgets = tuple(budgets)
-        self._current: dict[tuple[Any, ...], _Current] = {}
-        self._lease.budgets = describe(self._budgets)
+        current: dict[tuple[Any, ...], _Current] = {}
+        self._budgets = tuple(budgets), current  # together: another thread may be computing windows
+        self._lease.budgets = describe(budgets)
         limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._watch = ThresholdWatch(limits, thresholds, on_alert)
 
@@ -288,13 +288,14 @@ class Ledger:
         """Return the windows that apply now; they are computed again when one of them ends."""
         now = self._clock()
         key = (provider, payer.user, payer.team, tuple(payer.tags.items()), task)
-        since, until, windows = self._current.get(key, _NEVER)
+        budgets, current = self._budgets
+        since, until, windows = current.get(key, _NEVER)
         if not since <= now < until:
-            windows = tuple(windows_for(self._budgets, now=now, provider=provider, payer=payer, task=task))
+            windows = tuple(windows_for(budgets, now=now, provider=provider, payer=payer, task=task))
             until = min((window.resets_at.timestamp() for window in windows), default=now)
-            if len(self._current) >= _MOST_REMEMBERED:
-                self._current.clear()
-            self._current[key] = now, until, windows
+            if len(current) >= _MOST_REMEMBERED:
+                current.clear()
+            current[key] = now, until, windows
         return windows
 
 

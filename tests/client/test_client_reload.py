@@ -109,7 +109,7 @@ def in_force(nova: Supernova) -> dict[str, Any]:
     runtime, engine = nova._runtime, nova._runtime.engine
     return {
         "config": nova.config,
-        "limits": runtime.ledger._budgets,
+        "limits": runtime.ledger._budgets[0],
         "alerts": (
             nova._runtime._delivery,
             nova._runtime.ledger._watch._thresholds,

@@ -14,6 +14,8 @@ import pytest
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import Entry, Hold, Payer
+from supernova_ai.ledger import ledger as ledger_module
+from supernova_ai.ledger.budgets import windows_for
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, ProcessRow
@@ -100,6 +102,24 @@ def test_a_hold_is_in_all_its_windows_or_in_none(
     assert len(hold.windows) == 3
     rows = store.read(lambda database: list(AttemptRow.select().execute(database)))
     assert expensive.id not in {row.id for row in rows}
+
+
+def test_an_edit_while_windows_are_computed_is_in_force_afterwards(
+    open_ledger: OpenLedger, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold may still count by the budgets before the edit; the next one counts by the new ones."""
+    ledger = open_ledger(budget("a", "5"))
+    compute = windows_for
+
+    def edited_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        ledger.apply([budget("a", "1")])
+        return compute(*args, **kwargs)
+
+    monkeypatch.setattr(ledger_module, "windows_for", edited_meanwhile)
+    take(ledger, "0.75")
+    with pytest.raises(BudgetExceeded):
+        take(ledger, "0.75")
 
 
 @pytest.mark.parametrize("refusing", range(4))
