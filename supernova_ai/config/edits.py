@@ -76,7 +76,7 @@ def finish(base: Path) -> None:
     journal, unfinished = _beside(base, "journal"), _temporary(_beside(base, "journal"))
     if not (journal.exists() or unfinished.exists()):
         return
-    with suppress(ConfigError, OSError), locked(base):  # whoever may not write here uses what is there
+    with suppress(ConfigError, OSError), locked(base):  # a user who may not write here uses what is there
         unfinished.unlink(missing_ok=True)
         if journal.exists():
             rows = json.loads(journal.read_bytes())

@@ -39,7 +39,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A section of a page, which is read anew while the page is open.
+    """A section of a page, which is read again and again while the page is open.
 
     ``read`` returns the variables of the template ``parts/<name>.html``; it runs on a thread. ``takes`` names
     the parameters of the page's address that it uses, and ``controls`` the controls that it has links to. A

@@ -115,7 +115,7 @@ def budget_statuses(
         ).where(current)
         rows = list(query.order_by(used.desc(), WindowRow.subject).limit(most).tuples().execute(database))
         if not rows and budget.name != PROBE:
-            # No window is open yet. Where each subject has one, nobody is known whose amounts could be shown.
+            # No window is open yet: if each subject has its own, there is none whose amounts could be shown.
             amounts = (0, 0, 0) if each and asked is None else holds.window_amounts(database, window)
             rows = [(window.subject, *amounts, 1)]
         for subject, settled, held, lost, count in rows:

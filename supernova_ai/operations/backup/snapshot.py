@@ -37,7 +37,7 @@ from supernova_ai.upkeep import archive
 COST = Cost()
 
 SAVED: tuple[type[Table], ...] = tuple(table for table in TABLES if table not in (ProcessRow, LeaderRow))
-"""All tables but the leases: whoever holds one now will not when the backup is restored."""
+"""All tables but the leases: the processes that hold them now will not when the backup is restored."""
 
 
 @dataclass(frozen=True, slots=True)
