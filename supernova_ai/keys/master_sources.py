@@ -122,6 +122,11 @@ def _take_variable(environ: Mapping[str, str]) -> Secret | None:
     return given or _remembered
 
 
+def for_own_process() -> dict[str, str]:
+    """Return the variable of the master key if it was removed from the environment, for a process of ours."""
+    return {VARIABLE: _remembered.reveal()} if _remembered else {}
+
+
 def _from_variable(store: Store, text: Secret | None) -> Found | None:
     if text is None:
         return None

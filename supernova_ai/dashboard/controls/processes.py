@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -18,6 +18,7 @@ from supernova_ai.dashboard.controls import CONTROLS
 from supernova_ai.dashboard.controls.control import Answer, Call
 from supernova_ai.dashboard.controls.perform import perform
 from supernova_ai.errors import ConfigError
+from supernova_ai.keys.master_sources import for_own_process
 from supernova_ai.log import get_logger, setup
 
 log = get_logger(__name__)
@@ -44,7 +45,7 @@ class Processes:
         make: Callable[[], Executor] | None = None,
     ) -> None:
         self._path = path
-        self._make = make or partial(ProcessPoolExecutor, 1, get_context("spawn"), _begin, (path, prepare))
+        self._make = make or partial(_process, path, prepare)
         self._running: dict[str, Executor] = {}
 
     async def run(self, call: Call) -> Answer:
@@ -68,8 +69,13 @@ class Processes:
             executor.shutdown(cancel_futures=True)
 
 
-def _begin(path: Path | None, prepare: Callable[[], object] | None) -> None:
-    """Prepare a process: it logs as the configuration says, and ends with the dashboard."""
+def _process(path: Path | None, prepare: Callable[[], object] | None) -> Executor:
+    return ProcessPoolExecutor(1, get_context("spawn"), _begin, (path, prepare, for_own_process()))
+
+
+def _begin(path: Path | None, prepare: Callable[[], object] | None, variables: Mapping[str, str]) -> None:
+    """Prepare a process: it has the master key, logs as configured, and ends with the dashboard."""
+    os.environ.update(variables)
     for number in (signal.SIGINT, signal.SIGTERM):  # those are for the dashboard, which lets controls finish
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
