@@ -25,7 +25,7 @@ FILTERS = ("provider", "model", "user", "state")
 _HOUR_MS = 3_600_000
 _HOURS = 24
 _ROWS = 25
-_ALERTS = 5
+_ALERTS = 3
 _HOLDS = 8
 _BACK_MS = 7 * 24 * _HOUR_MS
 """How far back attempts are searched for, where only some are wanted."""
