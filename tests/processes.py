@@ -41,12 +41,17 @@ def end(processes: Iterable[Any]) -> None:
 @contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Run a program until it ends by itself; if the block fails, it is killed."""
-    with subprocess.Popen(command, **options) as process:
+    # Where the tests run in the background of a shell, interrupts are ignored, and a child inherits that.
+    with subprocess.Popen(command, preexec_fn=_heed_interrupts, **options) as process:
         try:
             yield process
         except BaseException:
             process.kill()
             raise
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def kill_at(

@@ -307,8 +307,6 @@ def test_interrupt_exits_with_130_and_ends_the_hold(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background of a shell, interrupts are ignored, and a child inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as command:
         stub.wait_for_requests(1, timeout=60)
         command.send_signal(signal.SIGINT)

@@ -128,8 +128,6 @@ def test_interrupt_at_a_prompt_exits_with_130(arguments: list[str], script: str)
         stdout=side,
         stderr=side,
         start_new_session=True,
-        # Where the tests run in the background of a shell, interrupts are ignored, and a child inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as command:
         os.close(side)
         seen = b""
