@@ -205,7 +205,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"asset_class": [["stock"] * 99] * 99}, r"asset_class is \[\['stock', 'stock', "),
     ({"language": ["de"]}, r"language is \['de'\]: it must be one of en, de"),
     ({"symbol": "A" * 10_000}, "symbol is 'AAA"),
-    ({"sentiment_hint": 10**5000}, "sentiment_hint is that int: it must be a number from -1 to 1"),
+    (
+        {"sentiment_hint": 10**5000},
+        "sentiment_hint is a whole number of thousands of digits: it must be a number from -1 to 1",
+    ),
     ({"risk_score": 101}, "risk_score is 101: it must be a number from 0 to 100"),
     ({"risk_score": -1}, "risk_score is -1"),
     ({"risk_score": True}, "risk_score is True"),
