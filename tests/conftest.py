@@ -61,8 +61,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.numprocesses, option.dist = "auto", "worksteal"
 
 
-_FIRST_CASE_TRACED = {"execution", "routing", "litellm_adapter", "ledger", "alerts", "reports", "upkeep"}
-
 _LONGEST = [
     "test_chaos",
     "test_backup_drill",
@@ -82,22 +80,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the proofs, so that no worker has a long one left at the end; trace few lines twice.
-
-    Tracing takes half as long again. Proofs and property tests go the same ways hundreds of times, and so do
-    the cases of a test of the engine or the ledger after the first.
-    """
+    """Begin with the proofs, so that no worker has a long one left at the end."""
     items.sort(key=_place)
-    seen = set()
-    for item in items:
-        test, folder = item.nodeid.partition("[")[0], item.path.parent.name
-        again = test in seen and folder in _FIRST_CASE_TRACED
-        if item.get_closest_marker("proof"):
-            again = True
-        else:
-            seen.add(test)
-        if again or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-            item.add_marker("no_cover")
 
 
 def _place(item: pytest.Item) -> int:

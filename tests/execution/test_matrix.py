@@ -19,8 +19,6 @@ from tests.processes import leaving_nothing
 from tests.servers import rest_of, telling
 from tests.waiting import SENT_S, until
 
-pytestmark = pytest.mark.no_cover  # three hundred times the same lines; other tests reach them
-
 TEXT = "Buy 1 share, wait 2 years, pay 3 fees, mind 4 risks, and sleep 5 nights."
 
 QUICK = {"first_token": SENT_S, "between_tokens": 0.15, "total": SENT_S}
