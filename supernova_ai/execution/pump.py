@@ -45,6 +45,7 @@ class Pump(Generic[T]):
                 await self._buffer.ready.wait()
             except asyncio.CancelledError:
                 self._task.cancel()
+                await asyncio.wait([self._task])  # its hold has ended when the reader goes on
                 raise
             taken = self._buffer.empty()
             if not taken:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.sync_api import expect
 
@@ -13,15 +15,17 @@ pytestmark = pytest.mark.proof
 
 
 def test_new_attempts_appear_in_every_tab(served: Served, put: Put) -> None:
-    """A new attempt comes up in all of ten tabs of one browser."""
+    """A new attempt is in all of ten tabs of one browser after the next question of each."""
     put(user_id="ann")
     context = served.sign_in()
     tabs = [served.open("now", context) for _ in range(10)]
     for tab in tabs:
         expect(cell(tab, "ann")).to_be_visible()
+        tab.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
     put(user_id="ben")
     for tab in tabs:
         tab.bring_to_front()
+        tab.clock.run_for(POLL_MS)
         expect(cell(tab, "ben")).to_be_visible(timeout=20_000)
     assert served.problems == []
 
