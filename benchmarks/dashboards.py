@@ -98,7 +98,7 @@ async def pages(link: str) -> None:
             tags[number] = answer.headers["etag"]
 
         async def poll(number: int) -> None:
-            await asyncio.sleep(EVERY_S * number / PAGES_OPEN)  # nobody opens them at the same moment
+            await asyncio.sleep(EVERY_S * number / PAGES_OPEN)  # they are opened one after the other
             while True:
                 await ask(number)
                 await asyncio.sleep(EVERY_S)

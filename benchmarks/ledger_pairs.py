@@ -254,7 +254,7 @@ async def proxy(host: str, port: str) -> None:
 
 
 class Process:
-    """A process of this file, which answers each line that it is told."""
+    """A process that runs this file, and answers each line that is sent to it."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, __file__, *arguments]

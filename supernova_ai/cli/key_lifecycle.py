@@ -81,7 +81,7 @@ def revoke(
         revoked = key_rotation.revoke(vault, provider, slot, version=version)
     for key in revoked:
         typer.echo(f"revoked {key.place} version {key.version}, fingerprint {key.fingerprint}")
-    typer.echo("Now delete it at the provider too: only the provider can stop whoever else has it.")
+    typer.echo("Now delete it at the provider too: until then, anyone else who has it can use it.")
 
 
 @app.command()

@@ -148,7 +148,7 @@ def forgotten_ledger(database: Path, environment: str) -> str | None:
     return (
         f"environment {environment} has no database yet, and {shared} {reason}: budgets would forget "
         f"what they spent. Write 'database: {shared}' under '{SECTIONS}.{environment}' to go on with it, or "
-        f"'database: {database}' to begin anew"
+        f"'database: {database}' to start with an empty one"
     )
 
 

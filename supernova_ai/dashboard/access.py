@@ -53,7 +53,7 @@ class Session:
     seen: float
     until: float
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Names the session in a form; nobody can use it to get in."""
+    """Names the session in forms; it cannot be used to sign in."""
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     def accepts(self, csrf: object) -> bool:

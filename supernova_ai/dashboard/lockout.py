@@ -1,4 +1,4 @@
-"""What follows wrong passwords: after some in a row the user is locked for a while, and a person is told."""
+"""Lockout: after several wrong passwords in a row a user is locked for a while, and an alert is recorded."""
 
 from __future__ import annotations
 

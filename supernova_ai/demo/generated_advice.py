@@ -116,7 +116,7 @@ def _bars(asset: Asset, until_ms: int) -> list[list[float]]:
 def _answers(assessment: Assessment, *, corrected: bool) -> list[str]:
     """Return what a careful model answers: a sentence for each signal.
 
-    ``corrected``: one of them cannot be used at first, and is written anew in a second answer.
+    ``corrected``: one of them cannot be used at first, and is rewritten in a second answer.
     """
     sides = part_sides(assessment.action)
     said = {

@@ -127,7 +127,7 @@ KEY_EXPIRES = Metric(
     "When the key in a slot expires, if it does.",
     ("provider", "key_slot"),
 )
-ALERTS = Metric("supernova_alerts_open", "gauge", "Alerts that nobody has acknowledged.", ("kind",))
+ALERTS = Metric("supernova_alerts_open", "gauge", "Alerts that are not acknowledged.", ("kind",))
 LEADER = Metric("supernova_jobs_leader", "gauge", "1 if a process runs the scheduled jobs, else 0.")
 JOB_SUCCESS = Metric(
     "supernova_job_last_success_timestamp_seconds",

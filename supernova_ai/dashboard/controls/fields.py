@@ -21,7 +21,7 @@ _LINE_BREAKS = re.compile(f"[{CONTROL_CHARACTERS}\n\r]")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing that a control is told.
+    """One input of a control.
 
     A ``fixed`` one is shown and cannot be changed in the form. The form of a ``first`` one asks nothing else,
     because other fields depend on it. ``choices`` are values with their texts; a ``text`` offers them, and

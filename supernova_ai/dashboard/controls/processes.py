@@ -29,7 +29,7 @@ _DIED = "The process that does this ended before it was done. Look whether it ha
 class Processes:
     """Runs controls, one after the other, in a process that is made at the first one.
 
-    What may last runs in a process of its own, so that nobody waits for it to revoke a key.
+    A control that may take long has a process of its own, so that revoking a key never waits for it.
 
     Args:
         path: the base file of the configuration, as for ``config.load``.

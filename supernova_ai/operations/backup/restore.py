@@ -102,7 +102,7 @@ def restore(
                 raise
         master = work.master_file
         note = f"in {master}" if master else "not restored"
-        with Store(place.database) as restored:  # anew, because its id is another now
+        with Store(place.database) as restored:  # opened again, because its id has changed
             # As a process will look that uses the place: another data folder has its own file.
             there = {**environ, "SUPERNOVA_HOME": str(place.data)}
             if master and master_to is None and _has_master(restored, there):
