@@ -155,7 +155,4 @@ def _print_edit(edited: Edited) -> None:
         typer.echo(f"written: {file}")
     for change in edited.changes:
         typer.echo(str(change))
-    if edited.version:
-        typer.echo(f"This is version {edited.version.number}. Processes that watch the files apply it now.")
-    else:
-        typer.echo("The settings are those of the version in force." if edited.files else "Nothing changed.")
+    typer.echo(edited.result)

@@ -39,6 +39,13 @@ class Edited:
     files: tuple[Path, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def result(self) -> str:
+        """Which version is in force now, for people."""
+        if self.version:
+            return f"This is version {self.version.number}. Processes that watch the files apply it now."
+        return "The settings are those of the version in force." if self.files else "Nothing changed."
+
 
 class Editor:
     """Edits the files of one configuration. ``problem`` says why they cannot be loaded, None if they can.

@@ -29,9 +29,7 @@ def plan(tried: Edited, write: Callable[[], Edited]) -> Plan:
 
     def do() -> Done:
         edited = write()
-        version = f"version {edited.version.number}" if edited.version else "the version in force"
-        applied = f"This is {version}. Processes that watch the files apply it now."
-        return Done([*map(str, edited.changes), applied])
+        return Done([*map(str, edited.changes), edited.result])
 
     changes = list(map(str, tried.changes)) or ["Only comments change, or values that are hidden."]
     return Plan([*changes, *(f"{file} is written." for file in tried.files)], do, tried.warnings)
