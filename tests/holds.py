@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +13,10 @@ from peewee import Database
 from supernova_ai.ledger import Batch, End, Entry, Hold, Ledger, batch_in, holds, lost_end
 from supernova_ai.ledger.rollups import AMOUNTS, EndedAttempt
 from supernova_ai.money import to_nano
+from supernova_ai.store import Store
 from supernova_ai.types import CostBasis, Usage
+
+CENT = to_nano("0.01")
 
 OpenLedger = Callable[..., Ledger]
 Take = Callable[..., Hold]
@@ -102,3 +107,35 @@ def place_hold(ledger: Ledger, name: str, amount: int, **given: Any) -> Callable
 def settled(cost: int, now_ms: int) -> End:
     """The end of an attempt that cost so many nano-USD."""
     return End("settled", cost, "exact", Usage(prompt=100, completion=20), now_ms, latency_ms=cost % 1000)
+
+
+def take(ledger: Ledger, name: str, amount: int = CENT, **given: Any) -> Future[Hold]:
+    """Ask for such a hold."""
+    return ledger.write(place_hold(ledger, name, amount, **given))
+
+
+class Paused:
+    """An operation that takes a hold and stays in its transaction until it may go on."""
+
+    def __init__(self, ledger: Ledger, name: str, amount: int = CENT, **given: Any) -> None:
+        self._place = place_hold(ledger, name, amount, **given)
+        self._inside, self.go_on = threading.Event(), threading.Event()
+        self.future = ledger.write(self)
+        assert self._inside.wait(60)
+
+    def __call__(self, batch: Batch) -> Hold:
+        hold = self._place(batch)
+        self._inside.set()
+        assert self.go_on.wait(60)
+        return hold
+
+
+def wait_for_lock(store: Store) -> None:
+    """Wait until a transaction waits for another."""
+    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def look(database: Any) -> None:
+        while not database.execute_sql(blocked).fetchone()[0]:
+            pass
+
+    store.read(look)

@@ -19,6 +19,7 @@ from supernova_ai.store.tables import (
     LatencyRow,
     OpeningRow,
     PayerRow,
+    SliceRow,
     Table,
     UsageRow,
     WindowRow,
@@ -30,7 +31,12 @@ def check(database: Database) -> None:
     """Assert that every window and every rollup says what the rows of the attempts say."""
     attempts = list(AttemptRow.select().execute(database))
     columns = WindowRow.select(WindowRow.id, WindowRow.settled, WindowRow.held, WindowRow.lost).tuples()
-    windows = {number: amounts for number, *amounts in columns.execute(database) if any(amounts)}
+    sums = {number: amounts for number, *amounts in columns.execute(database)}
+    for part in SliceRow.select().execute(database):
+        change = (part.settled, part.held - part.size, part.lost)
+        sums[part.window] = [one + other for one, other in zip(sums[part.window], change, strict=True)]
+        assert part.settled + part.held + part.lost <= part.size
+    windows = {number: amounts for number, amounts in sums.items() if any(amounts)}
     openings = {row.window: row.settled for row in OpeningRow.select().execute(database) if row.settled}
     assert windows == _windows(attempts, openings)
     assert _found(database) == _rollups(attempts)

@@ -19,8 +19,8 @@ from supernova_ai.alerts import outbox
 from supernova_ai.config import Config, Loaded
 from supernova_ai.errors import ConfigError
 from supernova_ai.keys import MasterKey, Vault, lifecycle
-from supernova_ai.ledger.batch import Spent
 from supernova_ai.ledger.budgets import period_at
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.operations.jobs import runner

@@ -22,9 +22,10 @@ from peewee import Database
 
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import rollups
-from supernova_ai.ledger.batch import Batch, Spent
+from supernova_ai.ledger.batch import Batch
 from supernova_ai.ledger.budgets import BudgetWindow
 from supernova_ai.ledger.opening_balances import Spending, WindowScope
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.money import to_usd
 from supernova_ai.store.bulk import marks, run
 from supernova_ai.types import CostBasis, FailurePattern, Outcome, Usage
@@ -104,6 +105,15 @@ _END = (
     "fingerprint = COALESCE(?, fingerprint), error_class = ? WHERE id = ? AND state = ?"
 )
 
+_AMOUNTS = """
+SELECT settled_nano + settled, held_nano - settled - lost, lost_nano + lost FROM (
+    SELECT whole.settled_nano, whole.held_nano, whole.lost_nano,
+        CAST(COALESCE(SUM(part.settled_nano), 0) AS BIGINT) AS settled,
+        CAST(COALESCE(SUM(part.lost_nano), 0) AS BIGINT) AS lost
+    FROM budget_window whole LEFT JOIN window_slice part ON part.window_id = whole.id
+    WHERE budget = ? AND subject = ? AND period = ? AND scope = ? GROUP BY whole.id) sums
+"""
+
 
 def insert_hold(batch: Batch, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int) -> Hold:
     """Reserve the entry's amount in every window, or in none, and insert the attempt's row.
@@ -117,8 +127,8 @@ def insert_hold(batch: Batch, entry: Entry, windows: Iterable[BudgetWindow], *, 
     """
     amount, windows = entry.held_nano, list(windows)
     for window in windows:
-        settled, held, lost = batch.amounts(window)
-        if settled + held + lost + amount > window.limit:
+        if not batch.has_room(window, amount):
+            settled, held, lost = batch.amounts(window)
             raise BudgetExceeded(
                 budget=window.budget,
                 covers=window.covers,
@@ -140,13 +150,11 @@ def remaining(database: Database, window: BudgetWindow) -> int:
 
 
 def window_amounts(database: Database, window: BudgetWindow) -> tuple[int, int, int]:
-    """Return the nano-USD settled, held and lost in the window, or with which it would open now."""
-    found = run(
-        database,
-        "SELECT settled_nano, held_nano, lost_nano FROM budget_window "
-        "WHERE budget = ? AND subject = ? AND period = ? AND scope = ?",
-        *window.key,
-    ).fetchone()
+    """Return the nano-USD settled, held and lost in the window, or with which it would open now.
+
+    What slices have left counts as held.
+    """
+    found = run(database, _AMOUNTS, *window.key).fetchone()
     if found:
         return tuple(found)
     spent = Spending.of(database, WindowScope.of(window))

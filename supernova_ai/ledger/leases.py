@@ -15,7 +15,7 @@ from pathlib import Path
 
 from peewee import Database
 
-from supernova_ai.ledger import holds, unwritten_ends
+from supernova_ai.ledger import holds, slices, unwritten_ends
 from supernova_ai.ledger.budgets import differing_budgets
 from supernova_ai.ledger.unwritten_ends import ThresholdCheck
 from supernova_ai.log import get_logger
@@ -105,6 +105,7 @@ class Lease:
     def _renew(self, database: Database) -> None:
         self._store.now.follow(database)
         erased.expire(database, now_ms=self._store.now_ms())
+        self._check_thresholds(database, slices.fold(database, self.id))  # so that windows are up to date
         until = self._now_ms() + int(TERM_S * 1000)
         row = {"id": self.id, "host": _host(), "pid": os.getpid(), "lease_ms": until, "budgets": self.budgets}
         ProcessRow.insert(row).on_conflict(
@@ -152,7 +153,8 @@ def sweep(database: Database, now_ms: int, check_thresholds: ThresholdCheck) -> 
         for process in ProcessRow.select().execute(database)
         if process.lease_ms < now_ms or (process.host == here and _has_ended(process.pid))
     ]
-    # A process that was swept, ran on, took a hold and died before it renewed its lease is in no list.
+    # A process that was swept, ran on, took a hold and died before it renewed its lease is in no list; nor is
+    # one whose rows were copied from another database.
     unlisted = (
         AttemptRow.select(AttemptRow.process)
         .where((AttemptRow.state == "held") & AttemptRow.process.not_in(ProcessRow.select(ProcessRow.id)))
@@ -160,12 +162,12 @@ def sweep(database: Database, now_ms: int, check_thresholds: ThresholdCheck) -> 
         .tuples()
         .execute(database)
     )
-    dead.extend(process for (process,) in unlisted)
+    dead.extend({*(process for (process,) in unlisted), *slices.without_lease(database)})
     return sum(lose_holds(database, process, now_ms, check_thresholds) for process in dead)
 
 
 def lose_holds(database: Database, process: str, now_ms: int, check_thresholds: ThresholdCheck) -> int:
-    """End every open hold of the process as lost and delete its lease; return how many there were.
+    """End every open hold of the process as lost, and its slices and lease; return how many holds there were.
 
     A hold stays open if its end was set aside, or if the database refuses to end it.
     """
@@ -185,6 +187,7 @@ def lose_holds(database: Database, process: str, now_ms: int, check_thresholds: 
         end = holds.lost_end(hold, ended_ms=now_ms, error="ProcessDied")
         ended = unwritten_ends.write_or_set_aside(database, (hold, end), check_thresholds, now_ms)
         count += bool(ended)
+    check_thresholds(database, slices.fold(database, process))
     ProcessRow.delete().where(ProcessRow.id == process).execute(database)
     return count
 

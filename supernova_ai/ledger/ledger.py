@@ -13,9 +13,10 @@ from peewee import Database, PeeweeException
 from supernova_ai.config import Budget, Config, data_folder, read_environ
 from supernova_ai.errors import StoreError, UserErased
 from supernova_ai.ledger import holds, labels, leases, unwritten_ends
-from supernova_ai.ledger.batch import NOTHING, Batch, Needs, Spent, WindowKey
+from supernova_ai.ledger.batch import NOTHING, Batch, Known, Needs
 from supernova_ai.ledger.budgets import BudgetWindow, Payer, describe, windows_for
 from supernova_ai.ledger.holds import End, Entry, Hold
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.ledger.thresholds import AlertKey, ThresholdWatch
 from supernova_ai.ledger.unwritten_ends import Ending, PendingEnds
 from supernova_ai.log import get_logger
@@ -71,7 +72,7 @@ class Ledger:
         self._clock = clock or store.now
         self._pending_ends = PendingEnds(_pending_file(store))
         self._in_flight: dict[Future[bool], Ending] = {}
-        self._window_ids: dict[WindowKey, int] = {}
+        self._known = Known()
         self._lease = leases.Lease(store, self._clock, self.check_thresholds, on_renewed=self._write_pending)
         self.apply(budgets, thresholds=thresholds, on_alert=on_alert)
 
@@ -115,9 +116,10 @@ class Ledger:
 
     def _run_together(self, database: Database, jobs: Sequence[Job[Any]], alone: bool) -> list[Outcome]:
         """Run operations in one batch; raise if one failed after it had changed something."""
-        if len(self._window_ids) > _MOST_REMEMBERED:
-            self._window_ids.clear()
-        batch = Batch(database, self._window_ids, alone=alone)
+        if len(self._known.ids) > _MOST_REMEMBERED:
+            self._known.ids.clear()
+        self._known.process = self._lease.id
+        batch = Batch(database, self._known, alone=alone, now_ms=self.now_ms())
         batch.load([job.operation.needs for job in jobs if isinstance(job.operation, _Operation)])
         outcomes: list[Outcome] = []
         for job in jobs:
@@ -128,6 +130,7 @@ class Ledger:
                 if batch.changes != changes or isinstance(error, PeeweeException):
                     raise
                 outcomes.append((None, error))
+        batch.take_slices()
         batch.flush(with_next_trip=True)
         return outcomes
 
@@ -172,7 +175,7 @@ class Ledger:
     def remaining(self, batch: Batch, *, provider: str, payer: Payer, task: str) -> int:
         """Return the least that a budget that applies to such an attempt has left, in nano-USD."""
         windows = self._windows(provider, payer, task)
-        return min((window.limit - sum(batch.amounts(window)) for window in windows), default=_UNLIMITED)
+        return min(map(batch.room, windows), default=_UNLIMITED)
 
     def remaining_by_budget(self, providers: Iterable[str], *, payer: Payer, task: str) -> dict[str, int]:
         """Return what each budget that applies to any of the providers has left, in nano-USD."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from peewee import Database
 
-from supernova_ai.ledger.batch import Spent
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.store.bulk import run
 
 FULL = 100

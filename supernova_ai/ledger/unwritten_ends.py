@@ -20,8 +20,9 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.ledger import holds
-from supernova_ai.ledger.batch import Batch, Spent, batch_in
+from supernova_ai.ledger.batch import Batch, batch_in
 from supernova_ai.ledger.holds import End, Hold
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.log import get_logger
 from supernova_ai.paths import sync_folder
 from supernova_ai.store.tables import StuckEndRow

@@ -63,7 +63,15 @@ _TRANSIENT = (
 
 
 class RunAgain(OperationalError):
-    """Nothing of this transaction is committed, and it may run once more, alone."""
+    """Nothing of this transaction is committed, and it may run once more.
+
+    Args:
+        beside_others: whether it may succeed while others write; else it must run alone.
+    """
+
+    def __init__(self, reason: str, *, beside_others: bool = False) -> None:
+        super().__init__(reason)
+        self.beside_others = beside_others
 
 
 class _Queue(threading.local):

@@ -156,6 +156,21 @@ class WindowRow(Table):
         indexes = ((("budget", "subject", "period", "scope"), True),)
 
 
+class SliceRow(Table):
+    """The part of a window that a process counts in by itself; ``ledger.slices`` says how."""
+
+    window = IntegerField(column_name="window_id")
+    process = TextField()
+    size = BigIntegerField(column_name="size_nano")
+    settled = BigIntegerField(column_name="settled_nano")
+    held = BigIntegerField(column_name="held_nano")
+    lost = BigIntegerField(column_name="lost_nano")
+
+    class Meta:
+        table_name = "window_slice"
+        primary_key = CompositeKey("window", "process")
+
+
 class OpeningRow(Table):
     """The opening balance of a window: the cost of earlier attempts in its scope. NULL means any."""
 
@@ -509,6 +524,7 @@ TABLES: tuple[type[Table], ...] = (
     ProcessRow,
     AttemptRow,
     WindowRow,
+    SliceRow,
     UsageRow,
     PayerRow,
     DailyRow,

@@ -166,13 +166,17 @@ class Writer:
 
     def _transact(self, batch: list[Job[Any]]) -> list[Outcome]:
         """Run the batch in one transaction, beside those of other processes if all of it may."""
-        if isinstance(self._database, Postgres) and all(job.together for job in batch):
-            try:
-                return self._run_batch(batch, OVERLAPPING)
-            except RunAgain as reason:
-                log.debug("store.batch.repeated", operations=len(batch), reason=str(reason))
-                if self._database.connection_is_lost():
-                    self._disconnect()
+        database = self._database
+        if isinstance(database, Postgres) and all(job.together for job in batch):
+            for _ in range(2):
+                try:
+                    return self._run_batch(batch, OVERLAPPING)
+                except RunAgain as reason:
+                    log.debug("store.batch.repeated", operations=len(batch), reason=str(reason))
+                    if database.connection_is_lost():
+                        self._disconnect()
+                    if not reason.beside_others:
+                        break
         return self._run_batch(batch)
 
     def _run_batch(self, batch: list[Job[Any]], *mode: str) -> list[Outcome]:

@@ -37,6 +37,7 @@ from supernova_ai.store.tables import (
     PayerRow,
     ProcessRow,
     RatingRow,
+    SliceRow,
     StuckEndRow,
     Table,
     UsageRow,
@@ -47,6 +48,7 @@ from supernova_ai.store.tables import (
 COPIED: tuple[type[Table], ...] = (
     AttemptRow,
     WindowRow,
+    SliceRow,
     OpeningRow,
     UsageRow,
     PayerRow,

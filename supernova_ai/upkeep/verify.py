@@ -25,7 +25,15 @@ from supernova_ai.ledger.opening_balances import WindowScope
 from supernova_ai.money import show, to_nano
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.engines import snapshot
-from supernova_ai.store.tables import AttemptRow, OpeningRow, ProcessRow, RatingRow, StuckEndRow, WindowRow
+from supernova_ai.store.tables import (
+    AttemptRow,
+    OpeningRow,
+    ProcessRow,
+    RatingRow,
+    SliceRow,
+    StuckEndRow,
+    WindowRow,
+)
 from supernova_ai.upkeep import archive, archive_files, attempt_sums, row_checks
 from supernova_ai.upkeep.archive_files import Manifest
 from supernova_ai.upkeep.attempt_sums import Amounts, Key, Sums
@@ -288,9 +296,23 @@ class _Verification:
             expected = "what its attempt has, a score from -1 to 1 and a quality from 0 to 1"
             self._problems.add(Finding("rating", f"rating of request {request}", expected, "another"))
 
+    def _slices(self) -> defaultdict[int, list[int]]:
+        """Return what each window lacks of what processes have counted in their slices."""
+        lacking: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for row in SliceRow.select().execute(self._database):
+            settled, held, lost = lacking[row.window]
+            lacking[row.window] = [settled + row.settled, held + row.held - row.size, lost + row.lost]
+            if row.settled + row.held + row.lost > row.size:
+                what = f"slice of window {row.window}, process {row.process}"
+                counted = show(row.settled + row.held + row.lost)
+                self._problems.add(Finding("window", what, f"at most {show(row.size)}", counted))
+        return lacking
+
     def _compare_windows(self) -> None:
+        slices = self._slices()
         for page in bulk.pages(self._database, WindowRow):
-            for id_, budget, subject, period, *found, _ in page:
+            for id_, budget, subject, period, *sums, _ in page:
+                found = [one + more for one, more in zip(sums, slices[id_], strict=True)]
                 self._checked["windows"] += 1
                 what = f"window {id_}: {' '.join(filter(None, (budget, subject, period)))}"
                 expected = self._windows.pop(id_, [0, 0, 0])

@@ -26,7 +26,7 @@ from supernova_ai.alerts.outbox import (
 from supernova_ai.config import Budget
 from supernova_ai.errors import StoreError
 from supernova_ai.ledger import End, Ledger
-from supernova_ai.ledger.batch import Spent
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.ledger.thresholds import ThresholdWatch
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store

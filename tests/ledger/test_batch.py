@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
@@ -19,7 +18,7 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.postgres import Postgres
 from supernova_ai.types import FailurePattern, Usage
-from tests.holds import place_hold, settled
+from tests.holds import Paused, place_hold, settled, take, wait_for_lock
 from tests.recount import attempts, check_store
 from tests.store.conftest import insert, names
 
@@ -43,37 +42,6 @@ def open_process(where: str) -> Iterator[OpenProcess]:
             return ledger
 
         yield open_
-
-
-def take(ledger: Ledger, name: str, amount: int = CENT, **given: Any) -> Future[Hold]:
-    return ledger.write(place_hold(ledger, name, amount, **given))
-
-
-class Paused:
-    """An operation that takes a hold and stays in its transaction until it may go on."""
-
-    def __init__(self, ledger: Ledger, name: str, amount: int = CENT, **given: Any) -> None:
-        self._place = place_hold(ledger, name, amount, **given)
-        self._inside, self.go_on = threading.Event(), threading.Event()
-        self.future = ledger.write(self)
-        assert self._inside.wait(60)
-
-    def __call__(self, batch: Batch) -> Hold:
-        hold = self._place(batch)
-        self._inside.set()
-        assert self.go_on.wait(60)
-        return hold
-
-
-def wait_for_lock(store: Store) -> None:
-    """Wait until a transaction waits for another."""
-    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-
-    def look(database: Any) -> None:
-        while not database.execute_sql(blocked).fetchone()[0]:
-            pass
-
-    store.read(look)
 
 
 @on_postgres

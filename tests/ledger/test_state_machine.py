@@ -26,10 +26,10 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
-from supernova_ai.ledger import End, Hold, Ledger, Payer, labels, leases, lost_end
+from supernova_ai.ledger import End, Hold, Ledger, Payer, labels, leases, lost_end, slices
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.store import Store
-from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
+from supernova_ai.store.tables import AttemptRow, ProcessRow, SliceRow, WindowRow
 from supernova_ai.types import Outcome, Usage
 from supernova_ai.upkeep.reconcile import Correction, settle_attempt
 from tests import recount
@@ -118,9 +118,12 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = START
         self.was_set_back = False
+        self.where = where
         self.store = Store(where)
         self.vault = vault_of(self.store)
+        self.stores = [self.store]
         self.ledgers: list[Ledger] = []
+        self.current: list[Ledger] = []
         self.budgets = {budget.name: budget for budget in BUDGETS}
         self.model: defaultdict[Key, Column] = defaultdict(Column)
         self.all: list[Taken] = []
@@ -129,17 +132,31 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for ledger in self.ledgers:
             ledger.close()
-        self.store.close()
+        for store in self.stores:
+            store.close()
 
     def open_ledger(self) -> None:
         """Open a ledger with the present budgets, like a new process; earlier ones stay open."""
+        self.current = []
+        self.open_process()
+
+    @rule()
+    def open_process(self) -> None:
+        """Open one more process with the same budgets."""
+        if len(self.stores) < 6:
+            self.stores.append(Store(self.where))
         budgets = list(self.budgets.values())
-        self.ledger = Ledger(self.store, budgets, thresholds=[50], clock=lambda: self.now)
+        self.ledger = Ledger(self.stores[-1], budgets, thresholds=[50], clock=lambda: self.now)
         self.ledgers.append(self.ledger)
+        self.current.append(self.ledger)
+
+    @rule(choice=st.randoms(use_true_random=False))
+    def go_on_in_another_process(self, choice: Any) -> None:
+        self.ledger = choice.choice(self.current)
 
     @rule(
         target=takens,
-        cents=st.integers(0, 600),
+        cents=st.one_of(st.integers(0, 20), st.integers(0, 600)),
         provider=st.sampled_from(["openai", "ollama"]),
         payer=st.sampled_from(PAYERS),
         task=st.sampled_from(["chat", "summary"]),
@@ -319,10 +336,16 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_windows_are_as_the_model_believes(self) -> None:
-        rows = self.store.read(lambda database: list(WindowRow.select().execute(database)))
-        found = {
-            (row.budget, row.subject, row.period): Column(row.settled, row.held, row.lost) for row in rows
-        }
+        rows, parts = self.store.read(
+            lambda database: [list(table.select().execute(database)) for table in (WindowRow, SliceRow)]
+        )
+        by_id = {row.id: Column(row.settled, row.held, row.lost) for row in rows}
+        for part in parts:
+            column = by_id[part.window]
+            column.settled += part.settled
+            column.held += part.held - part.size
+            column.lost += part.lost
+        found = {(row.budget, row.subject, row.period): by_id[row.id] for row in rows}
         assert used(found) == used(self.model)
         for column in found.values():
             assert min(column.settled, column.held, column.lost) >= 0
@@ -343,6 +366,7 @@ def test_the_ledger_agrees_with_the_model(
 ) -> None:
     """Holds, ends, late costs, corrections, sweeps, clock changes and edited budgets, in any order."""
     monkeypatch.setattr(leases, "TERM_S", 2 * 3600)  # no renewal: leases end by the test clock
+    monkeypatch.setattr(slices, "LEAST_BATCHES", 0)  # a slice of everything that has something left
     run_state_machine_as_test(
         lambda: LedgerMachine(new_database()),  # type: ignore[arg-type] # it may be any factory
         settings=settings(

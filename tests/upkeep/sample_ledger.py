@@ -15,7 +15,7 @@ from peewee import Database
 
 from supernova_ai.config import Budget
 from supernova_ai.ledger import Batch, End, Entry, Ledger, batch_in, holds, lost_end
-from supernova_ai.ledger.batch import Spent
+from supernova_ai.ledger.slices import Spent
 from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow, Table
 from supernova_ai.types import Usage
