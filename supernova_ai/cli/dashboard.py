@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -42,6 +43,9 @@ app = typer.Typer()
 app.add_typer(dashboard_users.app, name="users")
 
 _GENERATED = "Generated data"
+
+_LOWER_PRIORITY = 10
+"""How much later than callers on the same machine the operating system serves the dashboard, as ``nice``."""
 
 
 @app.callback(invoke_without_command=True)
@@ -124,6 +128,8 @@ def dashboard(
         scheme = "https" if certfile else "http"
         token = access.link_token(current_actor().name, Role.ADMIN)
         link = f"{scheme}://{as_named(host)}:{listener.getsockname()[1]}/sign-in?token={token}"
+        if hasattr(os, "nice"):  # not on Windows
+            os.nice(_LOWER_PRIORITY)
         typer.echo(f"the dashboard; this link signs in once:\n{link}", err=True)
         if open_:
             webbrowser.open(link)
