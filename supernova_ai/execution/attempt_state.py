@@ -76,22 +76,22 @@ class AttemptState:
         """Note all text of a whole answer or of a chunk; return the part that is the answer."""
         answer = ""
         for position, choice in enumerate(choices):
-            message = choice.delta if self.streaming else choice.message
-            content = message.content or ""
+            message = _fields_of(choice.delta if self.streaming else choice.message)
+            content = message.get("content") or ""
             if (choice.index if self.streaming else position) != 0:
                 self.text.append(well_formed(content))  # charged, though it was not requested
                 continue
-            fields = getattr(message, "provider_specific_fields", None) or {}
-            if thought := well_formed(getattr(message, "reasoning_content", None) or ""):
+            fields = message.get("provider_specific_fields") or {}
+            if thought := well_formed(message.get("reasoning_content") or ""):
                 self.text.append(thought)
                 self.thoughts.add(thought)
             if refusal := well_formed(fields.get("refusal") or ""):
                 self.text.append(refusal)
                 self.refusal.append(refusal)
             self.failure = fields.get("error") or self.failure
-            self._read_calls(getattr(message, "tool_calls", None) or ())
-            self._read_logprobs(getattr(choice, "logprobs", None))
-            self._read_thinking(getattr(message, "thinking_blocks", None) or ())
+            self._read_calls(message.get("tool_calls") or ())
+            self._read_logprobs(_fields_of(choice).get("logprobs"))
+            self._read_thinking(message.get("thinking_blocks") or ())
             content = self._half + content
             self._half = open_surrogate(content) if self.streaming else ""
             content = well_formed(content.removesuffix(self._half))
@@ -238,13 +238,18 @@ class AttemptState:
 
     @property
     def _calls_tools(self) -> bool:
-        messages = (getattr(choice, "message", None) or choice.delta for choice in self._choices())
-        return any(
-            getattr(one, "tool_calls", None) or getattr(one, "function_call", None) for one in messages
-        )
+        choices = map(_fields_of, self._choices())
+        messages = (_fields_of(choice.get("message") or choice["delta"]) for choice in choices)
+        return any(one.get("tool_calls") or one.get("function_call") for one in messages)
 
     def _choices(self) -> Iterator[Any]:
         return (choice for answer in self._answers for choice in answer.choices)
+
+
+def _fields_of(part: Any) -> dict[str, Any]:
+    """Return the fields of a part of LiteLLM's answer: to ask the part for one it lacks takes far longer."""
+    fields: dict[str, Any] = vars(part)
+    return fields | (getattr(part, "__pydantic_extra__", None) or {})
 
 
 def _is_another(joined: Sequence[str], call_id: str) -> bool:

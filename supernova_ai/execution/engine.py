@@ -241,12 +241,14 @@ class Engine:
         """Yield the text of one stream until it ends or breaks; each piece must come within its timeout."""
         async with asyncio.timeout_at(deadline):
             response = await self._router.ask(call, stream=True)
-        attempt = call.attempts[-1]
+        attempt, clock = call.attempts[-1], asyncio.get_running_loop().time
         try:
             while True:
                 try:
                     between = attempt.timeout.between_tokens
-                    async with asyncio.timeout_at(deadline), asyncio.timeout(between) as silence:
+                    ends = [deadline, None if between is None else clock() + between]
+                    until = min((end for end in ends if end is not None), default=None)
+                    async with asyncio.timeout_at(until) as limit:
                         text = attempt.unread.popleft() if attempt.unread else ""
                         text = text or attempt.read((await anext(response)).choices)
                 except StopAsyncIteration:
@@ -256,7 +258,7 @@ class Engine:
                         return  # the answer is whole: only the end of the stream is missing
                     if not isinstance(error, TimeoutError):
                         raise error_mapping.stream_error(error, attempt.deployment)  # noqa: B904 - it has its cause
-                    if not silence.expired():
+                    if not limit.expired() or until == deadline:
                         raise
                     raise error_mapping.timed_out(attempt.deployment) from None
                 if text and (new := call.add_text(text)):
