@@ -8,8 +8,7 @@ import sys
 from collections import UserDict
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
-from importlib.metadata import version as installed
-from pkgutil import resolve_name
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -32,7 +31,7 @@ from supernova_ai.errors import (
 )
 from supernova_ai.log import setup
 from supernova_ai.secret import HIDDEN, redact
-from supernova_ai.terminal.output import Screen, Terminal
+from supernova_ai.terminal.screen import Screen
 
 EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
     (InvalidRequest, 2),
@@ -213,7 +212,8 @@ def _plain_message(error: TyperException) -> str:
 
 @cache
 def _command(name: str, location: str) -> Any:
-    function_or_app = resolve_name(f"supernova_ai.cli.{location}")
+    module, _, attribute = location.partition(":")
+    function_or_app = getattr(import_module(f"supernova_ai.cli.{module}"), attribute)
     parent = typer.Typer()
     if isinstance(function_or_app, typer.Typer):
         parent.add_typer(function_or_app, name=name)
@@ -236,6 +236,8 @@ app = typer.Typer(
 
 def versions() -> dict[str, str]:
     """Return the versions of this package and of LiteLLM."""
+    from importlib.metadata import version as installed  # here: it takes as long to import as typer
+
     return {name: installed(name) for name in ("supernova-ai", "litellm")}
 
 
@@ -312,4 +314,6 @@ def _undecodable_arguments() -> list[str]:
 
 
 def _print_error(message: str) -> None:
+    from supernova_ai.terminal.output import Terminal  # with an error only: it imports rich
+
     Terminal(stderr=True).print_labelled("error:", "red", f" {message}")

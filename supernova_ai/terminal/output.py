@@ -1,8 +1,7 @@
-"""Output to a terminal: text written by others cannot control it.
+"""Output to a terminal with colours, tables and progress: text written by others cannot control it.
 
-Many commands print what models, providers and users wrote. ``main`` therefore wraps standard output and
-standard error in a ``Screen``, which cleans everything that ``echo``, prompts and the log write. Rich writes
-escape sequences of its own: a ``Terminal`` bypasses the ``Screen`` and cleans text before styling it.
+Rich writes escape sequences of its own: a ``Terminal`` bypasses the ``Screen`` and cleans text before styling
+it. What few commands show (spinners, bars) is imported when it is shown.
 """
 
 from __future__ import annotations
@@ -10,36 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.live import Live
 from rich.segment import Segment
-from rich.spinner import Spinner
 from rich.text import Text
 
 from supernova_ai.characters import visible
 
-
-class Screen:
-    """A text stream that shows control and invisible characters as signs instead of passing them on."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.rich_proxied_file = stream  # the attribute in which rich looks for the stream itself
-        self.buffer = None  # no bytes can be written past the cleaning
-
-    def write(self, text: str) -> int:
-        """Write the cleaned text; return the length of the text as given."""
-        self.rich_proxied_file.write(visible(text, prose=True))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write each text, cleaned."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.rich_proxied_file, name)
+if TYPE_CHECKING:
+    from rich.live import Live
 
 
 class Terminal(Console):
@@ -68,6 +47,9 @@ class Terminal(Console):
 
     def spinner(self, text: str) -> Live:
         """Return a spinner before a text, to start and to stop; once stopped it has left no trace."""
+        from rich.live import Live
+        from rich.spinner import Spinner
+
         self.file = self.file  # the stream itself, because lines of the log appear above the spinner
         return Live(
             Spinner("dots", text), console=self, refresh_per_second=10, transient=True, redirect_stdout=False
@@ -84,7 +66,6 @@ class Terminal(Console):
     @contextmanager
     def bar(self, text: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar after a text on a terminal, and yield what sets how much is done, and of how much."""
-        # Here, because importing it is slow.
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self.file = self.file  # as for the spinner
@@ -97,6 +78,8 @@ class Terminal(Console):
 
     def animate(self, frames: Iterable[RenderableType]) -> None:
         """Show each frame in place of the one before, until there are no more or Ctrl-C is pressed."""
+        from rich.live import Live
+
         with (
             suppress(KeyboardInterrupt),
             Live(console=self, auto_refresh=False, redirect_stdout=False) as live,

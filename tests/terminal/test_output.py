@@ -19,7 +19,8 @@ from supernova_ai import config as configuration
 from supernova_ai.characters import visible
 from supernova_ai.cli.app import app
 from supernova_ai.store import Store, bulk, tables
-from supernova_ai.terminal.output import Screen, Terminal
+from supernova_ai.terminal.output import Terminal
+from supernova_ai.terminal.screen import Screen
 from supernova_ai.testing import Failure, StubProvider
 from tests.advisor.sample_advice import CSV
 from tests.cli.conftest import KEY, Result, Supernova
