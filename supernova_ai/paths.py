@@ -180,3 +180,17 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def permission_warning(where: str | Path) -> str | None:
+    """Return a warning if other users may access the database file; None if not, or there is no file."""
+    try:
+        fault = access_fault(sqlite_path(str(where)), private=True)
+    except RuntimeError:  # "~" without a home folder
+        return None
+    return f"{fault.reason}: `{fault.remedy}`" if fault else None
+
+
+def sqlite_path(where: str) -> Path:
+    """Return the path of a SQLite file that may be given as a URL."""
+    return Path(where.removeprefix("sqlite:///")).expanduser()

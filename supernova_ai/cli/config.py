@@ -26,6 +26,7 @@ from supernova_ai.config.differences import differences
 from supernova_ai.config.fields import mask
 from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError, InvalidRequest
+from supernova_ai.paths import permission_warning
 
 app = typer.Typer(help="Show, check or change the configuration.", no_args_is_help=True)
 app.add_typer(config_edits.app)
@@ -202,8 +203,6 @@ def _machine_warnings(loaded: Loaded) -> list[str]:
     if unverified:
         refused = "calls are refused" if loaded.config.verify_tls else "any server could read the keys"
         unverified = f"TLS certificates are not checked, because {unverified}: {refused}"
-    from supernova_ai.store import permission_warning  # it takes longer to import than this module
-
     database = permission_warning(loaded.database)
     if any(database == reason for reason in loaded.refused):
         database = None

@@ -5,7 +5,6 @@ from supernova_ai.store.database import (
     Store,
     get_meta,
     log_user_key,
-    permission_warning,
     set_meta,
     set_meta_default,
 )
@@ -17,7 +16,6 @@ __all__ = [
     "Store",
     "get_meta",
     "log_user_key",
-    "permission_warning",
     "set_meta",
     "set_meta_default",
 ]

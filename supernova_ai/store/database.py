@@ -11,15 +11,14 @@ from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-from peewee import Database, OperationalError, PeeweeException, PostgresqlDatabase
+from peewee import Database, OperationalError, PeeweeException, PostgresqlDatabase, SqliteDatabase
 
 from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
-from supernova_ai.paths import access_fault, database_fault, private_folder
+from supernova_ai.paths import database_fault, permission_warning, private_folder, sqlite_path
 from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.postgres import Postgres, is_transient
-from supernova_ai.store.schema import migrate
+from supernova_ai.store.schema import is_current, migrate
 from supernova_ai.store.sqlite import Sqlite
 from supernova_ai.store.tables import MetaRow
 from supernova_ai.store.writer import Job, Outcome, Together, Writer, explain
@@ -191,6 +190,10 @@ def without_password(where: str) -> str:
 
 def _open_sqlite(path: Path) -> Sqlite:
     private_folder(path.parent)
+    if _is_ready(path):
+        return Sqlite(path)
+    from filelock import FileLock  # here: it imports asyncio, and most commands find a database that is ready
+
     # One process at a time, because the first sets WAL mode and creates the tables.
     with FileLock(f"{path}.lock", timeout=30, mode=0o600):
         database = Sqlite(path)
@@ -199,18 +202,17 @@ def _open_sqlite(path: Path) -> Sqlite:
     return database
 
 
-def permission_warning(where: str | Path) -> str | None:
-    """Return a warning if other users may access the database file; None if not, or there is no file."""
+def _is_ready(path: Path) -> bool:
+    """Return whether the file is in WAL mode and had all migrations; nothing is changed or created."""
+    if not path.is_file():
+        return False
+    reader = SqliteDatabase(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
     try:
-        fault = access_fault(sqlite_path(str(where)), private=True)
-    except RuntimeError:  # "~" without a home folder
-        return None
-    return f"{fault.reason}: `{fault.remedy}`" if fault else None
-
-
-def sqlite_path(where: str) -> Path:
-    """Return the path of a SQLite file that may be given as a URL."""
-    return Path(where.removeprefix("sqlite:///")).expanduser()
+        with reader.connection_context():
+            ((mode,),) = reader.execute_sql("PRAGMA journal_mode").fetchall()
+            return mode == "wal" and is_current(reader)
+    except PeeweeException:  # opening it to write reports the reason
+        return False
 
 
 def _open_postgres(url: str, shown: str) -> Postgres:

@@ -9,8 +9,8 @@ from typing import TypeVar
 from peewee import Database, PeeweeException, SqliteDatabase
 
 from supernova_ai.errors import StoreError
-from supernova_ai.paths import database_fault
-from supernova_ai.store.database import Clock, get_meta, sqlite_path, without_password
+from supernova_ai.paths import database_fault, sqlite_path
+from supernova_ai.store.database import Clock, get_meta, without_password
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.postgres import Postgres
 from supernova_ai.store.schema import check

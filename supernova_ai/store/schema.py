@@ -23,8 +23,8 @@ def migrate(database: Database, shown: str) -> None:
         SchemaTooNew: it has had one that this version does not know.
     """
     runner = _runner(database)
-    _missing(runner, shown)
-    runner.up()
+    if _missing(runner, shown):
+        runner.up()
 
 
 def check(database: Database, shown: str) -> None:
@@ -39,6 +39,11 @@ def check(database: Database, shown: str) -> None:
             f"the database {shown} was written by an older version of supernova-ai (it lacks "
             f"{', '.join(missing)}): `supernova costs` brings it up to date, as all commands do that write"
         )
+
+
+def is_current(database: Database) -> bool:
+    """Return whether the database had exactly the migrations of this version, and change nothing."""
+    return sorted(_runner(database).applied()) == known_migrations()
 
 
 def _missing(runner: Runner, shown: str) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from filelock import FileLock
 from peewee import Database
 
 from supernova_ai.errors import SchemaTooNew, StoreError
@@ -266,3 +267,11 @@ def test_a_file_that_others_may_read_is_logged(
     caplog.clear()
     Store(file).close()
     assert (f"mode {mode:04o}" in caplog.text) is warned
+
+
+def test_a_current_database_is_opened_without_the_lock(tmp_path: Path) -> None:
+    """A database that had all migrations is opened while another process holds the lock for making one."""
+    path = tmp_path / "nova.db"
+    Store(path).close()
+    with FileLock(f"{path}.lock"):
+        Store(path).close()
