@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from filelock import FileLock
 from peewee import Database
 
 from supernova_ai.audit.chain import Chain, link_at
 from supernova_ai.paths import new_file, open_regular, private_folder, sync_folder
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _LOCK_TIMEOUT_S = 2.0
 
@@ -113,6 +115,8 @@ class Anchor:
         )
 
     def _locked(self) -> FileLock:
+        from filelock import FileLock  # with a change only: it imports asyncio
+
         private_folder(self.lock.parent)
         return FileLock(self.lock, timeout=_LOCK_TIMEOUT_S, mode=0o600)
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from supernova_ai.errors import ConfigError
 from supernova_ai.paths import new_file, sync_folder
 
@@ -28,6 +26,8 @@ def locked(base: Path) -> Iterator[None]:
     Raises:
         ConfigError: the folder cannot be written, or another process takes too long.
     """
+    from filelock import FileLock, Timeout  # here: it takes longer to import than reading a configuration
+
     base = base.resolve()
     try:
         lock = FileLock(_beside(base, "lock"), timeout=_PATIENCE_S, mode=0o600, is_singleton=True)

@@ -1,14 +1,15 @@
-"""Network settings of the environment: proxies, TLS certificate checks and the TLS key log file."""
+"""Network settings of the environment: proxies, TLS certificate checks and the TLS key log file.
+
+Every command imports this module, so ``ssl`` and ``urllib.request`` are imported where they are used.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
-import ssl
 import sys
 from contextlib import suppress
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from supernova_ai.config.fields import is_this_machine, mask
 from supernova_ai.errors import ConfigError
@@ -25,6 +26,8 @@ def proxy_for(url: str) -> str | None:
     Addresses of this machine never use a proxy: it could not reach them, and it would receive keys and
     prompts that may go there unencrypted.
     """
+    from urllib.request import getproxies
+
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_this_machine(host):
@@ -65,6 +68,8 @@ def check_key_log() -> None:
     file = os.environ.get("SSLKEYLOGFILE")
     if not file:
         return
+    import ssl
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = file
     except (OSError, ValueError) as error:
@@ -76,6 +81,8 @@ def check_key_log() -> None:
 
 def _is_exempt(host: str, no_proxy: str) -> bool:
     """Return whether NO_PROXY lists the host by name, by address, or by a network such as fd00::/8."""
+    from urllib.request import proxy_bypass
+
     if proxy_bypass(host):
         return True
     with suppress(ValueError):

@@ -250,6 +250,39 @@ def test_help_imports_no_command(folder: Path) -> None:
     assert run.stdout.splitlines()[-1] == "set()"
 
 
+def test_light_commands_import_no_heavy_package(folder: Path) -> None:
+    """Commands that only read settings import no package that connects, locks, or shows progress."""
+    commands = [
+        ["--version"],
+        ["version"],
+        ["config", "show"],
+        ["prices", "show", "gpt-6-luna"],
+        ["prompts", "list"],
+    ]
+    heavy = (
+        "aiohttp apprise asyncio cryptography filelock http.client httpx keyring numpy packaging pandas "
+        "peewee rich.live rich.markdown rich.progress ssl starlette structlog talipp urllib.request"
+    )
+    program = (
+        "import json, sys\n"
+        "from supernova_ai.cli import main\n"
+        "commands, heavy = json.loads(sys.argv[1]), set(sys.argv[2].split())\n"
+        "for command in commands:\n"
+        "    sys.argv = ['supernova', *command]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as end:\n"
+        "        print(command, end.code, sys.modules.keys() & heavy, file=sys.stderr)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands), heavy],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stderr.splitlines() == [f"{command} 0 set()" for command in commands]
+
+
 def test_installed_script(script: str, folder: Path) -> None:
     """The installed script prints results to standard output, and an error without a traceback."""
     run = subprocess.run([script, "version", "--json"], capture_output=True, text=True, check=True)

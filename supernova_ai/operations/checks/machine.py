@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING
 
 from supernova_ai import config as configuration
 from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import Finding
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _PACKAGE = "supernova-ai"
 _WAL_RESET_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
@@ -31,6 +33,8 @@ def python(_: Subject) -> Iterator[Finding]:
 
 def packages(subject: Subject) -> Iterator[Finding]:
     """Compare the installed packages with what this package requires, and look for needed extras."""
+    from packaging.requirements import Requirement  # here: "supernova status" imports this module too
+
     needed = {"postgres"} if subject.loaded.database.startswith("postgres") else set()
     if subject.config.redis:
         needed.add("redis")
