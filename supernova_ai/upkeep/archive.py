@@ -1,15 +1,15 @@
 """Archives: old attempts move from the table into files; windows and rollups stay in the database.
 
-The files are written and synced first. Then one transaction deletes the rows, compares them with the file,
-and writes the manifest into the journal. So after a crash each row is either in the table or in one archive
-that the journal names. A file that the journal does not name is left over from a crash: its rows are in the
-table.
+The files are written and synced first, while others write to the database. Then one short transaction
+deletes the rows, compares them with those in the file, and writes the manifest into the journal. So after a
+crash each row is either in the table or in one archive that the journal names. A file that the journal does
+not name is left over from a crash: its rows are in the table.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from peewee import Database
@@ -21,8 +21,8 @@ from supernova_ai.store.tables import AttemptRow, JournalRow
 from supernova_ai.upkeep import archive_files
 from supernova_ai.upkeep.archive_files import Manifest
 
-ROWS = 10_000
-"""The most rows of one archive: other writers wait some tenths of a second while that many are deleted."""
+ROWS = 500
+"""The most rows of one archive: holds and ends wait while that many are deleted or put back."""
 
 _MADE, _RESTORED = "archive.made", "archive.restored"
 _COLUMNS = bulk.columns(AttemptRow)
@@ -53,9 +53,11 @@ def archive_attempts(
     made: list[Manifest] = []
     select = f"SELECT COUNT(*) FROM attempt WHERE {_OLD}"  # noqa: S608 - names of ours
     ((total,),) = vault.store.read(lambda db: bulk.run(db, select, before_ms, before_ms).fetchall())
-    while page := vault.store.read(lambda database: _oldest(database, before_ms, rows)):
+    done, last = 0, None
+    while page := vault.store.read(partial(_oldest, before_ms=before_ms, after=last, rows=rows)):
         made.append(_archive(vault, folder, page, before_ms, now_ms))
-        on_progress(sum(manifest.rows for manifest in made), total)
+        done, last = done + len(page), _position(page[-1])
+        on_progress(done, total)
     return made
 
 
@@ -102,20 +104,26 @@ def left_over(database: Database, folder: Path, store: str) -> list[Path]:
     return sorted(file for file in archive_files.archives_of(folder, store) if file.name not in known)
 
 
-def _oldest(database: Database, before_ms: int, rows: int) -> list[bulk.Row]:
+def _oldest(database: Database, *, before_ms: int, after: bulk.Row | None, rows: int) -> list[bulk.Row]:
+    """Return the oldest rows after that position, beyond the index entries of those already deleted."""
     arguments = (before_ms, before_ms)
-    pages = bulk.pages(database, AttemptRow, order=_ORDER, where=_OLD, arguments=arguments, size=rows)
+    pages = bulk.pages(
+        database, AttemptRow, order=_ORDER, where=_OLD, arguments=arguments, after=after, size=rows
+    )
     return next(pages, [])
+
+
+def _position(row: bulk.Row) -> bulk.Row:
+    return tuple(row[_COLUMNS.index(name)] for name in _ORDER)
 
 
 def _archive(
     vault: AuditedStore, folder: Path, rows: list[bulk.Row], before_ms: int, now_ms: int
 ) -> Manifest:
-    last = tuple(rows[-1][_COLUMNS.index(name)] for name in _ORDER)
     file = archive_files.new_path(folder, vault.store.id, rows)
     try:
         manifest = archive_files.write_archive(file, rows, before_ms)
-        vault.audited(lambda database, record: _delete(database, record, manifest, last, now_ms))
+        vault.audited(lambda database, record: _delete(database, record, rows, manifest, now_ms))
     except (OSError, _Changed) as error:  # after another error the rows may be deleted: keep the files
         archive_files.delete_archive(file)
         raise StoreError(
@@ -130,18 +138,19 @@ class _Changed(Exception):
 
 
 def _delete(
-    database: Database, record: Record, manifest: Manifest, last: tuple[int, str], now_ms: int
+    database: Database, record: Record, rows: list[bulk.Row], manifest: Manifest, now_ms: int
 ) -> None:
-    """Delete the rows up to the last if they are still those of the archive, and write the journal."""
+    """Delete the rows if they are still as they were written, and write the journal."""
     deleted = bulk.run(
         database,
-        f"DELETE FROM attempt WHERE {_OLD} AND (started_ms, id) <= (?, ?) "  # noqa: S608 - names of ours
-        f"RETURNING {', '.join(_COLUMNS)}",
+        f"DELETE FROM attempt WHERE {_OLD} "  # noqa: S608 - names of ours
+        f"AND (started_ms, id) >= (?, ?) AND (started_ms, id) <= (?, ?) RETURNING {', '.join(_COLUMNS)}",
         manifest.before_ms,
         manifest.before_ms,
-        *last,
+        *_position(rows[0]),
+        *_position(rows[-1]),
     ).fetchall()
-    if hashlib.sha256(archive_files.to_lines(deleted)).hexdigest() != manifest.content_sha256:
+    if set(deleted) != set(rows):
         raise _Changed("some attempts changed meanwhile")
     reason = f"ended before {manifest.before_ms}"
     _write_journal(database, _MADE, now_ms, after=manifest.text(), reason=reason)
