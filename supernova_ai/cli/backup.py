@@ -32,6 +32,7 @@ from supernova_ai.operations.backup.restore import restore as restore_backup
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 from supernova_ai.terminal import backup_lines
+from supernova_ai.terminal.output import Terminal
 
 app = typer.Typer(help="Make, list, verify, restore or prune encrypted backups.", no_args_is_help=True)
 
@@ -73,7 +74,7 @@ def create(
     """Back up database, configuration, prompts and master key into one encrypted file."""
     loaded = load(config)
     secret = _passphrase(loaded, passphrase_file, confirm=True)
-    with Store(loaded.database) as store:
+    with Store(loaded.database) as store, Terminal(stderr=True).bar("Writing rows") as progress:
         made = snapshot.create(
             store,
             vault_for(store),
@@ -82,6 +83,7 @@ def create(
             passphrase=secret,
             master=snapshot.master_of(store, configuration.read_environ()),
             archives=archive_folder(None) if archives else None,
+            on_progress=progress,
         )
     if json:
         print_json(made)
@@ -116,7 +118,7 @@ def verify(
 ) -> None:
     """Decrypt a backup to its end and check all of it, and that its master key opens its keys."""
     loaded = load(config, strict=False)
-    found = inspect(file, _passphrase(loaded, passphrase_file))
+    found = _inspect(file, _passphrase(loaded, passphrase_file))
     if json:
         print_json({"manifest": found.manifest, "keys": found.keys, "opened": found.opened})
         return
@@ -160,7 +162,7 @@ def restore(
     """Restore database, configuration, prompts and master key from a backup."""
     loaded = load(config, strict=False)
     secret = _passphrase(loaded, passphrase_file)
-    found = inspect(file, secret)
+    found = _inspect(file, secret)
     place = _place(loaded, into, found)
     if preview:
         _preview(loaded, place, found, json=json)
@@ -169,16 +171,18 @@ def restore(
         typer.confirm(
             f"Replace what is in {mask(place.database)} by the backup of {time_of(found)}?", abort=True
         )
-    done = restore_backup(
-        file,
-        secret,
-        found,
-        place,
-        loaded,
-        replace=replace,
-        master_to=master_to,
-        environ=configuration.read_environ(),
-    )
+    with Terminal(stderr=True).bar("Restoring rows") as progress:
+        done = restore_backup(
+            file,
+            secret,
+            found,
+            place,
+            loaded,
+            replace=replace,
+            master_to=master_to,
+            environ=configuration.read_environ(),
+            on_progress=progress,
+        )
     if json:
         print_json(
             {"manifest": found.manifest, "files": done.files, "saved": done.saved, "master": done.master}
@@ -222,6 +226,11 @@ def prune(
             typer.confirm(f"Delete these {len(superfluous)} backups?", abort=True)
         deleted = retention.prune(place, store.id, vault_for(store), keep)
     typer.echo(f"deleted {len(deleted)} of {len(found)} backups of this database")
+
+
+def _inspect(file: Path, passphrase: Secret) -> Inspection:
+    with Terminal(stderr=True).bar("Checking rows") as progress:
+        return inspect(file, passphrase, on_progress=progress)
 
 
 def _folder(loaded: Loaded) -> Path:

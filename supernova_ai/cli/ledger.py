@@ -188,14 +188,22 @@ def archive_(
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="The archive, a .jsonl.gz file.")], config: ConfigPath = None
+    files: Annotated[list[Path], typer.Argument(help="Archives, .jsonl.gz files.")],
+    config: ConfigPath = None,
 ) -> None:
-    """Check the hashes of an archive and put its attempts back into the ledger."""
-    with Store(load(config).database) as store:
-        count = archive.restore_attempts(vault_for(store), file, now_ms=store.now_ms())
-    typer.echo(
-        f"restored {count:,} attempts" if count else f"the attempts of {file.name} are in the ledger already"
-    )
+    """Check the hashes of archives and put their attempts back into the ledger."""
+    restored = 0
+    bar = Terminal(stderr=True).progress("Restoring archives", len(files))
+    with Store(load(config).database) as store, bar as advance:
+        vault = vault_for(store)
+        for file in files:
+            count = archive.restore_attempts(vault, file, now_ms=store.now_ms())
+            restored += count
+            if not count:
+                typer.echo(f"the attempts of {file.name} are in the ledger already")
+            advance()
+    if restored:
+        typer.echo(f"restored {restored:,} attempts")
 
 
 @app.command()
@@ -215,14 +223,11 @@ def copy(
 ) -> None:
     """Copy the ledger to an empty database and compare it row by row; after a crash, run this again."""
     loaded = load(config)
-
-    def report(table: str, rows: int) -> None:
-        typer.echo(f"{table}: {rows:,} rows", err=True)
-
     with Store(loaded.database) as source, Store(to) as target:
         for store in (source, target):
             swept_ledger(store, loaded.config)
-        copied = copying.copy_ledger(source, vault_for(target), on_progress=report)
+        with Terminal(stderr=True).bar("Copying rows") as progress:
+            copied = copying.copy_ledger(source, vault_for(target), on_progress=progress)
     if json:
         print_json(copied)
         return

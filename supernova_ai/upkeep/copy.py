@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -83,15 +83,14 @@ def copy_ledger(
     vault: AuditedStore,
     *,
     size: int = bulk.PAGE,
-    on_progress: Callable[[str, int], None] = lambda _table, _rows: None,
+    on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Copied:
     """Copy every row; after a crash, continue. Sweep both ledgers first: no dead process may hold money.
 
     Args:
         vault: of the target, an empty ledger, or one that an interrupted copy of the same source left.
         size: rows per transaction.
-        on_progress: called after each transaction with the table and how many of its rows this run has
-            copied.
+        on_progress: called after each transaction with how many rows the copy has, and of how many.
 
     Raises:
         InvalidRequest: the target is the source, has other rows, or is a finished copy.
@@ -104,8 +103,11 @@ def copy_ledger(
 
     def transfer(database: Database) -> None:
         with snapshot(database):
+            done, total = target.read(_count), _count(database)
             for table in COPIED:
-                _transfer(database, target, table, size, on_progress)
+                for count in _transfer(database, target, table, size):
+                    done += count
+                    on_progress(done, total)
 
     source.read(transfer)
     target.write(lambda database: continue_numbers(database, COPIED)).result()
@@ -157,13 +159,15 @@ def _claim(database: Database, record: Record, source: str, target: str) -> None
     record("ledger.copy.begun", source)
 
 
-def _transfer(
-    database: Database, target: Store, table: type[Table], size: int, on_progress: Callable[[str, int], None]
-) -> None:
+def _count(database: Database) -> int:
+    return sum(table.select().count(database) for table in COPIED)
+
+
+def _transfer(database: Database, target: Store, table: type[Table], size: int) -> Iterator[int]:
+    """Copy the rows in transactions; yield the number of each."""
     names, key = bulk.columns(table), bulk.key(table)
     indices = [names.index(name) for name in key]
-    name, position = table._meta.table_name, f"copy.at.{table._meta.table_name}"
-    count = 0
+    position = f"copy.at.{table._meta.table_name}"
     for page in bulk.pages(
         database, table, after=target.read(lambda at: _last_copied(at, position)), size=size
     ):
@@ -174,8 +178,7 @@ def _transfer(
             set_meta(writing, position, last)
 
         target.write(operation).result()
-        count += len(page)
-        on_progress(name, count)
+        yield len(page)
 
 
 def _unsealed(table: type[Table], row: bulk.Row) -> bulk.Row:

@@ -194,6 +194,19 @@ def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
     assert supernova("ledger", "verify").code == 0
 
 
+def test_several_archives_are_restored_at_once(supernova: Supernova, spend: Spend) -> None:
+    """The files of several runs are put back by one command."""
+    for id_, days_ago in (("older", 60), ("old", 40)):
+        spend(id_, nano=5, days_ago=days_ago)
+        supernova("ledger", "archive", "--days", "30")
+    where = configuration.load().database
+    assert attempts(where) == []
+    files = sorted(map(str, (Path(where).parent / "archive").glob("*.gz")))
+    assert supernova("ledger", "restore", *files).out == "restored 2 attempts\n"
+    assert [row[0] for row in attempts(where)] == ["old", "older"]
+    assert supernova("ledger", "verify").code == 0
+
+
 def test_archive_follows_retention(supernova: Supernova, spend: Spend, folder: Path) -> None:
     """The days come from the option or the setting; without both nothing moves, and the error names them."""
     spend("old", nano=5, days_ago=40)

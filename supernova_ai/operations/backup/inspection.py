@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from supernova_ai.keys import MasterKey
 from supernova_ai.keys.crypto import Binding, unseal
 from supernova_ai.operations.backup.contents import FILE, MASTER, TABLE, Manifest, Part, Reader
 from supernova_ai.secret import Secret
+from supernova_ai.store.bulk import PAGE
 
 
 class Key(NamedTuple):
@@ -38,8 +39,13 @@ class Inspection:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def inspect(path: Path, passphrase: Secret) -> Inspection:
+def inspect(
+    path: Path, passphrase: Secret, *, on_progress: Callable[[int, int], object] = lambda *_: None
+) -> Inspection:
     """Decrypt a backup and check its hashes and counts, and that its master key opens its keys.
+
+    Args:
+        on_progress: called with how many rows and files are read, and of how many.
 
     Raises:
         BackupError: something is wrong with it.
@@ -48,6 +54,7 @@ def inspect(path: Path, passphrase: Secret) -> Inspection:
     with Reader(path, passphrase) as reader, reader.explained():
         found = Inspection(reader.manifest)
         counts: dict[str, int] = {}
+        total = sum(found.manifest.rows.values()) + len(found.manifest.files)
         for part in reader.parts():
             if part.name == MASTER:
                 found.master, _ = read_master(part, found.manifest)
@@ -59,8 +66,11 @@ def inspect(path: Path, passphrase: Secret) -> Inspection:
                 counts[name] = 0
                 for row in part.rows:
                     counts[name] += 1
+                    if counts[name] % PAGE == 0:
+                        on_progress(sum(counts.values()) + len(found.files), total)
                     if note:
                         note(found, dict(zip(part.columns, row, strict=True)))
+            on_progress(sum(counts.values()) + len(found.files), total)
         if counts != dict(found.manifest.rows) or set(found.files) != set(found.manifest.files):
             raise BackupError("its parts are not those that its manifest names")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -65,6 +65,7 @@ def restore(
     replace: bool = False,
     master_to: MasterTo | None = None,
     environ: Mapping[str, str],
+    on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Restored:
     """Restore a backup into a place. A crash leaves all as before, or all restored.
 
@@ -74,6 +75,7 @@ def restore(
         replace: replace a database with data in it, or files that differ, after saving both as a backup.
         master_to: where the master key goes; None is into a file, unless this machine has it already.
         environ: the environment variables to look for the master key in.
+        on_progress: called on another thread with how many rows are restored, and of how many.
 
     Raises:
         BackupError: the backup is damaged, or something is there and ``replace`` is not set.
@@ -93,7 +95,7 @@ def restore(
                 saved = save_aside(store, loaded, place.data / "backups", passphrase, environ).file
             files = PendingFiles(place.data, place.database)
             wanted = master_to != "none"
-            work = _Restore(path, passphrase, place, found, files, wanted, store.now_ms())
+            work = _Restore(path, passphrase, place, found, files, wanted, store.now_ms(), on_progress)
             try:
                 store.write(work.run).result()
             except Exception:
@@ -135,6 +137,7 @@ class _Restore:
     files: PendingFiles
     with_master: bool
     now_ms: int
+    on_progress: Callable[[int, int], object]
     actor: Actor = field(default_factory=current_actor)
     master_file: Path | None = None
 
@@ -145,13 +148,16 @@ class _Restore:
             if reader.manifest != self.found.manifest:
                 raise BackupError(f"{self.path} was replaced by another backup meanwhile")
             recreate(database, reader.manifest.schema)
+            done, total = 0, sum(reader.manifest.rows.values())
             for part in reader.parts():
                 if part.name == MASTER:
                     self._keep_master(part)
                 elif part.name.startswith(FILE):
                     self._keep_file(part, changed)
                 else:
-                    _insert(database, part)
+                    for count in _insert(database, part):
+                        done += count
+                        self.on_progress(done, total)
         migrate(database, mask(self.place.database))
         continue_numbers(database, TABLES)
         self._audit(database)
@@ -186,12 +192,14 @@ class _Restore:
                 file.write(piece)
 
 
-def _insert(database: Database, part: Part) -> None:
+def _insert(database: Database, part: Part) -> Iterator[int]:
+    """Insert the rows page by page; yield the number of each."""
     name = part.name.removeprefix(TABLE)
     if name not in _TABLES or not all(map(_COLUMN.fullmatch, part.columns)):
         raise BackupError(f"it has an impossible table: {name!r}")
     for page in _pages(part.rows):
         bulk.insert(database, _TABLES[name], page, part.columns)
+        yield len(page)
 
 
 def _pages(rows: Iterator[bulk.Row]) -> Iterator[list[bulk.Row]]:

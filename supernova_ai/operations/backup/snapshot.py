@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -58,6 +58,7 @@ def create(
     passphrase: Secret,
     master: Secret | None,
     archives: Path | None = None,
+    on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Created:
     """Write an encrypted backup, and record it in the audit. The database may be in use.
 
@@ -65,6 +66,7 @@ def create(
         to: a new file, or a folder, in which the file is named after the store and the time.
         master: the store's master key, in hex; None only if it has none.
         archives: the folder of the ledger's archives; None leaves their files out.
+        on_progress: called with how many rows and files are written, and of how many.
 
     Raises:
         BackupError: the file cannot be written, exists, or another backup is being made there.
@@ -80,7 +82,7 @@ def create(
         vault.audited(lambda _, record: record(CREATED, file.name, details))
 
     try:
-        return _make(store, loaded, to, passphrase, master, archives, publish)
+        return _make(store, loaded, to, passphrase, master, archives, publish, on_progress)
     except (SupernovaError, OSError) as error:
         reason = redact(str(error))
         with suppress(SupernovaError):
@@ -116,9 +118,10 @@ def _make(
     master: Secret | None,
     archives: Path | None,
     publish: Callable[[Path, Path, Manifest], object],
+    on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Created:
     with new_backup(to, store) as (partial, file):
-        manifest = _write(partial, store, loaded, passphrase, master, archives)
+        manifest = _write(partial, store, loaded, passphrase, master, archives, on_progress)
         publish(partial, file, manifest)
     return Created(file, file.stat().st_size, manifest)
 
@@ -139,6 +142,7 @@ def _write(
     passphrase: Secret,
     master: Secret | None,
     archives: Path | None,
+    on_progress: Callable[[int, int], object],
 ) -> Manifest:
     files = _configuration(loaded)
 
@@ -147,14 +151,25 @@ def _write(
             found, missing = _archived(database, archives)
             manifest = _describe(database, store, loaded, (*files, *found), missing)
             writer = Writer(file, passphrase, manifest, COST)
+            done, total = 0, sum(manifest.rows.values()) + len(manifest.files)
+
+            def pages(table: type[Table]) -> Iterator[list[bulk.Row]]:
+                nonlocal done
+                for page in bulk.pages(database, table):
+                    yield page
+                    done += len(page)
+                    on_progress(done, total)
+
             if master is not None:
                 writer.add(MASTER, ["hex"], [(master.reveal(),)])
             for table in SAVED:
-                rows = (row for page in bulk.pages(database, table) for row in page)
+                rows = (row for page in pages(table) for row in page)
                 writer.add(TABLE + table._meta.table_name, bulk.columns(table), rows)
             for name, source in (files | found).items():
                 with source.open("rb") as content:
                     writer.add_file(name, content)
+                done += 1
+                on_progress(done, total)
             writer.finish()
         return manifest
 
