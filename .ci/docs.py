@@ -26,6 +26,7 @@ OTHERS = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
+    "benchmarks/README.md": "benchmarks.md",
     "cassettes/README.md": "cassettes.md",
 }
 """The pages outside docs/, and the name of each in the site."""

@@ -1,85 +1,35 @@
-"""Measure how much 20 open pages of the dashboard slow down callers, over a ledger of a million attempts.
+"""How much 20 open pages of the dashboard slow down callers, over a ledger of a million attempts.
 
-There are four processes: a stub provider, callers, the dashboard, and 20 pages that ask it every 1.5 s, as
-browsers do. The callers make the same calls in rounds, in turn with the pages open and closed. The medians of
-the rounds, and of the ratios of neighbouring rounds, are printed for SQLite and for PostgreSQL. Less than 2 %
-is wanted.
-
-Run: uv run python benchmarks/dashboards.py [--quick] [sqlite] [postgresql]
-
-``--quick`` is a ledger of 20,000 attempts and few rounds. The server is that of SUPERNOVA_TEST_POSTGRES.
+The callers make the same calls in rounds, in turn with the pages open and closed. The pages ask the dashboard
+every 1.5 s, as browsers do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import httpx
-import psycopg
 import yaml
 
-from benchmarks.million import BUDGETS, fill
-from supernova_ai import Supernova
-from supernova_ai.config import load
+from benchmarks import calls
+from benchmarks.million import fill
+from benchmarks.results import Ratio, compare
+from benchmarks.setting import add_key, new_database, settings
+from benchmarks.sides import Side, in_turn
 from supernova_ai.dashboard.pages import PAGES
-from supernova_ai.keys import MasterKey, Vault
-from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from supernova_ai.testing import StubProvider
 
 PAGES_OPEN, EVERY_S = 20, 1.5
 AT_ONCE = 8
 """Calls at once."""
-
-MASTER, KEY = MasterKey.of(bytes(32)), "sk-benchmark-0123456789abcdef"
-SERVER = os.environ.get("SUPERNOVA_TEST_POSTGRES", "postgresql://127.0.0.1/test")
-
-
-class Size(NamedTuple):
-    """Attempts in the ledger, pairs of rounds, and calls in a round."""
-
-    attempts: int
-    rounds: int
-    calls: int
-
-
-WHOLE, QUICK = Size(1_000_000, 25, 800), Size(20_000, 3, 80)
-
-
-def stub() -> None:
-    """Serve until standard input closes."""
-    with StubProvider("A short answer.") as provider:
-        print(provider.url, flush=True)
-        for _ in sys.stdin:
-            provider.requests.clear()
-
-
-async def callers(config: Path) -> None:
-    """Make as many calls as each line of standard input says; print the milliseconds of each."""
-    async with Supernova(load(config).config, master=MASTER) as nova:
-        await nova.warm_up()
-
-        async def repeat(times: int) -> None:
-            for _ in range(times):
-                await nova.chat("What is diversification?", user_id="user-1", max_tokens=64)
-
-        print("ready", flush=True)
-        for line in sys.stdin:
-            count, began = int(line), time.perf_counter()
-            await asyncio.gather(*(repeat(count // AT_ONCE) for _ in range(AT_ONCE)))
-            print((time.perf_counter() - began) * 1000 / count, flush=True)
 
 
 async def pages(link: str) -> None:
@@ -103,42 +53,15 @@ async def pages(link: str) -> None:
                 await ask(number)
                 await asyncio.sleep(EVERY_S)
 
-        print("ready", flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             await asyncio.gather(*map(ask, range(PAGES_OPEN)))
             polling = [asyncio.create_task(poll(number)) for number in range(PAGES_OPEN)]
-            print("open", flush=True)
+            print(flush=True)
             await asyncio.to_thread(sys.stdin.readline)
             for task in polling:
                 task.cancel()
             await asyncio.gather(*polling, return_exceptions=True)
-            print("closed", flush=True)
-
-
-class Side:
-    """One of the processes of this file."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, __file__, *arguments]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-        self.first = self.ask()
-
-    def ask(self, line: str = "") -> str:
-        """Send a line, if there is one, and return the answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        if line:
-            self.process.stdin.write(line + "\n")
-        answer = self.process.stdout.readline().strip()
-        if not answer:
-            sys.exit("a process of the benchmark ended")
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.communicate()
+            print(flush=True)
 
 
 @contextmanager
@@ -154,95 +77,37 @@ def dashboard(config: Path) -> Iterator[str]:
             process.send_signal(signal.SIGTERM)
 
 
-@contextmanager
-def sqlite(folder: Path) -> Iterator[str]:
-    """Yield the path of a new database."""
-    yield str(folder / "benchmark.db")
+def measure(_: calls.Peers, quick: bool) -> Iterator[Ratio]:
+    """Compare the time of a call with the pages open and closed, on SQLite and on PostgreSQL."""
+    with tempfile.TemporaryDirectory() as folder, new_database() as server:
+        databases = {"SQLite": str(Path(folder, "benchmark.db"))}
+        databases |= {"PostgreSQL": server.url()} if server else {}
+        for engine, database in databases.items():
+            yield from compared(engine, database, Path(folder), quick)
 
 
-@contextmanager
-def postgresql(_: Path) -> Iterator[str]:
-    """Yield the URL of a new database, which is dropped at the end."""
-    name = f"supernova_{secrets.token_hex(4)}"
-    with psycopg.connect(SERVER, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-        try:
-            yield f"{SERVER.rpartition('/')[0]}/{name}"
-        finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": sqlite, "postgresql": postgresql}
-
-
-def configure(path: Path, database: str, url: str) -> None:
-    """Write the configuration, and the key of the provider."""
-    budgets = [budget.model_dump(mode="json", exclude_defaults=True) for budget in BUDGETS]
-    openai = {"api_base": f"{url}/v1", "models": {"standard": "gpt-4o-mini"}, "keys": ["primary"]}
-    routing = {"priority": ["openai"]}
-    settings = {"database": database, "budgets": budgets, "providers": {"openai": openai}, "routing": routing}
-    path.write_text(yaml.safe_dump(settings))
+def compared(engine: str, database: str, folder: Path, quick: bool) -> Iterator[Ratio]:
+    """Compare on one database."""
+    attempts, rounds, times = (20_000, 3, 80) if quick else (1_000_000, 25, 800)
     with Store(database) as store:
-        Vault(store, MASTER).add("openai", "primary", Secret(KEY))
-
-
-def measure(engine: str, size: Size) -> None:
-    """Print how long calls take with the pages open and closed."""
+        fill(store, attempts)
+    add_key(database)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = stack.enter_context(ENGINES[engine](folder))
-        with Store(database) as store:
-            fill(store, size.attempts)
-        provider = Side("stub")
+        url = stack.enter_context(Side(calls.provider)).hear()
         config = folder / "supernova.yaml"
-        configure(config, database, provider.first)
-        link = stack.enter_context(dashboard(config))
-        asking, watching = Side("callers", str(config)), Side("pages", link)
-        for side in (provider, asking, watching):
-            stack.callback(side.close)
+        config.write_text(yaml.safe_dump(settings(database, url)), encoding="utf-8")
+        watching = stack.enter_context(Side(pages, stack.enter_context(dashboard(config))))
+        asking = stack.enter_context(Side(calls.supernova, url, database))
 
         def once(is_open: bool) -> float:
             if is_open:
                 watching.ask("open")
-            took = float(asking.ask(str(size.calls)))
+            took = asking.figure("plain", AT_ONCE, times)
             if is_open:
                 watching.ask("close")
             return took
 
-        once(False)
-        once(True)
-        rounds = []
-        for number in range(size.rounds):
-            first = once(number % 2 == 0)
-            second = once(number % 2 == 1)
-            rounds.append((second, first) if number % 2 else (first, second))
-    opened, closed = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratios = sorted(one / other for one, other in rounds)
-    low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-    more = statistics.median(ratios) - 1
-    print(
-        f"{engine:<12} {size.attempts:>10,} {closed:>9.2f} ms {opened:>9.2f} ms {more:>8.1%}   "
-        f"{low - 1:.1%} to {high - 1:.1%}",
-        flush=True,
-    )
-
-
-def main(words: list[str]) -> None:
-    """Print a line for each engine."""
-    size = QUICK if "--quick" in words else WHOLE
-    heads = f"{'attempts':>23} {'closed':>12} {f'{PAGES_OPEN} open':>12} {'slower':>8}   half of the rounds"
-    print(heads, flush=True)
-    for engine in [word for word in words if word in ENGINES] or ENGINES:
-        measure(engine, size)
-
-
-if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["stub"]:
-            stub()
-        case ["callers", config]:
-            asyncio.run(callers(Path(config)))
-        case ["pages", link]:
-            asyncio.run(pages(link))
-        case words:
-            main(words)
+        opened, closed = f"{PAGES_OPEN} pages open", "no page open"
+        taken = in_turn(rounds, {opened: partial(once, True), closed: partial(once, False)})
+    measured = f"time of a call, {opened}, {engine} with {attempts:,} attempts"
+    yield from compare("dashboards", measured, taken, ours=opened)

@@ -1,73 +1,56 @@
-"""Measure holds and their ends, with everything on, against raw sqlite3 with the same statements.
+"""Holds and their ends, with everything on, compared with raw sqlite3 with the same statements.
 
 A pair is a hold in four budgets with a key of the vault, and its settlement; each is durable. Every round
-runs all cases for a moment each: on SQLite, on PostgreSQL, and on PostgreSQL behind a proxy that adds a
-millisecond to each round trip. The figures are ratios to raw sqlite3 in the same round: medians, with the
-range.
-
-Run: uv run python benchmarks/ledger_pairs.py [ROUNDS]
+runs all loads for a moment each: on SQLite, on PostgreSQL, and on PostgreSQL behind a proxy that adds a
+millisecond to each round trip.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import sqlite3
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
+from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from supernova_ai.config import Budget
-from supernova_ai.keys import KeySource, MasterKey, Vault
+from benchmarks.calls import Peers
+from benchmarks.results import Ratio
+from benchmarks.setting import BUDGETS, MASTER, add_key, new_database
+from benchmarks.sides import Side, in_turn
+from supernova_ai.keys import KeySource, Vault
 from supernova_ai.ledger import Batch, End, Entry, Hold, Ledger, Payer
 from supernova_ai.ledger.rollups import ROLLUPS
-from supernova_ai.secret import Secret
 from supernova_ai.store import Store, bulk
 from supernova_ai.types import Usage
 
-SECONDS = 1.0
-"""How long a case runs in each round."""
-
-SERVER = os.environ.get("SUPERNOVA_TEST_POSTGRES", "postgresql://127.0.0.1/test")
 DELAY_S = 0.0005  # in each direction
-
-LIMIT = Decimal(1_000_000)
-BUDGETS = (
-    Budget(name="daily", limit=LIMIT, per="day"),
-    Budget(name="monthly", limit=LIMIT, per="month"),
-    Budget(name="each-user", limit=LIMIT, per="day", user="*"),
-    Budget(name="each-team", limit=LIMIT, per="day", team="*"),
-)
 HELD, COST = 1_000_000, 400_000
 USERS = 10
+RAW, SQLITE, NEAR, FAR = "raw sqlite3", "SQLite", "PostgreSQL", "PostgreSQL, 1 ms away"
 
 
-class Case(NamedTuple):
-    """One line of the table: the side, how many processes, and how many pairs each runs at once."""
+class Load(NamedTuple):
+    """Where pairs are made, by how many processes, and how many each makes at once."""
 
-    side: str
+    place: str
     processes: int
     at_once: int
 
+    def __str__(self) -> str:
+        return f"{self.place}, {self.processes} × {self.at_once} at once"
 
-CASES = (
-    Case("raw sqlite3", 1, 1),
-    Case("raw sqlite3", 4, 1),
-    *(
-        Case(side, *load)
-        for side in ("SQLite", "PostgreSQL", "PostgreSQL + 1 ms")
-        for load in ((1, 1), (1, 32), (4, 32))
-    ),
-)
+
+PEER = Load(RAW, 1, 1)
+QUICK = [Load(place, 1, 32) for place in (SQLITE, NEAR)]
+LOADS = [Load(RAW, 4, 1)]
+LOADS += [Load(place, *load) for place in (SQLITE, NEAR, FAR) for load in ((1, 1), (1, 32), (4, 32))]
 
 
 def entry(number: int, now_ms: int) -> Entry:
@@ -103,7 +86,7 @@ def ours(where: str) -> None:
     """Run rounds through the ledger."""
     with Store(where) as store:
         ledger = Ledger(store, BUDGETS, thresholds=[80])
-        vault = Vault(store, MasterKey.of(bytes(32)))
+        vault = Vault(store, MASTER)
         keys = KeySource(vault, environ={}, allow_environment=False, environment_name="benchmark")
         numbers = count()
 
@@ -128,11 +111,11 @@ def ours(where: str) -> None:
                 done += 1
             return done
 
-        async def rounds(at_once: int) -> int:
-            until = time.perf_counter() + SECONDS
+        async def rounds(at_once: int, seconds: float) -> int:
+            until = time.perf_counter() + seconds
             return sum(await asyncio.gather(*(pairs(until) for _ in range(at_once))))
 
-        answer(lambda at_once: asyncio.run(rounds(at_once)))
+        answer(lambda at_once, seconds: asyncio.run(rounds(at_once, seconds)))
         ledger.close()
 
 
@@ -193,8 +176,8 @@ def raw(where: str) -> None:
             database.execute(add, (HELD, COST, window_id))
         database.execute("COMMIT")
 
-    def rounds(_: int) -> int:
-        until, done = time.perf_counter() + SECONDS, 0
+    def rounds(_: int, seconds: float) -> int:
+        until, done = time.perf_counter() + seconds, 0
         while time.perf_counter() < until:
             pair()
             done += 1
@@ -226,11 +209,12 @@ def upserts(hour: int, attempt: Entry) -> Iterator[tuple[str, tuple[Any, ...]]]:
             )
 
 
-def answer(rounds: Callable[[int], int]) -> None:
-    """Run a round for each number at once read from standard input; print pairs, seconds and CPU seconds."""
+def answer(rounds: Callable[[int, float], int]) -> None:
+    """Run a round of so many at once and seconds for each line; print pairs, seconds and CPU seconds."""
     for line in sys.stdin:
+        at_once, seconds = line.split()
         wall_s, cpu_s = time.perf_counter(), time.process_time()
-        done = rounds(int(line))
+        done = rounds(int(at_once), float(seconds))
         print(done, time.perf_counter() - wall_s, time.process_time() - cpu_s, flush=True)
 
 
@@ -253,116 +237,37 @@ async def proxy(host: str, port: str) -> None:
     server.close()
 
 
-class Process:
-    """A process that runs this file, and answers each line that is sent to it."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, __file__, *arguments]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-
-    def tell(self, line: str) -> None:
-        """Send a line."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{line}\n")
-
-    def hear(self) -> str:
-        """Return the next line of its output."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def close(self) -> None:
-        """End it."""
-        self.process.communicate()
-
-
-@contextmanager
-def new_schema() -> Iterator[tuple[str, str, str, str] | None]:
-    """Make a schema; give its URL with marks for host and port, and the server's. None without a server."""
-    try:
-        import psycopg
-
-        server = psycopg.connect(SERVER, autocommit=True)
-    except (ImportError, psycopg.OperationalError):
-        yield None
-        return
-    with server:
-        name, info = f"benchmark_{secrets.token_hex(4)}", server.info
-        server.execute(f"CREATE SCHEMA {name}")
-        try:
-            url = f"postgresql://{info.user}@HOST:PORT/{info.dbname}?options=-csearch_path%3D{name}"
-            yield url, info.host, str(info.port), info.password
-        finally:
-            server.execute(f"DROP SCHEMA {name} CASCADE")
-
-
-def measure(workers: dict[str, list[Process]], case: Case) -> tuple[float, float]:
-    """Return the pairs per second of the case, and the milliseconds of CPU of a pair."""
-    busy = workers[case.side][: case.processes]
+def pairs(workers: dict[str, list[Side]], load: Load, seconds: float) -> tuple[float, float]:
+    """Return the pairs per second of a load, and the seconds of CPU of a pair."""
+    busy = workers[load.place][: load.processes]
     for worker in busy:
-        worker.tell(str(case.at_once))
-    heard = [worker.hear().split() for worker in busy]
-    pairs = sum(int(done) for done, _, _ in heard)
-    return pairs / max(float(wall) for _, wall, _ in heard), sum(
-        float(cpu) for *_, cpu in heard
-    ) * 1000 / pairs
+        worker.tell(load.at_once, seconds)
+    heard = [[float(figure) for figure in worker.hear().split()] for worker in busy]
+    done, wall_s, cpu_s = zip(*heard, strict=True)
+    return sum(done) / max(wall_s), sum(cpu_s) / sum(done)
 
 
-def main(rounds: int) -> None:
-    """Print the table."""
-    with tempfile.TemporaryDirectory() as folder, new_schema() as schema:
-        places = {"raw sqlite3": str(Path(folder, "raw.db")), "SQLite": str(Path(folder, "ours.db"))}
-        processes = {}
-        if schema:
-            url, host, port, password = schema
-            processes["proxy"] = Process("proxy", host, port)
-            os.environ["PGPASSWORD"] = password
-            places["PostgreSQL"] = url.replace("HOST", host).replace("PORT", port)
-            behind = url.replace("HOST", "127.0.0.1").replace("PORT", processes["proxy"].hear())
-            places["PostgreSQL + 1 ms"] = behind
-        for where in dict.fromkeys(list(places.values())[:3]):
-            with Store(where) as store:
-                Vault(store, MasterKey.of(bytes(32))).add("openai", "primary", Secret("sk-" + "0" * 40))
-        workers = {
-            side: [Process("raw" if side == "raw sqlite3" else "ours", where) for _ in range(4)]
-            for side, where in places.items()
-        }
-        cases = [case for case in CASES if case.side in workers]
-        for case in cases:
-            measure(workers, case)  # the first round warms up
-        results = [{case: measure(workers, case) for case in cases} for _ in range(rounds)]
-        for process in (*(one for side in workers.values() for one in side), *processes.values()):
-            process.close()
-    show(cases, results)
-
-
-def show(cases: list[Case], results: list[dict[Case, tuple[float, float]]]) -> None:
-    """Print medians over the rounds, with the range."""
-    peer = CASES[0]
-    print(
-        f"{'':<18} {'processes':>9} {'at once':>8} {'pairs/s':>8} {'of raw':>7} {'range':>12} "
-        f"{'CPU a pair':>11} {'of raw':>7} {'range':>12}"
-    )
-    for case in cases:
-        line = f"{case.side:<18} {case.processes:>9} {case.at_once:>8}"
-        for index, unit in ((0, "{:>8.0f}"), (1, "{:>8.2f} ms")):
-            ratios = [result[case][index] / result[peer][index] for result in results]
-            spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-            middle = statistics.median(result[case][index] for result in results)
-            line += f" {unit.format(middle)} {statistics.median(ratios):>7.2f} {spread:>12}"
-        print(line)
-
-
-if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["ours", where]:
-            ours(where)
-        case ["raw", where]:
-            raw(where)
-        case ["proxy", host, port]:
-            asyncio.run(proxy(host, port))
-        case [rounds]:
-            main(int(rounds))
-        case _:
-            main(7)
+def measure(_: Peers, quick: bool) -> Iterator[Ratio]:
+    """Compare pairs per second and the CPU of a pair with raw sqlite3, one pair at a time."""
+    rounds, seconds, loads = (3, 0.3, QUICK) if quick else (7, 1.0, LOADS)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        places = {RAW: str(folder / "raw.db"), SQLITE: str(folder / "ours.db")}
+        if server := stack.enter_context(new_database()):
+            behind = stack.enter_context(Side(proxy, server.host, server.port)).hear()
+            places[NEAR] = server.url()
+            places[FAR] = server._replace(host="127.0.0.1", port=int(behind)).url()
+        for place in [place for place in places if place != FAR]:
+            add_key(places[place])
+        loads = [PEER, *(load for load in loads if load.place in places)]
+        workers: dict[str, list[Side]] = {}
+        for place in dict.fromkeys(load.place for load in loads):
+            number = max(load.processes for load in loads if load.place == place)
+            each = [Side(raw if place == RAW else ours, places[place]) for _ in range(number)]
+            workers[place] = [stack.enter_context(side) for side in each]
+        taken = in_turn(rounds, {str(load): partial(pairs, workers, load, seconds) for load in loads})
+    peer = taken.pop(str(PEER))
+    for index, measured in enumerate(("pairs per second", "CPU of a pair")):
+        for load, figures in taken.items():
+            ratios = [mine[index] / raw[index] for mine, raw in zip(figures, peer, strict=True)]
+            yield Ratio("ledger", f"{measured}: {load}", str(PEER), ratios)

@@ -1,22 +1,14 @@
-"""Measure reports and holds on a ledger of a million attempts, compared with an empty one.
-
-Run: uv run python benchmarks/million.py [ATTEMPTS]
-"""
+"""Reports and holds on a ledger of a million attempts, compared with an empty one."""
 
 from __future__ import annotations
 
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,7 +17,11 @@ from zoneinfo import ZoneInfo
 import yaml
 from peewee import Database
 
-from supernova_ai.config import Budget
+from benchmarks import startup
+from benchmarks.calls import Peers
+from benchmarks.results import Ratio, compare
+from benchmarks.setting import BUDGETS, PAYER, settings
+from benchmarks.sides import in_turn
 from supernova_ai.ledger import End, Entry, Ledger, rollups
 from supernova_ai.ledger.budgets import period_at, scope_key
 from supernova_ai.store import Store, bulk
@@ -35,21 +31,17 @@ from supernova_ai.types import Usage
 
 DAYS = 90
 PAGE = 10_000
-PAIRS, ROUNDS = 100, 25
-"""Holds per round, and rounds per ledger, in turn. The median of the ratios is printed."""
+PAIRS = 100
+"""Holds per round."""
 
 COMMANDS = (
-    ["costs"],
-    ["costs", "report"],
-    ["costs", "report", "--by", "user", "--per", "month", "--days", "90"],
-    ["costs", "top"],
-    ["costs", "forecast"],
+    "costs",
+    "costs report",
+    "costs report --by user --per month --days 90",
+    "costs top",
+    "costs forecast",
 )
-BUDGETS = (
-    Budget(name="daily", limit=Decimal(1_000_000), per="day"),
-    Budget(name="monthly", limit=Decimal(1_000_000), per="month"),
-    Budget(name="each-user", limit=Decimal(1_000_000), per="day", user="*"),
-)
+TEAM = PAYER["team"]
 MODELS = (
     ("openai", "gpt-4o-mini", "economy"),
     ("openai", "gpt-4o", "standard"),
@@ -92,6 +84,7 @@ class Past:
                 "request": f"{number:032x}",
                 "process": "past",
                 "user_id": user,
+                "team": TEAM,
                 "task": chance.choice(("chat", "analysis", "summary")),
                 "tier": tier,
                 "provider": provider,
@@ -140,7 +133,8 @@ class Past:
 
     def _of(self, day: int, user: str) -> list[int]:
         """Return the ids of the windows that apply to an attempt of that day (days since the epoch)."""
-        keys = ((b.name, user if b.user else "", self._name(b.per, day)) for b in BUDGETS)
+        payers = (user if budget.user else TEAM if budget.team else "" for budget in BUDGETS)
+        keys = ((b.name, payer, self._name(b.per, day)) for b, payer in zip(BUDGETS, payers, strict=True))
         return [self._windows.setdefault(key, len(self._windows) + 1) for key in keys]
 
     def _name(self, per: str, day: int) -> str:
@@ -169,15 +163,14 @@ def fill(store: Store, count: int) -> None:
     store.write(sums).result()
 
 
-def pairs(ledger: Ledger, name: str) -> float:
-    """Take and settle holds one after the other; return the milliseconds per hold."""
+def pairs(ledger: Ledger, numbers: Iterator[int]) -> float:
+    """Take and settle holds one after the other; return the seconds."""
     started = time.perf_counter()
-    for number in range(PAIRS):
+    for number in islice(numbers, PAIRS):
         entry = Entry(
-            id=f"{name}-{number}",
+            id=f"pair-{number}",
             request="r",
             process="",
-            user_id="user-1",
             session_id=None,
             task="chat",
             tier="standard",
@@ -190,56 +183,37 @@ def pairs(ledger: Ledger, name: str) -> float:
             prompt_hash="0" * 16,
             config_version="c",
             price_version="p",
+            **PAYER,
         )
         hold = ledger.write(partial(ledger.hold, entry=entry)).result()
         ledger.end(hold, End("settled", 500, "exact", Usage(100, 20), ledger.now_ms(), 900)).result()
-    return (time.perf_counter() - started) * 1000 / PAIRS
-
-
-def command(arguments: list[str], config: Path) -> float:
-    """Run a supernova command; return its seconds, including the start of Python."""
-    supernova = [sys.executable, "-c", "from supernova_ai.cli import main; main()"]
-    whole = [*supernova, *arguments, "--config", str(config)]
-    started = time.perf_counter()
-    subprocess.run(whole, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"COLUMNS": "120"})
     return time.perf_counter() - started
 
 
-def main(count: int) -> None:
-    """Print the seconds of each command and of each hold, on the full ledger and on an empty one."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        Store(f"{name}/full.db") as full,
-        Store(f"{name}/empty.db") as empty,
-    ):
-        started = time.perf_counter()
-        fill(full, count)
-        size = Path(name, "full.db").stat().st_size / 1e6
-        print(f"{count:,} attempts, {size:,.0f} MB, made in {time.perf_counter() - started:.0f} s\n")
-        print(f"{'seconds, in a process of its own':<70} {'full':>6} {'empty':>6} {'more':>6}")
-        configs = [configure(Path(name), which) for which in ("full", "empty")]
-        for arguments in COMMANDS:
-            runs = [[command(arguments, config) for config in configs] for _ in range(3)]
-            slow, fast = (min(times) for times in zip(*runs, strict=True))
-            command_line = " ".join(("supernova", *arguments))
-            print(f"{command_line:<70} {slow:>6.2f} {fast:>6.2f} {slow - fast:>6.2f}", flush=True)
-
-        ledgers = [Ledger(store, BUDGETS) for store in (full, empty)]
-        rounds = [[pairs(ledger, f"{number}") for ledger in ledgers] for number in range(ROUNDS)]
-        for ledger in ledgers:
-            ledger.close()
-        ratio = statistics.median(slow / fast for slow, fast in rounds)
-        slow, fast = (statistics.median(times) for times in zip(*rounds, strict=True))
-        print(f"\nhold and settle: {slow:.2f} ms full, {fast:.2f} ms empty, ratio {ratio:.2f}")
-
-
-def configure(folder: Path, which: str) -> Path:
-    """Write a configuration for one of the ledgers."""
-    config = folder / f"{which}.yaml"
-    budgets = [budget.model_dump(mode="json", exclude_defaults=True) for budget in BUDGETS]
-    config.write_text(yaml.safe_dump({"database": str(folder / f"{which}.db"), "budgets": budgets}))
-    return config
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000)
+def measure(_: Peers, quick: bool) -> Iterator[Ratio]:
+    """Compare commands and holds on a full ledger with those on an empty one."""
+    attempts, rounds, commands = (5_000, 2, COMMANDS[:1]) if quick else (1_000_000, 5, COMMANDS)
+    full, empty = f"{attempts:,} attempts", "an empty ledger"
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder, f"{number}.db") for number, name in enumerate((full, empty))}
+        for file in files.values():
+            text = yaml.safe_dump(settings(str(file), "http://127.0.0.1:1"))
+            file.with_suffix(".yaml").write_text(text, encoding="utf-8")
+        with Store(str(files[full])) as large, Store(str(files[empty])) as small:
+            fill(large, attempts)
+            ledgers = {full: Ledger(large, BUDGETS), empty: Ledger(small, BUDGETS)}
+            numbers = count()
+            runs = {name: partial(pairs, ledger, numbers) for name, ledger in ledgers.items()}
+            taken = in_turn(5 * rounds, runs)
+            for ledger in ledgers.values():
+                ledger.close()
+        yield from compare("growth", f"time of a hold and its end, {full}", taken, ours=full)
+        for line in commands:
+            runs = {
+                name: partial(
+                    startup.command, *line.split(), "--config", str(file.with_suffix(".yaml")), home=folder
+                )
+                for name, file in files.items()
+            }
+            taken = in_turn(rounds, runs)
+            yield from compare("growth", f"time of supernova {line}, {full}", taken, ours=full)

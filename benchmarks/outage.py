@@ -1,36 +1,36 @@
-"""Measure the time to the first answer while the first of two providers is healthy or has an outage.
+"""The time to an answer while the first of two providers has an outage, beside LiteLLM's Router.
 
-SuperNova and LiteLLM's Router alone run in one process each, against the same providers on loopback. Both
-have two deployments and prefer the first (the Router by ``order``). All other settings are defaults, except
-the timeout of a silent provider: 1 s to the answer or to the first token, so that the run ends soon.
+Both sides have two deployments on loopback and prefer the first (the Router by ``order``). All other
+settings are defaults, except the timeout of a silent provider: 1 s to the answer or to the first token, so
+that the run ends soon.
 
 healthy    answers at once
 dead       refuses the connection
 hanging    accepts the connection, and never answers
 limiting   answers 429 with retry-after 30
-
-Run: uv run python benchmarks/outage.py
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from benchmarks.calls import MESSAGE, ROUTER, Peers
+from benchmarks.results import OURS, Ratio, compare
+from benchmarks.setting import KEY, MASTER
+from benchmarks.sides import Side, in_turn
 
 CALLS = 12
 PATIENCE_S = 1.0
 OUTAGES = ("healthy", "dead", "hanging", "limiting")
 WAYS = ("plain", "streamed")
-MESSAGE, TEXT, KEY = "What is diversification?", "A short answer.", "sk-benchmark-0123456789abcdef"
 
 Answer = Callable[[], AsyncGenerator[Any, None]]
 """Ask a provider; yield the answer or its tokens."""
@@ -39,17 +39,20 @@ Run = Callable[[list[str], str], Awaitable[list[float]]]
 """Make the calls with a new client for the two addresses, in one of the ``WAYS``."""
 
 
-def main() -> None:
-    """Print both sides for each outage."""
-    print(f"{'':19} {'first call':>19} {'later calls':>19}")
-    print(f"{'':19}", *(f"{side:>9}" for side in ("bare", "ours") * 2))
+def measure(_: Peers, quick: bool) -> Iterator[Ratio]:
+    """Compare the first call of a new client and its later calls."""
     with ExitStack() as stack:
         urls = providers(stack)
-        sides = [measure(side, urls) for side in ("bare", "ours")]
-    for name in (f"{outage:9} {way:9}" for outage in OUTAGES for way in WAYS):
-        first = [side[name][0] for side in sides]
-        later = [statistics.median(side[name][1:]) for side in sides]
-        print(name, *(f"{taken:>6.0f} ms" for taken in first + later))
+        sides = {OURS: ours, ROUTER: bare}
+        running = {name: stack.enter_context(Side(side, *urls)) for name, side in sides.items()}
+        for way in WAYS:
+            for number, outage in enumerate(OUTAGES):
+                runs = {name: partial(side.ask, number, way) for name, side in running.items()}
+                taken = in_turn(1 if quick else 3, runs)
+                for place, calls in enumerate(("the first call", "later calls")):
+                    column = {name: [figures[place] for figures in each] for name, each in taken.items()}
+                    measured = f"time of {calls}, {way}, first provider {outage}"
+                    yield from compare("outage", measured, column)
 
 
 def providers(stack: ExitStack) -> list[str]:
@@ -57,42 +60,43 @@ def providers(stack: ExitStack) -> list[str]:
     from supernova_ai.testing import Failure, Hang, StubProvider, closed_port
 
     limiting = Failure(429, headers={"retry-after": "30"})
-    well, hangs, limits = (stack.enter_context(StubProvider(reply)).url for reply in (TEXT, Hang(), limiting))
+    well, hangs, limits = (
+        stack.enter_context(StubProvider(reply)).url for reply in ("A short answer.", Hang(), limiting)
+    )
     return [well, f"http://127.0.0.1:{stack.enter_context(closed_port())}", hangs, limits]
 
 
-def measure(side: str, urls: list[str]) -> dict[str, list[float]]:
-    """Make the calls in a process of their own, because LiteLLM keeps state in module globals."""
-    command = [sys.executable, __file__, side, *urls]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout))
-
-
-async def each(run: Run, urls: list[str]) -> dict[str, list[float]]:
-    """Measure each outage in each way. The second provider is always healthy."""
-    well = urls[0]
-    for way in WAYS:
-        await run([well, well], way)  # LiteLLM imports a lot on first use
-    return {
-        f"{outage:9} {way:9}": await run([first, well], way)
-        for outage, first in zip(OUTAGES, urls, strict=True)
-        for way in WAYS
-    }
+async def answer_lines(run: Run, urls: list[str]) -> None:
+    """Answer each number of an outage and way: the seconds of the first call, and the median of the later."""
+    for line in sys.stdin:
+        number, way = line.split()
+        first, *later = await run([urls[int(number)], urls[0]], way)
+        print(first, statistics.median(later), flush=True)
 
 
 async def calls(answer: Answer) -> list[float]:
-    """Make the calls one after the other; return the milliseconds to the first token of each."""
+    """Make the calls one after the other; return the seconds to the first token of each."""
     taken = []
     for _ in range(CALLS):
         begun = time.perf_counter()
         async with aclosing(answer()) as tokens:
             await anext(tokens)
-            taken.append((time.perf_counter() - begun) * 1000)
+            taken.append(time.perf_counter() - begun)
     return taken
 
 
-async def bare(urls: list[str], way: str) -> list[float]:
-    """Measure LiteLLM's Router alone."""
+async def bare(*urls: str) -> None:
+    """Answer lines with LiteLLM's Router alone."""
+    await answer_lines(call_router, list(urls))
+
+
+async def ours(*urls: str) -> None:
+    """Answer lines with SuperNova: encrypted keys, durable holds."""
+    await answer_lines(call_supernova, list(urls))
+
+
+async def call_router(urls: list[str], way: str) -> list[float]:
+    """Make the calls with a new Router."""
     from supernova_ai.litellm_adapter.setup import litellm
 
     params = [
@@ -116,14 +120,13 @@ async def bare(urls: list[str], way: str) -> list[float]:
     return await calls(answer)
 
 
-async def ours(urls: list[str], way: str) -> list[float]:
-    """Measure SuperNova: encrypted keys, budgets, durable holds."""
+async def call_supernova(urls: list[str], way: str) -> list[float]:
+    """Make the calls with a new client."""
     from supernova_ai import Config, Supernova
-    from supernova_ai.keys import MasterKey, Vault
+    from supernova_ai.keys import Vault
     from supernova_ai.secret import Secret
     from supernova_ai.store import Store
 
-    master = MasterKey.of(bytes(32))
     keys = {"openai": KEY, "huggingface": "hf_benchmark0123456789abcdef"}
     written = {
         provider: {
@@ -141,8 +144,8 @@ async def ours(urls: list[str], way: str) -> list[float]:
         config = Config.model_validate({"database": database, "providers": written, "routing": routing})
         with Store(database) as store:
             for provider, key in keys.items():
-                Vault(store, master).add(provider, "primary", Secret(key))
-        async with Supernova(config, master=master) as nova:
+                Vault(store, MASTER).add(provider, "primary", Secret(key))
+        async with Supernova(config, master=MASTER) as nova:
 
             async def answer() -> AsyncGenerator[Any, None]:
                 if way == "plain":
@@ -154,11 +157,3 @@ async def ours(urls: list[str], way: str) -> list[float]:
 
             await nova.warm_up()
             return await calls(answer)
-
-
-if __name__ == "__main__":
-    match sys.argv[1:]:
-        case [side, *urls]:
-            print(json.dumps(asyncio.run(each({"bare": bare, "ours": ours}[side], urls))))
-        case _:
-            main()

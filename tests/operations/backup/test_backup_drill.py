@@ -15,6 +15,7 @@ from threading import Event, Thread
 import pytest
 
 from benchmarks import million
+from benchmarks.setting import BUDGETS
 from supernova_ai import Supernova
 from supernova_ai.advisor import records
 from supernova_ai.config import Loaded
@@ -48,7 +49,7 @@ CALLERS = 8
 @contextmanager
 def callers(store: Store) -> Iterator[list[int]]:
     """Let eight callers take and settle holds meanwhile; gives how many each has settled."""
-    ledger, stop, done = Ledger(store, million.BUDGETS), Event(), [0] * CALLERS
+    ledger, stop, done = Ledger(store, BUDGETS), Event(), [0] * CALLERS
 
     def call(caller: int) -> None:
         while not stop.wait(0.02):
@@ -108,8 +109,8 @@ def move(source: str, target: str, loaded: Loaded, folder: Path) -> None:
     with taking_at_most(32 * 2**20):
         restore(made.file, PASSPHRASE, inspect(made.file, PASSPHRASE), place, loaded, environ={})
     with Store(target) as restored:
-        Ledger(restored, million.BUDGETS).sweep()
-        report = verify_ledger(restored, million.BUDGETS, folder=folder)
+        Ledger(restored, BUDGETS).sweep()
+        report = verify_ledger(restored, BUDGETS, folder=folder)
         assert report.problems == ()
         assert report.checked["attempts"] == made.manifest.rows["attempt"] > ATTEMPTS
         assert restored.read(records.verify).ok
