@@ -324,7 +324,8 @@ def proxy(url: str) -> Iterator[str]:
         command = [*shlex.split(PROXY_COMMAND), "--config", str(config), "--host", "127.0.0.1"]
         variables = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         variables["LITELLM_MASTER_KEY"] = KEY
-        command += ["--port", str(port)]
+        # Between its turns a client is idle for longer than the usual 5 s.
+        command += ["--port", str(port), "--keepalive_timeout", "600"]
         process = subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL, cwd=folder)
         try:
             address = f"http://127.0.0.1:{port}"
