@@ -36,8 +36,13 @@ ROUTER, PROXY = "LiteLLM's Router", "LiteLLM's proxy"
 PROXY_COMMAND = os.environ.get("LITELLM_PROXY_COMMAND", "")
 """Starts LiteLLM's proxy, which is installed apart, such as ``/elsewhere/bin/litellm``."""
 
-KINDS = {"with an image": "parts", "with tools": "tools", "with a schema": "structured"}
-KINDS |= {"a loop of tools, two answers": "loop", "an embedding": "embed"}
+KINDS = {
+    "parts": "a call with an image",
+    "tools": "a call with tools",
+    "structured": "a call with a schema",
+    "loop": "a loop of tools, two answers",
+    "embed": "an embedding",
+}
 
 MESSAGE, WORDS = "What is diversification?", 64
 SHORT = 50
@@ -349,7 +354,7 @@ def peers_of_calls() -> list[str]:
 def at_once(peers: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare plain calls, by how many run at once."""
     sides, rounds = peers.running(*peers_of_calls()), 2 if quick else 7
-    loads = {1: 10, 32: 96} if quick else {1: 150, 8: 480, 32: 960, 128: 1280}
+    loads = {1: 10, 32: 64} if quick else {1: 150, 8: 480, 32: 960, 128: 1280}
     for number, times in loads.items():
         runs = {name: partial(side.figure, "plain", number, times) for name, side in sides.items()}
         bounds = {ROUTER: 3.0} if number > 1 else {}
@@ -360,7 +365,7 @@ def kinds(peers: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare other kinds of calls."""
     sides, rounds = peers.running(OURS, ROUTER), 1 if quick else 7
     for number, times in ({32: 32} if quick else {1: 150, 32: 960}).items():
-        for words, kind in KINDS.items():
+        for kind, words in KINDS.items():
             runs = {name: partial(side.figure, kind, number, times) for name, side in sides.items()}
             yield from compare("kinds", f"time of {words}, {number} at once", in_turn(rounds, runs))
 
@@ -400,8 +405,9 @@ def memory(peers: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare the most memory that a process had before and after many calls, and with the Router's."""
     before, calls = (300, 600) if quick else (1_000, 20_000)
     most = {}
-    for name in (ROUTER, OURS):
-        with peers.new(name) as side:
+    with ExitStack() as stack:
+        sides = {name: stack.enter_context(peers.new(name)) for name in (ROUTER, OURS)}
+        for name, side in sides.items():
             side.ask("plain", 32, before)
             most[name] = [side.figure("memory")]
             side.ask("plain", 32, calls)

@@ -204,7 +204,7 @@ def measure(_: Peers, quick: bool) -> Iterator[Ratio]:
             ledgers = {full: Ledger(large, BUDGETS), empty: Ledger(small, BUDGETS)}
             numbers = count()
             runs = {name: partial(pairs, ledger, numbers) for name, ledger in ledgers.items()}
-            taken = in_turn(5 * rounds, runs)
+            taken = in_turn(rounds**2, runs)
             for ledger in ledgers.values():
                 ledger.close()
         yield from compare("growth", f"time of a hold and its end, {full}", taken, ours=full)
