@@ -32,7 +32,7 @@ CASES: dict[str, Callable[[calls.Peers, bool], Iterator[Ratio]]] = {
     "overspend": overspend.measure,
     "dashboards": dashboards.measure,
 }
-SLOW = ("outage", "overspend", "dashboards")
+SLOW = ("first-call", "outage", "overspend", "dashboards")
 """Cases that ``--quick`` leaves out."""
 
 PAGE = Path(__file__).with_name("README.md")

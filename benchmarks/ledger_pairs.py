@@ -249,7 +249,7 @@ def pairs(workers: dict[str, list[Side]], load: Load, seconds: float) -> tuple[f
 
 def measure(_: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare pairs per second and the CPU of a pair with raw sqlite3, one pair at a time."""
-    rounds, seconds, loads = (3, 0.3, QUICK) if quick else (7, 1.0, LOADS)
+    rounds, seconds, loads = (3, 0.2, QUICK) if quick else (7, 1.0, LOADS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         places = {RAW: str(folder / "raw.db"), SQLITE: str(folder / "ours.db")}

@@ -192,7 +192,7 @@ def pairs(ledger: Ledger, numbers: Iterator[int]) -> float:
 
 def measure(_: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare commands and holds on a full ledger with those on an empty one."""
-    attempts, rounds, commands = (5_000, 2, COMMANDS[:1]) if quick else (1_000_000, 5, COMMANDS)
+    attempts, rounds, commands = (2_000, 2, COMMANDS[:1]) if quick else (1_000_000, 5, COMMANDS)
     full, empty = f"{attempts:,} attempts", "an empty ledger"
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder, f"{number}.db") for number, name in enumerate((full, empty))}
