@@ -41,7 +41,7 @@ PAGE = Path(__file__).with_name("README.md")
 def main() -> int:
     """Print the table; return 1 if a median is above its bound."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against peers.")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, calls and cases: under a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, calls and cases: about a minute")
     parser.add_argument("--only", nargs="+", choices=CASES, metavar="NAME", help=f"of: {', '.join(CASES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results, with each round")
     parser.add_argument("--page", action="store_true", help=f"write the table into {PAGE.name}")
