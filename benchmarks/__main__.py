@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import advice, calls, dashboards, ledger_pairs, million, outage, overspend, startup
+from benchmarks import advice, archive, calls, dashboards, ledger_pairs, million, outage, overspend, startup
 from benchmarks.results import Ratio, as_json, machine, markdown, write_between_marks
 from benchmarks.setting import server_version
 
@@ -27,12 +27,13 @@ CASES: dict[str, Callable[[calls.Peers, bool], Iterator[Ratio]]] = {
     "memory": calls.memory,
     "ledger": ledger_pairs.measure,
     "growth": million.measure,
+    "archive": archive.measure,
     "advice": advice.measure,
     "outage": outage.measure,
     "overspend": overspend.measure,
     "dashboards": dashboards.measure,
 }
-SLOW = ("first-call", "outage", "overspend", "dashboards")
+SLOW = ("first-call", "archive", "outage", "overspend", "dashboards")
 """Cases that ``--quick`` leaves out."""
 
 PAGE = Path(__file__).with_name("README.md")

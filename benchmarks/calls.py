@@ -28,7 +28,7 @@ from urllib.request import urlopen
 from pydantic import BaseModel
 
 from benchmarks.results import OURS, Ratio, compare
-from benchmarks.setting import EMBEDDING, KEY, MASTER, MODEL, PAYER, add_key, settings
+from benchmarks.setting import EMBEDDING, KEY, MASTER, MODEL, PAYER, add_key, plain_litellm, settings
 from benchmarks.sides import Side, in_turn
 
 AIOHTTP, SDK, LITELLM = "aiohttp alone", "the OpenAI SDK", "litellm.acompletion"
@@ -156,15 +156,12 @@ async def sdk(url: str) -> None:
 
 async def litellm_alone(url: str) -> None:
     """Answer lines with calls by litellm.acompletion."""
-    from supernova_ai.litellm_adapter.setup import litellm
-
     to = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY}
-    await answer_as_openai(partial(litellm.acompletion, **to), {})
+    await answer_as_openai(partial(plain_litellm().acompletion, **to), {})
 
 
 async def router(url: str) -> None:
     """Answer lines with calls by LiteLLM's Router alone."""
-    from supernova_ai.litellm_adapter.setup import litellm
     from supernova_ai.requests.structured import structured as schema_of
     from supernova_ai.requests.tools import function_tool
 
@@ -173,7 +170,7 @@ async def router(url: str) -> None:
         {"model_name": name, "litellm_params": {"model": f"openai/{model}", **to}}
         for name, model in {"standard": MODEL, "embedding": EMBEDDING}.items()
     ]
-    routed = litellm.Router(model_list=models)
+    routed = plain_litellm().Router(model_list=models)
     create = partial(routed.acompletion, model="standard")
     schema = schema_of(Verdict).response_format
     tools = {"tools": [function_tool(price).definition], "_skip_mcp_handler": True}

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.calls import MESSAGE, ROUTER, Peers
 from benchmarks.results import OURS, Ratio, compare
-from benchmarks.setting import KEY, MASTER
+from benchmarks.setting import KEY, MASTER, plain_litellm
 from benchmarks.sides import Side, in_turn
 
 CALLS = 12
@@ -97,14 +97,12 @@ async def ours(*urls: str) -> None:
 
 async def call_router(urls: list[str], way: str) -> list[float]:
     """Make the calls with a new Router."""
-    from supernova_ai.litellm_adapter.setup import litellm
-
     params = [
         {"model": f"openai/{model}", "api_base": f"{url}/v1", "api_key": KEY, "order": order}
         for order, (model, url) in enumerate(zip(("gpt-4o-mini", "gpt-4o"), urls, strict=True), 1)
     ]
     models = [{"model_name": "standard", "litellm_params": each} for each in params]
-    router = litellm.Router(model_list=models, timeout=PATIENCE_S, stream_timeout=PATIENCE_S)
+    router = plain_litellm().Router(model_list=models, timeout=PATIENCE_S, stream_timeout=PATIENCE_S)
     messages = [{"role": "user", "content": MESSAGE}]
 
     async def answer() -> AsyncGenerator[Any, None]:

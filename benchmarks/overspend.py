@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.calls import MESSAGE, ROUTER, Peers
 from benchmarks.results import OURS, Ratio
-from benchmarks.setting import KEY, MASTER, MODEL, add_key, settings
+from benchmarks.setting import KEY, MASTER, MODEL, add_key, plain_litellm, settings
 from benchmarks.sides import Side
 
 CALLS, ROOM, MAX_TOKENS = 200, 20, 64
@@ -26,10 +26,8 @@ LIMIT = ROOM * (25 * INPUT + MAX_TOKENS * OUTPUT)
 
 async def bare(url: str) -> None:
     """Send the burst through LiteLLM's Router with a provider budget."""
-    from supernova_ai.litellm_adapter.setup import litellm
-
     params = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": KEY}
-    router = litellm.Router(
+    router = plain_litellm().Router(
         model_list=[{"model_name": "standard", "litellm_params": params}],
         provider_budget_config={"openai": {"time_period": "1d", "budget_limit": float(LIMIT)}},
         num_retries=0,

@@ -32,6 +32,14 @@ PAYER: dict[str, Any] = {"user_id": "user-1", "team": "advice"}
 SERVER = os.environ.get("SUPERNOVA_TEST_POSTGRES", "postgresql://127.0.0.1/test")
 
 
+def plain_litellm() -> Any:
+    """Return LiteLLM as its own users have it, without this package's settings, and without the network."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import litellm
+
+    return litellm
+
+
 def settings(database: str, url: str) -> dict[str, Any]:
     """Return the settings of a client with everything on: a key of the vault, four budgets, a durable ledger.
 

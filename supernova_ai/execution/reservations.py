@@ -10,7 +10,8 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from peewee import Database
 
@@ -120,13 +121,15 @@ class Reservations:
             taken = await asyncio.shield(waiting)
         except (asyncio.CancelledError, StoreError):
             # The hold may exist all the same: a server can commit and fail before it confirms.
-            waiting.add_done_callback(lambda _: self._release_unused(taken_holds))
+            waiting.add_done_callback(partial(self._release_unused, taken_holds))
             raise
         call.begin_attempt(taken.deployment, taken.hold, taken.max_tokens)
         return taken
 
-    def _release_unused(self, taken_holds: Sequence[Reservation]) -> None:
+    def _release_unused(self, taken_holds: Sequence[Reservation], tried: asyncio.Future[Any]) -> None:
         """Release holds that no attempt will use."""
+        if not tried.cancelled():
+            tried.exception()  # nobody waits for it any more, and asyncio would report that
         for taken in taken_holds:
             with suppress(StoreError):  # it was closed, and what was held is lost
                 self._ledger.release(taken.hold)
