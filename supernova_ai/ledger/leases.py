@@ -81,6 +81,11 @@ class Lease:
             self._renewing.start()
             self._pid = os.getpid()  # last: once it is set, other threads take holds
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether this process has taken the lease; a fork of it has not."""
+        return self._pid == os.getpid()
+
     def release(self) -> None:
         """End the lease; what is still held becomes lost."""
         self._stop.set()

@@ -72,7 +72,6 @@ class Ledger:
         self._clock = clock or store.now
         self._pending_ends = PendingEnds(_pending_file(store))
         self._in_flight: dict[Future[bool], Ending] = {}
-        self._known = Known()
         self._lease = leases.Lease(store, self._clock, self.check_thresholds, on_renewed=self._write_pending)
         self.apply(budgets, thresholds=thresholds, on_alert=on_alert)
 
@@ -89,6 +88,7 @@ class Ledger:
         self._lease.budgets = describe(budgets)
         limits = {budget.name: to_nano(budget.limit) for budget in budgets}
         self._watch = ThresholdWatch(limits, thresholds, on_alert)
+        self._known = Known()  # the next batch checks the new limits: slices were taken under the old ones
 
     @property
     def store(self) -> Store:
@@ -116,10 +116,11 @@ class Ledger:
 
     def _run_together(self, database: Database, jobs: Sequence[Job[Any]], alone: bool) -> list[Outcome]:
         """Run operations in one batch; raise if one failed after it had changed something."""
-        if len(self._known.ids) > _MOST_REMEMBERED:
-            self._known.ids.clear()
-        self._known.process = self._lease.id
-        batch = Batch(database, self._known, alone=alone, now_ms=self.now_ms())
+        known = self._known
+        if len(known.ids) > _MOST_REMEMBERED:
+            known.ids.clear()
+        known.process = self._lease.id if self._lease.is_registered else ""  # a fork has its parent's id
+        batch = Batch(database, known, alone=alone, now_ms=self.now_ms())
         batch.load([job.operation.needs for job in jobs if isinstance(job.operation, _Operation)])
         outcomes: list[Outcome] = []
         for job in jobs:

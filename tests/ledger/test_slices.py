@@ -22,6 +22,7 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, SliceRow, WindowRow
 from tests.holds import CENT, Paused, settled, take
+from tests.processes import run_in_child
 from tests.recount import check, check_store
 
 pytestmark = pytest.mark.parametrize("new_database", ["postgresql"], indirect=True)
@@ -205,6 +206,34 @@ def test_closing_gives_the_slice_back(processes: Ledgers) -> None:
     other.close()
     row = window(other)
     assert (row.settled, row.held, row.lost) == (2 * CENT, 0, 0)
+
+
+def test_a_lower_limit_holds_at_once(processes: Ledgers) -> None:
+    """A slice that was taken under a higher limit has money that the new limit does not have."""
+    one, _ = processes
+    spend(one, "slice", CENT)
+    assert slices(one)
+    one.apply([ALL.model_copy(update={"limit": Decimal("0.02")})])
+    take(one, "fits").result(60)
+    with pytest.raises(BudgetExceeded):
+        take(one, "too-much").result(60)
+    check_store(one.store)
+
+
+def test_a_forked_process_does_not_count_in_its_parents_slice(processes: Ledgers) -> None:
+    """It ends a hold of its parent before it takes a lease: only the parent may change the parent's slice."""
+    one, _ = processes
+    take(one, "slice").result(60)
+    hold = take(one, "inside").result(60)
+    (before,) = slices(one).values()
+
+    def end() -> None:
+        assert one.end(hold, settled(CENT, one.now_ms())).result(60)
+
+    assert run_in_child(end) == 0
+    (after,) = slices(one).values()
+    assert (after.settled, after.held) == (before.settled, before.held)
+    check_store(one.store)
 
 
 def test_a_single_process_takes_none(where: str) -> None:
