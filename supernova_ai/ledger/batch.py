@@ -224,7 +224,7 @@ class Batch:
         if found is None:
             return window.limit - sum(self.amounts(window))
         found.limit = window.limit
-        if found.room < found.lent:
+        if found.lent:
             self._call_in(found)
         return found.room
 

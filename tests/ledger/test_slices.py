@@ -137,14 +137,15 @@ def test_a_hold_larger_than_the_slice_is_taken(processes: Ledgers) -> None:
     check_store(one.store)
 
 
-def test_a_refusal_says_what_fits(processes: Ledgers) -> None:
+@pytest.mark.parametrize("large", [30, 60])
+def test_a_refusal_says_what_fits(processes: Ledgers, large: int) -> None:
     """What a shorter answer may cost is what the window has left, with the slices of others."""
     one, other = processes
     take(other, "slice").result(60)
-    take(one, "large", 60 * CENT).result(60)
+    take(one, "large", large * CENT).result(60)
     assert slices(one)
     left = one.write(lambda batch: one.remaining(batch, provider="openai", payer=Payer(), task="chat"))
-    assert left.result(60) == 39 * CENT
+    assert left.result(60) == (99 - large) * CENT
     assert not slices(one)
 
 
