@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from supernova_ai import (
     ContentRefused,
+    NoProvider,
     ProviderError,
     ProviderUnavailable,
     StreamInterrupted,
@@ -22,6 +26,7 @@ from supernova_ai import (
 from supernova_ai.execution import attempt_state, settlement
 from supernova_ai.execution.attempt_state import AttemptState
 from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.reservations import Reservations
 from supernova_ai.execution.selector import Selector
 from supernova_ai.execution.settlement import Settlement
 from supernova_ai.ledger import Ledger
@@ -352,3 +357,22 @@ async def test_refusal_in_mid_stream_is_not_free(
     assert (row.cost == row.held) is (basis == "bound")
     if basis == "estimated":
         assert row.completion >= 9
+
+
+async def test_a_refusal_that_nobody_waits_for_is_not_reported() -> None:
+    """A wait in line ended, or the call was cancelled: its last try is refused later, and asyncio is quiet."""
+    trying: list[Future[Any]] = [Future()]
+    ledger: Any = SimpleNamespace(write=lambda *_: trying[0])
+    nothing: Any = None
+    call: Any = SimpleNamespace(request=None)
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    taking = asyncio.create_task(Reservations(ledger, nothing, nothing)._try(call, ()))
+    await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    trying.pop().set_exception(NoProvider("refused late"))
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert reported == []
