@@ -201,6 +201,7 @@ class Ledger:
         reached: list[AlertKey] = []
 
         def write(batch: Batch) -> bool:
+            reached.clear()  # an earlier try was undone
             return unwritten_ends.write_end(batch, (hold, end), check)
 
         def check(database: Database, windows: list[Spent]) -> None:

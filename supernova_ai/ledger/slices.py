@@ -71,7 +71,7 @@ class LockedWindow:
         written: what the row has in the database.
         size: of the slice; None if the whole window is locked.
         limit: of the window, once a hold was checked against it.
-        taken: what the batch has held.
+        taken: what the batch has held in it.
         spent_elsewhere: what is settled and lost in the window and counted in another row.
         lent: the sizes of other processes' slices, as far as they were not called in.
         has_slice: whether this process has a slice that was added to ``amounts``.
@@ -145,9 +145,14 @@ def fold(database: Database, process: str) -> list[Spent]:
         "RETURNING settled_nano, held_nano - size_nano, lost_nano, window_id",
         process,
     ).fetchall()
+    in_slices = (
+        "SELECT COALESCE(SUM(other.settled_nano + other.lost_nano), 0) FROM window_slice other "
+        "WHERE other.window_id = id"
+    )
     change = (
-        "UPDATE budget_window SET settled_nano = settled_nano + ?, held_nano = held_nano + ?, "
-        "lost_nano = lost_nano + ? WHERE id = ? RETURNING budget, subject, period, settled_nano + lost_nano"
+        "UPDATE budget_window SET settled_nano = settled_nano + ?, held_nano = held_nano + ?, "  # noqa: S608
+        "lost_nano = lost_nano + ? WHERE id = ? RETURNING budget, subject, period, "
+        f"CAST(settled_nano + lost_nano + ({in_slices}) AS BIGINT)"
     )
     return [Spent(*found) for row in rows for found in run(database, change, *row).fetchall()]
 

@@ -360,7 +360,7 @@ async def test_refusal_in_mid_stream_is_not_free(
 
 
 async def test_a_refusal_that_nobody_waits_for_is_not_reported() -> None:
-    """A wait in line ended, or the call was cancelled: its last try is refused later, and asyncio is quiet."""
+    """A call was cancelled, or its wait ended: its last try is refused later, and asyncio is quiet."""
     trying: list[Future[Any]] = [Future()]
     ledger: Any = SimpleNamespace(write=lambda *_: trying[0])
     nothing: Any = None
