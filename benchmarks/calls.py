@@ -351,7 +351,7 @@ def peers_of_calls(quick: bool) -> list[str]:
 def at_once(peers: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare plain calls, by how many run at once."""
     sides, rounds = peers.running(*peers_of_calls(quick)), 2 if quick else 7
-    loads = {1: 6, 32: 64} if quick else {1: 150, 8: 480, 32: 960, 128: 1280}
+    loads = {1: 6, 32: 64} if quick else {1: 100, 8: 160, 32: 320, 128: 512}
     for number, times in loads.items():
         runs = {name: partial(side.figure, "plain", number, times) for name, side in sides.items()}
         bounds = {ROUTER: 3.0} if number > 1 else {}
@@ -361,7 +361,7 @@ def at_once(peers: Peers, quick: bool) -> Iterator[Ratio]:
 def kinds(peers: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare other kinds of calls."""
     sides, rounds = peers.running(OURS, ROUTER), 1 if quick else 7
-    for number, times in ({16: 16} if quick else {1: 150, 32: 960}).items():
+    for number, times in ({16: 16} if quick else {1: 60, 32: 192}).items():
         for kind, words in KINDS.items():
             runs = {name: partial(side.figure, kind, number, times) for name, side in sides.items()}
             yield from compare("kinds", f"time of {words}, {number} at once", in_turn(rounds, runs))
@@ -370,7 +370,7 @@ def kinds(peers: Peers, quick: bool) -> Iterator[Ratio]:
 def streams(peers: Peers, quick: bool) -> Iterator[Ratio]:
     """Compare the time to the first token of a stream, and the time that each further token takes."""
     sides = peers.running(*peers_of_calls(quick))
-    rounds, times, long = (2, 2, 150) if quick else (7, 10, 1050)
+    rounds, times, long = (2, 2, 150) if quick else (7, 4, 1050)
 
     def both(side: Side) -> tuple[float, float]:
         first, short = side.ask("stream", SHORT, times)

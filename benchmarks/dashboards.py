@@ -7,6 +7,7 @@ every 1.5 s, as browsers do.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ AT_ONCE = 8
 
 async def pages(link: str) -> None:
     """Open the pages at a line of standard input, and close them at the next."""
+    os.nice(19)  # browsers are not on the callers' machine
     limits = httpx.Limits(max_connections=PAGES_OPEN)
     async with httpx.AsyncClient(follow_redirects=True, limits=limits, timeout=60) as browser:
         home = (await browser.get(link)).url
@@ -88,7 +90,7 @@ def measure(_: calls.Peers, quick: bool) -> Iterator[Ratio]:
 
 def compared(engine: str, database: str, folder: Path, quick: bool) -> Iterator[Ratio]:
     """Compare on one database."""
-    attempts, rounds, times = (20_000, 3, 80) if quick else (1_000_000, 25, 800)
+    attempts, rounds, times = (20_000, 3, 80) if quick else (1_000_000, 25, 240)
     with Store(database) as store:
         fill(store, attempts)
     add_key(database)
