@@ -105,14 +105,14 @@ _END = (
     "fingerprint = COALESCE(?, fingerprint), error_class = ? WHERE id = ? AND state = ?"
 )
 
-_AMOUNTS = """
-SELECT settled_nano + settled, held_nano - settled - lost, lost_nano + lost FROM (
-    SELECT whole.settled_nano, whole.held_nano, whole.lost_nano,
-        CAST(COALESCE(SUM(part.settled_nano), 0) AS BIGINT) AS settled,
-        CAST(COALESCE(SUM(part.lost_nano), 0) AS BIGINT) AS lost
-    FROM budget_window whole LEFT JOIN window_slice part ON part.window_id = whole.id
-    WHERE budget = ? AND subject = ? AND period = ? AND scope = ? GROUP BY whole.id) sums
-"""
+_AMOUNTS = (
+    "SELECT settled_nano + settled, held_nano - settled - lost, lost_nano + lost FROM ("
+    "SELECT whole.settled_nano, whole.held_nano, whole.lost_nano, "
+    "CAST(COALESCE(SUM(part.settled_nano), 0) AS BIGINT) AS settled, "
+    "CAST(COALESCE(SUM(part.lost_nano), 0) AS BIGINT) AS lost "
+    "FROM budget_window whole LEFT JOIN window_slice part ON part.window_id = whole.id "
+    "WHERE budget = ? AND subject = ? AND period = ? AND scope = ? GROUP BY whole.id) sums"
+)
 
 
 def insert_hold(batch: Batch, entry: Entry, windows: Iterable[BudgetWindow], *, now_ms: int) -> Hold:
