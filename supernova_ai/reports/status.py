@@ -102,22 +102,20 @@ def budget_statuses(
             continue
         window = window_of(budget, now=now, payer=of)
         each, asked = each_of(budget), subject_of(budget, of)
-        current = (
-            (WindowRow.budget == window.budget)
-            & (WindowRow.period == window.period)
-            & (WindowRow.scope == window.scope)
-        )
-        if asked is not None:
-            current &= WindowRow.subject == asked
-        all_subjects = fn.COUNT(WindowRow.id).over()  # also those beyond the limit
-        query = WindowRow.select(
-            WindowRow.subject, WindowRow.settled, WindowRow.held, WindowRow.lost, all_subjects
-        ).where(current)
-        rows = list(query.order_by(used.desc(), WindowRow.subject).limit(most).tuples().execute(database))
-        if not rows and budget.name != PROBE:
-            # No window is open yet: if each subject has its own, there is none whose amounts could be shown.
-            amounts = (0, 0, 0) if each and asked is None else holds.window_amounts(database, window)
-            rows = [(window.subject, *amounts, 1)]
+        if each and asked is None:
+            all_subjects = fn.COUNT(WindowRow.id).over()  # also those beyond the limit
+            query = WindowRow.select(
+                WindowRow.subject, WindowRow.settled, WindowRow.held, WindowRow.lost, all_subjects
+            ).where(
+                (WindowRow.budget == window.budget)
+                & (WindowRow.period == window.period)
+                & (WindowRow.scope == window.scope)
+            )
+            rows = list(query.order_by(used.desc(), WindowRow.subject).limit(most).tuples().execute(database))
+            rows = rows or [(window.subject, 0, 0, 0, 1)]
+        else:
+            amounts = holds.window_amounts(database, window)
+            rows = [(window.subject, *amounts, 1)] if any(amounts) or budget.name != PROBE else []
         for subject, settled, held, lost, count in rows:
             yield BudgetStatus(
                 budget=window.budget,

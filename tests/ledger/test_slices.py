@@ -15,10 +15,10 @@ import pytest
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded
 from supernova_ai.ledger import Ledger
-from supernova_ai.ledger.budgets import Payer, window_of
-from supernova_ai.ledger.holds import window_amounts
+from supernova_ai.ledger.budgets import Payer
 from supernova_ai.ledger.slices import fold
 from supernova_ai.money import to_nano
+from supernova_ai.reports.status import budget_statuses
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, SliceRow, WindowRow
 from tests.holds import CENT, Paused, settled, take
@@ -93,9 +93,10 @@ def test_a_slice_counts_as_held(processes: Ledgers) -> None:
     (mine,) = slices(one).values()
     assert (mine.settled, mine.held) == (2 * CENT, -CENT)  # the first hold was the window's own
     assert window(one).held == mine.size + CENT
-    shown = window_of(ALL, now=one.now_ms() / 1000, payer=Payer())
-    settled_nano, held, lost = one.store.read(lambda database: window_amounts(database, shown))
-    assert (settled_nano, held, lost) == (2 * CENT, mine.size - CENT, 0)
+    (shown,) = one.store.read(
+        lambda database: list(budget_statuses(database, [ALL], now=one.now_ms() / 1000))
+    )
+    assert (shown.settled, shown.held, shown.lost) == (2 * CENT, mine.size - CENT, 0)
 
 
 def test_slices_become_smaller_and_end(processes: Ledgers) -> None:
