@@ -22,7 +22,7 @@ COMMANDS = (
     "--version",
     "--help",
     "config show",
-    "prices show gpt-4o-mini",
+    "prices show gpt-6-luna",
     "keys list",
     "costs",
     "costs report",

@@ -35,8 +35,8 @@ EVERY_S = 1.0
 QUICK_S = 0.1
 """A part that takes longer is rendered while the one before is shown."""
 
-_SHARE = 30
-"""Rendering a part may take a thirtieth of the time: what takes long is rendered less often."""
+_SHARE = 100
+"""Rendering a part may take a hundredth of the time: what takes long is rendered less often."""
 
 _STALE_S = 60.0
 """Nothing that is overdue for longer is shown."""
