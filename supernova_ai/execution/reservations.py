@@ -129,7 +129,7 @@ class Reservations:
     def _release_unused(self, taken_holds: Sequence[Reservation], tried: asyncio.Future[Any]) -> None:
         """Release holds that no attempt will use."""
         if not tried.cancelled():
-            tried.exception()  # nobody waits for it any more, and asyncio would report that
+            tried.exception()  # reading it here keeps asyncio from reporting it as never retrieved
         for taken in taken_holds:
             with suppress(StoreError):  # it was closed, and what was held is lost
                 self._ledger.release(taken.hold)

@@ -2,7 +2,7 @@
 
 The budget for everything counts the calls of all processes. A process that has locked its window takes a
 slice of what is left: the window counts all of it as held, and the process counts its holds and ends in the
-slice, which nobody else changes. When a hold does not fit into the slice, the process locks the window, adds
+slice, which only this process changes. When a hold does not fit into it, the process locks the window, adds
 what the slice has counted, and takes another. Slices become smaller as the window fills, and for its last
 cents there are none: a process that needs more than the window has left calls in the slices of the others.
 

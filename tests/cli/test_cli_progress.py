@@ -101,7 +101,7 @@ def _on_terminal(
     terminal, side = os.openpty()
     pieces: list[bytes] = []
 
-    def read() -> None:  # meanwhile: a terminal that nobody reads is full after a few kilobytes
+    def read() -> None:  # in a thread: the buffer of a terminal is full after a few kilobytes
         while not b"".join(pieces).endswith(b"the end"):
             pieces.append(os.read(terminal, 1024))
 

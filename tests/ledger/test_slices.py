@@ -239,7 +239,7 @@ def test_a_forked_process_does_not_count_in_its_parents_slice(processes: Ledgers
 
 
 def test_a_single_process_takes_none(where: str) -> None:
-    """Nobody waits for its locks, so it counts in the window."""
+    """No other process waits for its locks, so it needs no slice."""
     with Store(where) as store:
         ledger = Ledger(store, [ALL])
         spend(ledger, "one", CENT)
