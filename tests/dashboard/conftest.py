@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from supernova_ai import health
 from supernova_ai.config import Budget, Config
+from supernova_ai.dashboard import rendering
 from supernova_ai.dashboard.access import Access, Role
 from supernova_ai.dashboard.application import create_app
 from supernova_ai.dashboard.page import Page
@@ -55,6 +56,13 @@ CHEAP = Cost(memory_kib=8, iterations=1)
 
 SignIn = Callable[..., TestClient]
 Put = Callable[..., None]
+
+
+def render_each_time(patch: pytest.MonkeyPatch) -> None:
+    """Have a page that is asked for show what is new, also where the machine is slow."""
+    patch.setattr(rendering, "EVERY_S", 0.0)
+    patch.setattr(rendering, "_SHARE", 0)
+    patch.setattr(rendering, "QUICK_S", 3600.0)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from supernova_ai.advisor import records
 from supernova_ai.store import Store
 from tests.advisor.sample_advice import GOOD
 from tests.advisor.test_records import append, draft, run
-from tests.dashboard.conftest import SignIn
+from tests.dashboard.conftest import SignIn, render_each_time
 from tests.dashboard.test_dashboard_pages import XSS, text_of
 
 
@@ -93,7 +93,7 @@ def test_no_such_record(sign_in: SignIn, id_: str) -> None:
 def test_a_replay(sign_in: SignIn, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is computed when it is asked for only, and says what differs."""
     browser = sign_in()
-    monkeypatch.setattr("supernova_ai.dashboard.rendering.EVERY_S", 0.0)
+    render_each_time(monkeypatch)
     assert "the result is" not in browser.get("/advice?record=record-1").text
     assert (
         "the result is the same, to the last digit" in browser.get("/advice?record=record-1&replay=yes").text
@@ -110,8 +110,7 @@ def test_a_replay(sign_in: SignIn, store: Store, monkeypatch: pytest.MonkeyPatch
 def test_the_chain(sign_in: SignIn, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is checked when it is asked for; a change to a record is found, and altered bars are not drawn."""
     browser = sign_in()
-    monkeypatch.setattr("supernova_ai.dashboard.rendering.EVERY_S", 0.0)
-    monkeypatch.setattr("supernova_ai.dashboard.rendering._SHARE", 0)
+    render_each_time(monkeypatch)
     assert "3 records. Each has a hash" in text_of(browser.get("/advice").text)
     assert "no record was altered" in browser.get("/advice?check=yes").text
     run(store, "UPDATE advice SET bars = 'x' WHERE id = 'record-1'")

@@ -21,7 +21,7 @@ from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.ledger import labels
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
-from tests.dashboard.conftest import Put, SignIn
+from tests.dashboard.conftest import Put, SignIn, render_each_time
 from tests.reports.answered import answered, rated
 
 XSS = """<script>alert(1)</script>"><img src=x onerror=alert(1)>'{{7*7}}${7*7}"""
@@ -252,9 +252,7 @@ def test_unchanged_parts_are_not_sent_again(
     sign_in: SignIn, put: Put, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A browser that has the parts gets a 304 without them, until an attempt changes them."""
-    monkeypatch.setattr(rendering, "EVERY_S", 0.0)
-    monkeypatch.setattr(rendering, "_SHARE", 0)
-    monkeypatch.setattr(rendering, "QUICK_S", 3600.0)  # a slow machine waits for the new parts too
+    render_each_time(monkeypatch)
     browser = sign_in(still=True)
     first = browser.get(f"/{name}/parts")
     tag = first.headers["etag"]

@@ -20,12 +20,11 @@ import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
 from supernova_ai.config import Config
-from supernova_ai.dashboard import rendering
 from supernova_ai.dashboard.access import Access
 from supernova_ai.dashboard.application import create_app
 from supernova_ai.store import ReadOnlyStore, Store
 from tests.dashboard.browser.served import Served
-from tests.dashboard.conftest import CONFIG
+from tests.dashboard.conftest import CONFIG, render_each_time
 from tests.waiting import comes_true
 
 
@@ -44,9 +43,7 @@ def chromium() -> Iterator[Browser]:
 def serve(chromium: Browser) -> Iterator[Callable[..., Served]]:
     """Serve the dashboard over a database until the module ends."""
     with ExitStack() as stopping, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "EVERY_S", 0.0)  # a page that asks gets what is new
-        patch.setattr(rendering, "_SHARE", 0)
-        patch.setattr(rendering, "QUICK_S", 3600.0)
+        render_each_time(patch)
 
         def run(database: str, config: Config = CONFIG, **options: Any) -> Served:
             listener = stopping.enter_context(socket.create_server(("127.0.0.1", 0)))
