@@ -35,8 +35,8 @@ EVERY_S = 1.0
 QUICK_S = 0.1
 """A part that takes longer is rendered while the one before is shown."""
 
-_SHARE = 100
-"""Rendering a part may take a hundredth of the time: what takes long is rendered less often."""
+_SHARE, _SELDOM_S = 100, 60.0
+"""Rendering a part may take a hundredth of the time; one that takes longer is rendered once a minute."""
 
 _STALE_S = 60.0
 """Nothing that is overdue for longer is shown."""
@@ -77,6 +77,7 @@ class Renderer:
         self._store = store
         self._config = config
         self._zone = time_zone
+        self._shown = config()
         self._kept: OrderedDict[tuple[str, Chosen, frozenset[str]], _Kept] = OrderedDict()
         self._templates = Environment(
             loader=PackageLoader("supernova_ai.dashboard"),
@@ -97,6 +98,10 @@ class Renderer:
             share=formats.share,
             clock=_clock,
         )
+
+    def forget(self) -> None:
+        """Render every part anew when it is next asked for: what a control did is seen at once."""
+        self._kept.clear()
 
     def render(self, template: str, **variables: Any) -> str:
         """Render a template."""
@@ -119,6 +124,9 @@ class Renderer:
         Args:
             may: the controls that the user may use: parts have links to these.
         """
+        if (config := self._config()) is not self._shown:
+            self._shown = config
+            self.forget()
         found = await asyncio.gather(*(self._part(part, query, may & part.controls) for part in page.parts))
         return {part.name: html for part, html in zip(page.parts, found, strict=True)}
 
@@ -142,7 +150,7 @@ class Renderer:
             kept.html = await in_thread(self._rendered, part, chosen, may)
         finally:
             kept.took = time.monotonic() - began
-            kept.due = began + max(EVERY_S, part.every_s, _SHARE * kept.took)
+            kept.due = began + max(EVERY_S, part.every_s, min(_SHARE * kept.took, _SELDOM_S))
             kept.refreshing = None
 
     def _rendered(self, part: Part, chosen: Mapping[str, str], may: frozenset[str]) -> Markup:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from supernova_ai.alerts.outbox import list_alerts
+from supernova_ai.dashboard import rendering
 from supernova_ai.dashboard.access import Role
 from supernova_ai.operations.jobs import runner
 from supernova_ai.secret import Secret
@@ -37,15 +38,17 @@ def with_key(panel: Panel) -> None:
     panel.vault.add("openai", "primary", Secret(CANARY))
 
 
-def test_acknowledge_alerts(panel: Panel, store: Store) -> None:
-    """The page Now lists open alerts; an operator acknowledges one, then all."""
+def test_acknowledge_alerts(panel: Panel, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page Now lists open alerts; an operator acknowledges one, which is seen at once, then all."""
     put_alerts(store, "backup", "probes", "keys")
     operator = panel.visitor(Role.OPERATOR)
+    monkeypatch.setattr(rendering, "EVERY_S", 3600.0)
     assert "backup failed" in operator.browser.get("/now").text
     page = operator.open("acknowledge", alert="1")
     assert "Alert 1 is acknowledged: backup failed" in text_of(page)
     assert len(store.read(list_alerts)) == 3
     operator.confirm("acknowledge", page)
+    assert "backup failed" not in operator.browser.get("/now").text
     assert [row.id for row in store.read(list_alerts)] == [2, 3]
     assert panel.audited("alerts.acknowledged").subject == "1"
     assert "2 acknowledged" in text_of(operator.do("acknowledge", alert="all"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,12 +18,13 @@ from starlette.testclient import TestClient
 from supernova_ai.dashboard import rendering
 from supernova_ai.dashboard.page import Page, Reading
 from supernova_ai.dashboard.pages import PAGES
+from supernova_ai.dashboard.pages.money import MONEY
 from supernova_ai.dashboard.pages.now import NOW
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.ledger import labels
 from supernova_ai.secret import Secret
-from supernova_ai.store import Store
-from tests.dashboard.conftest import Put, SignIn, render_each_time
+from supernova_ai.store import ReadOnlyStore, Store
+from tests.dashboard.conftest import CONFIG, Put, SignIn, render_each_time
 from tests.reports.answered import answered, rated
 
 XSS = """<script>alert(1)</script>"><img src=x onerror=alert(1)>'{{7*7}}${7*7}"""
@@ -309,6 +312,24 @@ def test_a_part_is_read_once_a_second_for_everybody(
     assert part.reads == 1
     browser.get("/now?user=ann")
     assert part.reads == 2
+
+
+def test_an_edited_configuration_is_shown_at_once(
+    put: Put, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that is not yet due is read again."""
+    monkeypatch.setattr(rendering, "EVERY_S", 3600.0)
+    put("0.25")
+    configs = [CONFIG]
+    renderer = rendering.Renderer(ReadOnlyStore(where), lambda: configs[-1], ZoneInfo("UTC"), {"notice": ""})
+
+    def budgets() -> str:
+        return asyncio.run(renderer.parts(MONEY, {}))["budgets"]
+
+    assert "edited" not in budgets()
+    edited = CONFIG.budgets[0].model_copy(update={"name": "edited"})
+    configs.append(CONFIG.model_copy(update={"budgets": (edited,)}))
+    assert "edited" in budgets()
 
 
 def test_a_slow_part_holds_up_no_page(

@@ -97,6 +97,8 @@ class ControlPages:
 
     async def _answered(self, request: Request, control: Control, call: Call) -> Response:
         answer = await self._processes.run(call)
+        if call.step == "do":
+            self._renderer.forget()
         token = self._confirmations.keep(call, answer) if answer.plan else ""
         session = session_of(request)
         variables: dict[str, Any] = {
