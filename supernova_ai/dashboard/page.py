@@ -66,7 +66,8 @@ class Download:
 class Page:
     """A page at ``/<name>``, for users of this role. Its template places the parts.
 
-    ``choices`` are the values of a parameter of its address, each with its name, that the heading offers.
+    ``choices`` are the values of a parameter of its address, each with its name, that the heading offers. A
+    browser that shows it asks for its parts once in ``every_s`` seconds.
     """
 
     name: str
@@ -75,3 +76,4 @@ class Page:
     download: Download | None = None
     role: Role = Role.VIEWER
     choices: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    every_s: float = 5.0

@@ -145,4 +145,5 @@ NOW = Page(
         Part("held", "Held now", _held),
         Part("feed", "Latest attempts", _feed, takes=FILTERS),
     ),
+    every_s=1.5,
 )

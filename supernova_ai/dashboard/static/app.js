@@ -1,7 +1,6 @@
 "use strict";
 // The pages work without this file. It asks for their parts again and again, and draws the charts.
 
-const POLL_MS = 1500;
 const root = document.documentElement;
 const button = (name) => document.getElementById(name);
 
@@ -46,12 +45,13 @@ function replace(shown, fresh) {
   fresh.querySelectorAll(".chart").forEach(draw);
 }
 
-async function live() {
+async function live(everyMs) {
   await poll();
-  setTimeout(live, POLL_MS);
+  setTimeout(live, everyMs, everyMs);
 }
 
 if (button("live")) {
+  const everyMs = 1000 * document.querySelector("main").dataset.every;
   button("live").onclick = () => {
     paused = !paused;
     button("live").setAttribute("aria-pressed", String(!paused));
@@ -59,7 +59,7 @@ if (button("live")) {
     poll();
   };
   document.addEventListener("visibilitychange", poll);
-  setTimeout(live, POLL_MS);
+  setTimeout(live, everyMs, everyMs);
 }
 document.querySelectorAll("form[method=get] select").forEach((select) => {
   select.onchange = () => select.form.requestSubmit();

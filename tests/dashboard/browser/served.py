@@ -10,10 +10,11 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from supernova_ai.dashboard.access import Access, Role
+from supernova_ai.dashboard.pages.now import NOW
 
 AXE = Path(__file__).with_name("axe.min.js")
-POLL_MS = 1500
-"""A page asks for news so often."""
+POLL_MS = round(1000 * NOW.every_s)
+"""The page Now asks for news so often."""
 
 DESKTOP: Mapping[str, Any] = {"viewport": {"width": 1360, "height": 860}}
 PHONE: Mapping[str, Any] = {"viewport": {"width": 360, "height": 760}, "device_scale_factor": 2}
