@@ -29,8 +29,6 @@ from supernova_ai.dashboard.pages import PAGES
 from supernova_ai.store import Store
 
 PAGES_OPEN = 20
-SETTLE_S = 5
-"""Pages that were just opened render more than those that are open."""
 AT_ONCE = 8
 """Calls at once."""
 
@@ -61,7 +59,6 @@ async def pages(link: str) -> None:
         while await asyncio.to_thread(sys.stdin.readline):
             await asyncio.gather(*map(ask, range(PAGES_OPEN)))
             polling = [asyncio.create_task(poll(number)) for number in range(PAGES_OPEN)]
-            await asyncio.sleep(SETTLE_S)
             print(flush=True)
             await asyncio.to_thread(sys.stdin.readline)
             for task in polling:
@@ -94,7 +91,7 @@ def measure(_: calls.Peers, quick: bool) -> Iterator[Ratio]:
 
 def compared(engine: str, database: str, folder: Path, quick: bool) -> Iterator[Ratio]:
     """Compare on one database."""
-    attempts, rounds, times = (20_000, 3, 80) if quick else (1_000_000, 25, 480)
+    attempts, rounds, times = (20_000, 3, 80) if quick else (1_000_000, 25, 240)
     with Store(database) as store:
         fill(store, attempts)
     add_key(database)
