@@ -30,6 +30,8 @@ from supernova_ai.testing import Answer, Failure, Hang, Reset, Step, StubProvide
 from tests.evidence import Evidence, chain
 from tests.waiting import SENT_S
 
+pytestmark = pytest.mark.proof
+
 CANARY = "Canary7f3a9d5e1b"
 # The first key has no known format, by which it could be redacted. OpenAI comes last: what its client logs
 # of a failure includes the failures before it.

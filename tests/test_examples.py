@@ -116,6 +116,7 @@ def test_the_nightly_batch(
         assert store.read(records.verify).rows == symbols
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("with_model")
 def test_the_traces() -> None:
     """The example prints its own span, the request's and the attempt's, from the outside in."""

@@ -265,6 +265,7 @@ def test_mypy_finds_each_mistake(programs: Path) -> None:
     assert 'Unexpected keyword argument "max_token" for "chat"; did you mean "max_tokens"?' in run.stdout
 
 
+@pytest.mark.proof
 def test_pyright_finds_each_mistake(programs: Path) -> None:
     """pyright finds every misspelt or mistyped option, and nothing in the programs that are right."""
     pytest.importorskip("pyright", reason="it comes with `uv run --group types pytest`")

@@ -270,6 +270,7 @@ async def test_outage_is_in_the_details(open_nova: Open, stub_provider: Stub) ->
     assert {attempt["request"] for attempt in json.loads(record.content)["attempts"]} == {request}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("step", [Hang(), Hang(after_tokens=2)], ids=["silent", "half-way"])
 async def test_late_model_is_not_waited_for(step: Hang, open_nova: Open, stub_provider: Stub) -> None:
     """A model that does not answer in time: the same advice without its text, within the timeout."""
@@ -284,6 +285,7 @@ async def test_late_model_is_not_waited_for(step: Hang, open_nova: Open, stub_pr
     assert advice.details.cost > 0  # the attempt is lost: the provider may charge for it
 
 
+@pytest.mark.proof
 async def test_late_correction_is_not_waited_for(open_nova: Open, stub_provider: Stub) -> None:
     """The timeout is for both requests together."""
     nova = open_nova(provider(stub_provider(Hang(), script=[WRONG]).url))

@@ -54,7 +54,7 @@ def test_docs_show_what_the_command_prints(supernova: Supernova) -> None:
     assert row(supernova, "examples/bars.csv", CSV, "stock")[0] in PAGE
 
 
-@pytest.mark.skipif(CASES is None, reason="SUPERNOVA_CASES_DIR names the folder of the public series")
+@pytest.mark.skipif(not CASES, reason="SUPERNOVA_CASES_DIR names the folder of the public series")
 def test_docs_show_the_public_series(supernova: Supernova) -> None:
     """The rows in docs/backtest.md are those of the command on each public series, and on all together."""
     together: dict[str, list[tuple[int, int, float]]] = defaultdict(list)

@@ -92,6 +92,7 @@ def start(
 Start = Callable[[str], AbstractContextManager[subprocess.Popen[str]]]
 
 
+@pytest.mark.proof
 def test_exit_ends_what_still_runs(start: Start, stub: StubProvider, path: Path) -> None:
     """At exit, clients that were never closed, half-read streams and calls of daemon threads end their holds.
 
@@ -120,6 +121,7 @@ def test_exit_during_the_first_call(start: Start, path: Path) -> None:
     assert clients.attempts(path) == []
 
 
+@pytest.mark.proof
 def test_ctrl_c_ends_the_call(start: Start, stub: StubProvider, path: Path) -> None:
     """Ctrl-C raises KeyboardInterrupt from the call, and the hold has ended when the program has."""
     with start(INTERRUPTED) as program:

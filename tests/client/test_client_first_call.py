@@ -62,6 +62,7 @@ def run(
 Run = Callable[[str], subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.proof
 def test_import_begins_with_the_client_and_leaves_nothing_to_calls(run: Run) -> None:
     """A fork waits for the import that a client began to end. After ``warm_up`` calls import nothing."""
     done = run(FIRST_CALL)

@@ -135,6 +135,7 @@ def _text(got: object) -> str:
     return got.content if isinstance(got, Reply) else repr(got)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("cache", ["off", "memory", "disk"])
 def test_no_user_gets_text_of_another(cache: str, stub_provider: Callable[..., StubProvider]) -> None:
     """Random calls of users with similar ids in sessions with similar names, with and without a cache."""

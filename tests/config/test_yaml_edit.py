@@ -105,6 +105,7 @@ PATHS = _paths(tree(OURS))
 VALUES = st.one_of(st.integers(0, 99), st.booleans(), st.none(), st.text("abc #:,'\"[]{}-&*!%é", max_size=12))
 
 
+@pytest.mark.proof
 @given(path=st.sampled_from(PATHS), value=VALUES, added=st.sampled_from([(), ("new",), ("new", "x.y")]))
 def test_nothing_else_changes(path: tuple[str, ...], value: Any, added: tuple[str, ...]) -> None:
     """For every setting of the project's file, the tree differs in it only, and the bytes in one place."""

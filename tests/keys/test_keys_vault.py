@@ -214,10 +214,10 @@ def test_key_and_audit_are_one_transaction(vault: Vault, monkeypatch: pytest.Mon
         alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="\"'`"),
         min_size=8,
         max_size=200,
-    )
+    ).filter(lambda text: not text.startswith("{"))
 )
 def test_any_key_comes_back(vault: Vault, key: str) -> None:
-    """Any printable key is revealed unchanged."""
+    """Any printable key is revealed unchanged; one that begins with a brace has several fields."""
     vault.add("other", "primary", Secret(key))
     assert vault.reveal("other", "primary").reveal() == key
 

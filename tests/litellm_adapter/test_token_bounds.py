@@ -69,6 +69,7 @@ MESSAGES = st.one_of(
 )
 
 
+@pytest.mark.proof
 @given(
     messages=st.lists(MESSAGES, min_size=1, max_size=5),
     tools=st.lists(TOOLS, max_size=3),
@@ -123,6 +124,7 @@ def test_bound_holds_for_unusual_characters() -> None:
             assert counted <= token_bounds.messages_bound(messages), (model, piece)
 
 
+@pytest.mark.proof
 def test_no_form_of_a_character_is_longer_than_its_bound() -> None:
     """This holds for every character, in each normal form, as it is and in lower case."""
     forms: tuple[Any, ...] = ("NFC", "NFD", "NFKC", "NFKD")

@@ -75,6 +75,7 @@ def test_promtool_finds_no_fault_in_the_rules() -> None:
     assert promtool("check", "rules", str(RULES)) == (0, "")
 
 
+@pytest.mark.proof
 def test_the_rules_do_what_they_say() -> None:
     """promtool evaluates each rule on series that are written down, and each alert fires."""
     assert promtool("test", "rules", str(TESTS)) == (0, "")

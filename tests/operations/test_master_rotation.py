@@ -271,6 +271,7 @@ def test_damaged_keys_stay_as_they_are(machine: Machine) -> None:
     assert machine.vault().reveal("openai", "primary").reveal() == KEYS["openai", "primary"]
 
 
+@pytest.mark.proof
 def test_many_exchanges_are_sealed_again(machine: Machine) -> None:
     """More rows than a page, each opens afterwards."""
     machine.begin_in("keyring")

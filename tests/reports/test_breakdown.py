@@ -141,6 +141,7 @@ def check(database: Database, rows: list[EndedAttempt], zone: str) -> None:
         assert whole == lines(database, every, group)
 
 
+@pytest.mark.proof
 @settings(max_examples=15)
 @given(data=st.data(), zone=st.sampled_from(ZONES), size=st.integers(0, 25))
 def test_reports_agree_with_the_rows(data: st.DataObject, zone: str, size: int) -> None:

@@ -99,6 +99,7 @@ def bomb(streams: int, size: int) -> bytes:
     return bytes(file) + f"startxref\n{start}\n%%EOF".encode()
 
 
+@pytest.mark.proof
 @pytest.mark.no_cover  # the memory that is measured would be coverage's too
 def test_pdf_is_decompressed_up_to_a_limit() -> None:
     """Neither one part nor all parts together may exceed 32 MiB."""

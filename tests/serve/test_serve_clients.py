@@ -219,6 +219,7 @@ def test_langchain(stub: StubProvider) -> None:
     assert found == Verdict(action="buy", confidence=0.75)
 
 
+@pytest.mark.proof
 def test_the_example_of_llm(address: str, stub: StubProvider, path: Path, tmp_path: Path) -> None:
     """The file runs as it is, with another address: plain, streamed, with a tool and with a schema."""
     needs("llm")

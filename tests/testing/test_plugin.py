@@ -197,6 +197,7 @@ def test_loads_nothing_heavy() -> None:
     assert run.stdout == "set()\n"
 
 
+@pytest.mark.proof
 def test_stub_provider_closes_what_it_made(usual: Ran) -> None:
     """Every stub made by the fixture answers during the test and is closed after it."""
     assert usual.outcomes["test_stub"] == {"passed": 2}, usual.said
@@ -226,6 +227,7 @@ def test_cassette_is_recorded_then_replayed(recorded: Ran, usual: Ran, tape: tup
     assert path.stat().st_mtime_ns == written
 
 
+@pytest.mark.proof
 def test_recording_by_environment(tmp_path: Path) -> None:
     """SUPERNOVA_RECORD=1 records as the option does."""
     ran = Ran.of(tmp_path, {"test_advice": RECORDED_TEST}, SUPERNOVA_RECORD="1")

@@ -83,6 +83,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 CHAT = b"""POST /api/chat HTTP/1.1\r\ncontent-length: 31\r\n\r\n{"model": "m", "stream": true }"""
 
 
+@pytest.mark.proof
 def test_clients_may_disconnect_at_any_byte(stub_provider: Make, caplog: pytest.LogCaptureFixture) -> None:
     """A client may disconnect during its request or any toxin: others are served, nothing is logged."""
     stub = stub_provider()
@@ -131,6 +132,7 @@ def test_a_body_that_is_not_json_is_recorded_as_text(stub_provider: Make) -> Non
     assert stub.requests[0].body == "not JSON \N{REPLACEMENT CHARACTER}"
 
 
+@pytest.mark.proof
 def test_close_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     """Closing a stub during its answers ends its thread, its tasks and every socket."""
     steps: list[str | Step] = [Flood(), Hang(), Hang(2), TOXINS["slow_drip"].step, "idle"]

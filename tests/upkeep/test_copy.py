@@ -132,6 +132,7 @@ class Fault(BaseException):
     """The end of the process."""
 
 
+@pytest.mark.proof
 @each_engine_once
 def test_an_interrupted_copy_continues(source: Store, target: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted at each batch in turn, it copies each row once and ends like an uninterrupted one."""
@@ -157,6 +158,7 @@ def test_an_interrupted_copy_continues(source: Store, target: Store, monkeypatch
     assert same(source, target)
 
 
+@pytest.mark.proof
 @each_engine_once
 def test_a_killed_copy_continues(source: Store, where: str, target: Store) -> None:
     """Killed after one batch, then after three more, it completes when run again."""

@@ -148,6 +148,7 @@ _DAMAGE: dict[str, list[Any]] = {
 }
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("new_database", ["sqlite", "postgresql"], indirect=True)
 def test_the_database_finds_what_reading_every_row_finds(ledger: Ledger, store: Store, seed: int) -> None:
     """However rows are damaged, sums, problems and flags are those of reading each row in Python."""
@@ -254,6 +255,7 @@ def test_a_report_lists_the_first_hundred_and_counts_all(ledger: Ledger, store: 
     assert sum(problem.kind == "attempt" for problem in found.problems) == verify.SHOWN
 
 
+@pytest.mark.proof
 def test_memory_does_not_grow_with_the_attempts(store: Store) -> None:
     """Verifying six thousand attempts takes the memory of a few pages."""
     store.write(lambda database: bulk.insert(database, AttemptRow, _released(6_000))).result()
