@@ -218,12 +218,12 @@ def test_it_shows_pages_until_it_is_stopped(
 ) -> None:
     """The link opens it once; edits of the configuration are followed; it exits with 0."""
     process, link = start("--time-zone", "Asia/Tokyo", "--read-only")
-    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True) as browser:
+    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True, timeout=60) as browser:
         assert "Times are Asia/Tokyo" in browser.get(link).text
         lower = os.getpriority(os.PRIO_PROCESS, process.pid) - os.getpriority(os.PRIO_PROCESS, 0)
         assert lower > 0  # callers on this machine come first
         assert "/control/" not in browser.get("/money").text
-        assert httpx.get(link).status_code == 401
+        assert httpx.get(link, timeout=60).status_code == 401
         configure("http://127.0.0.1:9", budgets=[{"name": "edited", "limit": 3, "per": "day"}])
         assert comes_true(lambda: "edited" in browser.get("/money").text)
         configure("http://127.0.0.1:9", budgets=[{"name": "wrong", "limit": -3, "per": "day"}])
@@ -244,7 +244,7 @@ def test_the_demo_needs_nothing_and_leaves_nothing(
     monkeypatch.setenv("TMPDIR", str(temporary))
     process, link = start("--demo")
     assert list(temporary.glob("supernova-demo-*/demo.db"))
-    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True) as browser:
+    with httpx.Client(base_url=link.partition("/sign-in")[0], follow_redirects=True, timeout=60) as browser:
         page = browser.get(link).text
         assert "Generated data" in page
         assert "claude-sonnet" in page
@@ -292,5 +292,5 @@ def test_it_serves_tls(start: Start, tmp_path: Path) -> None:
     certificate = self_signed(tmp_path / "cert.pem")
     _, link = start("--certfile", str(certificate))
     assert link.startswith("https://")
-    answer = httpx.get(link, verify=ssl.create_default_context(cafile=certificate))
+    answer = httpx.get(link, timeout=60, verify=ssl.create_default_context(cafile=certificate))
     assert "; Secure" in answer.headers["set-cookie"]

@@ -136,10 +136,12 @@ def test_it_makes_a_token_and_ends_cleanly(start: Start, number: signal.Signals)
     served = start()
     token = served.token()
     assert re.fullmatch(r"[0-9a-f]{48}", token)
-    asked = httpx.post(f"{served.address}/chat/completions", json=BODY, headers={"x-api-key": token})
+    asked = httpx.post(
+        f"{served.address}/chat/completions", json=BODY, headers={"x-api-key": token}, timeout=60
+    )
     assert asked.status_code == 401
     headers = {"authorization": f"Bearer {token}"}
-    asked = httpx.post(f"{served.address}/chat/completions", json=BODY, headers=headers)
+    asked = httpx.post(f"{served.address}/chat/completions", json=BODY, headers=headers, timeout=60)
     assert asked.json()["choices"][0]["message"]["content"] == "Diversify, always."
     assert served.end(number) == ""
     assert served.process.returncode == 0
@@ -153,7 +155,11 @@ def test_stopping_settles_what_runs(start: Start, stub: StubProvider, file: Path
     headers = {"authorization": f"Bearer {TOKEN}"}
     database = Path(configuration.load().database)
     with httpx.stream(
-        "POST", f"{served.address}/chat/completions", json=BODY | {"stream": True}, headers=headers
+        "POST",
+        f"{served.address}/chat/completions",
+        json=BODY | {"stream": True},
+        headers=headers,
+        timeout=60,
     ) as response:
         lines = response.iter_lines()
         while "This" not in next(lines):
@@ -175,6 +181,7 @@ def test_it_serves_tls(start: Start, tmp_path: Path) -> None:
     assert served.address.startswith("https://")
     models = httpx.get(
         f"{served.address}/models",
+        timeout=60,
         headers={"authorization": f"Bearer {TOKEN}"},
         verify=ssl.create_default_context(cafile=certificate),
     )

@@ -53,7 +53,7 @@ async def test_answers(local_model: LocalModel, model: str, base: str, streamed:
 @pytest.mark.proof
 def test_name_is_the_served_model(local_model: LocalModel) -> None:
     """The model is served on loopback under its name."""
-    listed = httpx.get(f"{local_model.url}/v1/models").json()
+    listed = httpx.get(f"{local_model.url}/v1/models", timeout=60).json()
     assert [model["id"] for model in listed["data"]] == [local_model.name]
     assert local_model.url.startswith("http://127.0.0.1:")
 
@@ -64,7 +64,7 @@ def test_wrong_key_is_refused_and_closing_ends_it() -> None:
     body = {"model": "smollm2", "messages": MESSAGES, "max_tokens": 1}
 
     def status(key: str) -> int:
-        return httpx.post(chat, json=body, headers={"authorization": f"Bearer {key}"}).status_code
+        return httpx.post(chat, json=body, headers={"authorization": f"Bearer {key}"}, timeout=60).status_code
 
     with LocalModel(api_keys=["right"]) as model:
         chat = f"{model.url}/v1/chat/completions"
