@@ -262,6 +262,7 @@ def _supernova(
 def main() -> None:
     """Run the command; print a ``SupernovaError`` to standard error and exit with its code."""
     forbid_core_dumps()
+    open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a "€" must not fail if the encoding lacks it
     try:
@@ -284,6 +285,16 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):
             _print_error(f"the output cannot be written: {error.strerror}")
         sys.exit(1)
+
+
+def open_standard_streams() -> None:
+    """Open the null device for each standard stream that is closed, as with ``<&-`` in a shell.
+
+    Python has None for such a stream, and the next file that is opened would get its number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - stays open
 
 
 def forbid_core_dumps() -> None:

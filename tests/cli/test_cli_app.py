@@ -158,6 +158,23 @@ def test_output_that_cannot_be_written_is_one_line(script: str, arguments: list[
     assert run.stderr == "error: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("keys add openai <&-", 2, "the key is empty"),
+        ("chat - <&-", 2, "message must be a text that is not empty"),
+        ("setup <&-", 2, "there is no terminal to ask on"),
+        ("version >&-", 0, ""),
+        ("costs --days 0 2>&-", 2, ""),
+    ],
+)
+def test_a_closed_standard_stream_is_empty(script: str, command: str, code: int, said: str) -> None:
+    """A command whose standard input is closed reads nothing; one whose output is closed prints nothing."""
+    run = subprocess.run(["/bin/sh", "-c", f"exec {script} {command}"], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, "Traceback" in run.stderr) == (code, "", False)
+    assert said in run.stderr
+
+
 def test_characters_outside_the_output_encoding_are_replaced(
     script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
