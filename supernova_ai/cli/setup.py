@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,11 +14,15 @@ from typing import Annotated, cast, get_args
 import typer
 
 from supernova_ai import config as configuration
+from supernova_ai.characters import quoted
 from supernova_ai.cli.options import console, flag, read_text
+from supernova_ai.config.environments import BUILT_IN as ENVIRONMENTS
+from supernova_ai.config.fields import nearest
 from supernova_ai.errors import MasterKeyError
 from supernova_ai.keys.keyring_entry import KeyringEntry
 from supernova_ai.keys.source import PROVIDERS, variable
 from supernova_ai.keys.vault import SLOTS
+from supernova_ai.money import to_nano
 from supernova_ai.operations.setup import steps
 from supernova_ai.operations.setup.steps import Answers, Place, Step
 from supernova_ai.secret import Secret
@@ -84,18 +88,26 @@ def setup(
     settings = {}
     if not file.exists():
         name = asked.text(
-            "--env", environment, "Environment (development, staging, production)", "development"
+            "--env",
+            environment,
+            f"Environment ({', '.join(ENVIRONMENTS)})",
+            "development",
+            _one_of(ENVIRONMENTS),
         )
         settings = {
             "environment": name,
-            "budgets.daily.limit": asked.text("--daily", daily, "Daily budget in USD", "50.00"),
-            "budgets.monthly.limit": asked.text("--monthly", monthly, "Monthly budget in USD", "1000.00"),
+            "budgets.daily.limit": asked.text("--daily", daily, "Daily budget in USD", "50.00", _limit),
+            "budgets.monthly.limit": asked.text(
+                "--monthly", monthly, "Monthly budget in USD", "1000.00", _limit
+            ),
         }
-    place = asked.text("--master", master, "Master key in keyring, file or credential", _usual_place())
-    if place not in get_args(Place):
-        raise typer.BadParameter(
-            f"{place!r} is not one of {', '.join(get_args(Place))}", param_hint="--master"
-        )
+    place = asked.text(
+        "--master",
+        master,
+        "Master key in keyring, file or credential",
+        _usual_place(),
+        _one_of(get_args(Place)),
+    )
     found = [name for name in _key_variables() if configuration.read_environ().get(name)]
     import_, blank_ = bool(import_keys), bool(blank)
     if found:
@@ -135,11 +147,16 @@ class _Questions:
         self._can_ask = sys.stdin.isatty()
         self._missing: list[str] = []
 
-    def text(self, option: str, given: str | None, question: str, default: str) -> str:
-        """Return what was given, or the answer."""
-        if given is not None or not self._may_ask(option):
-            return default if given is None else given
-        return str(typer.prompt(question, default=default))
+    def text(
+        self, option: str, given: str | None, question: str, default: str, check: Callable[[str], str]
+    ) -> str:
+        """Return what was given, or the answer. A wrong answer is asked for again."""
+        if given is None and self._may_ask(option):
+            return str(typer.prompt(question, default=default, value_proc=check))
+        try:
+            return check(default if given is None else given)
+        except typer.BadParameter as error:
+            raise typer.BadParameter(error.message, param_hint=option) from None
 
     def yes_or_no(self, option: str, given: bool | None, question: str, *, default: bool) -> bool:
         """Return what was given, or the answer."""
@@ -175,6 +192,27 @@ class _Questions:
         if not self._can_ask:
             self._missing.append(option)
         return self._can_ask
+
+
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    def check(answer: str) -> str:
+        if answer not in known:
+            raise typer.BadParameter(
+                f"{quoted(answer)} must be one of {', '.join(known)}.{nearest(answer, known)}"
+            )
+        return answer
+
+    return check
+
+
+def _limit(answer: str) -> str:
+    try:
+        positive = to_nano(answer) > 0
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}: write it as 5.00") from None
+    if not positive:
+        raise typer.BadParameter(f"a budget must be more than 0 USD, not {answer}")
+    return answer
 
 
 def _usual_file() -> Path:

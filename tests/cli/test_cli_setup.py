@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,9 +85,10 @@ def test_without_a_terminal_the_missing_options_are_named(supernova: Supernova, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--daily", "many"), "many"),
+        (("--daily", "many"), "'many' is not an amount of money"),
+        (("--monthly", "0"), "more than 0 USD"),
         (("--daily", "-1"), "-1"),
-        (("--env", "prodution"), "prodution"),
+        (("--env", "prodution"), "Did you mean 'production'?"),
         (("--key-file", "openai"), "PROVIDER=FILE"),
         (("--key-file", "openai/third=x"), "PROVIDER=FILE"),
         (("--key-file", "openai=missing"), "missing"),
@@ -96,9 +99,32 @@ def test_a_wrong_answer_is_refused_before_anything_is_made(
 ) -> None:
     """The message names the answer; no file was written."""
     result = supernova("setup", *QUIET, *arguments)
-    assert result.code in (2, 3)
-    assert said in result.err
+    assert result.code == 2
+    assert said in re.sub(r"[\s│]+", " ", result.err)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_wrong_answer_is_asked_for_again(script: str, folder: Path) -> None:
+    """Each question says what is wrong and asks again, before the next question."""
+    (folder / "key").write_text(KEY)
+    terminal, side = os.openpty()
+    os.write(terminal, b"prodution\nstaging\n0\nmany\n7.5\n\nfil\nfile\n")
+    command = [script, "setup", "--no-test", "--key-file", "openai=key"]
+    run = subprocess.run(command, stdin=side, capture_output=True, text=True, timeout=60)
+    os.close(side)
+    os.close(terminal)
+    assert run.returncode == 0, run.stdout + run.stderr
+    errors = re.findall(r"Error: (.*?)(?=Environment|Daily|Monthly|Master|\n)", run.stdout)
+    assert [error.strip() for error in errors] == [
+        "'prodution' must be one of development, staging, production. Did you mean 'production'?",
+        "a budget must be more than 0 USD, not 0",
+        "'many' is not an amount of money: write it as 5.00",
+        "'fil' must be one of keyring, file, credential. Did you mean 'file'?",
+    ]
+    text = (folder / "config" / "supernova.yaml").read_text()
+    assert "environment: staging" in text
+    assert "limit: 7.5" in text
 
 
 def test_keys_are_imported_from_env_and_emptied_there(supernova: Supernova, folder: Path) -> None:

@@ -100,7 +100,8 @@ def _configured(answers: Answers) -> str:
         try:
             configuration.load(file)
         except ConfigError as error:
-            raise ConfigError(str(error).replace(str(file), str(answers.file))) from None
+            text = str(error).replace(str(file), str(answers.file))
+            raise ConfigError(text.replace(folder, str(answers.file.parent))) from None
     return text
 
 
