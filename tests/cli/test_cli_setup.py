@@ -104,6 +104,14 @@ def test_a_wrong_answer_is_refused_before_anything_is_made(
     assert list(folder.iterdir()) == []
 
 
+def test_a_configuration_that_cannot_be_written_is_one_error(supernova: Supernova, folder: Path) -> None:
+    """Where the folder of the configuration cannot be made, the error names it and the reason."""
+    (folder / "config").write_text("a file, not a folder")
+    result = supernova("setup", *QUIET)
+    assert result.code == 3
+    assert "error: config/supernova.yaml cannot be written (config: File exists): run this" in result.err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_wrong_answer_is_asked_for_again(script: str, folder: Path) -> None:
     """Each question says what is wrong and asks again, before the next question."""

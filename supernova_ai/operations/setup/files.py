@@ -10,6 +10,7 @@ from secrets import token_hex
 
 from dotenv import dotenv_values, set_key
 
+from supernova_ai.errors import ConfigError
 from supernova_ai.paths import new_file, sync_folder
 
 _HERE = files("supernova_ai.operations.setup")
@@ -55,9 +56,23 @@ def template(name: str) -> str:
 
 
 def write_new(path: Path, text: str, mode: int = 0o644) -> bool:
-    """Write the file unless there is one; return whether it was written. It is whole, or not there."""
+    """Write the file unless there is one; return whether it was written. It is whole, or not there.
+
+    Raises:
+        ConfigError: the file or its folder cannot be written.
+    """
     if path.exists():
         return False
+    try:
+        return _write_whole(path, text, mode)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.filename or path.parent}: {error.strerror}): "
+            "run this where this user may write it"
+        ) from error
+
+
+def _write_whole(path: Path, text: str, mode: int) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
