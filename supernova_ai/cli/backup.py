@@ -45,10 +45,20 @@ PassphraseFile = Annotated[
     ),
 ]
 File = Annotated[Path, typer.Argument(help="The backup, a .backup file.")]
+
+
+def _existing(folder: Path | None) -> Path | None:
+    if folder and not folder.expanduser().is_dir():
+        raise typer.BadParameter(f"there is no folder {folder}")
+    return folder
+
+
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        help="The folder of the backups.", show_default="backup.to, else 'backups' in the data folder"
+        help="The folder of the backups.",
+        callback=_existing,
+        show_default="backup.to, else 'backups' in the data folder",
     ),
 ]
 

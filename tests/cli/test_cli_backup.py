@@ -69,12 +69,20 @@ def test_the_passphrase_comes_from_a_private_file(supernova: Supernova, data: Pa
     assert "too short" not in short.err
 
 
-def test_list_needs_no_passphrase(supernova: Supernova, backup: Path) -> None:
-    """It shows time, size and file; an empty folder is said to be one."""
+def test_list_needs_no_passphrase(supernova: Supernova, backup: Path, tmp_path: Path) -> None:
+    """It shows time, size and file; a folder without backups is said to be one."""
     listed = supernova("backup", "list")
     assert listed.out.split()[-1] == str(backup)
     assert [row["file"] for row in supernova("backup", "list", "--json").json] == [str(backup)]
-    assert supernova("backup", "list", "/nowhere").out == "no backups in /nowhere\n"
+    (empty := tmp_path / "empty").mkdir()
+    assert supernova("backup", "list", str(empty)).out.replace("\n", "") == f"no backups in {empty}"
+
+
+@pytest.mark.parametrize("command", [("list",), ("prune", "--yes")], ids=" ".join)
+def test_a_folder_that_does_not_exist_is_refused(supernova: Supernova, command: tuple[str, ...]) -> None:
+    """A misspelt folder is not taken for one without backups."""
+    result = supernova("backup", *command, "nowhere")
+    assert (result.code, "there is no folder nowhere" in result.err) == (2, True)
 
 
 def test_verify_tells_a_wrong_passphrase_from_other_files(supernova: Supernova, backup: Path) -> None:
