@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+import psycopg
+import pytest
 from peewee import Database
 
+from supernova_ai.errors import StoreError
 from supernova_ai.ledger import Batch, End, Entry, Hold, Ledger, batch_in, holds, lost_end
 from supernova_ai.ledger.rollups import AMOUNTS, EndedAttempt
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.types import CostBasis, Usage
+from tests.waiting import comes_true
 
 CENT = to_nano("0.01")
 
@@ -130,12 +137,30 @@ class Paused:
         return hold
 
 
-def wait_for_lock(store: Store) -> None:
-    """Wait until a transaction waits for another."""
+def wait_for_lock(store: Store, transactions: int = 1) -> None:
+    """Wait until so many transactions wait for others."""
     blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
-    def look(database: Any) -> None:
-        while not database.execute_sql(blocked).fetchone()[0]:
-            pass
+    def count(database: Any) -> int:
+        return int(database.execute_sql(blocked).fetchone()[0])
 
-    store.read(look)
+    assert comes_true(lambda: store.read(count) >= transactions)
+
+
+@contextmanager
+def cut_off(ledger: Ledger, name: str) -> Iterator[None]:
+    """Cut the connection while the server writes this hold, which is committed when the block has ended.
+
+    What the block asks for must wait until then.
+    """
+    connection: Any = ledger.store.write(lambda database: database.connection()).result(60)
+    with psycopg.connect(ledger.store.where) as other:
+        other.execute("LOCK TABLE attempt IN SHARE MODE")  # its rows can be read and locked, but not written
+        hold = take(ledger, name)
+        wait_for_lock(ledger.store)
+        with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(StoreError):
+            hold.result(60)
+        yield
+        wait_for_lock(ledger.store, 2)

@@ -73,6 +73,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._was_cut_off = False
         self.closed = False
         _stop_during_forks()
         _writers.add(self)
@@ -145,6 +146,7 @@ class Writer:
                 return
             failure = explain(error, self._where)
             log.warning("store.commit.failed", operations=len(batch), error=str(failure))
+            self._was_cut_off |= self._connection_is_lost()
             self._disconnect()  # the next batch opens a new connection
             outcomes = [(None, failure)] * len(batch)
         for job, (result, reason) in zip(batch, outcomes, strict=True):
@@ -158,16 +160,23 @@ class Writer:
 
     def _is_of_one(self, error: BaseException) -> bool:
         """Say whether the error undid the batch for the sake of one operation, and others would succeed."""
-        if isinstance(self._database, Postgres) and self._database.connection_is_lost():
+        if self._connection_is_lost():
             return False  # it may be committed
         if isinstance(error, OperationalError | InterfaceError):  # the database is busy, full or gone
             return exceeds_limit(error)
         return isinstance(error, Exception) and not isinstance(error, MemoryError)
 
+    def _connection_is_lost(self) -> bool:
+        return isinstance(self._database, Postgres) and self._database.connection_is_lost()
+
     def _transact(self, batch: list[Job[Any]]) -> list[Outcome]:
-        """Run the batch in one transaction, beside those of other processes if all of it may."""
+        """Run the batch in one transaction, beside those of other processes if all of it may.
+
+        After a connection was lost the server may still be writing what came over it: the next batch waits.
+        """
         database = self._database
-        if isinstance(database, Postgres) and all(job.together for job in batch):
+        overlaps = all(job.together for job in batch) and not self._was_cut_off
+        if isinstance(database, Postgres) and overlaps:
             for _ in range(2):
                 try:
                     return self._run_batch(batch, OVERLAPPING)
@@ -177,7 +186,9 @@ class Writer:
                         self._disconnect()
                     if not reason.beside_others:
                         break
-        return self._run_batch(batch)
+        outcomes = self._run_batch(batch)  # after all other transactions
+        self._was_cut_off = False
+        return outcomes
 
     def _run_batch(self, batch: list[Job[Any]], *mode: str) -> list[Outcome]:
         if len(batch) == 1:

@@ -18,7 +18,7 @@ from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.postgres import Postgres
 from supernova_ai.types import FailurePattern, Usage
-from tests.holds import Paused, place_hold, settled, take, wait_for_lock
+from tests.holds import Paused, cut_off, place_hold, settled, take, wait_for_lock
 from tests.recount import attempts, check_store
 from tests.store.conftest import insert, names
 
@@ -204,6 +204,18 @@ def test_a_connection_lost_inside_a_batch_takes_nothing(open_process: OpenProces
         ledger.write(cut).result(60)
     assert attempts(ledger.store).keys() == {"before"}
     assert take(ledger, "after").result(60).attempt == "after"
+    check_store(ledger.store)
+
+
+@on_postgres
+def test_a_hold_that_is_committed_after_its_connection_was_cut_is_released(open_process: OpenProcess) -> None:
+    """Its caller saw an error, and nobody will use it: the release waits for the server to write the hold."""
+    ledger = open_process(ALL)
+    take(ledger, "before").result()
+    with cut_off(ledger, "cut"):
+        released = ledger.release(Hold("cut", CENT, ()))
+    assert released.result(60)
+    assert attempts(ledger.store)["cut"].state == "released"
     check_store(ledger.store)
 
 

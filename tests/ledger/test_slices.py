@@ -21,7 +21,7 @@ from supernova_ai.money import to_nano
 from supernova_ai.reports.status import budget_statuses
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AlertRow, SliceRow, WindowRow
-from tests.holds import CENT, Paused, settled, take
+from tests.holds import CENT, Paused, cut_off, settled, take
 from tests.processes import run_in_child
 from tests.recount import check, check_store
 
@@ -219,6 +219,19 @@ def test_a_lower_limit_holds_at_once(processes: Ledgers) -> None:
     take(one, "fits").result(60)
     with pytest.raises(BudgetExceeded):
         take(one, "too-much").result(60)
+    check_store(one.store)
+
+
+def test_a_slice_is_added_with_all_that_the_server_still_writes_in_it(processes: Ledgers) -> None:
+    """The connection is cut while a hold is written in it, and a reload makes the next hold add it."""
+    one, _ = processes
+    take(one, "slice").result(60)
+    assert slices(one)
+    with cut_off(one, "cut"):
+        one.apply([ALL])
+        after = take(one, "after")
+    after.result(60)
+    assert window(one).held == sum(part.size for part in slices(one).values()) + 3 * CENT
     check_store(one.store)
 
 
