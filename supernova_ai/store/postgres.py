@@ -172,6 +172,9 @@ class Postgres(PostgresqlDatabase):
     def trip(self, statements: Sequence[tuple[str, Any]]) -> list[list[Any]]:
         """Run statements in one round trip; return the rows of each.
 
+        They are one message, so the server has all of them or none. Of several messages it would run the
+        first, keep their locks, and wait for the others without a limit if this process is stopped.
+
         Raises:
             RunAgain: the connection was lost before the transaction began, or the server ended a deadlock.
         """
@@ -179,15 +182,22 @@ class Postgres(PostgresqlDatabase):
         begins, self._queue.begins = self._queue.begins, False
         if not queued and not statements:
             return []
+        from psycopg import ClientCursor
+
         connection = self._driver()
+        rows: list[list[Any]] = []
         try:
-            with peewee_errors, connection.pipeline():
-                cursors = [connection.execute(sql, arguments) for sql, arguments in (*queued, *statements)]
+            with peewee_errors:
+                bind = ClientCursor(connection).mogrify
+                message = "; ".join(bind(sql, arguments) for sql, arguments in (*queued, *statements))
+                cursor = connection.execute(message)
+                while len(rows) == 0 or cursor.nextset():
+                    rows.append(cursor.fetchall() if cursor.description else [])
         except (OperationalError, InterfaceError) as error:
             if (begins and connection.closed) or _sqlstate(error) == _DEADLOCK:
                 raise RunAgain(str(error)) from error
             raise
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors[len(queued) :]]
+        return rows[len(queued) :]
 
     def cursor(self, named_cursor: str | None = None) -> Any:
         """Return a cursor for one statement, after all that is queued has run."""

@@ -10,10 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from psycopg.adapt import Dumper
 
 from supernova_ai.config import Budget
 from supernova_ai.errors import BudgetExceeded, StoreError
 from supernova_ai.ledger import Batch, End, Hold, Ledger, Payer
+from supernova_ai.ledger.batch import Needs
 from supernova_ai.money import to_nano
 from supernova_ai.store import Store
 from supernova_ai.store.postgres import Postgres
@@ -71,6 +73,30 @@ def test_a_batch_takes_two_round_trips(open_process: OpenProcess, monkeypatch: p
     for future in futures:
         future.result()
     assert len(trips) == 1 + 2  # the commit of the busy one, and those of all others together
+
+
+@on_postgres
+def test_the_server_gets_all_statements_of_a_trip_or_none(open_process: OpenProcess) -> None:
+    """A process that is stopped before it has sent all of them keeps no lock, and others write meanwhile."""
+    one, other = open_process(ALL), open_process(ALL)
+    take(one, "first").result()
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Slow(Dumper):
+        def dump(self, obj: Any) -> bytes:
+            inside.set()
+            assert go_on.wait(60)
+            return b"1"
+
+    connection: Any = one.store.write(lambda database: database.connection()).result()
+    connection.adapters.register_dumper(threading.Event, Slow)
+    last = Needs(selects=(("SELECT CAST(? AS INT)", (go_on,)),))
+    stopped = one.write(place_hold(one, "stopped", CENT), last)
+    assert inside.wait(60)
+    assert other.store.write(insert("meanwhile")).result(60) == "meanwhile"
+    go_on.set()
+    assert stopped.result(60).attempt == "stopped"
+    check_store(one.store)
 
 
 @on_postgres
