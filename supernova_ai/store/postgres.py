@@ -13,13 +13,16 @@ from peewee import InterfaceError, OperationalError, PostgresqlDatabase
 from supernova_ai.errors import StoreError
 
 _WAIT_S = 30
-"""Seconds a batch waits for another machine's transaction, and that an idle transaction may last."""
+"""Seconds a batch waits for another machine's transaction."""
+
+_IDLE_S = 20
+"""Seconds until the server ends an idle transaction: whoever waits for it gets its locks, and no error."""
 
 _BEGIN = f"""
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL synchronous_commit = on;
 SET LOCAL lock_timeout = '{_WAIT_S}s';
-SET LOCAL idle_in_transaction_session_timeout = '{_WAIT_S}s';
+SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_S}s';
 SELECT pg_advisory_xact_lock(1400204883, hashtext(current_schema()));
 """
 # One round trip. The lock does what BEGIN IMMEDIATE does in SQLite: writing transactions run one after
@@ -32,7 +35,7 @@ OVERLAPPING = "overlapping"
 _BEGIN_OVERLAPPING = (
     "BEGIN ISOLATION LEVEL READ COMMITTED",
     f"SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '{_WAIT_S}s', true), "
-    f"set_config('idle_in_transaction_session_timeout', '{_WAIT_S}s', true)",
+    f"set_config('idle_in_transaction_session_timeout', '{_IDLE_S}s', true)",
     "SELECT pg_advisory_xact_lock_shared(1400204883, hashtext(current_schema()))",
 )
 

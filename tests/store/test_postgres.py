@@ -15,6 +15,8 @@ from peewee import Database, OperationalError
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store, postgres
 from supernova_ai.store import database as opening
+from supernova_ai.store.bulk import run
+from supernova_ai.store.postgres import OVERLAPPING, Postgres
 from supernova_ai.store.tables import MetaRow
 from tests.databases import empty_schema
 
@@ -67,7 +69,7 @@ def test_an_idle_transaction_is_ended_by_the_server(where: str, monkeypatch: pyt
     with Store(where) as silent, Store(where) as other:
         patient = postgres._BEGIN
         monkeypatch.setattr(
-            postgres, "_BEGIN", patient.replace("session_timeout = '30s'", "session_timeout = '50ms'")
+            postgres, "_BEGIN", patient.replace("session_timeout = '20s'", "session_timeout = '50ms'")
         )
         assert patient != postgres._BEGIN
         in_turn, go_on = threading.Event(), threading.Event()
@@ -87,6 +89,18 @@ def test_an_idle_transaction_is_ended_by_the_server(where: str, monkeypatch: pyt
         assert number(other) == "1"
         silent.write(add_one).result()
         assert number(other) == "2"
+
+
+@pytest.mark.parametrize("mode", [(), (OVERLAPPING,)], ids=["alone", "overlapping"])
+@on_postgres
+def test_an_idle_transaction_ends_before_others_give_up(where: str, mode: tuple[str, ...]) -> None:
+    """If a process is stopped in its transaction, those who wait for its locks get them, and no error."""
+    names = ("idle_in_transaction_session_timeout", "lock_timeout")
+    setting = "SELECT setting::int FROM pg_settings WHERE name = ?"  # milliseconds
+    database = Postgres(where)
+    with database.connection_context(), database.atomic(*mode):
+        idle, wait = (run(database, setting, name).fetchone()[0] for name in names)
+    assert 0 < idle < wait
 
 
 @on_postgres
