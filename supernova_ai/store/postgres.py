@@ -194,7 +194,7 @@ class Postgres(PostgresqlDatabase):
                 bind = ClientCursor(connection).mogrify
                 message = "; ".join(bind(sql, arguments) for sql, arguments in (*queued, *statements))
                 cursor = connection.execute(message)
-                while len(rows) == 0 or cursor.nextset():
+                while not rows or cursor.nextset():
                     rows.append(cursor.fetchall() if cursor.description else [])
         except (OperationalError, InterfaceError) as error:
             if (begins and connection.closed) or _sqlstate(error) == _DEADLOCK:
