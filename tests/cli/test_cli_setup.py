@@ -92,6 +92,7 @@ def test_without_a_terminal_the_missing_options_are_named(supernova: Supernova, 
         (("--key-file", "openai"), "PROVIDER=FILE"),
         (("--key-file", "openai/third=x"), "PROVIDER=FILE"),
         (("--key-file", "openai=missing"), "missing"),
+        (("--key-file", "opnai=/etc/hostname"), "'opnai' is not configured; use one of: openai, anthropic"),
     ],
 )
 def test_a_wrong_answer_is_refused_before_anything_is_made(

@@ -26,6 +26,7 @@ from supernova_ai.operations.checks import machine
 from supernova_ai.operations.checks.keys import filled_slots
 from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import SEVERITIES
+from supernova_ai.operations.key_entry import check_owner
 from supernova_ai.operations.setup import files, models
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
@@ -81,8 +82,12 @@ def run(answers: Answers) -> Iterator[Step]:
 
     Raises:
         ConfigError: a setting is wrong; nothing was made.
+        InvalidRequest: a key is of a provider that is not configured; nothing was made.
     """
     text = _configured(answers)
+    loaded = configuration.load(answers.file) if answers.file.exists() else None
+    for provider, _ in answers.keys:
+        check_owner(loaded.config if loaded else configuration.Config(), provider)
     for step in _steps(answers, text):
         yield step
         if step.outcome == "failed":
