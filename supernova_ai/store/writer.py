@@ -317,6 +317,7 @@ _REMEDIES = {
     "lock timeout": "Another machine keeps the database busy: find out what it is doing",
     "terminating connection": _BROKEN,
     "server closed the connection": _BROKEN,
+    "server conn crashed": _BROKEN,  # PgBouncer's words
     "connection is lost": _BROKEN,
     "readonly": "Make the file and its folder writable by this user, or set 'database' to another path",
     "unable to open": "Create its folder and make it writable, or set 'database' to another path",
