@@ -159,9 +159,16 @@ def _ask(
     """Call a method of the client; print its answer as it arrives, or the whole reply as JSON."""
     spinner = Terminal(stderr=True).spinner("Waiting for the model")
 
+    unwritable: list[OSError] = []
+
     def write(token: str) -> None:
         spinner.stop()
-        typer.echo(token, nl=False)
+        if unwritable:
+            return
+        try:
+            typer.echo(token, nl=False)
+        except OSError as error:
+            unwritable.append(error)  # the answer is paid for: read to its end, it costs what it used
 
     async def call() -> Reply:
         async with client(config) as nova:
@@ -173,6 +180,8 @@ def _ask(
         reply = asyncio.run(call())
     finally:
         spinner.stop()
+    if unwritable:
+        raise unwritable[0]
     if json:
         print_json(reply)
         return

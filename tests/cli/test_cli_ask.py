@@ -317,6 +317,20 @@ def test_interrupt_exits_with_130_and_ends_the_hold(
     assert (attempt["state"], attempt["error"]) == ("lost", "Cancelled")
 
 
+def test_an_answer_that_nobody_reads_costs_what_it_used(
+    stub_provider: Stub, configure: Configure, supernova: Supernova, script: str
+) -> None:
+    """If the output cannot be written, the answer is read to its end, so that it costs its usage."""
+    configure(stub_provider(Answer("Buy low, sell high.", usage=Usage(prompt=2, completion=4))).url)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as closed:
+        done = subprocess.run([script, "chat", "Hi."], stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    (attempt,) = _attempts(supernova)
+    assert (attempt["state"], attempt["basis"]) == ("settled", "exact")
+
+
 @pytest.mark.proof
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a dead process is noticed at once")
 def test_a_killed_stream_is_lost(
