@@ -166,10 +166,12 @@ def identity(name: str, value: str | int | None) -> str | None:
     """Return the id of a user or session as a text.
 
     Raises:
-        InvalidRequest: it is neither a text nor a whole number, or no database can store it.
+        InvalidRequest: it is neither a text nor a whole number, is empty, or no database can store it.
     """
     if value is None:
         return None
+    if value == "":
+        raise InvalidRequest(f"{name} is empty: leave it out, or give None, where there is none")
     if isinstance(value, int) and not isinstance(value, bool):
         if value.bit_length() > 256:
             raise InvalidRequest(f"{name} must be a whole number of at most 256 bits")
