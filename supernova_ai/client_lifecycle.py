@@ -235,7 +235,14 @@ class ClientLifecycle:
 
 
 def _load(source: Config | str | Path | None) -> Loaded:
-    return Loaded.of(source) if isinstance(source, Config) else configuration.load(source)
+    if source is None or isinstance(source, str | Path):
+        return configuration.load(source)
+    if isinstance(source, Config):
+        return Loaded.of(source)
+    raise ConfigError(
+        f"the configuration must be a Config, the path of a YAML file or None, not {type(source).__name__}: "
+        f"Config.model_validate makes a Config of a dict"
+    )
 
 
 _open_clients: WeakSet[ClientLifecycle] = WeakSet()

@@ -197,6 +197,13 @@ async def test_an_unknown_option_is_named(
     assert stub.requests == []
 
 
+def test_a_configuration_of_another_type_is_named() -> None:
+    """A dict is no configuration yet: the error says what makes one of it, and shows nothing of it."""
+    with pytest.raises(errors.ConfigError, match="makes a Config of a dict") as raised:
+        Supernova(cast(Any, {"database": "postgresql://ann:secret@db/nova"}))
+    assert "secret" not in str(raised.value)
+
+
 def test_an_unknown_option_of_a_module_level_function_is_named(default_client: StubProvider) -> None:
     """The module-level functions have the options of the methods, and no others."""
     for function in (supernova_ai.chat, supernova_ai.stream, supernova_ai.analyze):
