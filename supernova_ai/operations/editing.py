@@ -204,10 +204,13 @@ class Editor:
     ) -> Edited:
         """Validate the configuration with these files, write those that change, and record the version."""
         changing = {path: text for path, text in files.items() if _content(path) != text}
-        loaded = configuration.load(self._path, replaced=files)
-        findings = _findings(loaded, files)
-        if findings.problems:
-            raise config_error(list(findings.problems))
+        try:
+            loaded = configuration.load(self._path, replaced=files)
+            findings = _findings(loaded, files)
+            if findings.problems:
+                raise config_error(list(findings.problems))
+        except ConfigError as error:
+            raise ConfigError(f"nothing was written, because with this edit {error}") from None
         if self.problem:
             latest = self.versions.latest()
             before = latest.settings if latest else {}

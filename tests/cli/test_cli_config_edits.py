@@ -76,6 +76,9 @@ def test_a_wrong_edit_writes_nothing(
     result = supernova("config", "set", key, value)
     assert result.code == code
     assert error in " ".join(result.err.replace("│", " ").split())
+    assert ("nothing was written, because with this edit the configuration cannot" in result.err) == (
+        code == 3
+    )
     assert file.read_bytes() == YAML.encode()
     assert [cause for _, cause in numbers(supernova)] in ([], ["edit"])
 
