@@ -20,7 +20,8 @@ SERVICE = "supernova-ai"
 ADVICE = (
     "Unlock or install a keyring (GNOME Keyring, KWallet, macOS Keychain, Windows Credential Locker), or "
     "provide the master key as a systemd credential named supernova-master, in SUPERNOVA_MASTER_KEY_FILE "
-    "(a file you own, with mode 0600), or in API_KEY_ENCRYPTION_KEY; `openssl rand -hex 32` generates one"
+    "(a file you own, with mode 0600), or in API_KEY_ENCRYPTION_KEY; `openssl rand -hex 32` generates one, "
+    "and `supernova setup --master file` makes such a file"
 )
 
 _KEY_SHAPED = re.compile(r"[0-9A-Fa-f]{32,}|[0-9A-Za-z+/_\-]{40,}=?")

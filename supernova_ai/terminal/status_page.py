@@ -100,7 +100,10 @@ class StatusPage:
         before = status.minutes[-2].requests
         yield (
             "Requests",
-            Text(f"{chart} {requests:,} in the last hour, {before:,} in the last minute, {failed:,} failed"),
+            Text(
+                f"{chart} {requests:,} in the last hour, {before:,} in the last whole minute; "
+                f"{failed:,} attempts failed"
+            ),
         )
         spent = ", ".join(f"{rounded(status.spent[per])} {name}" for per, name in _PERS.items())
         yield "Spent", Text(spent + (f", {rounded(status.lost)} of it lost" if status.lost else ""))

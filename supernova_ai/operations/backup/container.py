@@ -190,5 +190,5 @@ class Opener(io.RawIOBase):
 
     def _reason(self) -> str:
         if self._number == 0:
-            return "the passphrase is wrong, or the file is damaged at its start"
+            return "the passphrase is wrong, or the file is damaged or incomplete"
         return f"it is damaged or cut off after {self._number * _CHUNK:,} bytes of content: use another copy"

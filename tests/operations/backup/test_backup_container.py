@@ -71,7 +71,7 @@ def test_a_file_of_this_format_opens_for_ever() -> None:
 
 def test_another_passphrase_opens_nothing() -> None:
     """The message says so, and does not repeat it."""
-    with pytest.raises(BackupError, match="the passphrase is wrong, or the file is damaged at its start"):
+    with pytest.raises(BackupError, match="the passphrase is wrong, or the file is damaged or incomplete"):
         opened(sealed(b"x" * 100_000), Secret("another passphrase"))
 
 
