@@ -46,6 +46,15 @@ def open_regular(path: str | Path, max_bytes: int | None = None) -> BinaryIO:
         raise
 
 
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be used; the caller's message has its path.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "prices.csv"))
+    'No such file or directory'
+    """
+    return getattr(error, "strerror", None) or str(error)
+
+
 _REMEDY = "must be a file, or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 

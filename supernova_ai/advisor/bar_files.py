@@ -12,7 +12,7 @@ from typing import Any
 
 from supernova_ai.advisor.bar_formats import check_columns
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.paths import MAX_CSV_BYTES, open_regular
+from supernova_ai.paths import MAX_CSV_BYTES, open_regular, reason_of
 
 _DELIMITERS = ",;\t"
 _TIME = re.compile(r"\d[\d :./TZ+-]*")
@@ -32,7 +32,9 @@ def read_file(path: str | Path) -> Any:
         delimiter = max(_DELIMITERS, key=text.lstrip().partition("\n")[0].count)
         rows = list(csv.reader(StringIO(text, newline=""), delimiter=delimiter))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
-        raise InvalidRequest(f"{path} cannot be read: {error}. Give a UTF-8 file of bars") from error
+        raise InvalidRequest(
+            f"{path} cannot be read: {reason_of(error)}. Give a UTF-8 file of bars"
+        ) from error
     rows = [row for row in rows if len(row) > 1 or "".join(row).strip()]
     if not rows or _TIME.fullmatch(rows[0][0].strip()):  # no header, as in the klines of Binance
         return rows

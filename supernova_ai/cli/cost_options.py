@@ -17,6 +17,7 @@ from supernova_ai.config import Loaded
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.ledger import labels, swept_ledger
 from supernova_ai.money import to_usd
+from supernova_ai.paths import reason_of
 from supernova_ai.reports import breakdown
 from supernova_ai.reports.periods import Period, latest_periods
 from supernova_ai.store import Store
@@ -86,7 +87,7 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be written: {error}") from None
+        raise typer.BadParameter(f"{path} cannot be written: {reason_of(error)}") from None
 
 
 def last_days(days: int, now: datetime) -> Period:

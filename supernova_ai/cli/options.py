@@ -20,7 +20,7 @@ from supernova_ai.characters import escaped
 from supernova_ai.config import Loaded
 from supernova_ai.errors import SupernovaError
 from supernova_ai.identifiers import checked_tags, storable
-from supernova_ai.paths import MAX_TEXT_BYTES, open_regular
+from supernova_ai.paths import MAX_TEXT_BYTES, open_regular, reason_of
 from supernova_ai.terminal.output import Terminal
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def read_text(path: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         remedy = ". It must be in UTF-8" if isinstance(error, UnicodeDecodeError) else ""
         raise typer.BadParameter(
-            f"{path or 'standard input'} cannot be read as text: {error}{remedy}"
+            f"{path or 'standard input'} cannot be read as text: {reason_of(error)}{remedy}"
         ) from None
 
 

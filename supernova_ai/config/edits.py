@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supernova_ai.errors import ConfigError
-from supernova_ai.paths import new_file, sync_folder
+from supernova_ai.paths import new_file, reason_of, sync_folder
 
 _PATIENCE_S = 60.0
 
@@ -142,5 +142,6 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    reason = error.strerror or str(error)
-    return ConfigError(f"{error.filename or folder} cannot be written: {reason}; no file was changed")
+    return ConfigError(
+        f"{error.filename or folder} cannot be written: {reason_of(error)}; no file was changed"
+    )

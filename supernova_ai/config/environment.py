@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from supernova_ai.config.nodes import Loc, Node, find, merge
 from supernova_ai.config.problems import problem
 from supernova_ai.errors import ConfigError
+from supernova_ai.paths import reason_of
 
 Apply = Callable[[Node, Loc, Node], Node]
 
@@ -28,7 +29,9 @@ def read_environ(folder: Path = Path()) -> dict[str, str]:
     try:
         from_file = dotenv_values(file, interpolate=False)  # a `$` in a key or password is literal
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}. It must be a readable UTF-8 file.") from error
+        raise ConfigError(
+            f"{file} cannot be read: {reason_of(error)}. It must be a readable UTF-8 file."
+        ) from error
     return non_empty(from_file) | non_empty(os.environ)
 
 

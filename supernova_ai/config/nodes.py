@@ -13,7 +13,7 @@ import yaml
 from yaml.composer import ComposerError
 
 from supernova_ai.errors import ConfigError
-from supernova_ai.paths import MAX_TEXT_BYTES, open_regular
+from supernova_ai.paths import MAX_TEXT_BYTES, open_regular, reason_of
 
 Loc = tuple[str | int, ...]
 
@@ -122,7 +122,7 @@ def read_yaml(path: Path, content: bytes) -> tuple[Node, list[str]]:
 
 
 def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigError:
-    return ConfigError(f"{path} cannot be read: {error}. It must be a readable UTF-8 file.")
+    return ConfigError(f"{path} cannot be read: {reason_of(error)}. It must be a readable UTF-8 file.")
 
 
 def parse(text: str, path: Path) -> tuple[Node, list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from supernova_ai.config import nodes
 from supernova_ai.config.nodes import Node
 from supernova_ai.errors import ConfigError
+from supernova_ai.paths import reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ def read(path: Path) -> TemplateFile:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}. It must be a readable UTF-8 file.") from error
+        raise ConfigError(
+            f"{path}: cannot be read: {reason_of(error)}. It must be a readable UTF-8 file."
+        ) from error
     lines = text.split("\n")
     ends = [number for number, line in enumerate(lines) if line.rstrip() == "---"]
     if len(ends) < 2 or ends[0] != 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from supernova_ai.config import Attachments
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.paths import open_regular
+from supernova_ai.paths import open_regular, reason_of
 from supernova_ai.requests.attachment_urls import fetch
 from supernova_ai.requests.messages import Media, last_user_message
 from supernova_ai.types import Attachment, Request
@@ -104,7 +104,7 @@ def _read(name: str, given: AttachmentSource, left: int, settings: Attachments) 
         with open_regular(Path(given).expanduser()) as file:
             return name, file.read(left + 1)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidRequest(f"{name} cannot be read: {error}") from None
+        raise InvalidRequest(f"{name} cannot be read: {reason_of(error)}") from None
 
 
 def _checked(name: str, data: bytes) -> Attachment:

@@ -20,6 +20,7 @@ from supernova_ai.keys import records
 from supernova_ai.money import show
 from supernova_ai.operations.backup.inspection import Inspection, Key
 from supernova_ai.operations.backup.snapshot import count_rows, heads
+from supernova_ai.paths import reason_of
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, AuditRow, WindowRow
 
@@ -161,7 +162,9 @@ def changes(place: Place, found: Inspection) -> dict[str, str]:
         except FileNotFoundError:
             result[str(path)] = "new"
         except OSError as error:
-            raise BackupError(f"{path} is in the place of a file and cannot be read: {error}") from error
+            raise BackupError(
+                f"{path} is in the place of a file and cannot be read: {reason_of(error)}"
+            ) from error
     return result
 
 

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, cast
 
 from supernova_ai.errors import BackupError, SchemaTooNew
 from supernova_ai.operations.backup.container import Cost, Opener, Sealer
-from supernova_ai.paths import open_regular
+from supernova_ai.paths import open_regular, reason_of
 from supernova_ai.secret import Secret
 from supernova_ai.store.schema import known_migrations
 
@@ -182,7 +182,7 @@ class Reader:
                 raise
             raise BackupError(f"{self.path} cannot be used: {error}") from None
         except OSError as error:
-            raise BackupError(f"{self.path} cannot be read: {error.strerror or error}") from error
+            raise BackupError(f"{self.path} cannot be read: {reason_of(error)}") from error
         except (
             ValueError,
             TypeError,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from supernova_ai.errors import InvalidRequest
-from supernova_ai.paths import open_regular
+from supernova_ai.paths import open_regular, reason_of
 from supernova_ai.secret import Secret
 
 SHORTEST = 12
@@ -44,4 +44,4 @@ def read_file(path: Path) -> Secret:
                 )
             return checked(file.read().decode())
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise InvalidRequest(f"the passphrase file {path} cannot be read: {error}") from None
+        raise InvalidRequest(f"the passphrase file {path} cannot be read: {reason_of(error)}") from None
