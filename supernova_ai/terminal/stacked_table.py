@@ -1,8 +1,11 @@
-"""A table whose columns have several parts: side by side on a wide terminal, stacked on a narrow one."""
+"""A table whose columns have several parts: side by side on a wide terminal, stacked on a narrow one.
+
+On a terminal that is too narrow for its columns, each row is a list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,6 +18,12 @@ Cell = tuple[Text, ...]
 
 _NEVER_FOLDED = len("AuthenticationFailed")
 """Text up to this length stays on one line."""
+
+_LEAST_NAME = 12
+"""The least width at which longer text is folded."""
+
+_GAP = 2
+"""The columns of the terminal between two columns of a table."""
 
 _UNLIMITED = 10_000
 """A terminal width, in columns, that no table reaches."""
@@ -40,7 +49,36 @@ class StackedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = self._table(stacked=False)
         width = Measurement.get(console, options.update(max_width=_UNLIMITED), wide).maximum
-        yield wide if width <= options.max_width else self._table(stacked=True)
+        if width <= options.max_width:
+            yield wide
+        elif self._least_width <= options.max_width:
+            yield self._table(stacked=True)
+        else:
+            yield Text(f"\n{self._title}", "bold")
+            yield from self._lists()
+
+    @property
+    def _least_width(self) -> int:
+        """How wide the stacked table is if its long names are folded."""
+        widths = [max(map(len, heading.split("\n"))) for heading, _ in self._columns]
+        for row in self._rows:
+            for number, (each, (_, is_number)) in enumerate(zip(row, self._columns, strict=True)):
+                for part in each:
+                    folds = not is_number and len(part) > _NEVER_FOLDED
+                    widths[number] = max(widths[number], _LEAST_NAME if folds else len(part))
+        return sum(widths) + _GAP * (len(widths) - 1)
+
+    def _lists(self) -> Iterator[Table]:
+        for row in self._rows:
+            parts = Table.grid(padding=(0, 1, 0, 0))
+            parts.add_column(no_wrap=True, style="dim")
+            parts.add_column(overflow="fold")
+            for (heading, _), each in zip(self._columns, row, strict=True):
+                for name, part in zip(heading.split("\n"), each, strict=False):
+                    if part:
+                        parts.add_row(name, part)
+            parts.add_row()
+            yield parts
 
     def _table(self, *, stacked: bool) -> Table:
         table = Table(

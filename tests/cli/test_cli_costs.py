@@ -104,6 +104,21 @@ def test_a_narrow_terminal_splits_no_amount(
         assert whole in out
 
 
+@pytest.mark.parametrize("width", [20, 40, 50])
+def test_a_very_narrow_terminal_shows_lists(
+    supernova: Supernova, spend: Spend, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Where no table fits, each row is a list: no name is left out, and no amount is cut."""
+    monkeypatch.setattr(options.console, "_width", width)
+    spend("two", _settled(38_850), provider="openai", model="a-model-with-a-very-long-name")
+    out = supernova("costs").out
+    assert max(map(len, out.splitlines())) <= width
+    assert "…" not in out
+    assert "a-model-with-a-very-long-name" in "".join(out.split())
+    for line in ("Attempt", "$0.00003885", "$50.00"):
+        assert line in out
+
+
 def test_a_wide_terminal_shows_one_line_each(
     supernova: Supernova, spend: Spend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
