@@ -28,6 +28,15 @@ _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 100  # more than is shown
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are, as a text.
+
+    >>> counted(1, "attempt"), counted(2_000, "attempt")
+    ('1 attempt', '2,000 attempts')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def quoted(value: object) -> str:
     """Return at most 60 characters that show a value of any kind, for the message of an error.
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from peewee import Database, fn
 
+from supernova_ai.characters import counted
 from supernova_ai.errors import InvalidRequest
 from supernova_ai.inflate import inflate
 from supernova_ai.keys.audited_store import AuditedStore, Record
@@ -218,7 +219,7 @@ def _prune(database: Database, *, before_ms: int, now_ms: int) -> int:
         JournalRow.insert(
             at_ms=now_ms,
             event="advice.pruned",
-            before=f"{count} records",
+            before=counted(count, "record"),
             after=_format_link((number, hash_)),
             reason=f"made before {before_ms}",
         ).execute(database)

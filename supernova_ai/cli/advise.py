@@ -16,6 +16,7 @@ from supernova_ai.advisor.advise import advise as advise_on
 from supernova_ai.advisor.options import AdviceOptions
 from supernova_ai.advisor.position import Position
 from supernova_ai.advisor.view import AdviceView
+from supernova_ai.characters import counted
 from supernova_ai.cli.advice_files import read_facts_file, read_news_file
 from supernova_ai.cli.advise_many import advise_folder
 from supernova_ai.cli.backtest import backtest
@@ -259,7 +260,7 @@ def verify(
     if json:
         print_json({"ok": report.ok, "rows": report.rows, "head": report.head, "problem": report.problem})
     else:
-        typer.echo(f"{report.rows:,} records; the head of the chain is {report.head}")
+        typer.echo(f"{counted(report.rows, 'record')}; the head of the chain is {report.head}")
         typer.echo(f"PROBLEM: {report.problem}" if report.problem else "no record was altered")
     if not report.ok:
         raise typer.Exit(1)
@@ -276,7 +277,7 @@ def prune(
     with Store(loaded.database) as store:
         now_ms = store.now_ms()
         count = records.prune(vault_for(store), before_ms=now_ms - kept * _DAY_MS, now_ms=now_ms)
-    typer.echo(f"deleted {count:,} records of advice older than {kept} days")
+    typer.echo(f"deleted {counted(count, 'record')} of advice older than {counted(kept, 'day')}")
 
 
 def _open(config: Path | None) -> Store:

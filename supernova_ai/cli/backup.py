@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from supernova_ai import config as configuration
+from supernova_ai.characters import counted
 from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
@@ -99,7 +100,10 @@ def create(
         print_json(made)
         return
     rows = sum(made.manifest.rows.values())
-    typer.echo(f"{made.file}: {rows:,} rows, {len(made.manifest.files)} files, {made.size:,} bytes")
+    typer.echo(
+        f"{made.file}: {counted(rows, 'row')}, {counted(len(made.manifest.files), 'file')}, "
+        f"{made.size:,} bytes"
+    )
     if archives:
         for name in made.manifest.missing:
             typer.echo(
@@ -233,9 +237,9 @@ def prune(
         for one in superfluous:
             typer.echo(f"{one.created.astimezone():%Y-%m-%d %H:%M:%S}  {one.file}")
         if superfluous and not yes:
-            typer.confirm(f"Delete these {len(superfluous)} backups?", abort=True)
+            typer.confirm(f"Delete these {counted(len(superfluous), 'backup')}?", abort=True)
         deleted = retention.prune(place, store.id, vault_for(store), keep)
-    typer.echo(f"deleted {len(deleted)} of {len(found)} backups of this database")
+    typer.echo(f"deleted {len(deleted)} of {counted(len(found), 'backup')} of this database")
 
 
 def _inspect(file: Path, passphrase: Secret) -> Inspection:

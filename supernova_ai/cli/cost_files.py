@@ -11,6 +11,7 @@ from typing import Annotated, TextIO
 import typer
 from peewee import Database
 
+from supernova_ai.characters import counted
 from supernova_ai.cli.cost_options import (
     UTC,
     TagOnly,
@@ -64,7 +65,7 @@ def export_(
         bar = Terminal(stderr=True).bar("Writing days")
         with writable(out), files.atomic_file(out) as file, bar as progress:
             count = store.read(lambda database: write(database, file, progress))
-    typer.echo(f"wrote {count} attempts to {out}")
+    typer.echo(f"wrote {counted(count, 'attempt')} to {out}")
 
 
 @app.command("files")

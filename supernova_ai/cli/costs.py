@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from peewee import Database
 
+from supernova_ai.characters import counted
 from supernova_ai.cli import cost_files, cost_savings
 from supernova_ai.cli.cost_options import (
     GROUPS,
@@ -98,7 +99,7 @@ def costs(
     by, value = chosen[0] if chosen else ("model", None)
     with open_ledger(config) as (loaded, store):
         now = datetime.fromtimestamp(store.now(), UTC)
-        period = Period(f"last {days} days", now - timedelta(days=days), now)
+        period = Period(f"last {counted(days, 'day')}", now - timedelta(days=days), now)
         since_ms = int(period.start.timestamp() * 1000)
         limits = loaded.config.all_budgets
 
@@ -135,7 +136,7 @@ def costs(
             err=True,
         )
     if request is not None and not overview.attempts and limit:
-        raise typer.BadParameter(f"request {request!r} has no attempts in the last {days} days")
+        raise typer.BadParameter(f"request {request!r} has no attempts in the last {counted(days, 'day')}")
     if json:
         print_json(
             {
@@ -159,11 +160,11 @@ def _print_overview(overview: _Overview, users: int, days: int, title: str) -> N
         typer.echo(f"{budget}: {users} of {count:,} {kind}; see one with {named}, or more with --users N")
     if overview.stuck:
         typer.echo(
-            f"\nthe database refused the ends of {len(overview.stuck)} attempts: their holds stay. "
-            f"Run 'supernova ledger verify'"
+            f"\nthe database refused the ends of {counted(len(overview.stuck), 'attempt')}: their holds "
+            f"stay. Run 'supernova ledger verify'"
         )
     if not overview.totals and not overview.attempts:
-        typer.echo(f"\nno attempts in the last {days} days")
+        typer.echo(f"\nno attempts in the last {counted(days, 'day')}")
         return
     console.print(cost_tables.report(title, [(row.name, "", row) for row in overview.totals]))
     console.print(cost_tables.attempts(overview.attempts))
@@ -194,7 +195,7 @@ def report(
     if json:
         print_json({"periods": list(map(export.line_row, parts)), "whole": list(map(export.line_row, whole))})
     elif not any(line.attempts for line in whole):
-        typer.echo(f"no attempts in the last {days} days")
+        typer.echo(f"no attempts in the last {counted(days, 'day')}")
     else:
         shown = {line.name for line in whole[:limit]}
         parts = [line for line in parts if line.name in shown and line.attempts]
@@ -226,11 +227,11 @@ def top(
     if json:
         print_json(list(map(export.line_row, found)))
     elif not found:
-        typer.echo(f"no attempts in the last {days} days")
+        typer.echo(f"no attempts in the last {counted(days, 'day')}")
     else:
         shares = [f"{line.cost / whole.cost:.1%} of the costs" if whole.cost else "" for line in found]
         rows = [(line.name or "-", share, line) for share, line in zip(shares, found, strict=True)]
-        console.print(cost_tables.report(f"Highest cost by {what}, last {days} days", rows))
+        console.print(cost_tables.report(f"Highest cost by {what}, last {counted(days, 'day')}", rows))
 
 
 @app.command("forecast")

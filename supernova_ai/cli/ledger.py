@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from supernova_ai.characters import counted
 from supernova_ai.cli.cost_options import attempt_json, open_ledger
 from supernova_ai.cli.options import (
     ArchiveFolder,
@@ -160,7 +161,7 @@ def reconcile_(
     if settled is None:
         typer.echo(f"{len(plan.matched)} of {len(bills)} lines would settle an attempt: add --apply to do it")
     else:
-        typer.echo(f"settled {settled} attempts")
+        typer.echo(f"settled {counted(settled, 'attempt')}")
 
 
 @app.command("archive")
@@ -182,8 +183,9 @@ def archive_(
             vault_for(store), target, before_ms=before_ms, now_ms=now_ms, on_progress=progress
         )
     for manifest in manifests:
-        typer.echo(f"{manifest.rows:,} attempts in {target / manifest.file}")
-    typer.echo(f"archived {sum(manifest.rows for manifest in manifests):,} attempts older than {kept} days")
+        typer.echo(f"{counted(manifest.rows, 'attempt')} in {target / manifest.file}")
+    archived = sum(manifest.rows for manifest in manifests)
+    typer.echo(f"archived {counted(archived, 'attempt')} older than {counted(kept, 'day')}")
 
 
 @app.command()
@@ -203,7 +205,7 @@ def restore(
                 typer.echo(f"the attempts of {file.name} are in the ledger already")
             advance()
     if restored:
-        typer.echo(f"restored {restored:,} attempts")
+        typer.echo(f"restored {counted(restored, 'attempt')}")
 
 
 @app.command()

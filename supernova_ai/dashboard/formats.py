@@ -27,15 +27,6 @@ def count(number: int | None) -> str:
     return NOTHING if number is None else f"{number:,}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Write how many there are.
-
-    >>> counted(1, "attempt"), counted(2, "attempt")
-    ('1 attempt', '2 attempts')
-    """
-    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
-
-
 def short(number: int | float) -> str:
     """Write a large number with three digits.
 

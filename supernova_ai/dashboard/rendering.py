@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from peewee import Database
 
-from supernova_ai.characters import visible
+from supernova_ai.characters import counted, visible
 from supernova_ai.concurrency import in_thread
 from supernova_ai.config import Config
 from supernova_ai.dashboard import formats
@@ -91,7 +91,7 @@ class Renderer:
         self._templates.filters.update(
             usd=formats.usd,
             count=formats.count,
-            counted=formats.counted,
+            counted=counted,
             coded=formats.coded,
             short=formats.short,
             duration=formats.duration,

@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from supernova_ai.characters import counted
 from supernova_ai.concurrency import in_thread
 from supernova_ai.config import Config
 from supernova_ai.dashboard import users
 from supernova_ai.dashboard.access import SESSION_S, Access, Role, Way
-from supernova_ai.dashboard.formats import counted
 from supernova_ai.dashboard.lockout import Lockout
 from supernova_ai.dashboard.middleware import SIGN_ON, SIGNED_ON, cookie_name, require, session_of
 from supernova_ai.dashboard.passwords import Passwords

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
+from supernova_ai.characters import counted
 from supernova_ai.config import Loaded
 from supernova_ai.config.fields import mask
 from supernova_ai.keys.master_files import FILE_VARIABLE, USUAL_FILE
@@ -76,7 +77,8 @@ def _losses(done: Restored) -> Iterator[str]:
             f"bills and 'supernova ledger reconcile --book'"
         )
     elif later.nano:
-        yield f"budgets no longer count {show(later.nano)}: the {later.attempts:,} attempts after the backup"
+        attempts = counted(later.attempts, "attempt")
+        yield f"budgets no longer count {show(later.nano)}: the {attempts} after the backup"
     if done.before.master_comes_back:
         yield "the master key from before the rotation is in force again: supernova keys rotate-master"
     for name, (now, then) in done.before.keys.items():

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from supernova_ai.characters import counted
 from supernova_ai.money import rounded, show
 from supernova_ai.reports.advice import AdviceCost
 from supernova_ai.reports.breakdown import ReportLine
@@ -131,7 +132,7 @@ def advice(found: AdviceCost) -> StackedTable:
     for line in found.by_class:
         table.add(line.name, f"{line.attempts:,}", rounded(line.cost), rounded(line.cost_per_attempt or 0))
     each = "-" if found.each is None else rounded(found.each)
-    table.add(f"{found.records:,} records", f"{found.attempts:,}", rounded(found.cost), each)
+    table.add(counted(found.records, "record"), f"{found.attempts:,}", rounded(found.cost), each)
     return table
 
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from supernova_ai.advisor.advise_many import RankedAdvice
 from supernova_ai.advisor.bars import format_time
+from supernova_ai.characters import counted
 from supernova_ai.money import show
 from supernova_ai.terminal.advice_page import ACTION_COLOURS, bullets
 from supernova_ai.terminal.stacked_table import StackedTable, cell
@@ -43,5 +44,8 @@ def ranked_page(ranked: RankedAdvice) -> RenderableType:
         table,
         "",
         *bullets((*errors, *ranked.notes)),
-        Text(f"{len(ranked.rows)} symbols · {records} records · {show(ranked.cost)}", "dim"),
+        Text(
+            f"{counted(len(ranked.rows), 'symbol')} · {counted(records, 'record')} · {show(ranked.cost)}",
+            "dim",
+        ),
     )

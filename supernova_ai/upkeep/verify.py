@@ -19,6 +19,7 @@ from pathlib import Path
 from peewee import Database
 
 from supernova_ai import ratings
+from supernova_ai.characters import counted
 from supernova_ai.config import Budget
 from supernova_ai.ledger import rollups
 from supernova_ai.ledger.opening_balances import WindowScope
@@ -163,7 +164,7 @@ class _Verification:
                 readable.append(manifest)
                 continue
             unreadable.append(manifest)
-            what = f"{manifest.rows} attempts in archive {manifest.file}"
+            what = f"{counted(manifest.rows, 'attempt')} in archive {manifest.file}"
             self._problems.add(Finding("archive", what, "an undamaged file", f"cannot be checked: {reason}"))
             for window, (settled, lost) in manifest.windows.items():  # the journal has these sums
                 sums = self._windows[int(window)]

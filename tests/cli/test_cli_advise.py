@@ -159,7 +159,7 @@ def test_a_record_is_replayed_and_the_chain_verified(given: str, supernova: Supe
 
 def test_recent_records_are_not_pruned(given: str, supernova: Supernova) -> None:
     """By default records of six years are kept."""
-    assert supernova("advice", "prune").out == "deleted 0 records of advice older than 2190 days\n"
+    assert supernova("advice", "prune").out == "deleted 0 records of advice older than 2,190 days\n"
     assert supernova("advice", "prune", "--days", "1").out.startswith("deleted 0 records")
 
 
@@ -168,7 +168,7 @@ def test_old_records_are_pruned(given: str, supernova: Supernova, monkeypatch: p
     later = time.time() + 2191 * 86_400
     monkeypatch.setattr(Clock, "__call__", lambda _: later)
     assert supernova("advice", "prune", "--days", "2192").out.startswith("deleted 0 records")
-    assert supernova("advice", "prune").out == "deleted 1 records of advice older than 2190 days\n"
+    assert supernova("advice", "prune").out == "deleted 1 record of advice older than 2,190 days\n"
     assert supernova("advice", "list").out == "no advice was recorded\n"
     assert supernova("advice", "verify").code == 0
 

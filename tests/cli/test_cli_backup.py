@@ -184,7 +184,7 @@ def test_prune_asks_and_keeps_the_last(supernova: Supernova, backup: Path, data:
     assert len(list((data / "backups").glob("*.backup"))) == 2
     assert "deleted 1 of 2 backups" in supernova(*asked, "--yes").out
     assert not backup.exists()
-    assert "deleted 0 of 1 backups" in supernova("backup", "prune", "--daily", "0", "--yes").out
+    assert "deleted 0 of 1 backup" in supernova("backup", "prune", "--daily", "0", "--yes").out
 
 
 def test_any_command_finishes_an_interrupted_restore(

@@ -196,9 +196,7 @@ def test_archiving_does_not_change_totals(supernova: Supernova, spend: Spend) ->
     spend("new", _settled(7))
     before = supernova("costs", "--json").json["totals"]
     assert (before[0]["attempts"], before[0]["cost"]) == (2, "0.000000012")
-    assert supernova("ledger", "archive", "--days", "1").out.endswith(
-        "archived 1 attempts older than 1 days\n"
-    )
+    assert supernova("ledger", "archive", "--days", "1").out.endswith("archived 1 attempt older than 1 day\n")
     assert supernova("costs", "--json").json["totals"] == before
 
 

@@ -65,7 +65,7 @@ def test_verify(supernova: Supernova, spend: Spend) -> None:
     spend("a", nano=5)
     good = supernova("ledger", "verify")
     assert (good.code, good.out.splitlines()[-1]) == (0, "the ledger is right")
-    assert "1 attempts" in good.out
+    assert "1 attempt" in good.out
     assert supernova("ledger", "verify", "--json").json["ok"] is True
     execute("UPDATE budget_window SET settled_nano = 6 WHERE budget = 'daily'")
     bad = supernova("ledger", "verify")
@@ -154,7 +154,7 @@ def test_reconcile_changes_nothing_without_apply(supernova: Supernova, spend: Sp
     plain = supernova(*asked, "--json").json
     assert plain["matched"] == [{"attempt": "a", "line": 2, "counted": "0.001", "billed": "0.0001"}]
     assert plain["settled"] is None
-    assert supernova(*asked, "--apply").out.splitlines()[-1] == "settled 1 attempts"
+    assert supernova(*asked, "--apply").out.splitlines()[-1] == "settled 1 attempt"
     assert [row["id"] for row in supernova("ledger", "lost", "--json").json] == ["b"]
 
 
@@ -179,12 +179,12 @@ def test_archive_and_restore(supernova: Supernova, spend: Spend) -> None:
     spend("old", nano=5, days_ago=40)
     spend("new", nano=5)
     done = supernova("ledger", "archive", "--days", "30")
-    assert done.out.splitlines()[-1] == "archived 1 attempts older than 30 days"
+    assert done.out.splitlines()[-1] == "archived 1 attempt older than 30 days"
     where = configuration.load().database
     assert [row[0] for row in attempts(where)] == ["new"]
     (file,) = (Path(where).parent / "archive").glob("*.gz")
     assert "1 archived attempts" in supernova("ledger", "verify").out
-    assert supernova("ledger", "restore", str(file)).out == "restored 1 attempts\n"
+    assert supernova("ledger", "restore", str(file)).out == "restored 1 attempt\n"
     assert (
         supernova("ledger", "restore", str(file)).out
         == f"the attempts of {file.name} are in the ledger already\n"
@@ -218,7 +218,7 @@ def test_archive_follows_retention(supernova: Supernova, spend: Spend, folder: P
     longer = supernova("ledger", "archive", "--config", "kept.yaml", "--days", "50")
     assert longer.out == "archived 0 attempts older than 50 days\n"
     done = supernova("ledger", "archive", "--config", "kept.yaml")
-    assert done.out.splitlines()[-1] == "archived 1 attempts older than 30 days"
+    assert done.out.splitlines()[-1] == "archived 1 attempt older than 30 days"
 
 
 def test_a_missing_archive_is_reported(supernova: Supernova, spend: Spend) -> None:
@@ -227,7 +227,7 @@ def test_a_missing_archive_is_reported(supernova: Supernova, spend: Spend) -> No
     supernova("ledger", "archive", "--days", "30")
     found = supernova("ledger", "verify", "--folder", "elsewhere")
     assert found.code == 1
-    assert "1 attempts in archive attempts-" in found.out
+    assert "1 attempt in archive attempts-" in found.out
     assert "cannot be checked: there is no elsewhere" in found.out
 
 

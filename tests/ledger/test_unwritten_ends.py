@@ -301,7 +301,7 @@ def test_an_end_that_is_refused_is_set_aside(
     config = tmp_path / "supernova.yaml"
     config.write_text(f"database: {where}\n")
     shown = CliRunner().invoke(app, ["costs", "--config", str(config)])
-    assert "refused the ends of 1 attempts" in shown.output
+    assert "refused the ends of 1 attempt" in shown.output
     assert CliRunner().invoke(app, ["ledger", "verify", "--config", str(config)]).exit_code == 1
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from peewee import Database, fn
 
+from supernova_ai.characters import counted
 from supernova_ai.config import Loaded
 from supernova_ai.config.differences import differences
 from supernova_ai.errors import BackupError
@@ -93,9 +94,11 @@ class Comparison:
         if self.relation == "other":
             return "the database belongs to another store, with data of its own"
         if self.relation == "newer":
+            attempts = counted(self.later.attempts, "attempt")
+            operations = counted(self.later.operations, "audited operation")
             return (
-                f"the database is newer than the backup: since then it has {self.later.attempts:,} attempts, "
-                f"which cost {show(self.later.nano)}, and {self.later.operations:,} audited operations"
+                f"the database is newer than the backup: since then it has {attempts}, "
+                f"which cost {show(self.later.nano)}, and {operations}"
             )
         if self.relation == "older":
             return "the database is older than the backup"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from peewee import Database, fn
 
 from supernova_ai.advisor import records as advice_records
+from supernova_ai.characters import counted
 from supernova_ai.operations.checks.machine import data_folder
 from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import Finding
@@ -63,7 +64,7 @@ def audit(subject: Subject) -> Iterator[Finding]:
     """Verify the chain of operations."""
     report = subject.vault.verify_audit()
     if report.ok:
-        yield Finding("audit", "ok", f"{report.rows:,} operations, the chain is intact")
+        yield Finding("audit", "ok", f"{counted(report.rows, 'operation')}, the chain is intact")
     else:
         yield Finding("audit", "error", f"the chain is broken: {report.reason}", "supernova audit verify")
 
@@ -72,7 +73,7 @@ def advice(subject: Subject) -> Iterator[Finding]:
     """Verify the chain of recorded advice."""
     report = subject.store.read(advice_records.verify)
     if report.ok:
-        yield Finding("advice", "ok", f"{report.rows:,} records, none altered")
+        yield Finding("advice", "ok", f"{counted(report.rows, 'record')}, none altered")
     else:
         yield Finding(
             "advice", "error", f"the records were altered: {report.problem}", "supernova advice verify"

@@ -12,6 +12,7 @@ from supernova_ai import ratings
 from supernova_ai.advisor import records
 from supernova_ai.alerts import outbox, spikes
 from supernova_ai.alerts.delivery import AlertDelivery
+from supernova_ai.characters import counted
 from supernova_ai.config import read_environ
 from supernova_ai.errors import KeyNotFound
 from supernova_ai.execution import cached_answers
@@ -99,7 +100,7 @@ def keys(context: Context) -> Outcome:
     refused = [f"{each.key.place} {each.result}" for each in checked if each.result not in (None, "ok")]
     if refused:
         raise JobFailed(f"{', '.join(refused)}; `supernova keys check` says why")
-    return f"{len(checked)} keys checked, {reminded} new reminders"
+    return f"{counted(len(checked), 'key')} checked, {counted(reminded, 'new reminder')}"
 
 
 def expiry(context: Context) -> Outcome:
@@ -116,7 +117,7 @@ def expiry(context: Context) -> Outcome:
         if kept.ratings:
             old += ratings.prune(database, before_ms=now_ms - kept.ratings * DAY_MS)
         erased.expire(database, now_ms=now_ms)
-        return f"{exchanges + answers + old} rows deleted"
+        return f"{counted(exchanges + answers + old, 'row')} deleted"
 
     return delete
 
@@ -133,7 +134,7 @@ def reports(context: Context) -> Outcome:
         for path in written if settings.send else ():
             if path.suffix == ".csv":
                 _record_costs(database, path, zone, now_ms=context.now_ms)
-        return f"{len(written)} files written"
+        return f"{counted(len(written), 'file')} written"
 
     return record
 
@@ -144,7 +145,7 @@ def _record_costs(database: Database, path: Path, zone: str, *, now_ms: int) -> 
     period = Period(name, *period_bounds(name, zone))
     (whole,) = lines(database, period)
     by_provider = [f"{line.name}: {show(line.cost)}" for line in lines(database, period, "provider")]
-    text = [f"{whole.attempts:,} attempts", *by_provider, f"The whole report is in {path}"]
+    text = [counted(whole.attempts, "attempt"), *by_provider, f"The whole report is in {path}"]
     title = f"Costs of {name}: {show(whole.cost)}"
     outbox.record_notice(database, "job", "costs", name, title=title, text="\n".join(text), now_ms=now_ms)
 

@@ -169,7 +169,7 @@ def test_a_newer_database_is_not_replaced_unasked(
     now = contents(source)
     with pytest.raises(
         BackupError,
-        match=r"newer than the backup: since then it has 1 attempts, which cost \$0.000000007, and 1 audited",
+        match=r"newer than the backup: since then it has 1 attempt, which cost \$0.000000007, and 1 audited",
     ):
         restore_into(made.file, where)
     assert contents(source) == now

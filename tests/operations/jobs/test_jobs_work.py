@@ -122,7 +122,7 @@ def test_old_ratings_go(do: Do, store: Store) -> None:
 
     store.write(fill).result()
     assert do(work.expiry) == "0 rows deleted"
-    assert do(work.expiry, retention={"ratings": 2}) == "1 rows deleted"
+    assert do(work.expiry, retention={"ratings": 2}) == "1 row deleted"
     assert count(store, RatingRow) == 1
 
 
@@ -140,8 +140,8 @@ def test_old_versions_of_the_configuration_go(do: Do, store: Store) -> None:
 
     store.write(fill).result()
     assert do(work.expiry) == "0 rows deleted"
-    assert do(work.expiry, retention={"versions": 48}) == "1 rows deleted"
-    assert do(work.expiry, retention={"versions": 1}) == "1 rows deleted"
+    assert do(work.expiry, retention={"versions": 48}) == "1 row deleted"
+    assert do(work.expiry, retention={"versions": 1}) == "1 row deleted"
     assert store.read(
         lambda database: [row.number for row in ConfigVersionRow.select().execute(database)]
     ) == [3]
@@ -160,7 +160,7 @@ def test_reports_are_written_and_sent(do: Do, store: Store, tmp_path: Path) -> N
     (row,) = store.read(list_alerts)
     title, text, urgent = json.loads(row.message or "")
     assert (title, urgent) == ("Costs of 2026-11-02: $1.25", False)
-    assert text.splitlines()[:2] == ["1 attempts", "openai: $1.25"]
+    assert text.splitlines()[:2] == ["1 attempt", "openai: $1.25"]
 
 
 def test_nothing_is_archived_without_a_setting(do: Do) -> None:
@@ -204,8 +204,8 @@ def test_keys_are_checked_and_reminded_of(
     assert do(work.keys, **settings) == "0 keys checked, 0 new reminders"
     Vault(store, clients.MASTER).add("openai", "primary", Secret(clients.key_of("openai")))
     later_ms = store.now_ms() + 91 * DAY_MS
-    assert do(work.keys, later_ms, **settings) == "1 keys checked, 1 new reminders"
-    assert do(work.keys, later_ms, **settings) == "1 keys checked, 0 new reminders"
+    assert do(work.keys, later_ms, **settings) == "1 key checked, 1 new reminder"
+    assert do(work.keys, later_ms, **settings) == "1 key checked, 0 new reminders"
     stub.probe = Failure(401)
     with pytest.raises(JobFailed, match=r"^openai/primary AuthenticationFailed; `supernova keys check`"):
         do(work.keys, **settings)
