@@ -17,11 +17,12 @@ from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
 from supernova_ai.paths import database_fault, permission_warning, private_folder, sqlite_path
 from supernova_ai.store.engines import damaged_rows
+from supernova_ai.store.failures import explain
 from supernova_ai.store.postgres import Postgres, is_transient
 from supernova_ai.store.schema import is_current, migrate
 from supernova_ai.store.sqlite import Sqlite
 from supernova_ai.store.tables import MetaRow
-from supernova_ai.store.writer import Job, Outcome, Together, Writer, explain
+from supernova_ai.store.writer import Job, Outcome, Together, Writer
 
 log = get_logger(__name__)
 

@@ -12,9 +12,9 @@ from supernova_ai.errors import StoreError
 from supernova_ai.paths import database_fault, sqlite_path
 from supernova_ai.store.database import Clock, get_meta, without_password
 from supernova_ai.store.engines import snapshot
+from supernova_ai.store.failures import explain
 from supernova_ai.store.postgres import Postgres
 from supernova_ai.store.schema import check
-from supernova_ai.store.writer import explain
 
 T = TypeVar("T")
 

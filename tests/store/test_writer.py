@@ -17,8 +17,9 @@ from peewee import Database, OperationalError, PostgresqlDatabase
 
 from supernova_ai.errors import StoreError
 from supernova_ai.store import Store
+from supernova_ai.store.failures import explain
 from supernova_ai.store.tables import MetaRow
-from supernova_ai.store.writer import BATCH, Job, Outcome, explain
+from supernova_ai.store.writer import BATCH, Job, Outcome
 from tests.store.conftest import insert, names
 
 
