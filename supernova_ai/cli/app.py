@@ -31,7 +31,7 @@ from supernova_ai.errors import (
 )
 from supernova_ai.log import setup
 from supernova_ai.secret import HIDDEN, redact
-from supernova_ai.terminal.screen import Screen
+from supernova_ai.terminal.screen import Screen, open_standard_streams
 
 EXIT_CODES: tuple[tuple[type[SupernovaError], int], ...] = (
     (InvalidRequest, 2),
@@ -285,16 +285,6 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):
             _print_error(f"the output cannot be written: {error.strerror}")
         sys.exit(1)
-
-
-def open_standard_streams() -> None:
-    """Open the null device for each standard stream that is closed, as with ``<&-`` in a shell.
-
-    Python has None for such a stream, and the next file that is opened would get its number.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - stays open
 
 
 def forbid_core_dumps() -> None:

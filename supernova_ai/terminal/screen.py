@@ -7,6 +7,8 @@ Many commands print what models, providers and users wrote. ``main`` therefore w
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -32,3 +34,13 @@ class Screen:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rich_proxied_file, name)
+
+
+def open_standard_streams() -> None:
+    """Open the null device for each standard stream that is closed, as with ``<&-`` in a shell.
+
+    Python has None for such a stream, and the next file that is opened would get its number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - stays open
