@@ -18,6 +18,7 @@ from supernova_ai.cli.options import (
     archive_folder,
     flag,
     load,
+    nano_of,
     print_json,
     retained_days,
     retention,
@@ -25,7 +26,7 @@ from supernova_ai.cli.options import (
     vault_for,
 )
 from supernova_ai.ledger import swept_ledger
-from supernova_ai.money import show, to_nano, to_usd
+from supernova_ai.money import show, to_usd
 from supernova_ai.store import Store
 from supernova_ai.store.engines import vacuum as vacuum_database
 from supernova_ai.terminal.output import Terminal
@@ -95,10 +96,7 @@ def settle(
 ) -> None:
     """Settle an attempt at a cost that you found elsewhere."""
     loaded = load(config)
-    try:
-        nano = to_nano(cost)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}: write it as 5.00", param_hint="--cost") from None
+    nano = nano_of(cost, "--cost")
     with Store(loaded.database) as store:
         ledger = swept_ledger(store, loaded.config)
         correction = Correction(attempt, nano, reason)

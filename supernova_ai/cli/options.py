@@ -20,6 +20,7 @@ from supernova_ai.characters import escaped
 from supernova_ai.config import Loaded
 from supernova_ai.errors import SupernovaError
 from supernova_ai.identifiers import checked_tags, storable
+from supernova_ai.money import to_nano
 from supernova_ai.paths import MAX_TEXT_BYTES, open_regular, reason_of
 from supernova_ai.terminal.output import Terminal
 
@@ -228,6 +229,14 @@ def archive_folder(folder: Path | None) -> Path:
 def print_json(value: Any) -> None:
     """Print the value as JSON: records as objects, amounts of money as strings, times in ISO 8601."""
     typer.echo(escaped(json.dumps(value, default=_jsonable, indent=2, ensure_ascii=False)))
+
+
+def nano_of(amount: str, option: str | None = None) -> int:
+    """Return an amount in USD as nano-USD; an error names the option, if it is given."""
+    try:
+        return to_nano(amount)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}: write it as 5.00", param_hint=option) from None
 
 
 def read_text(path: Path | None) -> str:

@@ -15,14 +15,13 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.characters import quoted
-from supernova_ai.cli.options import console, flag, read_text
+from supernova_ai.cli.options import console, flag, nano_of, read_text
 from supernova_ai.config.environments import BUILT_IN as ENVIRONMENTS
 from supernova_ai.config.fields import nearest
 from supernova_ai.errors import MasterKeyError
 from supernova_ai.keys.keyring_entry import KeyringEntry
 from supernova_ai.keys.source import PROVIDERS, variable
 from supernova_ai.keys.vault import SLOTS
-from supernova_ai.money import to_nano
 from supernova_ai.operations.setup import steps
 from supernova_ai.operations.setup.steps import Answers, Place, Step
 from supernova_ai.secret import Secret
@@ -206,11 +205,7 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
 
 
 def _limit(answer: str) -> str:
-    try:
-        positive = to_nano(answer) > 0
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}: write it as 5.00") from None
-    if not positive:
+    if nano_of(answer) <= 0:
         raise typer.BadParameter(f"a budget must be more than 0 USD, not {answer}")
     return answer
 

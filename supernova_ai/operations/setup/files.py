@@ -11,7 +11,7 @@ from secrets import token_hex
 from dotenv import dotenv_values, set_key
 
 from supernova_ai.errors import ConfigError
-from supernova_ai.paths import new_file, sync_folder
+from supernova_ai.paths import new_file, reason_of, sync_folder
 
 _HERE = files("supernova_ai.operations.setup")
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -67,7 +67,7 @@ def write_new(path: Path, text: str, mode: int = 0o644) -> bool:
         return _write_whole(path, text, mode)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be written ({error.filename or path.parent}: {error.strerror}): "
+            f"{path} cannot be written ({error.filename or path.parent}: {reason_of(error)}): "
             "run this where this user may write it"
         ) from error
 

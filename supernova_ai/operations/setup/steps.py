@@ -85,9 +85,10 @@ def run(answers: Answers) -> Iterator[Step]:
         InvalidRequest: a key is of a provider that is not configured; nothing was made.
     """
     text = _configured(answers)
-    loaded = configuration.load(answers.file) if answers.file.exists() else None
+    exists = answers.file.exists()
+    config = configuration.load(answers.file).config if exists else configuration.Config()
     for provider, _ in answers.keys:
-        check_owner(loaded.config if loaded else configuration.Config(), provider)
+        check_owner(config, provider)
     for step in _steps(answers, text):
         yield step
         if step.outcome == "failed":
