@@ -100,7 +100,7 @@ class Renderer:
         )
 
     def forget(self) -> None:
-        """Render every part anew when it is next asked for: what a control did is seen at once."""
+        """Drop what was rendered, so that the next request sees what a control has changed."""
         self._kept.clear()
 
     def render(self, template: str, **variables: Any) -> str:

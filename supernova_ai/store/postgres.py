@@ -16,7 +16,7 @@ _WAIT_S = 30
 """Seconds a batch waits for another machine's transaction."""
 
 _IDLE_S = 20
-"""Seconds until the server ends an idle transaction: whoever waits for it gets its locks, and no error."""
+"""Seconds until the server ends an idle transaction. Those who wait for its locks give up later."""
 
 _BEGIN = f"""
 BEGIN ISOLATION LEVEL READ COMMITTED;

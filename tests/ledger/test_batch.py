@@ -235,7 +235,7 @@ def test_a_connection_lost_inside_a_batch_takes_nothing(open_process: OpenProces
 
 @on_postgres
 def test_a_hold_that_is_committed_after_its_connection_was_cut_is_released(open_process: OpenProcess) -> None:
-    """Its caller saw an error, and nobody will use it: the release waits for the server to write the hold."""
+    """Its caller got an error and will not use it. The release waits until the server has written it."""
     ledger = open_process(ALL)
     take(ledger, "before").result()
     with cut_off(ledger, "cut"):

@@ -229,7 +229,7 @@ def test_cassette_is_recorded_then_replayed(recorded: Ran, usual: Ran, tape: tup
 
 @pytest.mark.proof
 def test_recording_by_environment(tmp_path: Path) -> None:
-    """SUPERNOVA_RECORD=1 record as the option does."""
+    """SUPERNOVA_RECORD=1 records as the option does."""
     ran = Ran.of(tmp_path, {"test_advice": RECORDED_TEST}, SUPERNOVA_RECORD="1")
     assert ran.outcomes == {"test_advice": {"passed": 1}}, ran.said
     assert (tmp_path / "cassettes" / "test_advice" / "test_it.yaml").exists()
