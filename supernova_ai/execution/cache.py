@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from supernova_ai.config import Cache, Config
 from supernova_ai.execution.cached_answers import StoredAnswers
+from supernova_ai.execution.entries import entry_of
 from supernova_ai.execution.request_state import RequestState, Versions
-from supernova_ai.execution.reservations import entry_of
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
 from supernova_ai.litellm_adapter.setup import InMemoryCache, RedisCache, ServiceLogging

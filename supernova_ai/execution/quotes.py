@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from supernova_ai.execution.reservations import payer_of
+from supernova_ai.execution.entries import payer_of
 from supernova_ai.ledger import Ledger
 from supernova_ai.money import to_usd
 from supernova_ai.routing.deployments import Deployment

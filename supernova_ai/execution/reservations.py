@@ -7,7 +7,6 @@ answer at any, and, where no cheaper tier is left, a short wait in line until ot
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,14 +23,15 @@ from supernova_ai.errors import (
     StoreError,
     SupernovaError,
 )
-from supernova_ai.execution.request_state import RequestState, Versions
+from supernova_ai.execution.entries import entry_of, payer_of
+from supernova_ai.execution.request_state import RequestState
 from supernova_ai.keys import KeySource, SealedKey
-from supernova_ai.ledger import Batch, Entry, Hold, Ledger, Needs, Payer, labels
+from supernova_ai.ledger import Batch, Hold, Ledger, Needs
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.routing.deployments import Deployment
 from supernova_ai.secret import Secret
 from supernova_ai.store.engines import Selects
-from supernova_ai.types import ModelGroup, Request
+from supernova_ai.types import Request
 
 _POLL_S = 0.02
 """How often the first in line tries again, in seconds."""
@@ -275,49 +275,3 @@ class Reservations:
 
     def _min_tokens(self, call: RequestState) -> int:
         return min(self._routing.min_tokens, call.request.max_tokens)
-
-
-def entry_of(
-    request: Request,
-    versions: Versions,
-    *,
-    tier: ModelGroup,
-    provider: str,
-    model: str,
-    slot: str | None,
-    held: int,
-    max_tokens: int,
-    now_ms: int,
-    address: str | None = None,
-    key_version: int | None = None,
-) -> Entry:
-    """Return the ledger's row of an attempt that is about to be sent; ``held`` is nano-USD."""
-    return Entry(
-        id=uuid.uuid4().hex,
-        request=request.id,
-        process="",
-        user_id=request.user_id,
-        session_id=request.session_id,
-        task=request.task,
-        tier=tier,
-        provider=provider,
-        model=model,
-        key_slot=slot,
-        held_nano=held,
-        started_ms=now_ms,
-        prompt_name=request.prompt_name,
-        prompt_hash=request.prompt_hash,
-        config_version=versions.config,
-        price_version=versions.prices,
-        max_tokens=max_tokens,
-        address=address,
-        environment=versions.environment,
-        key_version=key_version,
-        team=request.team,
-        tags=labels.to_text(request.tags),
-    )
-
-
-def payer_of(request: Request) -> Payer:
-    """Return who pays for the request."""
-    return Payer(request.user_id, request.team, request.tags)
