@@ -102,7 +102,8 @@ async def test_failed_and_abandoned_calls_are_not_stored(
     client: Supernova, stub: StubProvider, path: Path
 ) -> None:
     """Only complete answers are stored: no error, no broken, abandoned or empty answer."""
-    answers: list[Step] = [Failure(400), Cut(2), Answer("Left behind, word by word."), Answer("")]
+    left = Answer("Left behind.", gate=Event())
+    answers: list[Step] = [Failure(400), Cut(2), left, Answer("")]
     stub.script.extend(answers)
     with pytest.raises(ProviderError):
         await client.chat("First?", session_id="s")
@@ -125,6 +126,7 @@ async def test_calls_of_a_session_take_turns(client: Supernova, stub: StubProvid
 
 async def test_timeout_covers_waiting_for_the_session(client: Supernova, stub: StubProvider) -> None:
     """A call that waits longer than its timeout fails with the session's name, and blocks no other call."""
+    stub.script.append(Answer("Diversify, always.", gate=Event()))
     async with client.stream("First?", session_id="s") as stream:
         await anext(stream)
         with pytest.raises(ProviderTimeout, match=r"session 's': .* did not end within 0\.05 s"):

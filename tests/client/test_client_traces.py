@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from supernova_ai import BudgetExceeded, ProviderError, Supernova, SupernovaSync, traces
 from supernova_ai.keys import KeySource
-from supernova_ai.testing import Failure, Raw, StubProvider
+from supernova_ai.testing import Answer, Failure, Raw, StubProvider
 from tests import clients
 from tests.serve.conftest import quoting
 
@@ -185,13 +186,16 @@ def test_calls_without_async(
     assert [span.parent for span in attempts] == [span.context for span in requests]
 
 
-async def test_a_stream(nova: Supernova, spans: Spans) -> None:
+async def test_a_stream(nova: Supernova, stub: StubProvider, spans: Spans) -> None:
     """The spans of a stream end when the answer has ended, whatever is current where it is read."""
+    gate = Event()
+    stub.reply = Answer("Diversify, always.", gate=gate)
     with trace.get_tracer("program").start_as_current_span("work") as work:
         stream = nova.stream("What now?")
         async with stream as tokens:
             assert await anext(tokens)
             assert spans.all() == []
+            gate.set()
             rest = asyncio.create_task(read(tokens))
             await rest
             (attempt,) = spans.attempts
@@ -206,8 +210,9 @@ async def read(tokens: Any) -> str:
     return "".join([token async for token in tokens])
 
 
-async def test_a_stream_that_is_left(nova: Supernova, spans: Spans) -> None:
+async def test_a_stream_that_is_left(nova: Supernova, stub: StubProvider, spans: Spans) -> None:
     """The spans end when the caller leaves; the attempt says so."""
+    stub.reply = Answer("Diversify, always.", gate=Event())
     async with nova.stream("What now?") as tokens:
         await anext(tokens)
     (attempt,) = spans.attempts

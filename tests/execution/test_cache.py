@@ -12,6 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -231,6 +232,7 @@ async def test_degraded_answer_is_not_cached(
 async def test_abandoned_stream_is_not_cached(question: str, open_nova: Open, stub: StubProvider) -> None:
     """A stream that the caller leaves early is not cached."""
     nova = open_nova({"openai": stub.url}, cache=MEMORY)
+    stub.script.append(Answer("Diversify, always.", gate=Event()))
     async with nova.stream(question) as stream:
         await anext(stream)
     assert not (await nova.chat(question)).cached
