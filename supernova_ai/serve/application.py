@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from hmac import compare_digest
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -165,9 +166,15 @@ def _with_failures(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-async def _http_failure(_: Request, error: Exception) -> Response:
+async def _http_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = failures.http_response(error.status_code, error.detail)
+    why = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        why = (
+            f"this server has no path {quoted(request.url.path)}: it answers POST /v1/chat/completions, "
+            f"POST /v1/embeddings and GET /v1/models"
+        )
+    response = failures.http_response(error.status_code, why)
     response.headers.update(error.headers or {})
     return response
 

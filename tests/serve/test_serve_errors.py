@@ -183,7 +183,9 @@ def test_a_body_that_is_too_long_is_refused(http: TestClient) -> None:
 
 def test_other_paths_and_methods(http: TestClient) -> None:
     """They are errors in OpenAI's form too."""
-    assert http.get("/v1/assistants").json()["error"]["message"] == "Not Found"
+    missing = http.post("/v1/responses", json={}).json()["error"]
+    assert missing["type"] == "invalid_request_error"
+    assert missing["message"].startswith("this server has no path '/v1/responses': it answers POST /v1/chat/")
     assert http.get("/v1/chat/completions").status_code == 405
 
 
