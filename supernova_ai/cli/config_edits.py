@@ -67,7 +67,7 @@ def history(
         changed_here = changed[one.number]
         what = "the first version" if changed_here is None else summary(changed_here)
         when = f"{one.at.astimezone():%Y-%m-%d %H:%M}"
-        typer.echo(f"{one.number:>4}  {when}  {one.cause}, {one.actor}: {what}")
+        typer.echo(f"{one.number:>4}  {when}  {one.version}  {one.cause}, {one.actor}: {what}")
 
 
 @app.command("set")
