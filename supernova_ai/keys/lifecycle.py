@@ -117,7 +117,8 @@ def revoke(vault: Vault, provider: str, slot: str, *, version: int | None = None
                 f"{provider}/{slot} has no {what} that could be revoked: see 'supernova keys status'"
             )
         if version is None:
-            records.revoke(database, provider, slot, BY_HAND)  # damaged records too
+            # Damaged records too. A failed one was never in use, and its key may be added again.
+            records.revoke(database, provider, slot, BY_HAND, unless=("revoked", "failed"))
         for key in found:
             records.end(database, key, BY_HAND)
             record("key.revoked", key.place, key.audit_details() | {"reason": BY_HAND})

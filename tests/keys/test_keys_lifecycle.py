@@ -145,6 +145,17 @@ def test_revoking(version: int | None, vault: Vault) -> None:
         lifecycle.revoke(vault, "openai", "primary", version=version)
 
 
+def test_the_key_of_a_failed_rotation_can_be_added_after_an_emergency(vault: Vault) -> None:
+    """It was never in use: revoking the slot leaves its version failed, and it may replace the leaked key."""
+    vault.add("openai", "primary", FIRST)
+    started = lifecycle.start_rotation(vault, "openai", "primary", SECOND)
+    lifecycle.fail_rotation(vault, started, "openai cannot be reached")
+    assert [key.version for key in lifecycle.revoke(vault, "openai", "primary")] == [1]
+    assert states(vault) == [(1, "revoked"), (2, "failed")]
+    vault.add("openai", "primary", SECOND)
+    assert vault.reveal("openai", "primary").reveal() == SECOND.reveal()
+
+
 def test_a_revoked_key_does_not_come_back(vault: Vault, store: Store) -> None:
     """It cannot be stored again, in any slot or way, and a variable that may hold it is not used."""
     vault.add("openai", "primary", FIRST)
