@@ -68,6 +68,8 @@ def database_fault(where: str) -> str | None:
         return f"{_REMEDY}: it is empty, or contains a control character"
     if where.startswith("$") or "${" in where:
         return f"{_REMEDY}: variables are not expanded here, so write the value"
+    if re.match(r"\s*\w+\s*=", where):
+        return f"{_REMEDY}: write a connection string as such a URL"
     scheme, is_url, rest = where.partition("://")
     if ":memory:" in where or "mode=memory" in where:
         return f"{_REMEDY}: memory is lost when the process ends"
