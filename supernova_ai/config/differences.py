@@ -24,7 +24,7 @@ def differences(
     """
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name, UNSET), after.get(name, UNSET)
-        if name == "budgets":
+        if name == "budgets" and not at:
             old, new = ({budget["name"]: budget for budget in budgets} for budgets in (old, new))
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differences(old, new, f"{at}{name}.")

@@ -41,6 +41,14 @@ def test_set_and_rollback(supernova: Supernova, file: Path) -> None:
     assert numbers(supernova) == [(3, "rollback"), (2, "set"), (1, "edit")]
 
 
+def test_a_setting_with_a_name_of_the_schema(supernova: Supernova, file: Path) -> None:
+    """A task may be called like a section of the configuration."""
+    file.write_text("routing: {tasks: {budgets: economy}}\n")
+    changed = supernova("config", "set", "routing.tasks.budgets", "standard")
+    assert "routing.tasks.budgets: economy → standard" in changed.out
+    assert supernova("config", "diff", "1").out.count("routing.tasks.budgets") == 1
+
+
 def test_the_mode_stays(supernova: Supernova, file: Path) -> None:
     """An edited file keeps its mode, and nothing but the lock is left beside it."""
     file.chmod(0o640)
