@@ -67,7 +67,6 @@ def run(job: Job, lead: Lead, store: Store, loaded: Loaded) -> bool:
     Nothing is recorded or changed from the moment that another process leads.
     """
     store = store.guarded(lead.check)
-    vault = open_vault(store, environ=read_environ())
     started = time.monotonic()
 
     def end(change: Callable[[Database], dict[Any, Any]]) -> None:
@@ -82,6 +81,7 @@ def run(job: Job, lead: Lead, store: Store, loaded: Loaded) -> bool:
     try:
         failures = store.write(lambda database: _begin(database, job, lead)).result()
         try:
+            vault = open_vault(store, environ=read_environ())
             outcome = job.work(Context(store, vault, loaded, lead.now_ms))
             end(
                 lambda database: {

@@ -10,7 +10,7 @@ from peewee import Database
 
 from supernova_ai.alerts.outbox import list_alerts
 from supernova_ai.config import Loaded
-from supernova_ai.errors import StoreError
+from supernova_ai.errors import ConfigError, StoreError
 from supernova_ai.operations.jobs import runner
 from supernova_ai.operations.jobs.job import Context, Job
 from supernova_ai.operations.jobs.leader import Lead, Leader
@@ -92,6 +92,20 @@ def test_a_failure_is_recorded_without_secrets(
     (notice,) = store.read(list_alerts)
     assert (notice.kind, notice.budget) == ("job", "test")
     assert "sk-test" not in f"{row.outcome} {notice.message}"
+
+
+def test_a_vault_that_cannot_be_opened_is_a_failure_of_the_job(
+    store: Store, run: Callable[[Job], bool], make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken .env is recorded and told like any other reason, and does not end the thread of the jobs."""
+
+    def broken() -> None:
+        raise ConfigError(".env cannot be read")
+
+    monkeypatch.setattr(runner, "read_environ", broken)
+    assert not run(make_job())
+    assert (recorded(store).failures, recorded(store).outcome) == (1, ".env cannot be read")
+    assert [notice.kind for notice in store.read(list_alerts)] == ["job"]
 
 
 def test_a_success_ends_the_failures(store: Store, run: Callable[[Job], bool], make_job: MakeJob) -> None:
