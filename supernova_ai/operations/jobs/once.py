@@ -56,9 +56,9 @@ def maintain(
             return _run(store, loaded, named, jobs, leader, term_s)
         if names:
             done = _done_by_other(store, names, before)
-            if not (pending := set(names) - done.keys()):
+            if done.keys() == set(names):
                 return done
-            store.write(partial(_ask, names=pending)).result()
+            store.write(partial(_ask, rows=[before[name] for name in names if name in before])).result()
         sleep(_LOOK_AGAIN_S)
     return None
 
@@ -96,9 +96,11 @@ def _due(store: Store, loaded: Loaded, jobs: Sequence[Job], leader: Leader) -> l
     ]
 
 
-def _ask(database: Database, names: Iterable[str]) -> None:
-    """Let the jobs be due at once. A job without a row is due already."""
-    JobRow.update(done_ms=None, failures=0).where(JobRow.name.in_(list(names))).execute(database)
+def _ask(database: Database, rows: Iterable[JobRow]) -> None:
+    """Let the jobs that have not run since be due at once. A job without a row is due already."""
+    for row in rows:
+        not_since = (JobRow.name == row.name) & (JobRow.runs == row.runs)
+        JobRow.update(done_ms=None, failures=0).where(not_since).execute(database)
 
 
 def _done_by_other(store: Store, names: Sequence[str], before: Mapping[str, JobRow]) -> dict[str, bool]:

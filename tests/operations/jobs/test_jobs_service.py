@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -219,6 +220,26 @@ def test_maintaining_while_another_leads(store: Store, loaded: Loaded, make_job:
             "broken": False,
         }
     assert {name: row.runs for name, row in store.read(runner.rows).items()} == {"test": 2, "broken": 2}
+
+
+def test_a_job_that_fails_while_it_is_asked_for_has_failed(
+    store: Store, loaded: Loaded, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of another process that ends between two looks keeps its outcome."""
+    job = make_job(lambda _: 1 / 0)
+    maintain(store, loaded, jobs=[job])
+    lead = Leader(store).claim()
+    assert lead
+    done_by_other = once._done_by_other
+
+    def late(*given: Any) -> dict[str, bool]:
+        found = done_by_other(*given)
+        if not found:
+            runner.run(job, lead, store, loaded)
+        return found
+
+    monkeypatch.setattr(once, "_done_by_other", late)
+    assert maintain(store, loaded, ["test"], jobs=[job], sleep=lambda _: None) == {"test": False}
 
 
 def test_maintaining_does_not_wait_for_ever(store: Store, loaded: Loaded, make_job: MakeJob) -> None:
