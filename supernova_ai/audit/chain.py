@@ -176,6 +176,10 @@ class Chain:
             return AuditReport(rows, False, rows + 1, f"{count - rows} rows at the end are missing")
         if at_head != last:
             return AuditReport(rows, False, count, f"row {count} is not the one the chain's end names")
+        if count < rows:
+            return AuditReport(
+                rows, False, count + 1, f"the chain's end names row {count}, and rows follow it"
+            )
         return AuditReport(rows, True)
 
     def end(self, database: Database) -> str | None:

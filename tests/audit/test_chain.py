@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ SWAP = """UPDATE audit SET (at_ms, event, subject, details, mac) =
     WHERE number IN (2, 3)"""
 SHORTER_HEAD = """UPDATE meta SET value =
     '3:' || (SELECT mac FROM audit WHERE number = 3) || substr(value, -65) WHERE name = 'audit.head'"""
+
+PUT_BACK = "UPDATE meta SET value = '{}' WHERE name = 'audit.head'"
+
+
+def head_of(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        ((head,),) = connection.execute("SELECT value FROM meta WHERE name = 'audit.head'")
+    return str(head)
 
 
 @pytest.fixture
@@ -184,15 +193,21 @@ def test_rows_of_another_store_do_not_verify(five: Vault, master: MasterKey, tmp
 
 def test_a_whole_rollback_is_not_detected(five: Vault, tamper: Callable[..., None], path: Path) -> None:
     """The documented limit: rows and head restored together to an earlier state verify."""
-    with sqlite3.connect(path) as connection:
-        ((head,),) = connection.execute("SELECT value FROM meta WHERE name = 'audit.head'")
-    connection.close()
+    head = head_of(path)
     five.add("openai", "backup", KEYS[3])
     assert five.verify_audit().rows == 6
-    tamper(
-        "DELETE FROM audit WHERE number = 6", f"UPDATE meta SET value = '{head}' WHERE name = 'audit.head'"
-    )
+    tamper("DELETE FROM audit WHERE number = 6", PUT_BACK.format(head))
     assert (five.verify_audit().rows, five.verify_audit().ok) == (5, True)
+
+
+def test_rows_beyond_the_head_are_named(five: Vault, tamper: Callable[..., None], path: Path) -> None:
+    """A head that is put back alone is found at once, not only when the next row is added."""
+    head = head_of(path)
+    five.add("openai", "backup", KEYS[3])
+    tamper(PUT_BACK.format(head))
+    report = five.verify_audit()
+    assert (report.ok, report.first_bad) == (False, 6)
+    assert "names row 5, and rows follow it" in str(report.reason)
 
 
 def test_another_master_is_named_not_blamed_on_the_rows(five: Vault, store: Store) -> None:
@@ -205,15 +220,12 @@ def test_rows_of_another_past_do_not_fit_the_head(
     five: Vault, tamper: Callable[..., None], path: Path
 ) -> None:
     """Genuine rows of a copy that continued differently do not match the head."""
-    with sqlite3.connect(path) as connection:
-        ((before,),) = connection.execute("SELECT value FROM meta WHERE name = 'audit.head'")
-        five.add("openai", "backup", KEYS[3])
-        ((after,),) = connection.execute("SELECT value FROM meta WHERE name = 'audit.head'")
-    connection.close()
-    back = "UPDATE meta SET value = '{}' WHERE name = 'audit.head'"
-    tamper("DELETE FROM audit WHERE number = 6", back.format(before))
+    before = head_of(path)
+    five.add("openai", "backup", KEYS[3])
+    after = head_of(path)
+    tamper("DELETE FROM audit WHERE number = 6", PUT_BACK.format(before))
     five.remove("openai", "primary")
-    tamper(back.format(after))
+    tamper(PUT_BACK.format(after))
     report = five.verify_audit()
     assert (report.ok, report.first_bad) == (False, 6)
     assert "not the one the chain's end names" in str(report.reason)
