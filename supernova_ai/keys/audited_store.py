@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,9 @@ from supernova_ai.store.engines import snapshot
 log = get_logger(__name__)
 
 T = TypeVar("T")
+
+_ANCHOR_REST_S = 60.0
+"""How long operations leave the anchor alone after it could not be moved, so as not to wait each time."""
 
 
 class Record(Protocol):
@@ -54,6 +58,7 @@ class AuditedStore:
         self.store = store
         self._master = CurrentMaster(store, master)
         self._anchor = anchor
+        self._anchor_rests_until = 0.0
         self._clock = clock or store.now
 
     def now_ms(self) -> int:
@@ -187,7 +192,7 @@ class AuditedStore:
 
     def advance_anchor(self) -> None:
         """Move the anchor to the end of the chain. The operation is done: a failure is only a warning."""
-        if (place := self._anchor) is None:
+        if (place := self._anchor) is None or time.monotonic() < self._anchor_rests_until:
             return
 
         def advance(database: Database) -> str | None:
@@ -198,7 +203,7 @@ class AuditedStore:
         try:
             problem = self.store.read(advance)
         except (OSError, SupernovaError) as error:
-            self._anchor = None  # the next operation does not wait for it again
+            self._anchor_rests_until = time.monotonic() + _ANCHOR_REST_S
             problem = str(error)
         if problem:
             log.warning("audit.anchor.behind", reason=problem, check="supernova audit verify")
