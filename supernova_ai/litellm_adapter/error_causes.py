@@ -74,7 +74,7 @@ def words(error: Exception) -> str:
     said = _unwrapped(error)
     said = "; ".join(dict.fromkeys(error_bodies.words_of(list(error_bodies.documents(said))))) or said
     if said == "Connection error.":  # OpenAI's client says no more; its cause does
-        reasons = (str(cause) for cause in causes(error) if isinstance(cause, httpx.TransportError))
+        reasons = (str(cause) for cause in causes(error) if isinstance(cause, httpx.RequestError))
         said = next(filter(None, (_WRAPPING.sub("", reason) for reason in reasons)), said)
     return said
 

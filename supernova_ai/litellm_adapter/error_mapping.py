@@ -60,6 +60,7 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
 _NEVER_SENT = (
     aiohttp.ClientConnectorError
     | aiohttp.ConnectionTimeoutError
+    | aiohttp.ClientHttpProxyError  # it refused the tunnel to the provider
     | httpx.ConnectTimeout
     | httpx.PoolTimeout
     | KeyNotSent

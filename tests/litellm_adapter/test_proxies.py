@@ -32,10 +32,10 @@ HOST = "llm.example.test"  # resolves nowhere: only the proxy can reach it
 class Proxy:
     """An HTTP proxy on this machine that notes each request's first line.
 
-    It answers plain requests itself, and connects every tunnel to ``port``.
+    It answers plain requests itself, and connects every tunnel to ``port``, or refuses it with ``refusal``.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, refusal: str = "") -> None:
         self.asked: list[str] = []
         asked = self.asked
         body = json.dumps(ANSWER).encode()
@@ -47,13 +47,17 @@ class Proxy:
                     if header.startswith(b"content-length:"):
                         length = int(header.partition(b":")[2])
                 asked.append(line)
-                if line.startswith("CONNECT "):
+                if refusal:
+                    self.wfile.write(f"HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n".encode())
+                elif line.startswith("CONNECT "):
                     self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                     _tunnel(self.connection, port)
-                    return
-                self.rfile.read(length)
-                head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
-                self.wfile.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
+                else:
+                    self.rfile.read(length)
+                    head = (
+                        f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
+                    )
+                    self.wfile.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -174,6 +178,25 @@ async def test_an_unknown_authority_is_refused_behind_a_proxy_too(
             await nova.chat("What now?")
         assert [probe.result for probe in await nova.probe()] == ["ProviderUnavailable"]
     assert provider.sent == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("refusal", ["407 Proxy Authentication Required", "502 Bad Gateway"])
+async def test_a_proxy_that_refuses_the_tunnel_costs_nothing(
+    refusal: str, streaming: bool, open_nova: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider got nothing, so the hold is released, and the error has the proxy's words."""
+    priced = {name: value for name, value in SETTINGS.items() if name != "price"} | {
+        "prices": {"some-model": {"input": "1", "output": "1"}},
+        "url": f"https://{HOST}/v1",
+    }
+    with Proxy(refusal=refusal) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(ProviderUnavailable, match=refusal[4:]):
+            await open_nova({"mylab": priced}).chat("What now?", streaming=streaming)
+    rows = clients.attempts(path)
+    assert rows
+    assert {(row.state, row.cost) for row in rows} == {("released", 0)}
 
 
 async def test_plain_http_through_a_proxy(open_nova: Open, monkeypatch: pytest.MonkeyPatch) -> None:
