@@ -99,6 +99,11 @@ class Stream(Generic[T]):
                 self._span.end()
                 await self._preparing.__aexit__(None, None, None)
 
+    def _not_open(self) -> InvalidRequest:
+        if self._opened:
+            return InvalidRequest("the stream is closed: call stream(…) for another")
+        return InvalidRequest("open the stream first: async with stream(…) as s")
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stream cannot be pickled or copied: copy its reply instead")
 
@@ -109,10 +114,14 @@ class Stream(Generic[T]):
         if self._source is None:
             if self._reply is not None:
                 raise StopAsyncIteration
-            raise InvalidRequest("open the stream first: async with stream(…) as s")
+            raise self._not_open()
         if not self._taken:
             with in_request(self._prepared.request), self._span.entered():
                 self._taken.extend(await self._engine.run(self._source.take()))
+        if not self._taken:  # it was closed meanwhile, or another task has read its end
+            if self._reply is not None:
+                raise StopAsyncIteration
+            raise self._not_open()
         piece = self._taken.popleft()
         if isinstance(piece, Reply):
             with self._span.entered():

@@ -33,9 +33,10 @@ class Pump(Generic[T]):
         self._buffer: _Buffer[T] = _Buffer()
         self._lock = asyncio.Lock()  # a cancelled read needs time to end
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def take(self) -> list[T]:
-        """Return the pieces that are there, at least one; none after the end."""
+        """Return the pieces that are there, at least one; none after the end, or if it was closed."""
         async with self._lock:
             if self._task is None:
                 self._task = asyncio.create_task(_read(self._source, self._buffer))
@@ -48,6 +49,8 @@ class Pump(Generic[T]):
                 await asyncio.wait([self._task])  # its hold has ended when the reader goes on
                 raise
             taken = self._buffer.empty()
+            if self._closing:
+                return taken
             if not taken:
                 await self._task  # raises what the stream raised
             elif not self._task.done():
@@ -55,7 +58,9 @@ class Pump(Generic[T]):
             return taken
 
     async def close(self) -> None:
-        """Close the generator, and wait for its clean-up."""
+        """Close the generator, and wait for its clean-up. A ``take`` that waits ends."""
+        self._closing = True
+        self._buffer.ready.set()
         async with self._lock:
             if self._task is not None:
                 self._task.cancel(ABANDONED)

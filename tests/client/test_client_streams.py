@@ -144,6 +144,30 @@ async def test_aclose_may_be_called_again(slow: Supernova, path: Path) -> None:
     the_row(path, "settled", "estimated", "Abandoned")
 
 
+async def test_closing_while_another_task_reads(slow: Supernova, path: Path) -> None:
+    """The provider call ends at once, without its next token, and the reader is told so."""
+    async with slow.stream("What now?") as stream:
+        await anext(stream)
+        reading = asyncio.create_task(anext(stream))
+        await clients.let_work(slow)
+        await stream.aclose()
+        the_row(path, "settled", "estimated", "Abandoned")
+        with pytest.raises(InvalidRequest, match=r"the stream is closed: call stream\(…\) for another"):
+            await reading
+
+
+async def test_several_tasks_may_read_a_stream(nova: Supernova) -> None:
+    """Each gets some of the tokens, and all of them the end."""
+
+    async def read() -> list[str]:
+        return [token async for token in stream]
+
+    async with nova.stream("What now?") as stream:
+        parts = await asyncio.gather(*(read() for _ in range(3)))
+    assert sorted(token for part in parts for token in part) == [" always.", "Diversify,"]
+    assert stream.reply.content == "Diversify, always."
+
+
 async def test_stream_never_read_is_never_sent(slow: Supernova, path: Path, one_word: StubProvider) -> None:
     """A stream that is opened and left without reading sends no request and costs nothing."""
     async with slow.stream("What now?"):

@@ -63,6 +63,19 @@ async def test_an_error_comes_after_the_pieces_before_it() -> None:
         await pump.take()
 
 
+async def test_closing_does_not_wait_for_the_next_piece() -> None:
+    """A read that waits ends without a piece, and the stream is abandoned."""
+    source = Source(1)
+    pump = Pump(source.pieces())
+    await pump.take()
+    read = asyncio.create_task(pump.take())
+    await settle()
+    await pump.close()
+    assert await read == []
+    assert isinstance(source.ended, asyncio.CancelledError)
+    assert source.ended.args == (ABANDONED,)
+
+
 @pytest.mark.parametrize("how", ["closed", "dropped", "cancelled"])
 async def test_leaving_ends_what_the_source_waits_for(how: str) -> None:
     """A reader that leaves or drops the pump abandons the stream; a cancelled read cancels it."""
