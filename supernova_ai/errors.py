@@ -50,7 +50,7 @@ from supernova_ai.money import show
 class SupernovaError(Exception):
     """The base of every error this package raises on purpose. It can be pickled and copied.
 
-    ``request_id`` is the id of the request in the ledger; None if nothing was sent. ``tool_runs`` has a
+    ``request_id`` is the id of the request; None if there was none yet. ``tool_runs`` has a
     ``ToolRun`` for each call that ``run_tools`` made before it failed.
     """
 

@@ -235,8 +235,12 @@ class Request:
         if self.timeout is None:
             return self
         if seconds >= self.timeout:
-            raise ProviderTimeout(f"no whole answer within {self.allowed:g} s")
+            raise self.timed_out()
         return replace(self, timeout=self.timeout - seconds, asked_timeout=self.allowed)
+
+    def timed_out(self) -> ProviderTimeout:
+        """Return the error of a request that used up its timeout."""
+        return ProviderTimeout(f"no whole answer within {self.allowed:g} s")
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

@@ -8,7 +8,6 @@ from supernova_ai.errors import (
     KeyNotFound,
     NoProvider,
     ProviderError,
-    ProviderTimeout,
     ProviderUnavailable,
     StreamInterrupted,
     SupernovaError,
@@ -29,7 +28,7 @@ def final_error(call: RequestState, error: Exception, deployments: Iterable[Depl
     """
     ours = error_mapping.translate(error)
     if isinstance(error, TimeoutError):
-        ours = call.error = ProviderTimeout(f"no whole answer within {call.request.allowed:g} s")
+        ours = call.error = call.request.timed_out()
     elif call.error and isinstance(ours, NoProvider | ProviderError):
         ours = call.error  # the last failure says more than "no deployment is left"
     if call.shown and isinstance(call.error, ProviderError):
@@ -41,7 +40,6 @@ def final_error(call: RequestState, error: Exception, deployments: Iterable[Depl
     for line in dict.fromkeys(notes):
         if keyless is None and line.partition(": ")[2] not in str(ours):
             ours.add_note(line)
-    ours.request_id = call.request.id
     ours.__context__ = None
     return ours.with_traceback(None)
 

@@ -80,7 +80,6 @@ def _parsed(call: RequestState, last: AttemptState) -> Any:
     )
     if call.repair_failure is not None:
         invalid.add_note(f"asking once more failed: {call.repair_failure}")
-    invalid.request_id = call.request.id
     raise invalid
 
 

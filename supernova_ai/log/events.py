@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from supernova_ai.characters import visible
+from supernova_ai.errors import SupernovaError
 from supernova_ai.secret import redact
 
 if TYPE_CHECKING:
@@ -31,10 +32,16 @@ current_request: ContextVar[Request | None] = ContextVar("current_request", defa
 
 @contextmanager
 def in_request(request: Request) -> Iterator[None]:
-    """Add the request's id to every event inside, also of the tasks and threads that are started there."""
+    """Add the request's id to every event inside, also of the tasks and threads that are started there.
+
+    An error of ours that leaves the block gets it too, unless it has one.
+    """
     token = current_request.set(request)
     try:
         yield
+    except SupernovaError as error:
+        error.request_id = error.request_id or request.id
+        raise
     finally:
         current_request.reset(token)
 
