@@ -102,7 +102,7 @@ class ClientLifecycle:
             await self._ready()
 
     async def reload(self, config: Config | str | Path | None = None) -> None:
-        """Apply the configuration again from its source, or this one; running calls keep the one before.
+        """Apply the configuration again from its source, or this one, to the attempts that begin from now on.
 
         A wrong configuration changes nothing.
 
@@ -216,10 +216,15 @@ class ClientLifecycle:
                 if runtime:
                     runtime.refused(error, cause)
                 raise
-            if runtime:
-                runtime.apply(loaded, cause)  # without the other lock: it may wait for probes
-            with self._lock:
-                self._source, self._loaded, self._library, self._seen = source, loaded, library, seen
+            applied: Runtime | None = None
+            while True:
+                with self._lock:  # after an opening that is under way
+                    opened = self._runtime if self._is_open() else None
+                    if opened is None or opened is applied:
+                        self._source, self._loaded, self._library, self._seen = source, loaded, library, seen
+                        return
+                opened.apply(loaded, cause)  # without that lock: it may wait for probes
+                applied = opened
 
     def _check_fixed(self, config: Config) -> None:
         fixed = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
