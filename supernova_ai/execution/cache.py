@@ -120,8 +120,11 @@ class AnswerCache:
         text = json.dumps({**parts, "user": owner, "package": self._package}, sort_keys=True, default=_digest)
         return f"supernova:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 
-    async def look_up(self, call: RequestState, key: str | None) -> Reply | None:
+    async def look_up(self, call: RequestState, key: str | None, versions: Versions) -> Reply | None:
         """Return the stored answer, once its row is in the ledger; None if there is none.
+
+        Args:
+            versions: written to the ledger.
 
         Raises:
             StoreError: the ledger could not be written.
@@ -135,7 +138,7 @@ class AnswerCache:
             parsed = request.answer.parse(found.content) if request.answer else None
         except ValueError:  # the type has changed, and its schema has not
             return None
-        await self.record(request, call.versions, found)
+        await self.record(request, versions, found)
         latency_s = self._timer() - call.started
         return Reply(
             content=found.content,

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 from supernova_ai.config import Config, check_tls, tls_unverified_by
 from supernova_ai.errors import ExtraMissing, SupernovaError
@@ -79,6 +80,7 @@ class Engine:
         self._cache = cache.build(config, ledger, keys, timer)
         self._background = EventLoopThread()
         self.run = self._background.run
+        self._unused: set[asyncio.Future[Any]] = set()  # holds of cancelled calls, being taken
         self._background.submit(self._open(config, config_version)).result()
 
     async def _open(self, config: Config, version: str) -> None:
@@ -88,7 +90,7 @@ class Engine:
         await self.apply(config, version)
 
     async def apply(self, config: Config, version: str) -> None:
-        """Apply this configuration to new calls, on the engine's loop; running calls keep their own."""
+        """Apply this configuration to new attempts, on the engine's loop; running attempts keep their own."""
         check_providers(config)
         check_tls(verify=config.verify_tls)
         if reason := tls_unverified_by():
@@ -103,7 +105,14 @@ class Engine:
         self._cache.apply(config.cache, self._deployments.values())
         self.monitor.apply(config, self._deployments)
         never_asked = config.providers.keys() - set(config.active_providers)
-        self._reservations = Reservations(self._ledger, self._keys, config.routing, never_asked)
+        self._reservations = Reservations(
+            self._ledger,
+            self._keys,
+            config.routing,
+            self._versions,
+            never_asked=never_asked,
+            unused=self._unused,
+        )
         self._selector = Selector(
             config,
             self._deployments,
@@ -150,7 +159,7 @@ class Engine:
 
     async def _complete(self, call: RequestState) -> Reply:
         key = self._cache.cache_key(call.request)
-        if cached := await self._cache.look_up(call, key):
+        if cached := await self._cache.look_up(call, key, self._versions):
             return cached
         failure: Exception | None = None
         try:
@@ -193,7 +202,7 @@ class Engine:
         """
         call = self._call(request)
         key = self._cache.cache_key(call.request)
-        if cached := await self._cache.look_up(call, key):
+        if cached := await self._cache.look_up(call, key, self._versions):
             yield cached.content
             yield cached
             return
@@ -280,6 +289,8 @@ class Engine:
         self._background.close(self._aclose)
 
     async def _aclose(self) -> None:
+        if self._unused:
+            await asyncio.wait(self._unused)
         await self._router.aclose()
         await self._cache.aclose()
 
@@ -324,9 +335,7 @@ class Engine:
         request, below = self._assign_tier(request)
         if request.began_ms is None:
             request = replace(request, began_ms=self._ledger.now_ms())
-        return RequestState(
-            request, self._ledger, self._selector, self._timer, below=below, versions=self._versions
-        )
+        return RequestState(request, self._ledger, self._selector, self._timer, below=below)
 
     def _failed(self, call: RequestState, error: BaseException) -> Exception:
         """End the hold of the current attempt, and return the error to raise.

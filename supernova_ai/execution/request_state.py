@@ -37,7 +37,6 @@ class RequestState:
     Args:
         observer: notified of every attempt.
         timer: seconds, monotonic.
-        versions: written to the ledger with each attempt.
         below: the cheaper tiers that may answer, in order.
     """
 
@@ -48,11 +47,9 @@ class RequestState:
         observer: Observer,
         timer: Callable[[], float],
         *,
-        versions: Versions,
         below: Sequence[ModelGroup] = (),
     ) -> None:
         self.request = request
-        self.versions = versions
         self.below = below
         self.asked = request  # as the caller put it; ``request`` asks for the rest once a stream broke
         self.only: str | None = None  # the deployment that a probe is for
@@ -233,7 +230,8 @@ class RequestState:
         if isinstance(error, Exception):
             cause = attempt_or(None, lambda: error_mapping.translate(error, attempt.deployment))
             self.error = cause or self.error
-            self.errors += [cause] if cause else []
+            if cause and not isinstance(error, TimeoutError):  # which has no words, and ends the call
+                self.errors.append(cause)
         if type(cause) is NoAnswer:
             cause = None  # an empty answer does not mean that the provider is down
         if isinstance(error, TimeoutError) and attempt_or(False, lambda: self._is_early(attempt)):

@@ -24,7 +24,7 @@ from supernova_ai.errors import (
     SupernovaError,
 )
 from supernova_ai.execution.entries import entry_of, payer_of
-from supernova_ai.execution.request_state import RequestState
+from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.keys import KeySource, SealedKey
 from supernova_ai.ledger import Batch, Hold, Ledger, Needs
 from supernova_ai.money import to_nano, to_usd
@@ -64,7 +64,9 @@ class Reservations:
     """Takes holds.
 
     Args:
+        versions: written to the ledger with each attempt.
         never_asked: the configured providers that are not in ``routing.priority``, or not enabled.
+        unused: gets the holds of cancelled calls until they are taken and released again.
     """
 
     def __init__(
@@ -72,12 +74,17 @@ class Reservations:
         ledger: Ledger,
         keys: KeySource,
         routing: Routing,
-        never_asked: Iterable[str] = (),
+        versions: Versions,
+        *,
+        never_asked: Iterable[str],
+        unused: set[asyncio.Future[Any]],
     ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._routing = routing
+        self._versions = versions
         self._never_asked = set(never_asked)
+        self._unused = unused
         self._queue = asyncio.Lock()  # it wakes those who wait in the order they came
 
     async def take(self, call: RequestState, ranked: Sequence[Deployment], *, may_wait: bool) -> Reservation:
@@ -121,6 +128,7 @@ class Reservations:
             taken = await asyncio.shield(waiting)
         except (asyncio.CancelledError, StoreError):
             # The hold may exist all the same: a server can commit and fail before it confirms.
+            self._unused.add(waiting)
             waiting.add_done_callback(partial(self._release_unused, taken_holds))
             raise
         call.begin_attempt(taken.deployment, taken.hold, taken.max_tokens)
@@ -128,11 +136,11 @@ class Reservations:
 
     def _release_unused(self, taken_holds: Sequence[Reservation], tried: asyncio.Future[Any]) -> None:
         """Release holds that no attempt will use."""
+        self._unused.discard(tried)
         if not tried.cancelled():
             tried.exception()  # reading it here keeps asyncio from reporting it as never retrieved
         for taken in taken_holds:
-            with suppress(StoreError):  # it was closed, and what was held is lost
-                self._ledger.release(taken.hold)
+            self._ledger.release(taken.hold)
 
     def _needs(self, request: Request, ranked: Sequence[Deployment]) -> Needs:
         """Return what a hold for the first of them reads; the others are rarely asked for."""
@@ -149,21 +157,20 @@ class Reservations:
 
     def _hold_first(self, batch: Batch, call: RequestState, ranked: Sequence[Deployment]) -> Reservation:
         refusals: list[SupernovaError] = []
-        short: list[tuple[Deployment, SealedKey | Secret | None]] = []
+        short: list[tuple[Deployment, SealedKey | Secret | None, BudgetExceeded]] = []
         for deployment in ranked:
             try:
                 key = self.find_key(batch, deployment)
                 most = call.request.max_tokens
                 return Reservation(deployment, key, self._hold(batch, call, deployment, key, most), most)
             except BudgetExceeded as refusal:
-                refusals.append(refusal)
-                short.append((deployment, key))
+                short.append((deployment, key, refusal))
             except (PriceUnknown, KeyNotFound) as refusal:
                 if isinstance(refusal, KeyNotFound) and not call.unused_keys:
                     call.unused_keys = sorted(self._keys.providers(batch) & self._never_asked)
                 refusals.append(refusal)
                 call.passed_over[deployment.id] = refusal
-        for deployment, key in short:
+        for deployment, key, _ in short:
             if fitted := self._shortened(batch, call, deployment):
                 hold = self._hold(batch, call, deployment, key, fitted)
                 return Reservation(deployment, key, hold, fitted)
@@ -221,7 +228,7 @@ class Reservations:
             )
         entry = entry_of(
             request,
-            call.versions,
+            self._versions,
             tier=deployment.tier,
             provider=deployment.provider,
             model=deployment.model,
@@ -262,15 +269,15 @@ class Reservations:
         self,
         call: RequestState,
         refusals: Sequence[SupernovaError],
-        short: Sequence[tuple[Deployment, SealedKey | Secret | None]],
+        short: Sequence[tuple[Deployment, SealedKey | Secret | None, BudgetExceeded]],
     ) -> SupernovaError:
         """Return the refusal that helps the caller most: money before prices before keys."""
-        exceeded = [refusal for refusal in refusals if isinstance(refusal, BudgetExceeded)]
-        for refusal, (deployment, _) in zip(exceeded, short, strict=True):
+        for deployment, _, refusal in short:
             least = deployment.bound(call.request, self._min_tokens(call))
             refusal.temporary = refusal.spent + to_usd(least) <= refusal.limit and refusal.held > 0
         unpriced = [refusal for refusal in refusals if isinstance(refusal, PriceUnknown)]
-        first = [*sorted(exceeded, key=lambda refusal: not refusal.temporary), *unpriced][:1]
+        exceeded = sorted((refusal for *_, refusal in short), key=lambda refusal: not refusal.temporary)
+        first = [*exceeded, *unpriced][:1]
         return first[0] if first else no_key(call)
 
     def _min_tokens(self, call: RequestState) -> int:

@@ -113,7 +113,7 @@ class Router(litellm.Router):  # type: ignore[misc]  # untyped base
         price_entries: dict[str, dict[str, Any]],
         selector: AttemptSelector,
     ) -> None:
-        """Apply this configuration to new calls; running calls finish under the one they began with.
+        """Apply this configuration to new attempts; running attempts finish under the one they began with.
 
         Args:
             model_list: LiteLLM's list of deployments.

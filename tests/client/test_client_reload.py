@@ -13,7 +13,9 @@ import pytest
 
 from supernova_ai import BudgetExceeded, ConfigError, NoProvider, Supernova
 from supernova_ai.config import Config
-from supernova_ai.testing import Answer, Failure, StubProvider
+from supernova_ai.runtime import Runtime
+from supernova_ai.testing import Answer, Failure, Hang, StubProvider
+from tests import clients
 
 Open = Callable[..., Supernova]
 Stub = Callable[..., StubProvider]
@@ -49,6 +51,47 @@ async def test_running_call_keeps_its_configuration(open_nova: Open, stub_provid
     assert "Buy" + "".join(rest) == "Buy low and sell high."
     assert stream.reply.provider == "openai"
     assert (await nova.chat("What now?")).provider == "anthropic"
+
+
+async def test_a_retry_uses_the_new_configuration(open_nova: Open, stub_provider: Stub, path: Path) -> None:
+    """Each attempt has the version of the configuration that chose it."""
+    leaving = stub_provider(Hang())
+    providers = {"openai": leaving.url, "anthropic": stub_provider("Diversify.").url}
+    nova = open_nova(providers, routing={"retries": 1})
+    before = nova.config_version
+    asking = asyncio.create_task(nova.chat("What now?"))
+    await asyncio.to_thread(leaving.wait_for_requests, 1)
+    routing = nova.config.routing.model_dump() | {"priority": ["anthropic"]}
+    await nova.reload(changed(nova, routing=routing))
+    await asyncio.to_thread(leaving.close)
+    assert (await asking).provider == "anthropic"
+    assert [row.config_version for row in clients.attempts(path)] == [before, nova.config_version]
+    assert before != nova.config_version
+
+
+async def test_a_reload_while_the_client_opens_is_applied(
+    open_nova: Open, stub: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens with the configuration before; the reload waits for that, and then applies its own."""
+    opening, reloading = Event(), Event()
+    begin = Runtime.__init__
+
+    def slow(self: Runtime, *given: Any, **named: Any) -> None:
+        opening.set()
+        assert reloading.wait(60)
+        begin(self, *given, **named)
+
+    monkeypatch.setattr(Runtime, "__init__", slow)
+    nova = open_nova({"openai": stub.url})
+    warming = asyncio.create_task(nova.warm_up())
+    await asyncio.to_thread(opening.wait, 60)
+    small = [{"name": "daily", "limit": "0.0000001", "per": "day"}]
+    reload = asyncio.create_task(nova.reload(changed(nova, budgets=small)))
+    await asyncio.sleep(0.1)
+    reloading.set()
+    await asyncio.gather(warming, reload)
+    with pytest.raises(BudgetExceeded):
+        await nova.chat("What now?")
 
 
 async def test_reload_changes_the_budgets(open_nova: Open, stub_provider: Stub) -> None:

@@ -359,6 +359,37 @@ async def test_refusal_in_mid_stream_is_not_free(
         assert row.completion >= 9
 
 
+async def test_closing_releases_a_hold_that_is_being_taken(
+    open_nova: Open,
+    stub_provider: Stub,
+    attempts: Rows,
+    balance: Balance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The call is over at once; the client waits for the database, and releases the hold."""
+    stub = stub_provider("Diversify.")
+    nova = open_nova({"openai": stub.url})
+    await nova.warm_up()
+    free, held = threading.Event(), threading.Event()
+    nova.store().write(lambda _: free.wait(60))
+    write = Ledger.write
+
+    def noting(*given: Any) -> Any:
+        held.set()
+        return write(*given)
+
+    monkeypatch.setattr(Ledger, "write", noting)
+    asking = asyncio.create_task(nova.chat("What now?"))
+    await asyncio.to_thread(held.wait, 60)
+    closing = asyncio.create_task(asyncio.to_thread(nova.close))
+    with pytest.raises(NoProvider, match="closed during the call"):
+        await asking
+    free.set()
+    await closing
+    assert [(row.state, row.cost) for row in attempts()] == [("released", 0)]
+    assert (balance(), stub.chats) == ((0, 0, 0), [])
+
+
 async def test_a_refusal_that_nobody_waits_for_is_not_reported() -> None:
     """A call was cancelled, or its wait ended: its last try is refused later, and asyncio is quiet."""
     trying: list[Future[Any]] = [Future()]
@@ -367,7 +398,9 @@ async def test_a_refusal_that_nobody_waits_for_is_not_reported() -> None:
     call: Any = SimpleNamespace(request=None)
     reported: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    taking = asyncio.create_task(Reservations(ledger, nothing, nothing)._try(call, ()))
+    unused: set[Any] = set()
+    reservations = Reservations(ledger, nothing, nothing, nothing, never_asked=(), unused=unused)
+    taking = asyncio.create_task(reservations._try(call, ()))
     await asyncio.sleep(0)
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -375,4 +408,4 @@ async def test_a_refusal_that_nobody_waits_for_is_not_reported() -> None:
     trying.pop().set_exception(NoProvider("refused late"))
     await asyncio.sleep(0.01)
     gc.collect()
-    assert reported == []
+    assert (reported, unused) == ([], set())
