@@ -158,15 +158,15 @@ class Engine:
                 await call.durable()  # here: on the engine's loop it would queue behind LiteLLM's after-work
 
     async def _complete(self, call: RequestState) -> Reply:
-        key = self._cache.cache_key(call.request)
-        if cached := await self._cache.look_up(call, key, self._versions):
-            return cached
+        key, deadline = self._cache.cache_key(call.request), _deadline(call.request)
         failure: Exception | None = None
         try:
-            async with asyncio.timeout(call.request.timeout):
+            async with asyncio.timeout_at(deadline):
+                if cached := await self._cache.look_up(call, key, self._versions):
+                    return cached
                 await self._router.ask(call, stream=False)
                 call.settle_answer()
-                await self._repair(call)
+            await self._repair(call, deadline)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
@@ -201,14 +201,15 @@ class Engine:
         generator early settles the hold for what was received.
         """
         call = self._call(request)
-        key = self._cache.cache_key(call.request)
-        if cached := await self._cache.look_up(call, key, self._versions):
-            yield cached.content
-            yield cached
-            return
-        deadline = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
+        key, deadline = self._cache.cache_key(call.request), _deadline(call.request)
         failure: Exception | None = None
         try:
+            async with asyncio.timeout_at(deadline):
+                cached = await self._cache.look_up(call, key, self._versions)
+            if cached:
+                yield cached.content
+                yield cached
+                return
             while True:
                 try:
                     async with aclosing(self._pieces(call, deadline)) as pieces:
@@ -223,8 +224,7 @@ class Engine:
                     if isinstance(error, TimeoutError | SupernovaError) or not self._may_resume(call):
                         raise
                 call.resume()
-            async with asyncio.timeout_at(deadline):
-                await self._repair(call)
+            await self._repair(call, deadline)
         except BaseException as error:
             failure = self._failed(call, error)
         finally:
@@ -236,13 +236,14 @@ class Engine:
         await self._cache.store(call, key, reply)
         yield reply
 
-    async def _repair(self, call: RequestState) -> None:
+    async def _repair(self, call: RequestState, deadline: float | None) -> None:
         """Ask once more for an answer that does not have its schema; if that fails, the first one stays."""
         if not call.begin_repair():
             return
         try:
-            await self._router.ask(call, stream=False)
-            call.settle_answer()
+            async with asyncio.timeout_at(deadline):
+                await self._router.ask(call, stream=False)
+                call.settle_answer()
         except Exception as error:
             call.end_repair(self._failed(call, error))
 
@@ -347,3 +348,8 @@ class Engine:
         if not isinstance(error, Exception):
             raise error
         return final_error(call, error, self._deployments.values())
+
+
+def _deadline(request: Request) -> float | None:
+    """Return until when the request must be answered, by the clock of the running loop."""
+    return None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout

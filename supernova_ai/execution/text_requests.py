@@ -5,6 +5,7 @@ The engine answers each batch as it answers a chat. Its reply has the vectors, o
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
@@ -65,7 +66,7 @@ class TextRequests:
         """
         started = self._timer()
         keys = self._cache.text_keys(request)
-        found = await self._run(self._cache.find_all(list(keys.values())))
+        found = await self._in_time(request, started, self._cache.find_all(list(keys.values())))
         known = {text: found[key] for text, key in keys.items() if key in found}
         vectors: dict[str, Vector] = {text: tuple(json.loads(one.content)) for text, one in known.items()}
         reply: Reply | None = None
@@ -83,7 +84,7 @@ class TextRequests:
             await self._run(self._cache.store_all(request, kept))
         answer = reply or next(iter(known.values()))
         if isinstance(answer, CachedAnswer):
-            await self._run(self._cache.record(request, self._versions, answer))
+            await self._in_time(request, started, self._cache.record(request, self._versions, answer))
         lengths = {len(vector) for vector in vectors.values()}
         if len(lengths) > 1:
             raise UnreadableAnswer(
@@ -103,15 +104,30 @@ class TextRequests:
         """Return the documents by their relevance, or what the cache has for exactly the same request."""
         started = self._timer()
         keys = list(self._cache.text_keys(request).values())
-        found = next(iter((await self._run(self._cache.find_all(keys))).values()), None)
-        if found is not None:
-            await self._run(self._cache.record(request, self._versions, found))
+        known = await self._in_time(request, started, self._cache.find_all(keys))
+        if found := next(iter(known.values()), None):
+            await self._in_time(request, started, self._cache.record(request, self._versions, found))
             results = tuple(Ranked(*pair) for pair in json.loads(found.content))
             return Ranking(results, **self._account(found, request, started), cached=True)
         reply = await self._complete(request)
         kept = _kept(reply, [(one.index, one.score) for one in reply.parsed])
         await self._run(self._cache.store_all(request, dict.fromkeys(keys, kept)))
         return Ranking(reply.parsed, **self._account(reply, request, started))
+
+    async def _in_time(self, request: Request, started: float, work: Coroutine[Any, Any, T]) -> T:
+        """Run what uses the cache within the request's time.
+
+        Raises:
+            ProviderTimeout: it took longer.
+        """
+        until = None
+        if request.timeout is not None:
+            until = asyncio.get_running_loop().time() + started + request.timeout - self._timer()
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._run(work)
+        except TimeoutError:
+            raise request.timed_out() from None
 
     def _account(self, answer: Reply | CachedAnswer, request: Request, started: float) -> dict[str, Any]:
         """Return what a record says of its provider and cost: nothing was paid for what the cache has."""

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 
-from supernova_ai import ConfigError, ExtraMissing, Reply, Supernova, SupernovaError
+from supernova_ai import ConfigError, ExtraMissing, ProviderTimeout, Reply, Supernova, SupernovaError
 from supernova_ai import config as configuration
 from supernova_ai.config import Cache, Config
 from supernova_ai.execution import cache as answers
@@ -238,6 +238,33 @@ async def test_abandoned_stream_is_not_cached(question: str, open_nova: Open, st
     assert not (await nova.chat(question)).cached
 
 
+@pytest.mark.parametrize("how", ["chat", "stream", "embed", "rerank"])
+async def test_a_cached_answer_is_within_the_timeout(
+    how: str, open_nova: Open, stub: StubProvider, path: Path
+) -> None:
+    """A busy database delays its row in the ledger, and so the answer, by no more than the call allows."""
+    models = {"standard": "gpt-4o-mini", "embedding": "text-embedding-3-small"}
+    ranking = {"url": stub.url, "models": {"rerank": "rerank-v3.5"}}
+    nova = open_nova({"openai": {"url": stub.url, "models": models}, "cohere": ranking}, cache=MEMORY)
+
+    async def ask(**options: Any) -> object:
+        if how == "embed":
+            return await nova.embed(["Profit rose."], **options)
+        if how == "rerank":
+            return await nova.rerank("Profit?", ["Profit rose.", "It rained."], **options)
+        return await nova.chat("What now?", streaming=how == "stream", **options)
+
+    await ask()
+    free = Event()
+    nova.store().write(lambda _: free.wait(60))
+    with pytest.raises(ProviderTimeout, match=r"no whole answer within 0\.3 s") as raised:
+        await ask(timeout=0.3)
+    assert raised.value.request_id
+    free.set()
+    await ask()
+    assert len(stub.chats) == 1
+
+
 async def test_disk_cache_is_encrypted_in_the_database(
     question: str, open_nova: Open, stub: StubProvider, path: Path
 ) -> None:
@@ -351,13 +378,11 @@ class CacheHarness:
         self.now = 1000.0
         self.cache = AnswerCache(store, ledger, lambda: self.now)
         self.cache.apply(Cache(type="memory", ttl=60), ())
-        self._call = RequestState(
-            REQUEST, ledger, NullObserver(), lambda: self.now, versions=Versions("c", "p")
-        )
+        self._call = RequestState(REQUEST, ledger, NullObserver(), lambda: self.now)
         self._place = self.cache.cache_key(REQUEST)
 
     async def ask(self) -> Reply | None:
-        return await self.cache.look_up(self._call, self._place)
+        return await self.cache.look_up(self._call, self._place, Versions("c", "p"))
 
     async def keep(self) -> None:
         await self.cache.store(self._call, self._place, REPLY)
