@@ -114,7 +114,7 @@ def test_run_ends_cleanly(
     process = start()
     holder = store.read(current_holder)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert holder
     assert f"process {process.pid}" in holder.name
