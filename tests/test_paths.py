@@ -14,6 +14,7 @@ from supernova_ai.config import Config
 from supernova_ai.errors import StoreError
 from supernova_ai.paths import access_fault, database_fault, private_folder
 from supernova_ai.store import Store
+from supernova_ai.store.database import without_password
 
 PASSWORD = "SecretPart"
 
@@ -75,6 +76,23 @@ def test_an_invalid_database_is_refused(
 def test_a_valid_database_has_no_fault(where: str) -> None:
     """Paths and all forms of PostgreSQL URLs are valid."""
     assert database_fault(where) is None
+
+
+@pytest.mark.parametrize(
+    ("where", "shown"),
+    [
+        (f"postgresql://ann:{PASSWORD}@db:5432/nova?sslmode=require", "postgresql://db:5432/nova"),
+        (f"postgresql://db/nova?user=ann&password=My@{PASSWORD}", "postgresql://db/nova"),
+        (f"postgresql://ann@db/nova?password=My@{PASSWORD}&sslmode=require", "postgresql://db/nova"),
+        (f"postgresql://db?password=My/{PASSWORD}", "postgresql://db"),
+        (f"postgresql://ann:{PASSWORD}#a?{PASSWORD}@db/nova", "postgresql://db/nova"),
+    ],
+)
+def test_no_part_of_a_password_is_shown(where: str, shown: str) -> None:
+    """Messages show the address of a valid database; neither they nor the settings show its password."""
+    assert database_fault(where) is None
+    assert without_password(where) == shown
+    assert PASSWORD not in str(Config.model_validate({"database": where}).shown())
 
 
 def test_every_created_folder_is_private(tmp_path: Path) -> None:

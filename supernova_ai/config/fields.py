@@ -25,8 +25,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-_USERINFO = re.compile(r"(?<=://)(?!USER(?::PASSWORD)?@HOST)\S*@")  # not the placeholders of our own messages
-_SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|key|token|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+_PARAMETER = r"[?&][^=&\s]*(?i:pass|key|token|secret)[^=&\s]*="
+_SECRET_QUERY = re.compile(rf"({_PARAMETER})[^&\s]*")
+# Up to the last "@", or to the end of a secret parameter that contains it; not our messages' placeholders.
+_USERINFO = re.compile(rf"(?<=://)(?!USER(?::PASSWORD)?@HOST)(?:\S*{_PARAMETER}[^&\s]*@[^&\s]*|\S*(?=@))")
 
 
 def mask(text: str) -> str:
@@ -35,7 +37,7 @@ def mask(text: str) -> str:
     >>> mask("postgresql://ann:pw@db/nova?sslmode=require")
     'postgresql://[redacted]@db/nova?sslmode=require'
     """
-    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
+    return _SECRET_QUERY.sub(rf"\g<1>{HIDDEN}", _USERINFO.sub(HIDDEN, text))
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 import uuid
@@ -184,9 +185,14 @@ class Store:
 
 
 def without_password(where: str) -> str:
-    """Return a path or URL as messages may show it."""
+    """Return a path or URL as messages may show it: without user, password and parameters.
+
+    >>> without_password("postgresql://ann:pw@db/nova?sslmode=require")
+    'postgresql://db/nova'
+    """
     scheme, is_url, rest = where.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if is_url else where
+    # As libpq reads it: a user ends with "@", which comes before the first "/". A parameter may contain "@".
+    return scheme + is_url + re.sub(r"^[^/@]*@|\?.*", "", rest) if is_url else where
 
 
 def _open_sqlite(path: Path) -> Sqlite:
