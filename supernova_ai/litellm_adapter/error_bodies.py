@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -222,6 +222,8 @@ def _has_remaining(headers: Mapping[str, str], reset: str) -> bool:
 def _seconds(said: object, unit: str) -> float | None:
     """Return the seconds of a number, a duration such as 6m0s, or a date; None for any other value.
 
+    A date without a zone is in UTC.
+
     >>> _seconds("1500", "ms"), _seconds("2s", "s"), _seconds("1m30.5s", "s"), _seconds("soon", "s")
     (1.5, 2.0, 90.5, None)
     """
@@ -235,5 +237,6 @@ def _seconds(said: object, unit: str) -> float | None:
         return sum(float(number) * _UNITS[name] for number, name in _DURATION_PART.findall(text))
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         with suppress(ValueError, OverflowError):
-            return max(0.0, read(text).timestamp() - time.time())
+            at = read(text)
+            return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time())
     return None

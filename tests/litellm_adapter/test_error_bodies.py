@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -434,6 +435,17 @@ def test_time_to_wait_is_read(
     assert wait_of(headers, [body], text, limited=True) == (
         None if seconds is None else pytest.approx(seconds)
     )
+
+
+@pytest.mark.parametrize("date", ["2100-01-01T00:00:00", "Fri, 01 Jan 2100 00:00:00 -0000"])
+def test_a_date_without_a_zone_is_in_utc(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zone of this machine does not change it."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        wait = wait_of({"retry-after": date}, [], "", limited=False)
+    time.tzset()
+    assert wait == pytest.approx(4_102_444_800 - time.time(), abs=60)
 
 
 def test_resets_are_read_only_for_a_limit() -> None:
