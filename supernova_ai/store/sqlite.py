@@ -9,6 +9,7 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from supernova_ai.errors import StoreError
+from supernova_ai.store.failures import explain
 
 SETTINGS: dict[str, Any] = {
     "timeout": 30,
@@ -36,7 +37,7 @@ class Sqlite(SqliteDatabase):
         """Begin a transaction.
 
         Raises:
-            StoreError: the file was moved, deleted or replaced.
+            StoreError: the file was moved, deleted or replaced, or cannot be reached.
         """
         self._check()
         super().begin(lock_type)
@@ -49,8 +50,10 @@ class Sqlite(SqliteDatabase):
     def _check(self) -> None:
         try:
             same = os.path.samestat(self._file, self._path.stat())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             same = False
+        except OSError as error:
+            raise explain(error, str(self._path)) from error
         if not same:
             raise StoreError(
                 f"the database {self._path} was moved, deleted or replaced while this process had it open: "

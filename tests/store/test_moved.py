@@ -34,11 +34,17 @@ def move_folder(path: Path) -> None:
     path.parent.rename(path.parent.with_name("other"))
 
 
+def replace_folder(path: Path) -> None:
+    move_folder(path)
+    path.parent.write_text("a file")
+
+
 AWAY: dict[str, Callable[[Path], None]] = {
     "moved": move,
     "deleted": Path.unlink,
     "replaced": replace,
     "with its folder": move_folder,
+    "a file for its folder": replace_folder,
 }
 
 
@@ -56,6 +62,17 @@ def test_a_missing_file_is_neither_written_nor_read_nor_created(
         with pytest.raises(StoreError, match="moved, deleted or replaced"):
             names(store)
         assert path.exists() is there
+
+
+def test_a_file_that_cannot_be_reached_is_an_error_of_the_store(path: Path) -> None:
+    """The error names the file and the reason, for reading as for writing."""
+    with Store(path) as store:
+        move_folder(path)
+        path.parent.symlink_to(path.parent)
+        with pytest.raises(StoreError, match=rf"could not be used \({path}\): .*symbolic links"):
+            store.write(insert("after")).result()
+        with pytest.raises(StoreError, match="symbolic links"):
+            names(store)
 
 
 def test_a_file_that_is_put_back_is_used_again(path: Path) -> None:
