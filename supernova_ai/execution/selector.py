@@ -207,38 +207,38 @@ class Selector:
         ranked = self._ranked(call, candidates)
         best = ranked[0]
         self._ranking.chosen(best)  # before the first await: others rank in the meantime
-        if not await self._acquire(call, best):
+        counted = await self._acquire(call, best)
+        if counted is None:
             return None
         taken = None
         try:
             taken = await self._reservations.take(call, ranked, may_wait=last)
         finally:
             if taken is None or taken.deployment is not best:
-                self._release(call, best)
+                self._release(call, best, counted)
         if taken.deployment is best:
             return taken
         self._ranking.chosen(taken.deployment)
-        entered = False
+        counted = None
         try:
-            entered = await self._acquire(call, taken.deployment)
+            counted = await self._acquire(call, taken.deployment)
         finally:
-            if not entered:
+            if counted is None:
                 call.withdraw_attempt()
-        return taken if entered else None
+        return None if counted is None else taken
 
-    async def _acquire(self, call: RequestState, deployment: Deployment) -> bool:
-        """Count the request at the rate limits and the circuit, if both admit it."""
-        if not await self._limits.acquire(deployment):
-            return False
-        if not self._breaker.acquire(deployment.id, call.request.id):
-            self._limits.cancel(deployment)
-            return False
-        return True
+    async def _acquire(self, call: RequestState, deployment: Deployment) -> str | None:
+        """Count the request at the rate limits and the circuit, if both admit it; return as the limits do."""
+        counted = await self._limits.acquire(deployment)
+        if counted is not None and not self._breaker.acquire(deployment.id, call.request.id):
+            self._limits.cancel(deployment, counted)
+            return None
+        return counted
 
-    def _release(self, call: RequestState, deployment: Deployment) -> None:
+    def _release(self, call: RequestState, deployment: Deployment, counted: str) -> None:
         """Undo ``_acquire``: the request will not be sent there."""
         self._breaker.failed(deployment.id, call.request.id, None)
-        self._limits.cancel(deployment)
+        self._limits.cancel(deployment, counted)
 
     def retries(self, call: RequestState, tier: str) -> int:
         """Return how many attempts may follow a failed one: at least one per deployment of the tier."""

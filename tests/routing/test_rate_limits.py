@@ -9,13 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import redis
+from litellm.caching import DualCache
 
 from supernova_ai import NoProvider, ProviderUnavailable, RateLimited, Supernova
+from supernova_ai.config.providers import Limits
+from supernova_ai.routing.rate_limits import RateLimits
 from supernova_ai.store.tables import AttemptRow
 from supernova_ai.testing import Answer, Failure, Hang, StubProvider, closed_port
 from supernova_ai.types import Usage
@@ -124,6 +128,27 @@ async def test_waiting_requests_follow_finished_ones(
     assert {reply.content for reply in replies} == {"Diversify."}
     assert most == 2
     assert {row.state for row in attempts()} == {"settled"}
+
+
+async def test_only_sent_requests_are_counted(minute: Minute) -> None:
+    """Refused requests leave no trace in the count, and a cancelled one is taken from its own minute's."""
+    limits = RateLimits(DualCache(), clock=minute)
+    asked: Any = SimpleNamespace(id="one", limits=Limits(rpm=2))
+
+    async def admitted(times: int) -> list[str]:
+        keys = [key for _ in range(times) if (key := await limits.acquire(asked))]
+        await asyncio.sleep(0)  # what was refused is taken back
+        return keys
+
+    first, _ = await admitted(7)
+    limits.cancel(asked, first)
+    await asyncio.sleep(0)
+    assert await limits.has_room(asked)
+    (last,) = await admitted(3)
+    minute.now += 60
+    limits.cancel(asked, last)
+    await asyncio.sleep(0)
+    assert len(await admitted(3)) == 2
 
 
 async def test_tokens_per_minute(open_nova: Open, stub_provider: Stub, minute: Minute) -> None:
