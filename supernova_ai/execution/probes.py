@@ -137,11 +137,11 @@ class Prober:
             error = failure
         except Exception as failure:  # no error may stop the probes or show a key
             error = ProviderUnavailable(f"{first.provider} could not be probed: {type(failure).__name__}")
-        self._stats.of(first.id).last_seen = self._stats.clock()
         result = type(error).__name__ if error else "ok"
         reason = str(error) if error else None
         probe = Probe(first.provider, first.slot, result, time.monotonic() - started, reason)
         for deployment in served:
+            self._stats.of(deployment.id).last_seen = self._stats.clock()
             if error is None:
                 self._breaker.half_open(deployment.id)
             elif isinstance(error, AuthenticationFailed):

@@ -144,6 +144,19 @@ async def test_provider_in_cooldown_is_probed_on_schedule(open_nova: Open, stub_
     assert all(request.method == "POST" for request in good.requests)
 
 
+async def test_an_idle_key_is_probed_once_for_all_its_models(open_nova: Open, stub_provider: Stub) -> None:
+    """A key whose models are all idle is probed once, and then they are no longer idle."""
+    stub = stub_provider()
+    models = dict.fromkeys(["economy", "standard", "premium"], "gpt-4o-mini")
+    nova = open_nova({"openai": {"url": stub.url, "models": models}}, health={"every": 0.05, "idle": 600})
+    await nova.warm_up()
+    monitor = nova._runtime.engine.monitor
+    begun = monitor.stats.clock()
+    monitor.stats.clock = lambda: begun + 601
+    await until(lambda: stub.requests and not monitor.prober._due())
+    assert len(stub.requests) == 1
+
+
 async def test_paid_probe_if_none_is_free(open_nova: Open, stub_provider: Stub, attempts: Rows) -> None:
     """With ``pay=True`` a provider without a free probe is asked for one token, as a normal attempt."""
     stub = stub_provider("Yes.")
