@@ -88,6 +88,14 @@ NOTES: Mapping[str, Note] = {
         "`supernova doctor` says where it is looked for.",
     ),
     "VaultError": Note("A key could not be used.", "`supernova doctor` says why."),
+    "StoreError": Note(
+        "The database failed after the money was held, so that the request was not sent.",
+        "The message says why. `supernova doctor` checks the database.",
+    ),
+    "NoProvider": Note(
+        "The process or the machine had no file descriptor left, so that no connection could be opened.",
+        "Close files or connections, make fewer calls at once, or raise the limit (`ulimit -n`).",
+    ),
     "Cancelled": Note(
         "The caller cancelled the call.",
         "Nothing. If there are many, the callers' own timeouts may be too short.",
