@@ -104,6 +104,10 @@ NOTES: Mapping[str, Note] = {
         "The caller left a stream before its end. What had arrived is paid.",
         "Nothing, if the rest was not needed.",
     ),
+    "Withdrawn": Note(
+        "It was not sent: another request took the last place in a limit or circuit, or the call had ended.",
+        "Nothing: it cost nothing.",
+    ),
     "ProcessDied": Note(
         "The process ended during the call, so its cost is unknown and its hold is lost.",
         "Find out why it ended. `supernova ledger reconcile` settles lost attempts from the provider's bill.",

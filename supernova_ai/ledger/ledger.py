@@ -188,8 +188,8 @@ class Ledger:
         )
 
     def release(self, hold: Hold) -> Future[bool]:
-        """Release a hold that will not be used."""
-        return self.end(hold, End("released", 0, None, Usage(), self.now_ms(), error="Cancelled"))
+        """Release a hold whose attempt will not be sent."""
+        return self.end(hold, End("released", 0, None, Usage(), self.now_ms(), error="Withdrawn"))
 
     def end(self, hold: Hold, end: End) -> Future[bool]:
         """End the hold; the future is done once that is durable, and False if the hold had ended before.

@@ -90,7 +90,7 @@ async def test_hold_with_a_lost_commit_answer_is_released(
     rows = store.read(
         lambda database: list(AttemptRow.select().order_by(AttemptRow.started_ms).execute(database))
     )
-    assert [(row.state, row.error) for row in rows] == [("settled", None), ("released", "Cancelled")]
+    assert [(row.state, row.error) for row in rows] == [("settled", None), ("released", "Withdrawn")]
     assert len(stub.requests) == 1
 
 

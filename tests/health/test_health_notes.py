@@ -11,7 +11,7 @@ from supernova_ai.health import NOTES
 from tests.terminal.test_output import every_command
 
 RUNBOOK = Path(__file__).parents[2] / "docs" / "operations.md"
-BY_CALLERS = {"Cancelled", "Abandoned", "ProcessDied"}
+BY_CALLERS = {"Cancelled", "Abandoned", "Withdrawn", "ProcessDied"}
 OF_THIS_MACHINE = {"StoreError", "NoProvider"}
 
 

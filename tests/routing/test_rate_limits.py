@@ -196,6 +196,30 @@ async def test_waiting_request_is_sent_in_the_next_minute(
     assert (await waiting).content == "Diversify."
 
 
+async def test_a_request_that_comes_too_late_for_a_limit_is_withdrawn(
+    open_nova: Open, stub_provider: Stub, attempts: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another request takes the last place while the hold is written: nobody cancelled or failed."""
+    stub = stub_provider("Diversify.")
+    full = [{"name": "full", "provider": "openai", "limit": "0.0000001", "per": "day"}]
+    nova = open_nova({"openai": stub.url, "anthropic": stub.url}, budgets=full)
+    await nova.warm_up()
+    limits = nova._runtime.engine._limits
+    acquire, late = limits.acquire, ["anthropic"]
+
+    async def after_another(deployment: Any) -> str | None:
+        if deployment.provider in late:
+            late.remove(deployment.provider)
+            return None
+        return await acquire(deployment)
+
+    monkeypatch.setattr(limits, "acquire", after_another)
+    assert (await nova.chat("What now?")).provider == "anthropic"
+    rows = {(row.provider, row.state, row.error, row.cost) for row in attempts() if row.error}
+    assert rows == {("anthropic", "released", "Withdrawn", 0)}
+    assert len(stub.requests) == 1
+
+
 async def test_cheaper_tier_has_limits_of_its_own(
     open_nova: Open, stub_provider: Stub, minute: Minute, attempts: Rows
 ) -> None:
