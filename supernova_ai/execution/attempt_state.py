@@ -31,6 +31,15 @@ _BYTES_PER_TOKEN = 12
 
 
 @dataclass(slots=True)
+class _Call:
+    """A tool call, joined from the pieces received so far."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
 class AttemptState:
     """The state of one attempt.
 
@@ -64,8 +73,8 @@ class AttemptState:
     signed_thoughts: list[dict[str, Any]] = field(
         default_factory=list
     )  # Anthropic wants them back with tools
-    _calls: list[list[str]] = field(default_factory=list)  # id, name and arguments of each
-    _open_calls: dict[int, list[str]] = field(default_factory=dict)  # the latest under each index
+    _calls: list[_Call] = field(default_factory=list)
+    _open_calls: dict[int, _Call] = field(default_factory=dict)  # the latest under each index
     first_token: float | None = None
     response: str | None = None
     span: AttemptSpan | None = None
@@ -114,11 +123,11 @@ class AttemptState:
             call_id, name, written = _text(call.id), _text(function.name), _text(function.arguments)
             joined = self._open_calls.get(index)
             if joined is None or (name and _is_another(joined, call_id)):
-                joined = self._open_calls[index] = ["", "", ""]
+                joined = self._open_calls[index] = _Call()
                 self._calls.append(joined)
-            joined[0] = joined[0] or call_id
-            joined[1] = joined[1] or name
-            joined[2] += written
+            joined.id = joined.id or call_id
+            joined.name = joined.name or name
+            joined.arguments += written
             self.text += filter(None, (name, written))
 
     def _read_logprobs(self, logprobs: Any) -> None:
@@ -139,9 +148,10 @@ class AttemptState:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls of tools that the answer asks for, each with an id of its own."""
         calls: dict[str, ToolCall] = {}
-        for number, (given, name, arguments) in enumerate(self._calls):
-            call_id = given if given and given not in calls else f"call_{self.hold.attempt[:8]}_{number}"
-            calls[call_id] = ToolCall(call_id, name, arguments)
+        for number, call in enumerate(self._calls):
+            given = call.id and call.id not in calls
+            call_id = call.id if given else f"call_{self.hold.attempt[:8]}_{number}"
+            calls[call_id] = ToolCall(call_id, call.name, call.arguments)
         return tuple(calls.values())
 
     @property
@@ -252,12 +262,12 @@ def _fields_of(part: Any) -> dict[str, Any]:
     return fields | (getattr(part, "__pydantic_extra__", None) or {})
 
 
-def _is_another(joined: Sequence[str], call_id: str) -> bool:
+def _is_another(joined: _Call, call_id: str) -> bool:
     """Return whether a piece with a name begins a call of its own: by its id, or after whole arguments."""
-    if call_id and joined[0]:
-        return call_id != joined[0]
+    if call_id and joined.id:
+        return call_id != joined.id
     try:
-        json.loads(joined[2])
+        json.loads(joined.arguments)
     except ValueError:
         return False
     return True
