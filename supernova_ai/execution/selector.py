@@ -29,6 +29,7 @@ from supernova_ai.routing.deployments import PLACEHOLDER_KEY, Deployment, prepar
 from supernova_ai.routing.latency import LatencyStats, adaptive_timeout
 from supernova_ai.routing.ranking import RANKINGS
 from supernova_ai.routing.rate_limits import RateLimits
+from supernova_ai.secret import Secret
 
 log = get_logger(__name__)
 
@@ -108,27 +109,29 @@ class Selector:
                 if not fitting:
                     raise
                 continue
-            call.start_attempt(
-                key, adaptive_timeout(taken.deployment.timeout, self._stats.of(taken.deployment.id))
-            )
-            if taken.key is not None:
-                call.attempts[-1].key_id = self._keys.id_of(taken.key)
-                call.attempts[-1].key_may_be_sent = partial(self._keys.may_be_sent, taken.key)
-                self._keys.note_use(taken.key)
-            chosen = offered[taken.deployment.id]
-            prepared = prepare(taken.deployment, call.request)
-            call.attempts[-1].messages, call.attempts[-1].dropped = prepared.messages, prepared.dropped
-            if prepared.dropped:
-                log.info(
-                    "engine.parameter.dropped", deployment=taken.deployment.id, names=list(prepared.dropped)
-                )
-            bounds = {
-                **prepared.parameters,
-                **({} if call.request.texts else {"max_tokens": taken.max_tokens}),
-                "api_key": key.reveal() if key else PLACEHOLDER_KEY,
-                "timeout": taken.deployment.timeout.total,
-            }
-            return chosen | {"litellm_params": chosen["litellm_params"] | bounds}
+            return self._start(call, taken, key, offered[taken.deployment.id])
+
+    def _start(
+        self, call: RequestState, taken: Reservation, key: Secret | None, candidate: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Start the attempt that holds the money; return the candidate with its key and bounds."""
+        deployment, attempt = taken.deployment, call.attempts[-1]
+        call.start_attempt(key, adaptive_timeout(deployment.timeout, self._stats.of(deployment.id)))
+        if taken.key is not None:
+            attempt.key_id = self._keys.id_of(taken.key)
+            attempt.key_may_be_sent = partial(self._keys.may_be_sent, taken.key)
+            self._keys.note_use(taken.key)
+        prepared = prepare(deployment, call.request)
+        attempt.messages, attempt.dropped = prepared.messages, prepared.dropped
+        if prepared.dropped:
+            log.info("engine.parameter.dropped", deployment=deployment.id, names=list(prepared.dropped))
+        parameters = {
+            **prepared.parameters,
+            **({} if call.request.texts else {"max_tokens": taken.max_tokens}),
+            "api_key": key.reveal() if key else PLACEHOLDER_KEY,
+            "timeout": deployment.timeout.total,
+        }
+        return candidate | {"litellm_params": candidate["litellm_params"] | parameters}
 
     def _fitting(self, call: RequestState, offered: Iterable[str]) -> list[Deployment]:
         """Return the offered deployments that can answer the request; raises as ``choose`` does."""
