@@ -192,7 +192,7 @@ def without_password(where: str) -> str:
     """
     scheme, is_url, rest = where.partition("://")
     # As libpq reads it: a user ends with "@", which comes before the first "/". A parameter may contain "@".
-    return scheme + is_url + re.sub(r"^[^/@]*@|\?.*", "", rest) if is_url else where
+    return scheme + is_url + re.sub(r"^(?:[^/@]*@)+|\?.*", "", rest) if is_url else where
 
 
 def _open_sqlite(path: Path) -> Sqlite:
