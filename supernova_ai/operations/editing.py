@@ -14,7 +14,6 @@ from supernova_ai.config import Loaded, edits
 from supernova_ai.config.environment import VARIABLES
 from supernova_ai.config.environments import SECTIONS
 from supernova_ai.config.fields import mask
-from supernova_ai.config.load import BUILT_IN
 from supernova_ai.config.problems import config_error
 from supernova_ai.config.yaml_edit import has_value, set_value
 from supernova_ai.errors import ConfigError, InvalidRequest
@@ -94,7 +93,7 @@ class Editor:
             for key, value in settings.items():
                 file, written = self._place_of(key, base)
                 text = texts.get(file) or self.loaded.texts[file].decode()
-                texts[file] = set_value(self._with_budgets(text, file, written), file, written, value)
+                texts[file] = set_value(_with_budgets(text, file, written), file, written, value)
                 shared += self._shared(file, written)
             files = {file: text.encode() for file, text in texts.items()}
             edited = self._write(base, files, "set", settings, write=write)
@@ -159,14 +158,16 @@ class Editor:
         """Return the file that sets the setting, and the setting's name there.
 
         It is the overlay, the environment's section in the base file, or the base file, as one of them sets
-        it; the base file if none does.
+        it; the base file if none does. Of an item of a list, it is the one that sets the list.
         """
-        origin = _origin(self.loaded, key)
-        overlays = (file for file in self.loaded.texts if file != base and origin.startswith(f"{file}:"))
-        if overlay := next(overlays, None):
+        environment, texts = self.loaded.config.environment, self.loaded.texts
+        setting = _setting(self.loaded, key)
+        overlay = base.parent / SECTIONS / f"{environment}.yaml"
+        if overlay in texts and has_value(texts[overlay].decode(), overlay, setting):
             return overlay, key
-        section = f"{SECTIONS}.{self.loaded.config.environment}.{key}"
-        return base, section if has_value(self.loaded.texts[base].decode(), base, section) else key
+        section = f"{SECTIONS}.{environment}"
+        own = has_value(texts[base].decode(), base, f"{section}.{setting}")
+        return base, f"{section}.{key}" if own else key
 
     def _shared(self, file: Path, key: str) -> list[str]:
         """Return a warning if an environment's own command changed a setting that all environments share."""
@@ -175,16 +176,6 @@ class Editor:
             return []
         alone = f"supernova config set {SECTIONS}.{environment}.{key}"
         return [f"{key} changed for all environments; for {environment} alone: `{alone}`"]
-
-    def _with_budgets(self, text: str, file: Path, key: str) -> str:
-        """Return the file's text, with the default budgets if one changes, because a list is set whole."""
-        built_in = self.loaded.origins["budgets"] == BUILT_IN
-        if not (key.startswith("budgets.") and built_in) or has_value(text, file, "budgets"):
-            return text
-        budgets = [
-            budget.model_dump(mode="json", exclude_defaults=True) for budget in self.loaded.config.budgets
-        ]
-        return set_value(text, file, "budgets", json.dumps(budgets))
 
     def _before_latest(self) -> int:
         newest = self.versions.newest(2)
@@ -247,16 +238,25 @@ def _all_files(base: Path, environment: str) -> list[Path]:
     return [*([overlay] if overlay.exists() else []), *base.parent.glob("prompts/*.md")]
 
 
-def _origin(loaded: Loaded, key: str) -> str:
-    """Return where a setting comes from; of an item of a list, where the list comes from."""
+def _setting(loaded: Loaded, key: str) -> str:
+    """Return the setting that the key is part of: of an item of a list, the list; else the key itself."""
     steps = key.replace('"', "").split(".")
     names = (".".join(steps[:n]) for n in range(len(steps), 0, -1))
-    return next((loaded.origins[name] for name in names if name in loaded.origins), "")
+    return next((name for name in names if name in loaded.origins), key)
+
+
+def _with_budgets(text: str, file: Path, key: str) -> str:
+    """Return the file's text, with the default budgets if one changes, because a list is set whole."""
+    if not key.startswith("budgets.") or has_value(text, file, "budgets"):
+        return text
+    defaults = configuration.Config().budgets
+    budgets = [budget.model_dump(mode="json", exclude_defaults=True) for budget in defaults]
+    return set_value(text, file, "budgets", json.dumps(budgets))
 
 
 def _overridden(loaded: Loaded, key: str) -> list[str]:
     """Return a warning if a variable overrides the setting in the files."""
-    variable = _origin(loaded, key).removeprefix(".env: ")
+    variable = loaded.origins.get(_setting(loaded, key), "").removeprefix(".env: ")
     if variable not in {one.name for one in VARIABLES}:
         return []
     return [f"{key} has another value in force: the variable {variable} overrides the files"]

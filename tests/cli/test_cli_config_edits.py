@@ -116,6 +116,37 @@ def test_the_overlay_is_edited_if_it_sets_the_key(
     assert "retries: 3 # few" in file.read_text()
 
 
+@pytest.mark.parametrize(
+    ("overlay", "key", "value", "edited"),
+    [
+        ("streaming: true\n", "streaming", "false", "streaming: false\n"),
+        ("routing: {retries: 2}\n", "routing", "{retries: 3}", "routing: {retries: 3}\n"),
+        ("budgets: {daily: {limit: 1}}\n", "budgets.daily.limit", "2", "budgets: {daily: {limit: 2}}\n"),
+        ("budgets: {daily: null}\n", "budgets.daily.limit", "2", "budgets: {daily: {limit: 2}}\n"),
+    ],
+)
+def test_the_overlay_is_edited_although_a_variable_overrides_it(
+    supernova: Supernova,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    overlay: str,
+    key: str,
+    value: str,
+    edited: str,
+) -> None:
+    """Which file is edited depends on the files alone: the other environments keep what they have."""
+    for name, text in {"ENV": "staging", "CONFIG": str(file)}.items():
+        monkeypatch.setenv(f"SUPERNOVA_{name}", text)
+    monkeypatch.setenv("LLM_STREAMING", "false")
+    monkeypatch.setenv("LLM_DAILY_COST_LIMIT", "9")
+    own = file.parent / "environments" / "staging.yaml"
+    own.parent.mkdir()
+    own.write_text(overlay)
+    result = supernova("config", "set", key, value)
+    assert result.code == 0, result.err
+    assert (own.read_text(), file.read_bytes()) == (edited, YAML.encode())
+
+
 def test_a_setting_that_environments_share_is_told(
     supernova: Supernova, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,10 +157,15 @@ def test_a_setting_that_environments_share_is_told(
     assert "for all environments" not in supernova("config", "set", told[22:-1], "30").err
 
 
-def test_a_default_budget_changes_in_a_file_without_budgets(supernova: Supernova, file: Path) -> None:
+@pytest.mark.parametrize("variable", ["", "9"])
+def test_a_default_budget_changes_in_a_file_without_budgets(
+    supernova: Supernova, file: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     """The other default budgets stay, although a list in the file replaces all of them."""
+    monkeypatch.setenv("LLM_MONTHLY_COST_LIMIT", variable)
     result = supernova("config", "set", "budgets.daily.limit", "75")
     assert (result.code, "budgets.daily.limit: 50 → 75" in result.out) == (0, True)
+    monkeypatch.delenv("LLM_MONTHLY_COST_LIMIT")
     budgets = supernova("config", "show", "--json").json["config"]["budgets"]
     assert [(one["name"], float(one["limit"])) for one in budgets] == [("daily", 75), ("monthly", 1000)]
 
