@@ -93,6 +93,15 @@ def database_fault(where: str) -> str | None:
     return None
 
 
+def is_server(where: str) -> bool:
+    """Return whether the database is a server's, and no file.
+
+    >>> is_server("postgresql://db/nova"), is_server("sqlite:////srv/nova.db"), is_server("/srv/nova.db")
+    (True, False, False)
+    """
+    return "://" in where and not where.startswith("sqlite:")
+
+
 def _device_fault(path: str) -> str | None:
     with suppress(OSError):
         if not stat.S_ISREG(mode := Path(path).stat().st_mode) and not stat.S_ISDIR(mode):

@@ -26,7 +26,7 @@ from supernova_ai.config.differences import differences
 from supernova_ai.config.fields import mask
 from supernova_ai.config.problems import config_error
 from supernova_ai.errors import ConfigError, InvalidRequest
-from supernova_ai.paths import permission_warning
+from supernova_ai.paths import is_server, permission_warning
 
 app = typer.Typer(help="Show, check or change the configuration.", no_args_is_help=True)
 app.add_typer(config_edits.app)
@@ -135,7 +135,7 @@ def _show_in_force(config: Path | None, error: ConfigError, *, json: bool) -> No
     from supernova_ai.operations.editing import Editor
 
     database = configuration.salvage(config).database
-    if "://" not in database and not Path(database).exists():
+    if not is_server(database) and not Path(database).exists():
         raise error
     with Editor.open(config) as editor:
         version = editor.versions.latest()

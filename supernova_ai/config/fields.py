@@ -8,6 +8,7 @@ import zoneinfo
 from collections.abc import Iterable
 from decimal import Decimal
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from supernova_ai import money
 from supernova_ai.identifiers import MAX_LENGTH, checked_tags, identifier, label
-from supernova_ai.paths import database_fault
+from supernova_ai.paths import database_fault, is_server
 from supernova_ai.secret import HIDDEN
 
 
@@ -93,6 +94,20 @@ def _redis_url(value: str) -> str:
 def _database(value: str) -> str:
     if fault := database_fault(value):
         raise ValueError(fault)
+    if not is_server(value):
+        _path(Path(value.removeprefix("sqlite:///")))
+    return value
+
+
+def _path(value: Path) -> Path:
+    """Check that the home folder of a ``~`` is known.
+
+    The ``~`` stays until the path is used, because a version of the configuration is the same for all users.
+    """
+    try:
+        value.expanduser()
+    except RuntimeError:
+        raise ValueError("must be a full path: the home folder that ~ stands for is not known") from None
     return value
 
 
@@ -145,6 +160,7 @@ ModelName = Annotated[Identifier, StringConstraints(pattern=r"^\S+$")]
 Slot = Literal["primary", "backup"]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 DatabaseName = Annotated[str, AfterValidator(_database)]
+FilePath = Annotated[Path, AfterValidator(_path)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 NotifyUrl = Annotated[str, AfterValidator(_notify_url)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -21,7 +21,7 @@ from supernova_ai.config.problems import config_error, explain
 from supernova_ai.config.schema import Config
 from supernova_ai.errors import ConfigError
 from supernova_ai.log import get_logger
-from supernova_ai.paths import access_fault
+from supernova_ai.paths import access_fault, is_server, sqlite_path
 
 log = get_logger(__name__)
 
@@ -37,13 +37,13 @@ class Loaded:
     """A validated configuration and its sources.
 
     ``version`` is a hash of its content (12 hex digits); ``sources`` are ordered from the strongest to the
-    weakest; ``database`` is a path or URL; ``origins`` maps each dotted setting to the file and line, the
-    variable or the argument that set it; ``prompts`` are the folders of the user's templates, which may not
-    exist; ``environments`` are the names that may be chosen; ``files`` are those it is read from or names,
-    and whether others may not even read them; ``refused`` says why the environment must not run with it, and
-    is empty unless ``load`` was not strict; ``warnings`` names variables that are not read, and files
-    that other users may change; ``texts`` are the base file, the overlay and the templates, as they were
-    read.
+    weakest; ``database`` is a file's path or a server's URL; ``origins`` maps each dotted setting to the file
+    and line, the variable or the argument that set it; ``prompts`` are the folders of the user's templates,
+    which may not exist; ``environments`` are the names that may be chosen; ``files`` are those it is read
+    from or names, and whether others may not even read them; ``refused`` says why the environment must not
+    run with it, and is empty unless ``load`` was not strict; ``warnings`` names variables that are not read,
+    and files that other users may change; ``texts`` are the base file, the overlay and the templates, as they
+    were read.
     """
 
     config: Config
@@ -269,6 +269,8 @@ def _loaded(merged: _Merged, config: Config, origins: Mapping[str, str]) -> Load
     if database is None:
         own = environments.default_database(data_folder(merged.environ), config.environment)
         database, forgotten = str(own), environments.forgotten_ledger(own, config.environment)
+    elif not is_server(database):
+        database = str(sqlite_path(database))
     loaded = Loaded(
         config=config,
         version=hashlib.sha256(canonical.encode()).hexdigest()[:12],

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from supernova_ai.config.fields import Days, Section, TimeZone, unquoted_off
+from supernova_ai.config.fields import Days, FilePath, Section, TimeZone, unquoted_off
 
 Daily = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """A time of day, such as "03:30". It needs quotes in YAML, which reads 03:30 as a number."""
@@ -49,8 +48,8 @@ class Backup(Section):
 
     schedule: Annotated[Literal["off", "daily", "weekly"], unquoted_off] = "off"
     at: Daily = "03:00"
-    to: Path | None = None
-    passphrase_file: Path | None = None
+    to: FilePath | None = None
+    passphrase_file: FilePath | None = None
     keep: Keep = Keep()
 
 
@@ -58,7 +57,7 @@ class Reports(Section):
     """Which reports of costs are written as files, into which folder, and whether they are sent as alerts."""
 
     periods: tuple[Literal["day", "week", "month"], ...] = ()
-    folder: Path | None = None
+    folder: FilePath | None = None
     send: bool = False
 
 
@@ -70,7 +69,7 @@ class Logs(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] | None = None
-    file: Path | None = None
+    file: FilePath | None = None
     max_mb: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 50
     keep_days: Days = 30
     hash_users: bool | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from supernova_ai.config.fields import VAULT_PREFIX, mask
 from supernova_ai.config.problems import problem
+from supernova_ai.paths import is_server
 
 if TYPE_CHECKING:
     from supernova_ai.config.load import Loaded
@@ -59,11 +61,12 @@ def used_files(loaded: Loaded, read: Iterable[Path], environ: Mapping[str, str])
     }
     holders = {loaded.origins.get(name, "").rpartition(":")[0] for name, holds in secret.items() if holds}
     private = (
-        None if "://" in loaded.database else loaded.database,
+        None if is_server(loaded.database) else loaded.database,
         environ.get("SUPERNOVA_MASTER_KEY_FILE"),
         config.backup.passphrase_file,
         config.logs.file,
     )
     found = {file: file.name == ".env" or str(file) in holders for file in read}
     found |= {template: False for folder in loaded.prompts for template in folder.glob("*.md")}
-    return found | {Path(file).expanduser(): True for file in private if file}
+    named = (os.path.expanduser(file) for file in private if file)  # noqa: PTH111 - raises nothing without a home
+    return found | {Path(file): True for file in named}

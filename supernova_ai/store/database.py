@@ -16,7 +16,7 @@ from peewee import Database, OperationalError, PeeweeException, PostgresqlDataba
 
 from supernova_ai.errors import StoreError
 from supernova_ai.log import get_logger
-from supernova_ai.paths import database_fault, permission_warning, private_folder, sqlite_path
+from supernova_ai.paths import database_fault, is_server, permission_warning, private_folder, sqlite_path
 from supernova_ai.store.engines import damaged_rows
 from supernova_ai.store.failures import explain
 from supernova_ai.store.postgres import Postgres, is_transient
@@ -102,7 +102,7 @@ class Store:
         self._shown = without_password(self.where)
         self.now = Clock()
         try:
-            if "://" in self.where and not self.where.startswith("sqlite:"):
+            if is_server(self.where):
                 self._database: Database = _open_postgres(self.where, self._shown)
             else:
                 self.file = sqlite_path(self.where)

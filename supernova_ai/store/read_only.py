@@ -9,7 +9,7 @@ from typing import TypeVar
 from peewee import Database, PeeweeException, SqliteDatabase
 
 from supernova_ai.errors import StoreError
-from supernova_ai.paths import database_fault, sqlite_path
+from supernova_ai.paths import database_fault, is_server, sqlite_path
 from supernova_ai.store.database import Clock, get_meta, without_password
 from supernova_ai.store.engines import snapshot
 from supernova_ai.store.failures import explain
@@ -47,7 +47,7 @@ class ReadOnlyStore:
         self.id = self.read(lambda database: get_meta(database, "store")) or ""
 
     def _open(self, where: str) -> Database:
-        if "://" in where and not where.startswith("sqlite:"):
+        if is_server(where):
             return Postgres(f"postgresql://{where.partition('://')[2]}")
         try:
             path = sqlite_path(where).resolve()

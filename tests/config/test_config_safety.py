@@ -91,6 +91,25 @@ def test_production_refuses_files_that_others_may_access(
     assert name in found
 
 
+@pytest.mark.parametrize("named", ["{}/nova.db", "sqlite:///{}/nova.db", "~/nova.db"])
+def test_production_refuses_a_database_that_others_may_read(
+    named: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the configuration names the file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "nova.db"
+    file.touch(0o600)
+    write(BASE, f"database: {named.format(tmp_path)}")
+    assert load(environ=PRODUCTION).database == str(file)
+    file.chmod(0o644)
+    assert f"{file} has mode 0644, so other users may read or change it" in refused(PRODUCTION)
+
+
+def test_a_master_key_file_of_an_unknown_user_is_no_matter_of_the_configuration() -> None:
+    """It is reported where the master key is needed."""
+    assert load(environ=PRODUCTION | {"SUPERNOVA_MASTER_KEY_FILE": "~nobodyhere/key"}).refused == ()
+
+
 def test_a_file_with_a_password_is_private(write: Write) -> None:
     """A file of settings may be read by others, unless a password or token is written in it."""
     write(BASE, "redis: redis://cache").chmod(0o644)

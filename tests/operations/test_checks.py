@@ -71,6 +71,13 @@ def test_little_disk_is_told(
     assert severities(machine.disk(subject())) == [severity]
 
 
+def test_a_database_may_be_a_url_of_a_file(subject: Look, tmp_path: Path) -> None:
+    """It is a file for these checks too."""
+    database = f"sqlite:///{tmp_path / 'nova.db'}"
+    assert only(machine.disk(subject(database=database)), "ok")
+    assert severities(machine.sqlite(subject(database=database))) != []
+
+
 @pytest.mark.parametrize("name", ["../supernova.db", "master.key"])
 def test_files_that_others_can_change_are_found_and_mended(
     subject: Look, supernova_home: Path, name: str

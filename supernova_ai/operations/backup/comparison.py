@@ -21,7 +21,7 @@ from supernova_ai.keys import records
 from supernova_ai.money import show
 from supernova_ai.operations.backup.inspection import Inspection, Key
 from supernova_ai.operations.backup.snapshot import count_rows, heads
-from supernova_ai.paths import reason_of
+from supernova_ai.paths import is_server, reason_of, sqlite_path
 from supernova_ai.store import Store
 from supernova_ai.store.tables import AttemptRow, AuditRow, WindowRow
 
@@ -143,8 +143,7 @@ def compare(store: Store, loaded: Loaded, place: Place, found: Inspection) -> Co
 def existing(place: Place) -> Iterator[Store]:
     """Open the place's database; where there is no file yet, an empty one elsewhere."""
     with TemporaryDirectory() as empty:
-        file = Path(place.database.removeprefix("sqlite:///")).expanduser()
-        there = ("://" in place.database and not place.database.startswith("sqlite:")) or file.exists()
+        there = is_server(place.database) or sqlite_path(place.database).exists()
         with Store(place.database if there else Path(empty, "empty.db")) as store:
             yield store
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from supernova_ai import config as configuration
 from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import Finding
+from supernova_ai.paths import is_server
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -35,7 +36,7 @@ def packages(subject: Subject) -> Iterator[Finding]:
     """Compare the installed packages with what this package requires, and look for needed extras."""
     from packaging.requirements import Requirement  # here: "supernova status" imports this module too
 
-    needed = {"postgres"} if subject.loaded.database.startswith("postgres") else set()
+    needed = {"postgres"} if is_server(subject.loaded.database) else set()
     if subject.config.redis:
         needed.add("redis")
     count = 0
@@ -66,7 +67,7 @@ def _applies(requirement: Requirement, extra: str) -> bool:
 
 def sqlite(subject: Subject) -> Iterator[Finding]:
     """Look for releases of SQLite with the WAL-reset bug."""
-    if subject.loaded.database.startswith("postgres"):
+    if is_server(subject.loaded.database):
         return
     number = sqlite3.sqlite_version_info
     text = f"SQLite {sqlite3.sqlite_version}"
@@ -84,9 +85,9 @@ def sqlite(subject: Subject) -> Iterator[Finding]:
 
 def disk(subject: Subject) -> Iterator[Finding]:
     """Look at the space left where the database is."""
-    if "://" in subject.loaded.database:
+    if is_server(subject.loaded.database):
         return
-    folder = Path(subject.loaded.database).expanduser().absolute().parent
+    folder = Path(subject.loaded.database).absolute().parent
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
