@@ -70,7 +70,7 @@ def create(
         Path | None,
         typer.Option(
             "--to",
-            help="A folder, or a new file.",
+            help="A folder, or a new file: a name with a dot, unless there is such a folder.",
             show_default="backup.to, else 'backups' in the data folder",
         ),
     ] = None,
@@ -91,6 +91,7 @@ def create(
             vault_for(store),
             loaded,
             to=to or _folder(loaded),
+            is_folder=to is None,
             passphrase=secret,
             master=snapshot.master_of(store, configuration.read_environ()),
             archives=archive_folder(None) if archives else None,

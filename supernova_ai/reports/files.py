@@ -76,6 +76,7 @@ def write_due(
     Raises:
         OSError: a file cannot be written.
     """
+    folder = folder.expanduser()
     private_folder(folder)
     at = datetime.fromtimestamp(now, ZoneInfo(time_zone))
     first = store.read(_first_hour)

@@ -25,18 +25,20 @@ CREATED = "backup.created"
 
 
 @contextmanager
-def new_backup(to: Path, store: Store) -> Iterator[tuple[Path, Path]]:
+def new_backup(to: Path, store: Store, *, is_folder: bool = False) -> Iterator[tuple[Path, Path]]:
     """Give the paths of a partial file to write, and of the backup that it becomes at the end of the block.
 
     Args:
         to: a new file, or a folder, which is made if it is missing; then the name has the store and the time.
+            A name with a dot is a file, unless there is such a folder.
+        is_folder: it is a folder, whatever its name.
 
     Raises:
         BackupError: the file exists, or another backup is being made in the folder.
         OSError: the folder cannot be used.
     """
     to = to.expanduser()
-    is_folder = to.is_dir() or not to.suffix
+    is_folder = is_folder or to.is_dir() or not to.suffix
     folder = to if is_folder else to.parent
     private_folder(folder)
     ending = f".{store.id[:8]}.partial"

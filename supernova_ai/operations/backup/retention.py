@@ -68,6 +68,7 @@ def prune(folder: Path, store: str, vault: Vault, keep: Keep) -> list[BackupFile
         BackupError: one cannot be deleted.
         MasterKeyError: the audit cannot be signed.
     """
+    folder = folder.expanduser()
     doomed = superfluous((one for one in backups_in(folder) if one.store == store), keep)
     for backup in doomed:
 

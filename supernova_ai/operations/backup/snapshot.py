@@ -55,6 +55,7 @@ def create(
     loaded: Loaded,
     *,
     to: Path,
+    is_folder: bool = False,
     passphrase: Secret,
     master: Secret | None,
     archives: Path | None = None,
@@ -63,7 +64,9 @@ def create(
     """Write an encrypted backup, and record it in the audit. The database may be in use.
 
     Args:
-        to: a new file, or a folder, in which the file is named after the store and the time.
+        to: a new file, or a folder, in which the file is named after the store and the time. A name with a
+            dot is a file, unless there is such a folder.
+        is_folder: it is a folder, whatever its name.
         master: the store's master key, in hex; None only if it has none.
         archives: the folder of the ledger's archives; None leaves their files out.
         on_progress: called with how many rows and files are written, and of how many.
@@ -82,7 +85,7 @@ def create(
         vault.audited(lambda _, record: record(CREATED, file.name, details))
 
     try:
-        return _make(store, loaded, to, passphrase, master, archives, publish, on_progress)
+        return _make(store, loaded, to, is_folder, passphrase, master, archives, publish, on_progress)
     except (SupernovaError, OSError) as error:
         reason = redact(str(error))
         with suppress(SupernovaError):
@@ -105,7 +108,7 @@ def save_aside(
     with suppress(MasterKeyError):
         master = master_of(store, environ)
     try:
-        return _make(store, loaded, folder, passphrase, master, None, lambda *_: None)
+        return _make(store, loaded, folder, True, passphrase, master, None, lambda *_: None)
     except OSError as error:
         raise BackupError(f"the backup cannot be written to {folder}: {error.strerror or error}") from error
 
@@ -114,13 +117,14 @@ def _make(
     store: Store,
     loaded: Loaded,
     to: Path,
+    is_folder: bool,
     passphrase: Secret,
     master: Secret | None,
     archives: Path | None,
     publish: Callable[[Path, Path, Manifest], object],
     on_progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Created:
-    with new_backup(to, store) as (partial, file):
+    with new_backup(to, store, is_folder=is_folder) as (partial, file):
         manifest = _write(partial, store, loaded, passphrase, master, archives, on_progress)
         publish(partial, file, manifest)
     return Created(file, file.stat().st_size, manifest)

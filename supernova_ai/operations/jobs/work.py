@@ -161,6 +161,7 @@ def backup(context: Context) -> Outcome:
         context.vault,
         context.loaded,
         to=folder,
+        is_folder=True,
         passphrase=passphrase.read_file(settings.passphrase_file),
         master=snapshot.master_of(context.store, read_environ()),
         archives=context.folder("archive"),

@@ -147,10 +147,13 @@ def test_old_versions_of_the_configuration_go(do: Do, store: Store) -> None:
     ) == [3]
 
 
-def test_reports_are_written_and_sent(do: Do, store: Store, tmp_path: Path) -> None:
+def test_reports_are_written_and_sent(
+    do: Do, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the configured periods, each once; with 'send' a message has the sums and names the file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     spend(store, NOW_MS // 3_600_000 - 12, "1.25")
-    settings = {"periods": ["day"], "folder": str(tmp_path / "reports"), "send": True}
+    settings = {"periods": ["day"], "folder": "~/reports", "send": True}
     assert do(work.reports, reports=settings) == "2 files written"
     assert do(work.reports, reports=settings) == "0 files written"
     assert sorted(file.name for file in (tmp_path / "reports").iterdir()) == [
@@ -181,17 +184,21 @@ def test_a_wrong_sum_fails_the_check(do: Do, store: Store) -> None:
 
 
 def test_backups_are_made_and_pruned(do: Do, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each run writes one; of those of one day the last is kept. Without a passphrase the job says so."""
+    """Each run writes one; of those of one day the last is kept. Without a passphrase the job says so.
+
+    The configured path is a folder, whatever its name.
+    """
     monkeypatch.setattr(snapshot, "COST", Cost(log_n=4))
     with pytest.raises(JobFailed, match=r"set backup\.passphrase_file"):
         do(work.backup)
     passphrase = tmp_path / "passphrase"
     passphrase.touch(0o600)
     passphrase.write_text("correct horse battery")
-    settings = {"to": str(tmp_path / "backups"), "passphrase_file": str(passphrase)}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = {"to": "~/nova.backups", "passphrase_file": "~/passphrase"}
     assert do(work.backup, backup=settings).endswith("bytes written, 0 old files deleted")
     assert do(work.backup, backup=settings).endswith("bytes written, 1 old files deleted")
-    assert len(backups_in(tmp_path / "backups")) == 1
+    assert len(backups_in(tmp_path / "nova.backups")) == 1
 
 
 def test_keys_are_checked_and_reminded_of(
