@@ -40,7 +40,7 @@ class Channel:
     name: str
     url: str = field(repr=False)
     resolve: Resolve = field(repr=False)
-    verify_tls: bool = True
+    verify_tls: bool
 
     def send(self, message: Message) -> str | None:
         """Send the message; return None if the service accepted it, else the reason without any secret.
@@ -59,7 +59,7 @@ class Channel:
                 return f"Apprise failed with {type(error).__name__}"
 
 
-def channels(urls: Iterable[str], resolve: Resolve, *, verify_tls: bool = True) -> tuple[Channel, ...]:
+def channels(urls: Iterable[str], resolve: Resolve, *, verify_tls: bool) -> tuple[Channel, ...]:
     """Return the channels of ``alerts.notify``."""
     return tuple(
         Channel(f"notify[{i}] {notify_name(url)}", url, resolve, verify_tls) for i, url in enumerate(urls)

@@ -63,7 +63,8 @@ def list_(
 def send_test(config: ConfigPath = None) -> None:
     """Send a test message to every URL of alerts.notify, and exit with 1 if one does not accept it."""
     loaded = load(config)
-    if not loaded.config.alerts.notify:
+    urls, verify_tls = loaded.config.alerts.notify, loaded.config.verify_tls
+    if not urls:
         raise ConfigError("alerts have no address: add an Apprise URL to 'alerts.notify'")
     with Store(loaded.database) as store:
         vault = vault_for(store)
@@ -72,7 +73,7 @@ def send_test(config: ConfigPath = None) -> None:
             return vault.reveal(name, "primary")
 
         outcomes = {}
-        for address in channels(loaded.config.alerts.notify, reveal):
+        for address in channels(urls, reveal, verify_tls=verify_tls):
             reason = address.send(_TEST)
             typer.echo(f"{address.name}: {'sent' if reason is None else f'FAILED: {reason}'}")
             outcomes[address.name] = reason or "done"

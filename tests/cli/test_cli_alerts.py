@@ -154,6 +154,18 @@ def test_the_test_succeeds_if_every_url_accepts(
     assert supernova("alerts", "test").code == 0
 
 
+def test_the_test_checks_certificates_as_delivery_does(
+    supernova: Supernova, configure: Configure, service: Service, folder: Path
+) -> None:
+    """A URL without the check of certificates is used only with 'verify_tls: false'."""
+    alerts = {"notify": [f"{service.url}?verify=no"]}
+    configure(**alerts)
+    assert "FAILED: its URL disables the check of certificates" in supernova("alerts", "test").out
+    settings = {"alerts": alerts, "verify_tls": False}
+    (folder / "config" / "supernova.yaml").write_text(json.dumps(settings))
+    assert supernova("alerts", "test").out == "notify[0] json: sent\n"
+
+
 def test_the_test_needs_a_url(supernova: Supernova, configure: Configure) -> None:
     """Without URLs the command exits with 3 and names the setting."""
     configure()
