@@ -15,6 +15,7 @@ import pytest
 from keyring.backends.fail import Keyring as FailKeyring
 
 from supernova_ai.cli import setup as command
+from supernova_ai.operations.setup import steps
 from supernova_ai.testing import StubProvider
 from tests.cli.conftest import KEY, Supernova
 
@@ -165,6 +166,63 @@ def test_a_key_of_a_file_is_stored_once(supernova: Supernova, folder: Path) -> N
         result = supernova("setup", *QUIET, "--key-file", "openai=key")
         assert outcomes(result.out)["keys"] == outcome
     assert len(supernova("keys", "list", "--json").json) == 1
+
+
+def test_a_missing_master_key_is_never_replaced(
+    supernova: Supernova, folder: Path, supernova_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one would not open the keys: the step fails, says once what to do, and makes nothing."""
+    (folder / "master").touch(0o600)
+    (folder / "master").write_text("5e" * 32)
+    monkeypatch.setenv("SUPERNOVA_MASTER_KEY_FILE", "master")
+    assert supernova("keys", "add", "openai", stdin=KEY).code == 0
+    monkeypatch.delenv("SUPERNOVA_MASTER_KEY_FILE")
+    result = supernova("setup", *QUIET, "--master", "file")
+    assert (result.code, outcomes(result.out)["master key"]) == (1, "failed")
+    assert result.out.count("the master key is missing") == 1
+    assert "has another one" not in result.out
+    assert not (supernova_home / "master.key").exists()
+
+
+@pytest.fixture
+def systemd_creds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Let this shell script be ``systemd-creds``, and return the file of the credential."""
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+    credential = folder / "credential"
+    monkeypatch.setattr(steps, "CREDENTIAL_FILE", credential)
+
+    def write(script: str) -> Path:
+        (folder / "bin").mkdir(exist_ok=True)
+        command = folder / "bin" / "systemd-creds"
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o700)
+        return credential
+
+    return write
+
+
+def test_with_a_credential_keys_are_added_by_a_service(
+    supernova: Supernova, folder: Path, systemd_creds: Callable[[str], Path]
+) -> None:
+    """Setup cannot read it: it says how to add keys, and a second run makes no other one."""
+    credential = systemd_creds('cat > "$4"')
+    (folder / "key").write_text(KEY)
+    for outcome in ("done", "kept"):
+        result = supernova("setup", "--yes", "--master", "credential", "--key-file", "openai=key")
+        assert result.code == 0, result.out + result.err
+        found = outcomes(result.out)
+        assert (found["master key"], found["keys"], found["test call"]) == (outcome, "skipped", "skipped")
+        assert "systemd-run --pty --property=LoadCredentialEncrypted=supernova-master" in result.out
+    assert len(credential.read_text()) == 64
+    assert credential.read_text() not in result.out
+
+
+def test_what_systemd_creds_says_is_shown(supernova: Supernova, systemd_creds: Callable[[str], Path]) -> None:
+    """Its reason is part of the failed step."""
+    systemd_creds("echo No TPM2 device >&2; exit 1")
+    result = supernova("setup", *QUIET, "--master", "credential")
+    assert result.code == 1
+    assert "systemd-creds failed: No TPM2 device" in result.out
 
 
 def test_the_test_call_asks_the_model(supernova: Supernova, folder: Path, configure: Configure) -> None:

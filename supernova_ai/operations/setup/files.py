@@ -16,6 +16,9 @@ from supernova_ai.paths import new_file, reason_of, sync_folder
 _HERE = files("supernova_ai.operations.setup")
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
+COMMAND = Path(sys.executable).with_name("supernova")
+"""The command of this installation."""
+
 CONFIGURATION, ENVIRONMENT = "supernova.yaml", ".env.template"
 
 _UNIT = """\
@@ -107,7 +110,7 @@ def unit(config: Path, home: Path, *, credential: bool, system: bool) -> str:
         system: the unit is of the system, not of one user.
     """
     return _UNIT.format(
-        command=Path(sys.executable).with_name("supernova"),
+        command=COMMAND,
         config=config,
         config_folder=config.parent,
         folder=config.parent.parent,

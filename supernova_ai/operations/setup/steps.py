@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ Outcome = Literal["done", "kept", "skipped", "failed"]
 
 CREDENTIAL_FILE = Path("/etc/credstore.encrypted", CREDENTIAL)
 
+_UNREADABLE = "only a systemd service that loads the credential can read the master key"
 _TEST_LIMIT = "0.01"
 _QUESTION = "Answer with one word: ready?"
 
@@ -121,13 +123,18 @@ def _steps(answers: Answers, text: str) -> Iterator[Step]:
         environ = configuration.read_environ()
         vault = open_vault(store, environ=environ, create=answers.master == "keyring")
         subject = Subject(loaded, answers.file, store, vault)
-        yield from _master_key(vault, answers.master)
-        yield from _keys(subject, answers, environ)
+        readable = yield from _master_key(vault, answers.master)
+        if readable:
+            yield from _keys(subject, answers, environ)
+        else:
+            yield Step("keys", "skipped", f"{_UNREADABLE}; add each key with: {_adding(answers)}")
         filled = filled_slots(subject)
         for line in models.recommend(subject.config, filled):
             yield Step("models", "done", line)
-    usable = bool(filled)
-    yield from _test_call(answers, usable)
+    if readable:
+        yield from _test_call(answers, bool(filled))
+    else:
+        yield Step("test call", "skipped", _UNREADABLE)
     yield from _systemd(answers)
 
 
@@ -155,38 +162,60 @@ def _configuration(answers: Answers, text: str) -> Iterator[Step]:
         yield Step("variables", "kept", str(example))
 
 
-def _master_key(vault: Vault, place: Place) -> Iterator[Step]:
+def _master_key(vault: Vault, place: Place) -> Generator[Step, None, bool]:
+    """Find or make the master key; return whether this process can read it."""
     missing: MasterKeyError | None = None
     if place != "keyring":
         try:
             yield Step("master key", "kept", f"in {vault.unlock().source}")
-            return
+            return True
         except MasterKeyError as error:
             missing = error
+    if place == "credential" and CREDENTIAL_FILE.exists():
+        yield Step("master key", "kept", f"encrypted in {CREDENTIAL_FILE}")
+        return False
+    if missing and vault.has_master():  # a new one would not open what the store has
+        yield Step("master key", "failed", str(missing))
+        return False
     try:
+        if place == "credential":
+            _create_credential()
+            yield Step("master key", "done", f"encrypted in {CREDENTIAL_FILE}")
+            return False
         if place == "file":
             create_key_file(usual_file(configuration.read_environ()))
-        elif place == "credential":
-            _create_credential()
-            yield Step(
-                "master key",
-                "done",
-                f"encrypted in {CREDENTIAL_FILE}: only a systemd service that loads it can read it",
-            )
-            return
         yield Step("master key", "done", f"in {vault.unlock().source}; keep a copy elsewhere: docs/keys.md")
-    except (MasterKeyError, OSError, subprocess.CalledProcessError) as error:
+    except (MasterKeyError, OSError) as error:
         yield Step("master key", "failed", f"{missing or ''} {error}".strip())
+    return True
 
 
 def _create_credential() -> None:
-    """Make a master key that systemd decrypts for services of this machine. It needs root."""
+    """Make a master key that systemd decrypts for services of this machine. It needs root.
+
+    Raises:
+        MasterKeyError: systemd-creds failed, for the reason that it gave.
+        OSError: it cannot be started.
+    """
     key = Secret(os.urandom(32).hex())
-    subprocess.run(  # noqa: S603 - the arguments are ours
+    done = subprocess.run(  # noqa: S603 - the arguments are ours
         ["systemd-creds", "encrypt", f"--name={CREDENTIAL}", "-", str(CREDENTIAL_FILE)],  # noqa: S607
         input=key.reveal().encode(),
-        check=True,
+        check=False,
         capture_output=True,
+    )
+    if done.returncode:
+        raise MasterKeyError(f"systemd-creds failed: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _adding(answers: Answers) -> str:
+    """Return the command that adds a key in a service of its own, which can read the credential."""
+    return shlex.join(
+        [
+            *("systemd-run", "--pty", f"--property=LoadCredentialEncrypted={CREDENTIAL}"),
+            f"--setenv=SUPERNOVA_HOME={machine.data_folder().absolute()}",
+            *(str(files.COMMAND), "keys", "add", "PROVIDER", "--config", str(answers.file.absolute())),
+        ]
     )
 
 
