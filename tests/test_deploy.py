@@ -69,7 +69,9 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for path in UNITS:
         text = path.read_text(encoding="utf-8").replace("/opt/supernova/bin/supernova", sys.executable)
         (tmp_path / path.name).write_text(text)
-    of_setup = setup_files.unit(tmp_path / "x" / "x.yaml", tmp_path, credential=True, system=True)
+    odd = tmp_path / 'a b%c$d"e'
+    (odd / "x").mkdir(parents=True)
+    of_setup = setup_files.unit(odd / "x" / "x.yaml", odd, [odd / "y"], credential=True, system=True)
     (tmp_path / "supernova-of-setup.service").write_text(of_setup)
     files = [str(path) for path in tmp_path.glob("supernova*")]
     found = subprocess.run(

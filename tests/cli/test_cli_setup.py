@@ -264,7 +264,25 @@ def test_the_systemd_unit_runs_this_installation(
     monkeypatch.setattr(command, "_unit_path", lambda: folder / "units" / "supernova.service")
     assert supernova("setup", *QUIET, "--systemd").code == 0
     unit = (folder / "units" / "supernova.service").read_text()
-    assert f"run --config {folder / 'config' / 'supernova.yaml'}" in unit
-    assert f"SUPERNOVA_HOME={os.environ['SUPERNOVA_HOME']}" in unit
+    assert f'run --config "{folder / "config" / "supernova.yaml"}"' in unit
+    assert f'Environment="SUPERNOVA_HOME={os.environ["SUPERNOVA_HOME"]}"' in unit
     assert "Type=notify" in unit
     assert "API_KEY" not in unit
+
+
+def test_the_systemd_unit_may_write_the_configured_folders(
+    supernova: Supernova, folder: Path, supernova_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made, because systemd starts no service with a writable folder that is missing."""
+    monkeypatch.setattr(command, "_unit_path", lambda: folder / "supernova.service")
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "config").mkdir()
+    (folder / "config" / "supernova.yaml").write_text(
+        "database: data/nova.db\nbackup: {to: ~/back ups}\n"
+        "reports: {folder: reports}\nlogs: {file: logs/x.log}\n"
+    )
+    assert supernova("setup", *QUIET, "--systemd").code == 0
+    unit = (folder / "supernova.service").read_text()
+    written = [supernova_home, *(folder / name for name in ("config", "data", "back ups", "reports", "logs"))]
+    assert "ReadWritePaths=" + " ".join(f'"{path}"' for path in written) in unit
+    assert all(path.is_dir() for path in written)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from secrets import token_hex
@@ -32,14 +32,14 @@ Type=notify
 ExecStart={command} run --config {config}
 ExecReload=/bin/kill -HUP $MAINPID
 WatchdogSec=60
-Environment=SUPERNOVA_HOME={home}
+Environment={home}
 {credential}WorkingDirectory={folder}
 Restart=on-failure
 RestartSec=5
 TimeoutStopSec=60
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={home} {config_folder}
+ReadWritePaths={writable}
 PrivateTmp=yes
 LimitCORE=0
 UMask=0077
@@ -102,19 +102,26 @@ def blank_variables(path: Path, values: Mapping[str, str]) -> list[str]:
     return names
 
 
-def unit(config: Path, home: Path, *, credential: bool, system: bool) -> str:
+def unit(config: Path, home: Path, folders: Iterable[Path] = (), *, credential: bool, system: bool) -> str:
     """Return a systemd unit that runs ``supernova run`` with this interpreter.
 
     Args:
+        folders: those that it writes to, besides the data folder and the configuration's; they must exist.
         credential: the master key is the encrypted credential ``supernova-master``.
         system: the unit is of the system, not of one user.
     """
     return _UNIT.format(
-        command=COMMAND,
-        config=config,
-        config_folder=config.parent,
-        folder=config.parent.parent,
-        home=home,
+        command=_quoted(COMMAND),
+        config=_quoted(config).replace("$", "$$"),  # else systemd would replace a variable in it
+        folder=str(config.parent.parent).replace("%", "%%"),  # here quotes would be part of the path
+        home=_quoted(f"SUPERNOVA_HOME={home}"),
+        writable=" ".join(map(_quoted, dict.fromkeys((home, config.parent, *folders)))),
         credential="LoadCredentialEncrypted=supernova-master\n" if credential else "",
         target="multi-user.target" if system else "default.target",
     )
+
+
+def _quoted(text: str | Path) -> str:
+    """Return the text as one word of a unit, in which ``%`` stands for itself."""
+    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

@@ -15,7 +15,7 @@ from typing import Literal
 
 from supernova_ai import config as configuration
 from supernova_ai.client import Supernova
-from supernova_ai.config import yaml_edit
+from supernova_ai.config import Loaded, yaml_edit
 from supernova_ai.errors import ConfigError, MasterKeyError, SupernovaError
 from supernova_ai.keys import Vault, import_environment, open_vault
 from supernova_ai.keys.master_files import usual_file
@@ -29,6 +29,7 @@ from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import SEVERITIES
 from supernova_ai.operations.key_entry import check_owner
 from supernova_ai.operations.setup import files, models
+from supernova_ai.paths import is_server, private_folder, reason_of
 from supernova_ai.secret import Secret
 from supernova_ai.store import Store
 
@@ -135,7 +136,7 @@ def _steps(answers: Answers, text: str) -> Iterator[Step]:
         yield from _test_call(answers, bool(filled))
     else:
         yield Step("test call", "skipped", _UNREADABLE)
-    yield from _systemd(answers)
+    yield from _systemd(answers, loaded)
 
 
 def _machine(file: Path) -> Iterator[Step]:
@@ -274,12 +275,21 @@ async def _ask(file: Path) -> str:
     return f"{reply.provider}/{reply.model} answered for ${reply.cost} in {reply.latency_s:.1f} s"
 
 
-def _systemd(answers: Answers) -> Iterator[Step]:
+def _systemd(answers: Answers, loaded: Loaded) -> Iterator[Step]:
     if answers.unit is None:
         return
+    file = answers.file.absolute()
+    folders = [file.parent.parent / folder for folder in _written_folders(loaded)]
+    try:
+        for folder in folders:
+            private_folder(folder)  # systemd starts no service with a writable folder that is missing
+    except OSError as error:
+        yield Step("systemd", "failed", f"{folder} cannot be made: {reason_of(error)}")
+        return
     text = files.unit(
-        answers.file.absolute(),
+        file,
         machine.data_folder().absolute(),
+        folders,
         credential=answers.master == "credential",
         system=answers.unit.is_relative_to("/etc"),
     )
@@ -289,3 +299,15 @@ def _systemd(answers: Answers) -> Iterator[Step]:
         yield Step("systemd", "done", f"{answers.unit}; start it: {start}")
     else:
         yield Step("systemd", "kept", str(answers.unit))
+
+
+def _written_folders(loaded: Loaded) -> list[Path]:
+    """Return the configured folders that ``supernova run`` writes to."""
+    config, database = loaded.config, loaded.database
+    folders = (
+        None if is_server(database) else Path(database).parent,
+        config.backup.to,
+        config.reports.folder,
+        config.logs.file and config.logs.file.parent,
+    )
+    return [folder.expanduser() for folder in folders if folder]
