@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,13 +16,17 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai.characters import quoted
-from supernova_ai.cli.options import console, flag, nano_of, read_text
+from supernova_ai.cli.options import console, flag, load, nano_of, read_text
+from supernova_ai.config import Config
 from supernova_ai.config.environments import BUILT_IN as ENVIRONMENTS
 from supernova_ai.config.fields import nearest
-from supernova_ai.errors import MasterKeyError
+from supernova_ai.config.load import in_home
+from supernova_ai.errors import InvalidRequest, MasterKeyError
 from supernova_ai.keys.keyring_entry import KeyringEntry
 from supernova_ai.keys.source import PROVIDERS, variable
 from supernova_ai.keys.vault import SLOTS
+from supernova_ai.money import to_nano
+from supernova_ai.operations import key_entry
 from supernova_ai.operations.setup import steps
 from supernova_ai.operations.setup.steps import Answers, Place, Step
 from supernova_ai.secret import Secret
@@ -43,11 +48,18 @@ def setup(
         typer.Option("--config", "-c", help="The YAML file to write.", show_default="config/supernova.yaml"),
     ] = None,
     environment: Annotated[
-        str | None, typer.Option("--env", help="development, staging or production.", show_default="asked")
+        str | None,
+        typer.Option(
+            "--env", help="development, staging or production, in a new configuration.", show_default="asked"
+        ),
     ] = None,
-    daily: Annotated[str | None, typer.Option(help="The daily budget, in USD.", show_default="asked")] = None,
+    daily: Annotated[
+        str | None,
+        typer.Option(help="The daily budget of a new configuration, in USD.", show_default="asked"),
+    ] = None,
     monthly: Annotated[
-        str | None, typer.Option(help="The monthly budget, in USD.", show_default="asked")
+        str | None,
+        typer.Option(help="The monthly budget of a new configuration, in USD.", show_default="asked"),
     ] = None,
     master: Annotated[
         Place | None, typer.Option(help="Where a new master key is stored.", show_default="asked")
@@ -82,24 +94,22 @@ def setup(
     ] = None,
 ) -> None:
     """Set up configuration, database, master key and API keys, and keep what is there already."""
-    file = config or _usual_file()
+    file = in_home((config or _usual_file()).expanduser)
     asked = _Questions(yes=yes)
-    settings = {}
-    if not file.exists():
-        name = asked.text(
-            "--env",
-            environment,
-            f"Environment ({', '.join(ENVIRONMENTS)})",
-            "development",
-            _one_of(ENVIRONMENTS),
-        )
-        settings = {
-            "environment": name,
-            "budgets.daily.limit": asked.text("--daily", daily, "Daily budget in USD", "50.00", _limit),
-            "budgets.monthly.limit": asked.text(
-                "--monthly", monthly, "Monthly budget in USD", "1000.00", _limit
-            ),
-        }
+    there = load(file).config if file.exists() else None
+    which = f"Environment ({', '.join(ENVIRONMENTS)})"
+    questions = (
+        ("environment", "--env", environment, which, "development", _one_of(ENVIRONMENTS)),
+        ("budgets.daily.limit", "--daily", daily, "Daily budget in USD", "50.00", _limit),
+        ("budgets.monthly.limit", "--monthly", monthly, "Monthly budget in USD", "1000.00", _limit),
+    )
+    settings = {
+        key: asked.text(option, given, question, default, check)
+        for key, option, given, question, default, check in questions
+        if there is None or given is not None
+    }
+    if there:
+        _check_kept(there, file, settings)
     place = asked.text(
         "--master",
         master,
@@ -114,7 +124,7 @@ def setup(
             "--import-keys", import_keys, f"Store {', '.join(found)} encrypted", default=True
         )
         blank_ = import_ and asked.yes_or_no("--blank", blank, "Then empty them in .env", default=False)
-    keys = _keys_of_files(key_file or []) or asked.keys(found)
+    keys = _keys_of_files(there or Config(), key_file or []) or asked.keys(found)
     ask = asked.yes_or_no("--test", test, "Send a test question, for a cent at most", default=True)
     asked.check()
     answers = Answers(
@@ -226,7 +236,17 @@ def _key_variables() -> list[str]:
     return [variable(provider, slot) for provider in PROVIDERS for slot in SLOTS]
 
 
-def _keys_of_files(given: Iterable[str]) -> dict[tuple[str, str], Secret]:
+def _check_kept(config: Config, file: Path, settings: Mapping[str, str]) -> None:
+    """Refuse settings that a configuration that is there has not: it stays as it is."""
+    limits = {f"budgets.{budget.name}.limit": to_nano(budget.limit) for budget in config.budgets}
+    for key, value in settings.items():
+        if (config.environment == value) if key == "environment" else (limits.get(key) == nano_of(value)):
+            continue
+        command = shlex.join(["supernova", "config", "set", key, value, "--config", str(file)])
+        raise typer.BadParameter(f"{file} exists, and setup changes nothing in it. Run: {command}")
+
+
+def _keys_of_files(config: Config, given: Iterable[str]) -> dict[tuple[str, str], Secret]:
     keys = {}
     for one in given:
         where, separator, file = one.partition("=")
@@ -235,7 +255,10 @@ def _keys_of_files(given: Iterable[str]) -> dict[tuple[str, str], Secret]:
             raise typer.BadParameter(
                 f"write PROVIDER=FILE, or PROVIDER/backup=FILE, not {where!r}", param_hint="--key-file"
             )
-        keys[provider, slot or SLOTS[0]] = Secret(read_text(Path(file)).strip())
+        try:
+            keys[provider, slot or SLOTS[0]] = key_entry.as_key(config, provider, read_text(Path(file)))
+        except InvalidRequest as error:
+            raise typer.BadParameter(f"{file}: {error}", param_hint="--key-file") from None
     return keys
 
 

@@ -209,11 +209,11 @@ def data_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder of the database: ``SUPERNOVA_HOME``, or the user's data folder."""
     home = environ.get("SUPERNOVA_HOME")
     if home:
-        return _in_home(Path(home).expanduser)
-    return _in_home(lambda: platformdirs.user_data_path(_APP, appauthor=False))
+        return in_home(Path(home).expanduser)
+    return in_home(lambda: platformdirs.user_data_path(_APP, appauthor=False))
 
 
-def _in_home(find: Callable[[], Path]) -> Path:
+def in_home(find: Callable[[], Path]) -> Path:
     """Call ``find``, which looks up the home folder.
 
     Raises:
@@ -231,7 +231,7 @@ def _in_home(find: Callable[[], Path]) -> Path:
 def _base_file(path: str | Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the named base file, which must exist, or the first default one that exists."""
     if named := path or environ.get("SUPERNOVA_CONFIG"):
-        file = _in_home(Path(named).expanduser)
+        file = in_home(Path(named).expanduser)
         if not _is_file(file):
             by = "" if path else " (set in SUPERNOVA_CONFIG)"
             raise ConfigError(

@@ -14,8 +14,11 @@ import keyring
 import pytest
 from keyring.backends.fail import Keyring as FailKeyring
 
+from supernova_ai import config as configuration
 from supernova_ai.cli import setup as command
+from supernova_ai.keys import open_vault
 from supernova_ai.operations.setup import steps
+from supernova_ai.store import Store
 from supernova_ai.testing import StubProvider
 from tests.cli.conftest import KEY, Supernova
 
@@ -52,15 +55,47 @@ def test_a_machine_without_a_keyring_gets_a_key_file(
 
 
 def test_a_second_run_changes_nothing(supernova: Supernova, folder: Path, supernova_home: Path) -> None:
-    """Each file and the master key stay as they are, even if the answers differ."""
+    """Each file and the master key stay as they are; the same answers may be given again."""
+    answers = ("--env", "development", "--daily", "50", "--monthly", "1000.00")
     supernova("setup", *QUIET)
     files = (folder / "config" / "supernova.yaml", supernova_home / "master.key")
     kept = {path: path.read_bytes() for path in files}
-    result = supernova("setup", *QUIET, "--daily", "7")
+    result = supernova("setup", *QUIET, *answers)
     assert result.code == 0
     assert {path: path.read_bytes() for path in kept} == kept
     found = outcomes(result.out)
     assert found["configuration"] == found["master key"] == found["variables"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("option", "answer", "key"),
+    [
+        ("--env", "production", "environment"),
+        ("--daily", "7", "budgets.daily.limit"),
+        ("--monthly", "70", "budgets.monthly.limit"),
+    ],
+)
+def test_an_answer_that_a_configuration_has_not_is_refused(
+    supernova: Supernova, folder: Path, option: str, answer: str, key: str
+) -> None:
+    """It would change the configuration that is there: the message has the command for that."""
+    supernova("setup", *QUIET)
+    result = supernova("setup", *QUIET, option, answer)
+    assert result.code == 2
+    command = f"supernova config set {key} {answer} --config config/supernova.yaml"
+    assert command in re.sub(r"[\s│]+", " ", result.err)
+
+
+def test_the_file_may_be_named_with_a_tilde(
+    supernova: Supernova, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the user's home folder, as where the configuration is read."""
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("SUPERNOVA_CONFIG", "~/config/supernova.yaml")
+    assert supernova("setup", *QUIET).code == 0
+    assert (folder / "home" / "config" / "supernova.yaml").exists()
+    refused = supernova("setup", *QUIET, "--config", "~nobodyhere/supernova.yaml")
+    assert (refused.code, "there is no home folder" in refused.err) == (3, True)
 
 
 def test_answers_go_into_a_new_configuration(supernova: Supernova, folder: Path) -> None:
@@ -93,6 +128,7 @@ def test_without_a_terminal_the_missing_options_are_named(supernova: Supernova, 
         (("--key-file", "openai"), "PROVIDER=FILE"),
         (("--key-file", "openai/third=x"), "PROVIDER=FILE"),
         (("--key-file", "openai=missing"), "missing"),
+        (("--key-file", "openai=../empty"), "../empty: the key is empty"),
         (("--key-file", "opnai=/etc/hostname"), "'opnai' is not configured; use one of: openai, anthropic"),
     ],
 )
@@ -100,6 +136,7 @@ def test_a_wrong_answer_is_refused_before_anything_is_made(
     supernova: Supernova, folder: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     """The message names the answer; no file was written."""
+    (folder.parent / "empty").write_text("\n")
     result = supernova("setup", *QUIET, *arguments)
     assert result.code == 2
     assert said in re.sub(r"[\s│]+", " ", result.err)
@@ -166,6 +203,19 @@ def test_a_key_of_a_file_is_stored_once(supernova: Supernova, folder: Path) -> N
         result = supernova("setup", *QUIET, "--key-file", "openai=key")
         assert outcomes(result.out)["keys"] == outcome
     assert len(supernova("keys", "list", "--json").json) == 1
+
+
+def test_a_key_has_only_the_fields_that_it_needs(supernova: Supernova, folder: Path) -> None:
+    """What a provider's file has besides is not stored, as with ``keys add``."""
+    settings = "providers: {aws: {type: bedrock, region: eu-west-1, models: {standard: m}}}\n"
+    (folder / "own.yaml").write_text(settings)
+    fields = {"aws_access_key_id": "AKIA0123456789ABCDEF", "aws_secret_access_key": "s" * 40}
+    (folder / "key").write_text(json.dumps(fields | {"comment": "mine"}))
+    result = supernova("setup", *QUIET, "--config", "own.yaml", "--key-file", "aws=key")
+    assert result.code == 0, result.out + result.err
+    with Store(configuration.load(folder / "own.yaml").database) as store:
+        stored = open_vault(store).reveal("aws", "primary")
+    assert json.loads(stored.reveal()) == fields
 
 
 def test_a_missing_master_key_is_never_replaced(
