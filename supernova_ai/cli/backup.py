@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ from supernova_ai.config.environments import default_database
 from supernova_ai.config.fields import mask
 from supernova_ai.config.operations import Keep
 from supernova_ai.errors import InvalidRequest
+from supernova_ai.money import to_usd
 from supernova_ai.operations.backup import passphrase as passphrases
 from supernova_ai.operations.backup import retention, snapshot
 from supernova_ai.operations.backup.comparison import Place, compare, existing, time_of
@@ -285,7 +287,11 @@ def _preview(loaded: Loaded, place: Place, found: Inspection, *, json: bool) -> 
     with existing(place) as store:
         changes = compare(store, loaded, place, found)
     if json:
-        print_json({"manifest": found.manifest, "changes": changes})
+        later, windows = changes.later._asdict(), changes.windows.items()
+        later["cost"] = to_usd(later.pop("nano"))
+        spent = {name: [None if one is None else to_usd(one) for one in pair] for name, pair in windows}
+        shown = asdict(changes) | {"later": later, "windows": spent}
+        print_json({"manifest": found.manifest, "changes": shown})
         return
     for line in backup_lines.preview(changes, found, place):
         typer.echo(line)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from supernova_ai import config as configuration
+from supernova_ai.money import to_nano
 from supernova_ai.operations.backup import pending, snapshot
 from supernova_ai.operations.backup.container import Cost
 from supernova_ai.store import Store
+from supernova_ai.store.tables import WindowRow
 from tests.cli.conftest import KEY, Supernova
 
 PASSPHRASE = "correct horse battery"
@@ -129,6 +131,7 @@ def test_restore_refuses_then_asks_then_replaces(supernova: Supernova, backup: P
     assert "it needs --replace" in preview.out
     plain = supernova("backup", "restore", str(backup), "--preview", "--json", stdin=PASSPHRASE).json
     assert plain["changes"]["keys"] == {"openai/primary version 1": ["revoked", "active"]}
+    assert plain["changes"]["later"] == {"attempts": 0, "operations": 2, "cost": "0"}
     unanswered = supernova("backup", "restore", str(backup), "--replace", stdin=f"{PASSPHRASE}\nn\n")
     assert unanswered.code == 1
     done = supernova("backup", "restore", str(backup), "--replace", "--yes", stdin=PASSPHRASE)
@@ -137,6 +140,15 @@ def test_restore_refuses_then_asks_then_replaces(supernova: Supernova, backup: P
     assert len(list((data / "backups").glob("*.backup"))) == 2
     assert supernova("audit", "accept", "--yes").code == 0
     assert supernova("audit", "verify").code == 0
+
+
+def test_amounts_in_the_preview_are_in_usd(supernova: Supernova, backup: Path, data: Path) -> None:
+    """As everywhere in JSON, they are texts; a window that is not in the backup has null there."""
+    window = WindowRow(budget="daily", subject="", period="2026-11-30", settled=to_nano("1.65"), scope="")
+    with Store(data / "supernova.db") as store:
+        store.write(lambda database: window.insert(window.__data__).execute(database)).result()
+    plain = supernova("backup", "restore", str(backup), "--preview", "--json", stdin=PASSPHRASE).json
+    assert plain["changes"]["windows"] == {"daily 2026-11-30": ["1.65", None]}
 
 
 def test_a_master_key_that_comes_back_is_told(supernova: Supernova, backup: Path, data: Path) -> None:
