@@ -52,14 +52,14 @@ def quoted(value: object) -> str:
 def visible(text: str, *, prose: bool = False) -> str:
     r"""Return the text with each invisible character replaced by a visible sign.
 
-    Each character is replaced on its own, so a stream may be cleaned piece by piece.
+    A stream may be cleaned piece by piece if no piece ends between a carriage return and a newline.
 
     Args:
         prose: the text may have several lines in any script: tabs, newlines and joiners stay, and carriage
-            returns are removed.
+            returns are removed, except before a newline.
 
-    >>> visible("\x1b[2Jann\n"), visible("a\x1b\rb\n", prose=True)
-    ('␛[2Jann␊', 'a␛b\n')
+    >>> visible("\x1b[2Jann\n"), visible("a\x1b\rb\r\n", prose=True)
+    ('␛[2Jann␊', 'a␛b\r\n')
     """
     return _PROSE.sub(_prose_sign, text) if prose else _LINE.sub(_sign, text)
 
