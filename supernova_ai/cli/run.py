@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Annotated
 
@@ -28,10 +27,6 @@ def run(config: ConfigPath = None) -> None:
     for name, event in _EVENTS.items():
         if number := getattr(signal, name, None):
             signal.signal(number, lambda *_, event=event: events.put(event))
-    with suppress(ImportError):  # Windows has neither limits nor core dumps
-        from resource import RLIMIT_CORE, setrlimit
-
-        setrlimit(RLIMIT_CORE, (0, 0))  # a core dump would contain keys
     with Store(load(config, terminal=False).database) as store:
         service = Service(store, lambda: load(config, terminal=False), events)
         seen = fingerprint(service.loaded, service.loaded.texts)
