@@ -177,7 +177,10 @@ def check(database: Database, noted: str | None = None) -> ChainReport:
         return ChainReport(rows, head, "the chain is lost: the record of its end is missing")
     if (number, previous) != last:
         missing = last[0] - number
-        cut_off, altered = f"{missing} records at the end are missing", "the record of its end was altered"
+        cut_off, altered = (
+            f"{counted(missing, 'record')} missing at the end",
+            "the record of its end was altered",
+        )
         return ChainReport(rows, head, cut_off if missing > 0 else altered)
     if not contains_noted:
         problem = f"the chain does not lead through {noted}: it was made again, or pruned beyond it"

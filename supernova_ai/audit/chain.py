@@ -28,6 +28,7 @@ from typing import Any
 from peewee import Database
 
 from supernova_ai.actor import Actor
+from supernova_ai.characters import counted
 from supernova_ai.mac import mac
 from supernova_ai.store import get_meta, set_meta
 from supernova_ai.store.bulk import Row
@@ -173,7 +174,7 @@ class Chain:
             return AuditReport(rows, False, rows + 1, reason)
         count, last = head
         if count > rows:
-            return AuditReport(rows, False, rows + 1, f"{count - rows} rows at the end are missing")
+            return AuditReport(rows, False, rows + 1, f"{counted(count - rows, 'row')} missing at the end")
         if at_head != last:
             return AuditReport(rows, False, count, f"row {count} is not the one the chain's end names")
         if count < rows:

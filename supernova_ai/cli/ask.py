@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from supernova_ai.characters import counted
 from supernova_ai.cli.options import (
     AsJson,
     ConfigPath,
@@ -186,9 +187,9 @@ def _ask(
         print_json(reply)
         return
     typer.echo("" if reply.content else reply.refusal)
-    attempts = "1 attempt" if len(reply.attempts) == 1 else f"{len(reply.attempts)} attempts"
     Terminal(stderr=True).print(
-        f"{reply.provider}/{reply.model} · {reply.tier} ({reply.tier_reason}) · {attempts} · "
+        f"{reply.provider}/{reply.model} · {reply.tier} ({reply.tier_reason}) · "
+        f"{counted(len(reply.attempts), 'attempt')} · "
         f"{reply.usage.prompt}+{reply.usage.completion} tokens · {show(reply.cost)} ({reply.cost_basis}) · "
         f"{reply.latency_s:.2f} s",
         style="dim",

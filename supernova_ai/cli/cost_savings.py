@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from supernova_ai.characters import counted
 from supernova_ai.cli.cost_options import UTC, Days, Zone, in_usd, last_days, open_ledger
 from supernova_ai.cli.options import AsJson, ConfigPath, console, print_json
 from supernova_ai.money import to_usd
@@ -35,7 +36,7 @@ def savings(config: ConfigPath = None, days: Days = 30, time_zone: Zone = UTC, j
         }
         print_json({"savings": [in_usd(one, {"amount"}) for one in found], "advice": plain})
         return
-    console.print(cost_tables.savings(f"Saved in the last {days} days", found))
+    console.print(cost_tables.savings(f"Saved in the last {counted(days, 'day')}", found))
     console.print(cost_tables.advice(advice))
 
 
@@ -61,7 +62,7 @@ def suggestions(
     for one in made:
         console.print(cost_tables.suggestion(one))
     if not made:
-        typer.echo(f"the answers of the last {days} days suggest nothing")
+        typer.echo(f"the answers of the last {counted(days, 'day')} suggest nothing")
     if found.unrated:
         names = ", ".join(f"{task} by {model}" for task, model, *_ in found.unrated)
         typer.echo(

@@ -14,6 +14,7 @@ import typer
 
 from supernova_ai import config as configuration
 from supernova_ai import health
+from supernova_ai.characters import counted
 from supernova_ai.cli.options import (
     MOST_DAYS,
     AsJson,
@@ -127,7 +128,7 @@ def uptime(
     if json:
         print_json([asdict(row) | {"uptime": row.share} for row in found])
     elif not found:
-        typer.echo(f"no attempts in the last {days} days")
+        typer.echo(f"no attempts in the last {counted(days, 'day')}")
     else:
         console.print(health_tables.uptimes(found, per=per))
 

@@ -151,13 +151,16 @@ def reconcile_(
         return
     _print_plan(plan)
     if booked is not None:
-        typer.echo(f"booked {booked} lines")
+        typer.echo(f"booked {counted(booked, 'line')}")
     elif outside := len(plan.released) + len(plan.unclaimed):
         typer.echo(
-            f"{outside} lines are not counted, {show(plan.uncounted)} in all: add --book to count them"
+            f"{show(plan.uncounted)} in {counted(outside, 'line')} is not counted: add --book to count it"
         )
     if settled is None:
-        typer.echo(f"{len(plan.matched)} of {len(bills)} lines would settle an attempt: add --apply to do it")
+        typer.echo(
+            f"{len(plan.matched)} of {counted(len(bills), 'line')} would settle an attempt: "
+            f"add --apply to do it"
+        )
     else:
         typer.echo(f"settled {counted(settled, 'attempt')}")
 
@@ -236,8 +239,8 @@ def copy(
     typer.echo("the copy has every row. Set 'database' to the copy now, and never use both")
     if copied.keys_left:
         typer.echo(
-            f"{copied.keys_left} keys were not copied, because they are encrypted for their own database: "
-            f"add them to the copy with 'supernova keys add'"
+            f"{counted(copied.keys_left, 'key')} not copied, because a key is encrypted for its database: "
+            f"add each to the copy with 'supernova keys add'"
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from supernova_ai.characters import counted
 from supernova_ai.cli.options import (
     ArchiveFolder,
     ConfigPath,
@@ -59,9 +60,7 @@ def erase(
         typer.echo(f"{rows:>12,} {table}")
     typer.echo(f"the user is now {done.pseudonym}; no record links it to the id")
     if done.restored:
-        typer.echo(
-            f"{len(done.restored)} archives were restored: archive them again with 'supernova ledger archive'"
-        )
+        typer.echo(f"restored {counted(len(done.restored), 'archive')}: run 'supernova ledger archive' again")
     for name in done.left:
         typer.echo(f"{name} still names the user: delete it, unless 'supernova ledger archive' is running")
     if any(budget.user == user for budget in loaded.config.budgets):

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from supernova_ai.characters import counted
 from supernova_ai.config.fields import mask, nearest
 from supernova_ai.config.nodes import UNREADABLE, Loc, Node, origin_of
 from supernova_ai.config.schema import Config
@@ -33,11 +34,12 @@ _MAX_LINE = 1_000
 
 def config_error(problems: list[str], what: str = "the configuration") -> ConfigError:
     """Return an error that lists the first problems, one line each."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     lines = [_safe(problem) for problem in problems[:_MAX_PROBLEMS]]
     shown = [line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…" for line in lines]
     more = [f"… and {len(problems) - _MAX_PROBLEMS:,} more"] if len(problems) > _MAX_PROBLEMS else []
-    return ConfigError("\n  ".join([f"{what} cannot be used, {count}:", *shown, *more]))
+    return ConfigError(
+        "\n  ".join([f"{what} cannot be used, {counted(len(problems), 'problem')}:", *shown, *more])
+    )
 
 
 def explain(error: ValidationError, tree: Node, model: type[BaseModel] = Config) -> list[str]:

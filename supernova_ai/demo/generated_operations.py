@@ -38,7 +38,7 @@ _PREFIXES = {"openai": "sk-", "anthropic": "sk-ant-", "huggingface": "hf_"}
 _OUTCOMES = {
     "alerts": ("0 alerts to send", 21),
     "revoke": ("0 replaced keys revoked", 6),
-    "keys": ("3 keys checked, 1 new reminders", 1340),
+    "keys": ("3 keys checked, 1 new reminder", 1340),
     "holds": ("0 holds became lost", 12),
     "expiry": ("3 rows deleted", 34),
     "reports": ("2 files written", 410),

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from supernova_ai.characters import counted
 from supernova_ai.money import rounded
 from supernova_ai.operations.findings import Severity
 from supernova_ai.operations.status import Status
@@ -102,7 +103,7 @@ class StatusPage:
             "Requests",
             Text(
                 f"{chart} {requests:,} in the last hour, {before:,} in the last whole minute; "
-                f"{failed:,} attempts failed"
+                f"{counted(failed, 'attempt')} failed"
             ),
         )
         spent = ", ".join(f"{rounded(status.spent[per])} {name}" for per, name in _PERS.items())

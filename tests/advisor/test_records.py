@@ -105,7 +105,7 @@ CHANGES = [
     ("UPDATE advice SET created_ms = 0 WHERE number = 2", "record 2 was altered"),
     ("DELETE FROM advice WHERE number = 2", "record 2 is missing"),
     ("DELETE FROM advice WHERE number = 1", "record 1 is missing"),
-    ("DELETE FROM advice WHERE number = 3", "1 records at the end are missing"),
+    ("DELETE FROM advice WHERE number = 3", "1 record missing at the end"),
     ("UPDATE advice SET bars = 'eJwDAAAAAAE=' WHERE number = 2", "the bars of record 2 were altered"),
     ("UPDATE advice SET bars = 'damaged' WHERE number = 2", "the bars of record 2 were altered"),
     ("UPDATE advice SET news = 'damaged' WHERE number = 3", "the news of record 3 were altered"),

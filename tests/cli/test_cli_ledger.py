@@ -147,7 +147,7 @@ def test_reconcile_changes_nothing_without_apply(supernova: Supernova, spend: Sp
     assert dry.out.splitlines() == [
         "line 2: a $0.001 → $0.0001",
         "line 3: belongs to no attempt, billed $1.00",
-        "1 lines are not counted, $1.00 in all: add --book to count them",
+        "$1.00 in 1 line is not counted: add --book to count it",
         "1 of 2 lines would settle an attempt: add --apply to do it",
     ]
     assert len(supernova("ledger", "lost", "--json").json) == 2
@@ -166,7 +166,7 @@ def test_reconcile_books_lines_that_are_not_counted(supernova: Supernova, spend:
     plain = supernova(*asked, "--json").json
     assert (plain["uncounted"], plain["booked"]) == ("1", None)
     assert [(line["line"], line["id"], line["cost"]) for line in plain["unclaimed"]] == [(2, "x", "1")]
-    assert "booked 1 lines" in supernova(*asked, "--book").out
+    assert "booked 1 line\n" in supernova(*asked, "--book").out
     again = supernova(*asked, "--book", "--json").json
     assert (again["uncounted"], again["booked"]) == ("0", 0)
     assert supernova("ledger", "verify").code == 0
@@ -239,7 +239,7 @@ def test_copy(supernova: Supernova, spend: Spend, folder: Path) -> None:
     done = supernova("ledger", "copy", "--to", "copy.db")
     assert done.code == 0
     assert "2 attempt\n" in done.out
-    assert "1 keys were not copied" in done.out
+    assert "1 key not copied" in done.out
     assert attempts(str(folder / "copy.db")) == attempts(configuration.load().database)
     again = supernova("ledger", "copy", "--to", "copy.db")
     assert (again.code, "a finished copy already" in again.err) == (2, True)

@@ -166,7 +166,7 @@ def test_jobs_that_need_litellm_start_together(
         }
 
     assert comes_true(lambda: len(ended()) == 2)
-    assert ended()["probes"] == "1 of 1 keys answer"
+    assert ended()["probes"] == "1 of 1 key answered"
     assert "Error" not in str(ended()["keys"])
 
 

@@ -246,7 +246,7 @@ def test_only_the_first_of_many_problems_are_listed(write: Write) -> None:
     """Of thousands of problems the message lists twenty and counts the rest."""
     path = write(BASE, "budgets:\n" + "- {name: a, limit: 0, per: dya, odd: 1}\n" * 1_000)
     lines = error_message(path=path).splitlines()
-    assert "3000 problems" in lines[0]
+    assert "3,000 problems" in lines[0]
     assert (len(lines), lines[-1]) == (22, "  … and 2,980 more")
     path = write(BASE, f"{'x' * 10**6}: 1")
     assert len(error_message(path=path)) < 2_000

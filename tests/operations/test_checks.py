@@ -128,9 +128,11 @@ def test_a_budget_of_one_provider_does_not_stop_the_others(subject: Look) -> Non
 def test_a_budget_that_refuses_every_call_is_an_error(subject: Look) -> None:
     """Its limit is below what the cheapest call can cost."""
     limit = {"name": "tiny", "per": "day", "limit": "0.000001", "provider": "openai"}
-    (text,) = only(budgets.limits(subject(budgets=[limit])), "error")
+    found = list(budgets.limits(subject(budgets=[limit])))
+    (text,) = only(iter(found), "error")
     assert "tiny" in text
     assert "refuses every call" in text
+    assert only(iter(found), "ok") == ["1 budget, of which 1 can stop a call"]
 
 
 def test_a_clock_behind_the_latest_attempt_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from supernova_ai.characters import counted
 from supernova_ai.config import Budget
 from supernova_ai.money import show, to_nano
 from supernova_ai.operations.checks.subject import Subject
@@ -37,7 +38,9 @@ def limits(subject: Subject) -> Iterator[Finding]:
                 break
     yield from _too_low(subject)
     yield Finding(
-        "budgets", "ok", f"{len(budgets)} budgets, of which {len(budgets) - useless} can stop a call"
+        "budgets",
+        "ok",
+        f"{counted(len(budgets), 'budget')}, of which {len(budgets) - useless} can stop a call",
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernova_ai import config as configuration
+from supernova_ai.characters import counted
 from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import Finding
 from supernova_ai.paths import is_server
@@ -56,7 +57,7 @@ def packages(subject: Subject) -> Iterator[Finding]:
         if not requirement.specifier.contains(installed, prereleases=True):
             text = f"{requirement.name} {installed} is installed, and {requirement.specifier} is required"
             yield Finding("packages", "error", text, remedy)
-    yield Finding("packages", "ok", f"{count} packages checked; LiteLLM {version('litellm')}")
+    yield Finding("packages", "ok", f"{counted(count, 'package')} checked; LiteLLM {version('litellm')}")
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:

@@ -45,18 +45,19 @@ def ledger(subject: Subject) -> Iterator[Finding]:
         text = f"{problem.kind}: {problem.what}: expected {problem.expected}, found {problem.found}"
         yield Finding("ledger", "error", text, "supernova ledger verify")
     if report.ok:
-        yield Finding("ledger", "ok", f"all sums agree with {report.checked.get('attempts', 0):,} attempts")
+        attempts = counted(report.checked.get("attempts", 0), "attempt")
+        yield Finding("ledger", "ok", f"all sums agree with {attempts}")
     yield from subject.store.read(lambda database: list(stuck_ends(database)))
     uncertain = subject.store.read(lambda database: _count(database, AttemptRow, AttemptRow.state == "lost"))
     if uncertain:
-        text = f"the cost of {uncertain} attempts is unknown; the most they can cost is counted"
+        text = f"the cost of {counted(uncertain, 'attempt')} is unknown; the most they can cost is counted"
         yield Finding("ledger", "note", text, "supernova ledger reconcile, or supernova ledger settle")
 
 
 def stuck_ends(database: Database) -> Iterator[Finding]:
     """Count the ends of calls that the database refused."""
     if stuck := _count(database, StuckEndRow):
-        text = f"{stuck} ends of calls could not be written; their holds stay counted"
+        text = f"of {counted(stuck, 'call')} the end could not be written; what was held stays counted"
         yield Finding("ledger", "warning", text, "supernova ledger lost")
 
 
@@ -122,13 +123,15 @@ def job_findings(found: Overview, *, now: float) -> Iterator[Finding]:
             )
     last = [job.last.timestamp() for job in found.jobs if job.last]
     if found.leader:
-        yield Finding("jobs", "ok", f"{found.leader} runs the jobs; {len(last)} have run")
+        yield Finding("jobs", "ok", f"{found.leader} runs the jobs; {counted(len(last), 'job')} ran so far")
     elif not last:
         yield Finding("jobs", "note", "no job has run yet", "supernova run, or supernova maintain by cron")
     elif now - max(last) > 2 * _DAY_S:
         yield Finding("jobs", "warning", "no job has run for two days", "supernova run")
     else:
-        yield Finding("jobs", "ok", f"{len(last)} jobs have run; `supernova run` is not running now")
+        yield Finding(
+            "jobs", "ok", f"{counted(len(last), 'job')} ran so far; `supernova run` is not running now"
+        )
 
 
 def _count(database: Database, table: type[AttemptRow | StuckEndRow], *where: object) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from supernova_ai import config as configuration
+from supernova_ai.characters import counted
 from supernova_ai.operations.checks.subject import Subject
 from supernova_ai.operations.findings import Finding
 from supernova_ai.operations.validation import validate
@@ -45,7 +46,7 @@ def prices(subject: Subject) -> Iterator[Finding]:
     from supernova_ai.routing import provider_checks  # imports LiteLLM
 
     days = int((time.time() - price_map.file().stat().st_mtime) / 86_400)
-    text = f"price map of {price_map.version()}, installed {days} days ago"
+    text = f"price map of {price_map.version()}, installed {counted(days, 'day')} ago"
     if days > _OLD_PRICES_DAYS:
         remedy = "upgrade this package, or write the prices of your models under 'providers.<name>.prices'"
         yield Finding("prices", "warning", f"{text}: providers may have changed prices since", remedy)

@@ -57,7 +57,7 @@ def alerts(context: Context) -> Outcome:
         verify_tls=config.verify_tls,
         resolve=lambda name: context.vault.reveal(name, "primary"),
     )
-    return f"{delivery.deliver_due()} alerts to send"
+    return f"{counted(delivery.deliver_due(), 'alert')} to send"
 
 
 def probes(context: Context) -> Outcome:
@@ -75,19 +75,19 @@ def probes(context: Context) -> Outcome:
     if asked and not well:
         results = ", ".join(sorted({f"{probe.provider} {probe.result}" for probe in asked}))
         raise JobFailed(f"no provider answers ({results}); `supernova health check` says why")
-    return f"{well} of {len(asked)} keys answer"
+    return f"{well} of {counted(len(asked), 'key')} answered"
 
 
 def holds(context: Context) -> Outcome:
     """Count what processes that died still held as lost, and write the ends that were pending."""
     config = context.config
     ledger = Ledger(context.store, config.all_budgets, thresholds=config.alerts.thresholds)
-    return f"{ledger.sweep()} holds became lost"
+    return f"{counted(ledger.sweep(), 'hold')} became lost"
 
 
 def revoke(context: Context) -> Outcome:
     """Revoke and wipe the keys that were replaced and whose grace is over."""
-    return f"{revoke_expired(context.vault)} replaced keys revoked"
+    return f"{counted(revoke_expired(context.vault), 'replaced key')} revoked"
 
 
 def keys(context: Context) -> Outcome:
@@ -167,7 +167,7 @@ def backup(context: Context) -> Outcome:
         archives=context.folder("archive"),
     )
     pruned = retention.prune(folder, context.store.id, context.vault, settings.keep)
-    return f"{made.size:,} bytes written, {len(pruned)} old files deleted"
+    return f"{made.size:,} bytes written, {counted(len(pruned), 'old file')} deleted"
 
 
 def archive(context: Context) -> Outcome:

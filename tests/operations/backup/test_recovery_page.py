@@ -189,5 +189,5 @@ def test_what_budgets_do_not_know(machine: Machine) -> None:
     """Lines of the provider's export that belong to no attempt count in the budgets."""
     now = datetime.now(UTC).isoformat()
     (machine.work / "usage.csv").write_text(f"date,model,input,output,usd\n{now},gpt-6-luna,9,9,1.25\n")
-    assert "booked 1 lines" in machine.run(commands("What budgets do not know"))
+    assert "booked 1 line" in machine.run(commands("What budgets do not know"))
     assert "1.25" in machine.run("supernova costs")

@@ -71,7 +71,7 @@ def test_alerts_are_sent(do: Do, store: Store) -> None:
         said = do(work.alerts, alerts={"notify": [service.url]}, require_tls=False)
     finally:
         service.close()
-    assert said == "1 alerts to send"
+    assert said == "1 alert to send"
     assert [got["title"] for got in service.got] == ["Failed"]
     assert [row.state for row in store.read(list_alerts)] == ["sent"]
 
@@ -83,7 +83,7 @@ def test_probes(do: Do, stub_provider: Callable[..., StubProvider]) -> None:
         ollama = {"api_base": address, "models": {"standard": "llama3.1"}, "keys": [], "price": "free"}
         return {"providers": {"ollama": ollama}, "routing": {"priority": ["ollama"]}}
 
-    assert do(work.probes, **settings(stub_provider("hello").url)) == "1 of 1 keys answer"
+    assert do(work.probes, **settings(stub_provider("hello").url)) == "1 of 1 key answered"
     with pytest.raises(JobFailed, match=r"^no provider answers \(ollama ProviderUnavailable\)"):
         do(work.probes, **settings("http://127.0.0.1:9"))
 
@@ -197,7 +197,7 @@ def test_backups_are_made_and_pruned(do: Do, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = {"to": "~/nova.backups", "passphrase_file": "~/passphrase"}
     assert do(work.backup, backup=settings).endswith("bytes written, 0 old files deleted")
-    assert do(work.backup, backup=settings).endswith("bytes written, 1 old files deleted")
+    assert do(work.backup, backup=settings).endswith("bytes written, 1 old file deleted")
     assert len(backups_in(tmp_path / "nova.backups")) == 1
 
 
