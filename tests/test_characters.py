@@ -53,7 +53,7 @@ def test_a_line_stays_one_line() -> None:
 
 @given(st.lists(st.text(alphabet="a\x1b]0;\x07\r\n\u202e\x9b🙂")))
 def test_a_stream_is_cleaned_piece_by_piece(pieces: list[str]) -> None:
-    """A stream that is cut anywhere gives the same result as the whole text."""
+    """A stream that is cut anywhere gives the same result as the whole text, but for carriage returns."""
     together = "".join(visible(piece, prose=True) for piece in pieces)
     assert together.replace("\r", "") == visible("".join(pieces), prose=True).replace("\r", "")
 
