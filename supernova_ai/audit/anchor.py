@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOCK_TIMEOUT_S = 2.0
 
 
-class Place(Protocol):
+class AnchorPlace(Protocol):
     """Where an anchor is kept, with its name in messages."""
 
     name: str
@@ -32,7 +32,7 @@ class Place(Protocol):
     def set(self, text: str) -> None: ...
 
 
-class FilePlace:
+class AnchorFile:
     """A file that only this user may read, written whole or not at all."""
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class Anchor:
         lock: a file beside which processes take turns.
     """
 
-    place: Place
+    place: AnchorPlace
     lock: Path
 
     def advance(self, chain: Chain, database: Database) -> str | None:

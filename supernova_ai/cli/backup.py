@@ -29,7 +29,7 @@ from supernova_ai.errors import InvalidRequest
 from supernova_ai.money import to_usd
 from supernova_ai.operations.backup import passphrase as passphrases
 from supernova_ai.operations.backup import retention, snapshot
-from supernova_ai.operations.backup.comparison import Place, compare, existing, time_of
+from supernova_ai.operations.backup.comparison import RestorePlace, compare, existing, time_of
 from supernova_ai.operations.backup.inspection import Inspection, inspect
 from supernova_ai.operations.backup.restore import restore as restore_backup
 from supernova_ai.secret import Secret
@@ -264,7 +264,7 @@ def _passphrase(loaded: Loaded, file: Path | None, *, confirm: bool = False) -> 
     return passphrases.checked(sys.stdin.readline())
 
 
-def _place(loaded: Loaded, into: str | None, found: Inspection) -> Place:
+def _place(loaded: Loaded, into: str | None, found: Inspection) -> RestorePlace:
     data = configuration.data_folder(configuration.read_environ())
     folder = loaded.prompts[0].parent if loaded.prompts else Path("config")
     if into is None:
@@ -274,16 +274,16 @@ def _place(loaded: Loaded, into: str | None, found: Inspection) -> Place:
                 f"the backup is of environment {theirs!r}, and {ours!r} is in force: set "
                 f"SUPERNOVA_ENV={theirs}, or say with --into where to restore it"
             )
-        return Place(loaded.database, data, folder)
+        return RestorePlace(loaded.database, data, folder)
     if not into.strip():
         raise InvalidRequest("--into is empty: name a folder, or postgresql://…")
     if "://" in into:
-        return Place(into, data, folder)
+        return RestorePlace(into, data, folder)
     home = Path(into).expanduser()
-    return Place(str(default_database(home, found.manifest.environment)), home, home / "config")
+    return RestorePlace(str(default_database(home, found.manifest.environment)), home, home / "config")
 
 
-def _preview(loaded: Loaded, place: Place, found: Inspection, *, json: bool) -> None:
+def _preview(loaded: Loaded, place: RestorePlace, found: Inspection, *, json: bool) -> None:
     with existing(place) as store:
         changes = compare(store, loaded, place, found)
     if json:

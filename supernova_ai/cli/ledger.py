@@ -34,7 +34,7 @@ from supernova_ai.upkeep import archive, booking, provider_bills, reconcile
 from supernova_ai.upkeep import copy as copying
 from supernova_ai.upkeep import verify as verifying
 from supernova_ai.upkeep.reconcile import Correction, Match, Plan
-from supernova_ai.upkeep.row_checks import Finding
+from supernova_ai.upkeep.row_checks import LedgerFinding
 
 app = typer.Typer(
     help="Verify, settle, reconcile, archive, restore, vacuum or copy the ledger.", no_args_is_help=True
@@ -244,7 +244,7 @@ def copy(
         )
 
 
-def _print_findings(title: str, findings: tuple[Finding, ...]) -> None:
+def _print_findings(title: str, findings: tuple[LedgerFinding, ...]) -> None:
     for finding in findings:
         typer.echo(f"{title} ({finding.kind}): {finding.what}")
         typer.echo(f"    expected {finding.expected}; found {finding.found}")

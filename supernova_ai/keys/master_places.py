@@ -51,7 +51,7 @@ def create_key_file(path: Path) -> Secret:
     return created
 
 
-class Place(Protocol):
+class MasterPlace(Protocol):
     """A place for the next master key. All methods raise ``MasterKeyError`` if it cannot be used."""
 
     kind: str

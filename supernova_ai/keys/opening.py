@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from supernova_ai.audit.anchor import Anchor, FilePlace
+from supernova_ai.audit.anchor import Anchor, AnchorFile
 from supernova_ai.config import data_folder
 from supernova_ai.keys.master import MasterKey
 from supernova_ai.keys.master_sources import anchor_entry, resolve
@@ -42,7 +42,7 @@ def open_vault(
 
     def anchor(kind: str | None) -> Anchor:
         folder = data_folder(environ) / "anchors"
-        place = _KeyringPlace(store, backend) if kind == "keyring" else FilePlace(folder / store.id)
+        place = _AnchorKeyring(store, backend) if kind == "keyring" else AnchorFile(folder / store.id)
         return Anchor(place, folder / f"{store.id}.lock")
 
     def master() -> MasterKey:
@@ -51,7 +51,7 @@ def open_vault(
     return Vault(store, master, anchor=anchor if anchored else None)
 
 
-class _KeyringPlace:
+class _AnchorKeyring:
     name = "the keyring"
 
     def __init__(self, store: Store, backend: KeyringBackend | None) -> None:

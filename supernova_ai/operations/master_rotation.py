@@ -23,7 +23,7 @@ from supernova_ai.errors import KeyCorrupt, MasterKeyError
 from supernova_ai.keys import MasterKey, master_history, open_vault, records, reveal
 from supernova_ai.keys.crypto import seal, unseal
 from supernova_ai.keys.master_files import FILE_VARIABLE, Source
-from supernova_ai.keys.master_places import EnvironmentPlace, FilePlace, KeyringPlace, Place, master_of
+from supernova_ai.keys.master_places import EnvironmentPlace, FilePlace, KeyringPlace, MasterPlace, master_of
 from supernova_ai.keys.master_sources import CREDENTIAL, KEYRING_TIMEOUT, VARIABLE
 from supernova_ai.keys.records import SealedKey
 from supernova_ai.reload import versions
@@ -66,7 +66,7 @@ SEALED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class MasterRotation:
     """What was done: the new master's id, and how many keys and other rows are sealed with it now.
 
     ``damaged`` keys and rows did not open before, and stay as they are. ``finished`` means that only the rest
@@ -91,7 +91,7 @@ def rotate_master(
     environ: Mapping[str, str],
     backend: KeyringBackend | None = None,
     timeout: float = KEYRING_TIMEOUT,
-) -> Rotation:
+) -> MasterRotation:
     """Rotate the store's master key. Not inside an operation.
 
     Args:
@@ -142,7 +142,7 @@ def _old_source(source: Source, environ: Mapping[str, str]) -> list[str]:
     return [*unset, f"delete {source}, the old master key, when no other database needs it"]
 
 
-def _place(to: str, file: Path | None, environ: Mapping[str, str], in_keyring: KeyringPlace) -> Place:
+def _place(to: str, file: Path | None, environ: Mapping[str, str], in_keyring: KeyringPlace) -> MasterPlace:
     if to == in_keyring.kind:
         return in_keyring
     if to == EnvironmentPlace.kind:
@@ -156,8 +156,8 @@ def _place(to: str, file: Path | None, environ: Mapping[str, str], in_keyring: K
 
 
 def _switch(
-    store: Store, database: Database, old: MasterKey, text: Secret, place: Place, grace_s: float
-) -> tuple[MasterKey, Rotation]:
+    store: Store, database: Database, old: MasterKey, text: Secret, place: MasterPlace, grace_s: float
+) -> tuple[MasterKey, MasterRotation]:
     now_ms = store.now_ms()
     if records.master_id(database) != old.id:
         raise MasterKeyError("another process rotated the master key just now: there is nothing left to do")
@@ -169,7 +169,7 @@ def _switch(
         place.prepare(following)
     new = master_of(following, place.kind)
     if new.id == old.id:  # a crash left it there after it came into force
-        return old, Rotation(old.id, place.kind, finished=True)
+        return old, MasterRotation(old.id, place.kind, finished=True)
     master_history.succeed(database, old, text, new, os.urandom)
     if grace_s > 0:
         master_history.hand_over(database, old, following, now_ms + int(grace_s * 1000), os.urandom)
@@ -189,7 +189,7 @@ def _switch(
         new.id,
         {"before": old.id, "to": new.kind, "keys": keys, "rows": rows, "damaged": damaged},
     )
-    return new, Rotation(new.id, new.kind, keys, rows, damaged)
+    return new, MasterRotation(new.id, new.kind, keys, rows, damaged)
 
 
 def _reseal_keys(store: Store, database: Database, old: MasterKey, new: MasterKey) -> tuple[int, int]:

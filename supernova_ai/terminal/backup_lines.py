@@ -10,12 +10,12 @@ from supernova_ai.config import Loaded
 from supernova_ai.config.fields import mask
 from supernova_ai.keys.master_files import FILE_VARIABLE, USUAL_FILE
 from supernova_ai.money import show
-from supernova_ai.operations.backup.comparison import Comparison, Place, time_of
+from supernova_ai.operations.backup.comparison import Comparison, RestorePlace, time_of
 from supernova_ai.operations.backup.inspection import Inspection
 from supernova_ai.operations.backup.restore import Restored
 
 
-def preview(changes: Comparison, found: Inspection, place: Place) -> Iterator[str]:
+def preview(changes: Comparison, found: Inspection, place: RestorePlace) -> Iterator[str]:
     """Say what restoring the backup into the place would change."""
     yield f"the backup of {time_of(found)}, into {mask(place.database)}; each pair is now → in the backup"
     yield from _pairs("rows", {name: pair for name, pair in changes.rows.items() if pair[0] != pair[1]})
@@ -36,7 +36,7 @@ def master_of(found: Inspection) -> str:
     return "it has no master key" + (": its keys need the one they were sealed with" if found.keys else "")
 
 
-def restored(done: Restored, place: Place, loaded: Loaded, into: str | None) -> Iterator[str]:
+def restored(done: Restored, place: RestorePlace, loaded: Loaded, into: str | None) -> Iterator[str]:
     """Say what a restore did, what it lost, and what to do next.
 
     Args:
@@ -52,7 +52,7 @@ def restored(done: Restored, place: Place, loaded: Loaded, into: str | None) -> 
     yield "accept and check it: supernova audit accept --yes && supernova doctor && supernova ledger verify"
 
 
-def _next(done: Restored, place: Place, loaded: Loaded, into: str | None) -> Iterator[str]:
+def _next(done: Restored, place: RestorePlace, loaded: Loaded, into: str | None) -> Iterator[str]:
     manifest = done.found.manifest
     if done.master and done.master.name != USUAL_FILE:
         yield f"use this master key: export {FILE_VARIABLE}={shlex.quote(str(done.master.absolute()))}"

@@ -37,7 +37,7 @@ OR (cost_basis = 'cached' AND (cost_nano <> 0 OR saved_nano <> 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LedgerFinding:
     """One result of a check: its kind, its object, the expected and the found value."""
 
     kind: str
@@ -46,23 +46,23 @@ class Finding:
     found: str
 
 
-def problems(row: Row) -> Iterator[Finding]:
+def problems(row: Row) -> Iterator[LedgerFinding]:
     """Yield the contradictions within the row."""
     for expected, found in _contradictions(row):
-        yield Finding("attempt", f"attempt {row['id']}", expected, found)
+        yield LedgerFinding("attempt", f"attempt {row['id']}", expected, found)
 
 
-def flags(row: Row, processes: Collection[str]) -> Iterator[Finding]:
+def flags(row: Row, processes: Collection[str]) -> Iterator[LedgerFinding]:
     """Yield what is worth knowing about the row; ``processes`` are those with a lease."""
     what = f"attempt {row['id']}"
     if row["state"] == "settled" and row["cost_nano"] > row["held_nano"]:
-        yield Finding("overrun", what, f"at most {show(row['held_nano'])}", show(row["cost_nano"]))
+        yield LedgerFinding("overrun", what, f"at most {show(row['held_nano'])}", show(row["cost_nano"]))
     if row["late"]:
-        yield Finding(
+        yield LedgerFinding(
             "late", what, "ended before it was marked as lost", f"{row['state']} after it was marked as lost"
         )
     if row["state"] == "held" and row["process"] not in processes:
-        yield Finding("orphan", what, "held by a process with a lease", "no process will end this hold")
+        yield LedgerFinding("orphan", what, "held by a process with a lease", "no process will end this hold")
 
 
 @lru_cache(maxsize=1024)

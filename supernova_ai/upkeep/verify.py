@@ -38,7 +38,7 @@ from supernova_ai.store.tables import (
 from supernova_ai.upkeep import archive, archive_files, attempt_sums, row_checks
 from supernova_ai.upkeep.archive_files import Manifest
 from supernova_ai.upkeep.attempt_sums import Amounts, Key, Sums
-from supernova_ai.upkeep.row_checks import Finding, Row
+from supernova_ai.upkeep.row_checks import LedgerFinding, Row
 
 SHOWN = 100
 """How many findings of one kind a report lists; it counts them all."""
@@ -65,8 +65,8 @@ class VerifyReport:
     """
 
     checked: Mapping[str, int]
-    problems: tuple[Finding, ...]
-    flags: tuple[Finding, ...]
+    problems: tuple[LedgerFinding, ...]
+    flags: tuple[LedgerFinding, ...]
     counts: Mapping[str, int]
 
     @property
@@ -102,10 +102,10 @@ def verify_ledger(
 
 @dataclass(slots=True)
 class _Findings:
-    named: list[Finding] = field(default_factory=list)
+    named: list[LedgerFinding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, *findings: Finding) -> None:
+    def add(self, *findings: LedgerFinding) -> None:
         for finding in findings:
             self.counts[finding.kind] += 1
             if self.counts[finding.kind] <= SHOWN:
@@ -165,14 +165,16 @@ class _Verification:
                 continue
             unreadable.append(manifest)
             what = f"{counted(manifest.rows, 'attempt')} in archive {manifest.file}"
-            self._problems.add(Finding("archive", what, "an undamaged file", f"cannot be checked: {reason}"))
+            self._problems.add(
+                LedgerFinding("archive", what, "an undamaged file", f"cannot be checked: {reason}")
+            )
             for window, (settled, lost) in manifest.windows.items():  # the journal has these sums
                 sums = self._windows[int(window)]
                 sums[0] += settled
                 sums[2] += lost
         for file in archive.left_over(self._database, self._folder, self._store):
             what = "not in the journal: an interrupted run left it; its rows are in the ledger"
-            self._flags.add(Finding("left over", str(file), "in the journal", what))
+            self._flags.add(LedgerFinding("left over", str(file), "in the journal", what))
         return readable, unreadable
 
     def _check_attempts(self, readable: list[Manifest], unreadable: list[Manifest]) -> None:
@@ -244,7 +246,7 @@ class _Verification:
         for row in rows:
             if row["id"] in seen:
                 where = "both in the ledger and in an archive, or in two archives"
-                self._problems.add(Finding("attempt", f"attempt {row['id']}", "in one place", where))
+                self._problems.add(LedgerFinding("attempt", f"attempt {row['id']}", "in one place", where))
             seen.add(row["id"])
             self._check_row(row)
             self._add_to_windows(row["windows"], row["state"], row["cost_nano"], row["held_nano"])
@@ -282,20 +284,20 @@ class _Verification:
             right, stored = (_nonzero(name, sums.get(key, ())) for sums in (expected, found))
             if right != stored and key[0] not in unknown:
                 what = f"{name} {'/'.join(map(str, key))}"
-                self._problems.add(Finding("rollup", what, _list_amounts(right), _list_amounts(stored)))
+                self._problems.add(LedgerFinding("rollup", what, _list_amounts(right), _list_amounts(stored)))
 
     def _report_set_aside(self) -> None:
         """Report the ends that the database refused: the cost of these attempts is not in the ledger."""
         for row in StuckEndRow.select().order_by(StuckEndRow.attempt).execute(self._database):
             what = f"attempt {row.attempt}"
-            self._problems.add(Finding("set aside", what, "its end written", f"refused: {row.reason}"))
+            self._problems.add(LedgerFinding("set aside", what, "its end written", f"refused: {row.reason}"))
 
     def _check_ratings(self) -> None:
         if count := RatingRow.select().count(self._database):
             self._checked["ratings"] = count
         for request in ratings.contradictions(self._database):
             expected = "what its attempt has, a score from -1 to 1 and a quality from 0 to 1"
-            self._problems.add(Finding("rating", f"rating of request {request}", expected, "another"))
+            self._problems.add(LedgerFinding("rating", f"rating of request {request}", expected, "another"))
 
     def _slices(self) -> defaultdict[int, list[int]]:
         """Return what each window lacks of what processes have counted in their slices."""
@@ -306,7 +308,7 @@ class _Verification:
             if row.settled + row.held + row.lost > row.size:
                 what = f"slice of window {row.window}, process {row.process}"
                 counted = show(row.settled + row.held + row.lost)
-                self._problems.add(Finding("window", what, f"at most {show(row.size)}", counted))
+                self._problems.add(LedgerFinding("window", what, f"at most {show(row.size)}", counted))
         return lacking
 
     def _compare_windows(self) -> None:
@@ -318,16 +320,18 @@ class _Verification:
                 what = f"window {id_}: {' '.join(filter(None, (budget, subject, period)))}"
                 expected = self._windows.pop(id_, [0, 0, 0])
                 if found != expected:
-                    self._problems.add(Finding("window", what, _show_sums(expected), _show_sums(found)))
+                    self._problems.add(LedgerFinding("window", what, _show_sums(expected), _show_sums(found)))
                 opened = self._opened.get(id_, 0)
                 if opened > self._uncounted[id_]:
                     most = f"at most {show(self._uncounted[id_])}, the attempts that it does not count"
-                    self._flags.add(Finding("opening", what, most, f"opened with {show(opened)}"))
+                    self._flags.add(LedgerFinding("opening", what, most, f"opened with {show(opened)}"))
                 limit = self._limits.get(budget)
                 if limit is not None and sum(found) > limit:
-                    self._flags.add(Finding("above limit", what, f"at most {show(limit)}", show(sum(found))))
+                    self._flags.add(
+                        LedgerFinding("above limit", what, f"at most {show(limit)}", show(sum(found)))
+                    )
         for id_, sums in self._windows.items():
-            self._problems.add(Finding("window", f"window {id_}", _show_sums(sums), "no such window"))
+            self._problems.add(LedgerFinding("window", f"window {id_}", _show_sums(sums), "no such window"))
 
 
 @lru_cache(maxsize=1024)

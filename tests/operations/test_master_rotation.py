@@ -17,7 +17,7 @@ from supernova_ai.keys import MasterKey, Vault, open_vault, resolve, reveal
 from supernova_ai.keys.master_places import create_key_file
 from supernova_ai.ledger import Ledger
 from supernova_ai.operations import master_rotation
-from supernova_ai.operations.master_rotation import SEALED, Rotation, rotate_master
+from supernova_ai.operations.master_rotation import SEALED, MasterRotation, rotate_master
 from supernova_ai.ratings import Feedback, give, latest
 from supernova_ai.secret import Secret
 from supernova_ai.sessions import SessionKey, history
@@ -67,7 +67,7 @@ class Machine:
         elif kind == "environment":
             self.environ["API_KEY_ENCRYPTION_KEY"] = file.read_text()
 
-    def rotate(self, to: str | None = None, file: Path | None = None, grace_s: float = 0) -> Rotation:
+    def rotate(self, to: str | None = None, file: Path | None = None, grace_s: float = 0) -> MasterRotation:
         return rotate_master(
             self.store, to=to, file=file, grace_s=grace_s, environ=self.environ, backend=self.backend
         )

@@ -20,7 +20,7 @@ from supernova_ai.store import Store, bulk
 from supernova_ai.store.tables import AttemptRow, ProcessRow, WindowRow
 from supernova_ai.upkeep import attempt_sums, row_checks, verify
 from supernova_ai.upkeep.attempt_sums import Sums
-from supernova_ai.upkeep.row_checks import Finding, Row
+from supernova_ai.upkeep.row_checks import LedgerFinding, Row
 from tests import recount
 from tests.clients import vault_of
 from tests.holds import OpenLedger, Take, lose, settle
@@ -176,7 +176,7 @@ def test_the_database_finds_what_reading_every_row_finds(ledger: Ledger, store: 
         assert {e.what.partition(":")[0] for e in found.problems if e.kind == "window"} == _wrong(store, rows)
 
 
-def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+def _sorted(findings: Iterable[LedgerFinding]) -> list[LedgerFinding]:
     return sorted(findings, key=str)
 
 

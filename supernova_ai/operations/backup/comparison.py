@@ -33,7 +33,7 @@ _CONTENT = ("attempt", "api_key", "audit", "advice", "session_turn")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RestorePlace:
     """Where a backup is restored to: a database, the data folder, and the folder of the configuration."""
 
     database: str
@@ -107,7 +107,7 @@ class Comparison:
         return "the database has all that the backup has"
 
 
-def compare(store: Store, loaded: Loaded, place: Place, found: Inspection) -> Comparison:
+def compare(store: Store, loaded: Loaded, place: RestorePlace, found: Inspection) -> Comparison:
     """Compare the open database, the configuration and the files of the place with the backup."""
 
     def operation(database: Database) -> Comparison:
@@ -140,7 +140,7 @@ def compare(store: Store, loaded: Loaded, place: Place, found: Inspection) -> Co
 
 
 @contextmanager
-def existing(place: Place) -> Iterator[Store]:
+def existing(place: RestorePlace) -> Iterator[Store]:
     """Open the place's database; where there is no file yet, an empty one elsewhere."""
     with TemporaryDirectory() as empty:
         there = is_server(place.database) or sqlite_path(place.database).exists()
@@ -148,7 +148,7 @@ def existing(place: Place) -> Iterator[Store]:
             yield store
 
 
-def changes(place: Place, found: Inspection) -> dict[str, str]:
+def changes(place: RestorePlace, found: Inspection) -> dict[str, str]:
     """Return the paths of the files that a restore would make or change.
 
     Raises:

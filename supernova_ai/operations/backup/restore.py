@@ -21,7 +21,7 @@ from supernova_ai.keys.keyring_entry import KeyringEntry
 from supernova_ai.keys.master_files import USUAL_FILE
 from supernova_ai.keys.master_sources import KEYRING_TIMEOUT
 from supernova_ai.ledger import leases
-from supernova_ai.operations.backup.comparison import Comparison, Place, changes, compare
+from supernova_ai.operations.backup.comparison import Comparison, RestorePlace, changes, compare
 from supernova_ai.operations.backup.contents import FILE, MASTER, TABLE, Part, Reader
 from supernova_ai.operations.backup.inspection import Inspection, read_master
 from supernova_ai.operations.backup.pending import PendingFiles, one_restore
@@ -59,7 +59,7 @@ def restore(
     path: Path,
     passphrase: Secret,
     found: Inspection,
-    place: Place,
+    place: RestorePlace,
     loaded: Loaded,
     *,
     replace: bool = False,
@@ -132,7 +132,7 @@ class _Restore:
 
     path: Path
     passphrase: Secret
-    place: Place
+    place: RestorePlace
     found: Inspection
     files: PendingFiles
     with_master: bool

@@ -12,7 +12,7 @@ from supernova_ai import config as configuration
 from supernova_ai.keys import MasterKey, Vault
 from supernova_ai.ledger import Entry, Ledger
 from supernova_ai.operations.backup import snapshot
-from supernova_ai.operations.backup.comparison import Place
+from supernova_ai.operations.backup.comparison import RestorePlace
 from supernova_ai.operations.backup.container import Cost
 from supernova_ai.operations.backup.inspection import inspect
 from supernova_ai.operations.backup.restore import Restored, restore
@@ -115,7 +115,7 @@ def restore_into(loaded: configuration.Loaded, tmp_path: Path) -> Restore:
         file: Path, database: str | None = None, passphrase: Secret = PASSPHRASE, **given: object
     ) -> Restored:
         home = tmp_path / "home"
-        place = Place(database or str(home / "supernova.db"), home, home / "config")
+        place = RestorePlace(database or str(home / "supernova.db"), home, home / "config")
         found = inspect(file, passphrase)
         return restore(file, passphrase, found, place, loaded, **({"environ": {}} | given))  # type: ignore[arg-type]
 

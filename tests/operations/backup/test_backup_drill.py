@@ -23,7 +23,7 @@ from supernova_ai.errors import BackupError, StoreError
 from supernova_ai.keys import Vault
 from supernova_ai.ledger import Ledger
 from supernova_ai.operations.backup import snapshot
-from supernova_ai.operations.backup.comparison import Place
+from supernova_ai.operations.backup.comparison import RestorePlace
 from supernova_ai.operations.backup.container import Opener, Sealer
 from supernova_ai.operations.backup.inspection import inspect
 from supernova_ai.operations.backup.restore import restore
@@ -105,7 +105,7 @@ def move(source: str, target: str, loaded: Loaded, folder: Path) -> None:
                 store, vault, loaded, to=folder / "backups", passphrase=PASSPHRASE, master=raw
             )
         assert min(done) > 0
-    place = Place(target, folder, folder / "config")
+    place = RestorePlace(target, folder, folder / "config")
     with taking_at_most(32 * 2**20):
         restore(made.file, PASSPHRASE, inspect(made.file, PASSPHRASE), place, loaded, environ={})
     with Store(target) as restored:

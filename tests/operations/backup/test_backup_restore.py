@@ -22,7 +22,7 @@ from supernova_ai.keys import MasterKey
 from supernova_ai.ledger import Ledger
 from supernova_ai.operations.backup import restore as restoring
 from supernova_ai.operations.backup import snapshot
-from supernova_ai.operations.backup.comparison import Place, compare, existing
+from supernova_ai.operations.backup.comparison import RestorePlace, compare, existing
 from supernova_ai.operations.backup.inspection import inspect
 from supernova_ai.operations.backup.pending import finish_interrupted
 from supernova_ai.secret import Secret
@@ -198,7 +198,7 @@ def test_what_is_there_is_recognised(
     made = back_up()
     run(source, change)
     source.close()
-    place = Place(where, tmp_path, tmp_path / "config")
+    place = RestorePlace(where, tmp_path, tmp_path / "config")
     with Store(where) as store:
         found = compare(store, loaded, place, inspect(made.file, PASSPHRASE))
     assert (found.relation, found.loses is None) == (relation, False)
@@ -215,7 +215,7 @@ def test_a_preview_says_what_would_change_and_changes_nothing(
     run(source, "UPDATE budget_window SET settled_nano = settled_nano + 5 WHERE budget = 'daily'")
     (tmp_path / "config" / "prompts" / "chat.md").unlink()
     (tmp_path / "config" / "supernova.yaml").write_text("{}")
-    changes = compare(source, loaded, Place(source.where, tmp_path, tmp_path / "config"), found)
+    changes = compare(source, loaded, RestorePlace(source.where, tmp_path, tmp_path / "config"), found)
     assert changes.rows["api_key"] == (2, 1)
     assert changes.keys == {
         "openai/primary version 1": ("revoked", "active"),
@@ -224,7 +224,9 @@ def test_a_preview_says_what_would_change_and_changes_nothing(
     assert all(now == then + 5 for now, then in changes.windows.values() if now and then)
     assert changes.windows
     assert sorted(changes.files.values()) == ["changed", "new"]
-    elsewhere = Place(str(tmp_path / "none" / "new.db"), tmp_path / "none", tmp_path / "none" / "config")
+    elsewhere = RestorePlace(
+        str(tmp_path / "none" / "new.db"), tmp_path / "none", tmp_path / "none" / "config"
+    )
     with existing(elsewhere) as empty:
         assert compare(empty, loaded, elsewhere, found).loses is None
     assert not (tmp_path / "none").exists()
