@@ -95,12 +95,10 @@ def replace(
 
     If some of them were deleted since they were read, no summary is stored: it would restore their content.
     """
-    last = old[-1]
-    deleted = (
-        SessionTurnRow.delete()
-        .where(_in_session(key) & (SessionTurnRow.number <= last.number))
-        .execute(database)
-    )
+    last, oldest_ms = old[-1], min(exchange.at_ms for exchange in old)
+    # Expired exchanges may still be stored. They were not read, so they are not replaced.
+    read_ones = (SessionTurnRow.number <= last.number) & (SessionTurnRow.at_ms >= oldest_ms)
+    deleted = SessionTurnRow.delete().where(_in_session(key) & read_ones).execute(database)
     if summary is not None and deleted == len(old):
         _insert(database, cipher, key, Exchange(last.number, last.at_ms, None, summary))
 

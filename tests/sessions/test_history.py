@@ -108,6 +108,17 @@ def test_a_summary_replaces_the_oldest_exchanges(store: Store, cipher: ExchangeC
     assert [e.message for e in read(store, cipher, ANN)] == ["four"]
 
 
+def test_expired_exchanges_stay_beside_a_summary(store: Store, cipher: ExchangeCipher) -> None:
+    """A summary replaces only what was read, also after the clock was put back; the rest is deleted later."""
+    for message, at_ms in (("old", 1000), ("one", 3000), ("put back", 1400), ("two", 2000)):
+        add(store, cipher, ANN, message, at_ms=at_ms)
+    old = read(store, cipher, ANN, since_ms=1500)
+    store.write(lambda d: history.replace(d, cipher, ANN, old, "in short")).result()
+    assert [e.answer for e in read(store, cipher, ANN)] == ["OLD", "PUT BACK", "in short"]
+    assert store.write(lambda d: history.prune(d, before_ms=1500)).result() == 2
+    assert [e.answer for e in read(store, cipher, ANN)] == ["in short"]
+
+
 def test_deleting(store: Store, cipher: ExchangeCipher) -> None:
     """A session, a user or old exchanges can be deleted without deleting anything else."""
     add(store, cipher, ANN, "old", at_ms=1000)
