@@ -11,7 +11,7 @@ from supernova_ai.types import Reply
 
 _SCORE = re.compile(r"^[ \t*_#>`-]*score\b[\s*_`]*[:=](?:[^\S\n]|[*_`])*(.*)$", re.IGNORECASE | re.MULTILINE)
 _NUMBER = re.compile(
-    r"([+\-\u2212\u2013]?)(\d*[.,]?\d+)"
+    r"([+\-\u2212\u2013]?)((?>\d*[.,]?\d+))"  # as a whole: a part of its digits is no number
     # Not followed by what makes it a range, another number, or one on another scale: 1 out of 10.
     r"(?![\d.,]*\s*(?:[%/\u2026]|\(?(?:out )?of\b|to\b|[-\u2212\u2013~]\s*[+\-\u2212]?\.?\d)|[.,]?\d)"
 )

@@ -20,9 +20,8 @@ from supernova_ai.types import T
 ResponseModel = type[T] | Mapping[str, Any]
 """What an answer must be: a type that pydantic knows, or a JSON schema."""
 
-_FENCED = re.compile(
-    r"^\s*```\w*\s*$(.*?)^\s*```", re.DOTALL | re.MULTILINE
-)  # no text in JSON has a line's end
+# No text in JSON has a line's end. Each blank belongs to one line: a pattern over several would be quadratic.
+_FENCED = re.compile(r"^[^\S\n]*```\w*[^\S\n]*$(.*?)^[^\S\n]*```", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 

@@ -60,6 +60,7 @@ def test_a_score_is_read_in_the_forms_that_models_write(text: str, score: float)
         ("Score: -1 to 1 scale: 0.4", "no number"),
         ("Score: 0.5-0.7", "no number"),
         ("Score: 0.5 \N{EN DASH} 0.7", "no number"),
+        pytest.param(f"Score: {'1' * 19_000}%", "no number", id="19,000 digits"),
     ],
 )
 def test_an_unreadable_score_gives_the_reason(text: str, words: str) -> None:

@@ -158,6 +158,7 @@ def test_schema_that_is_strict_is_sent_as_strict() -> None:
         ' \n{"action": "buy", "confidence": 0.5, "note": null, "legs": []}\n',
         'Here it is:\n```json\n{"action": "buy", "confidence": 0.5}\n```\nGood luck.',
         '```\n{"action": "buy", "confidence": 0.5}\n```',
+        pytest.param('{"action": "buy", "confidence": 0.5}' + "\n" * 1_000_000, id="many newlines"),
     ],
 )
 def test_text_becomes_the_object(text: str) -> None:
