@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import ssl
 import time
 from collections.abc import Sequence
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException, HTTPSConnection, IncompleteRead
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from supernova_ai.config.network import check_key_log
@@ -20,7 +22,7 @@ TIMEOUT_S = 10.0
 """How long a server may take to connect, and between two pieces of its answer."""
 
 TOTAL_S = 60.0
-"""How long the whole answer may take."""
+"""How long the whole fetch may take, once the host is resolved."""
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 """The IPv6 addresses of the internet; others may contain an IPv4 address, as 64:ff9b::/96 does."""
@@ -54,24 +56,28 @@ def fetch(name: str, address: str, max_bytes: int) -> bytes:
     check_key_log()
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
-    connection = None
+    connection, ends = None, math.inf
     try:
-        connection = _Connection(host, port or 443, _public_addresses(host, port or 443))
+        found = _public_addresses(host, port or 443)
+        ends = time.monotonic() + TOTAL_S
+        connection = _Connection(host, port or 443, found, ends)
         connection.connect()
         connection.request("GET", f"{path}?{query}" if query else path, headers={"Accept": "*/*"})
         response = connection.getresponse()
         if response.status != 200:
             raise InvalidRequest(f"{name} is not there: {host} answered {response.status}")
-        ends, data = time.monotonic() + TOTAL_S, b""
+        data = b""
         while len(data) < max_bytes and (piece := response.read1(max_bytes - len(data))):
             data += piece
-            if time.monotonic() > ends:
-                raise InvalidRequest(
-                    f"{name} cannot be fetched from {host}: it takes longer than {TOTAL_S:g} s"
-                )
+        if response.length and len(data) < max_bytes:  # read1 does not report that the connection was cut
+            raise IncompleteRead(data, response.length)
         return data
     except (OSError, HTTPException, UnicodeError) as error:
         log.info("attachments.address.failed", host=host, reason=str(error))
+        if time.monotonic() >= ends:
+            raise InvalidRequest(
+                f"{name} cannot be fetched from {host}: it takes longer than {TOTAL_S:g} s"
+            ) from None
         raise InvalidRequest(
             f"{name} cannot be fetched from {host}: it must be a server with a public address that answers "
             f"https with a valid certificate"
@@ -82,27 +88,58 @@ def fetch(name: str, address: str, max_bytes: int) -> bytes:
 
 
 class _Connection(HTTPSConnection):
-    """A connection to a host at addresses that were checked; the certificate must be the host's."""
+    """A connection to a host at addresses that were checked; the certificate must be the host's.
 
-    def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
+    It works until ``ends`` on the monotonic clock.
+    """
+
+    def __init__(self, host: str, port: int, addresses: Sequence[str], ends: float) -> None:
         self._tls = ssl.create_default_context()
-        super().__init__(host, port, timeout=TIMEOUT_S, context=self._tls)
-        self._addresses = addresses
+        self._tls.sslsocket_class = _TimedSocket
+        super().__init__(host, port, context=self._tls)
+        self._addresses, self._ends = addresses, ends
 
     def connect(self) -> None:
         for number, address in enumerate(self._addresses, 1):
             try:
-                plain = socket.create_connection((address, self.port), TIMEOUT_S)
+                plain = socket.create_connection((address, self.port), _step_s(self._ends))
             except OSError:
                 if number == len(self._addresses):
                     raise
                 continue
             try:
-                self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+                timed: Any = self._tls.wrap_socket(plain, server_hostname=self.host)
             except BaseException:
                 plain.close()
                 raise
+            timed.ends, self.sock = self._ends, timed
             return
+
+
+class _TimedSocket(ssl.SSLSocket):
+    """A socket that sends and receives until ``ends`` on the monotonic clock."""
+
+    ends = math.inf
+
+    def recv_into(self, *given: Any) -> int:
+        self.settimeout(_step_s(self.ends))
+        return super().recv_into(*given)
+
+    def send(self, *given: Any) -> int:
+        self.settimeout(_step_s(self.ends))
+        return super().send(*given)
+
+
+def _step_s(ends: float) -> float:
+    """Return how many seconds the next step may take.
+
+    Raises:
+        TimeoutError: no time is left.
+    """
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time is left")
+    return min(TIMEOUT_S, left)
 
 
 def _public_addresses(host: str, port: int) -> list[str]:

@@ -6,11 +6,14 @@ import os
 import socket
 import ssl
 import struct
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from io import BytesIO
+from itertools import chain, count, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +26,7 @@ from supernova_ai.config import Attachments
 from supernova_ai.requests import attachment_urls as addresses
 from supernova_ai.requests.attachments import AttachmentSource, attach
 from supernova_ai.types import Attachment, Request
+from tests.servers import self_signed
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 USUAL = Attachments()
@@ -169,10 +173,10 @@ def test_total_size_is_limited(tmp_path: Path) -> None:
 class Connection:
     """A fake HTTPS connection with its answer."""
 
-    status, body, failure = 200, PNG, None
+    status, body, length, failure = 200, PNG, None, None
     asked: list[str]
 
-    def __init__(self, host: str, port: int, addresses: list[str]) -> None:
+    def __init__(self, host: str, port: int, addresses: list[str], _: float) -> None:
         self.host, self.addresses = host, addresses
 
     def connect(self) -> None:
@@ -221,12 +225,58 @@ def test_address_is_fetched_if_allowed(web: Callable[..., list[str]]) -> None:
         load(["https://example.org/"], Attachments(urls=True, max_mb=1))
 
 
-def test_slow_server_is_given_up(web: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole answer has a time limit, even if each piece arrives in time."""
-    monkeypatch.setattr(addresses, "TOTAL_S", -1)
-    web()
-    with pytest.raises(InvalidRequest, match=r"attachment 1 cannot be fetched .* it takes longer than"):
-        load(["https://example.org/"], URLS)
+OK = b"HTTP/1.1 200 OK\r\n"
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Serve these bytes over TLS, the last of them again and again if ``endless``; returns the address."""
+    certificate = self_signed(tmp_path / "host.pem")
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(certificate)
+    ours = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: ours)
+    monkeypatch.setattr(addresses, "_public_addresses", lambda *_: ["127.0.0.1"])
+    threads: list[threading.Thread] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve(*pieces: bytes, endless: bool) -> None:
+            with suppress(OSError), theirs.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                connection.recv(65536)
+                for piece in chain(pieces, repeat(pieces[-1]) if endless else ()):
+                    connection.sendall(piece)
+                connection.unwrap()
+
+        def start(*pieces: bytes, endless: bool = False) -> str:
+            thread = threading.Thread(target=serve, args=pieces, kwargs={"endless": endless})
+            threads.append(thread)
+            thread.start()
+            return f"https://127.0.0.1:{listener.getsockname()[1]}/"
+
+        yield start
+        for thread in threads:
+            thread.join()
+
+
+def test_download_that_was_cut_off_is_refused(served: Callable[..., str]) -> None:
+    """An image is whole, or it is none: the provider would get half of it."""
+    head = OK + b"Content-Length: %d\r\n\r\n"
+    (found,) = load([served(head % len(PNG) + PNG)], URLS)
+    assert found.data == PNG
+    with pytest.raises(InvalidRequest, match="attachment 1 cannot be fetched"):
+        load([served(head % (len(PNG) + 1) + PNG)], URLS)
+
+
+@pytest.mark.parametrize("pieces", [(GO_ON,), (OK + b"\r\n" + PNG,)], ids=["headers", "body"])
+def test_slow_server_is_given_up(
+    pieces: tuple[bytes, ...], served: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole fetch has a time limit, even if each piece arrives in time."""
+    clock = SimpleNamespace(monotonic=count().__next__)
+    monkeypatch.setattr(addresses, "time", clock)
+    with pytest.raises(InvalidRequest, match=r"attachment 1 cannot be fetched .* it takes longer than 60 s"):
+        load([served(*pieces, endless=True)], URLS)
 
 
 PRIVATE = [
