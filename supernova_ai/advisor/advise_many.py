@@ -163,9 +163,12 @@ async def aadvise_many(
             if on_advice is not None:
                 on_advice(rows[-1])
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(work())
+    except* Exception as errors:  # of the caller's functions: others are in their rows
+        raise errors.exceptions[0] from None
     pairs = await in_thread(
         correlations, {symbol: closes[symbol] for symbol in bars if symbol in closes}, bound
     )

@@ -155,6 +155,19 @@ async def test_pairs_that_move_alike_are_named(offline: Supernova) -> None:
     assert {row.symbol: row.weight for row in ranked.rows}["FLAT"] is None
 
 
+async def test_error_of_a_callback_is_raised_as_it_is(offline: Supernova) -> None:
+    """What a function of the caller raises comes out of ``aadvise_many`` as it does out of ``aadvise``."""
+
+    def fail(_: object) -> None:
+        raise ValueError("the progress bar broke")
+
+    bars: dict[str, Any] = {"A": SAMPLE, "B": SAMPLE}
+    for callback in ("on_advice", "on_bars"):
+        options: Any = {callback: fail}
+        with pytest.raises(ValueError, match="the progress bar broke"):
+            await aadvise_many(bars, client=offline, **options)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
