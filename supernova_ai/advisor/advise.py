@@ -19,7 +19,7 @@ from supernova_ai.advisor.bars import History, load_csv, read_bars
 from supernova_ai.advisor.details import Advice, Details
 from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import risk_notes
-from supernova_ai.advisor.options import AdviceOptions
+from supernova_ai.advisor.options import AdviceOptions, without_none
 from supernova_ai.advisor.rationale import Rationale, compose, write_rationale
 from supernova_ai.advisor.records import RecordContent, digest
 from supernova_ai.advisor.replay import bars_json, replayable_content
@@ -74,6 +74,7 @@ async def aadvise(
     """
     check_names("aadvise", options, AdviceOptions)
     check_loop()
+    options = without_none(options)
     deadlines = _Deadlines.of(arguments.seconds("timeout", options.get("timeout")))
     nova = client_of(options)
     rules = nova.config.advice
@@ -154,7 +155,7 @@ def client_of(options: AdviceOptions) -> Supernova:
     client = options.get("client")
     if isinstance(client, SupernovaSync):
         return client.nova
-    return client or default(preload=options.get("explain", True))
+    return client or default(preload=bool(options.get("explain", True)))
 
 
 def read_given(bars: History | Path | Iterable[Any], options: AdviceOptions) -> History:

@@ -14,7 +14,7 @@ from supernova_ai.advisor.bars import History
 from supernova_ai.advisor.checks import wrong
 from supernova_ai.advisor.details import Advice
 from supernova_ai.advisor.language import language
-from supernova_ai.advisor.options import AdviceOptions
+from supernova_ai.advisor.options import AdviceOptions, without_none
 from supernova_ai.advisor.portfolio import (
     Closes,
     Correlation,
@@ -79,17 +79,17 @@ class AdviceManyOptions(AdviceOptions, total=False):
     """The options of ``advise_many`` and ``aadvise_many``: those of ``advise``, and these.
 
     ``max_cost`` limits all of it together. The others are for each symbol; ``positions`` takes the place of
-    ``position``.
+    ``position``. Except for ``repair``, None is the same as not given.
     """
 
-    parallel: int
+    parallel: int | None
     """How many symbols are advised on at the same time, 1 to 32. Default: 4."""
 
     positions: Mapping[str, Position] | None
     """What the client holds, by symbol, such as {"KO": {"weight": 0.4}}; the weights together at most 1. The
     notes say which positions are large."""
 
-    correlation: float
+    correlation: float | None
     """The correlation of daily changes from which a pair of symbols is named, 0 to 1. Default: 0.8."""
 
     on_advice: Callable[[SymbolAdvice], object] | None
@@ -119,9 +119,10 @@ async def aadvise_many(
     """
     check_names("aadvise_many", options, AdviceManyOptions)
     check_loop()
+    options = without_none(options)
     if not isinstance(bars, Mapping) or not bars or not all(isinstance(symbol, str) for symbol in bars):
         raise InvalidRequest("bars must have the bars of each symbol, such as {'AAPL': bars, 'MSFT': more}")
-    if options.get("position") is not None:
+    if "position" in options:
         raise InvalidRequest("position is of one symbol: give positions={'AAPL': {...}, 'MSFT': {...}}")
     positions = read_positions(options.get("positions"), list(bars))
     weights = weights_of(positions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar, cast
 
 from supernova_ai.advisor.bar_values import DecimalMark
 from supernova_ai.advisor.bars import Repair
@@ -21,13 +21,13 @@ from supernova_ai.config.advice import AssetClass, LanguageCode
 class AdviceOptions(TypedDict, total=False):
     """The options of ``advise`` and ``aadvise``. Except for ``repair``, None is the same as not given."""
 
-    asset_class: AssetClass
+    asset_class: AssetClass | None
     """stock, crypto, fx, futures or option. Default: stock."""
 
-    risk_score: float
+    risk_score: float | None
     """0 for the most cautious client to 100 for the boldest. Default: 50."""
 
-    sentiment_hint: float
+    sentiment_hint: float | None
     """How good the news is, −1 to 1; moves the score up or down by it. Default: 0."""
 
     currency: str | None
@@ -87,7 +87,7 @@ class AdviceOptions(TypedDict, total=False):
     """Seconds for the whole advice. If the model is later, the rationale is written without it. Without a
     timeout, ``routing.deadline`` limits each request."""
 
-    explain: bool
+    explain: bool | None
     """False: ask no model. Default: True."""
 
     on_bars: Callable[[Advice], object] | None
@@ -95,3 +95,12 @@ class AdviceOptions(TypedDict, total=False):
 
     client: Supernova | SupernovaSync | None
     """The client whose configuration, keys and database are used. Default: the default client."""
+
+
+_Options = TypeVar("_Options", bound=AdviceOptions)
+
+
+def without_none(options: _Options) -> _Options:
+    """Return the options without those that are None, except for ``repair``."""
+    kept = {name: value for name, value in options.items() if value is not None or name == "repair"}
+    return cast(_Options, kept)

@@ -24,6 +24,7 @@ from supernova_ai import InvalidRequest, StoreError, Supernova, UnknownOption, a
 from supernova_ai.advisor import records
 from supernova_ai.advisor.details import Advice
 from supernova_ai.advisor.language import language
+from supernova_ai.advisor.options import AdviceOptions
 from supernova_ai.advisor.replay import replay
 from supernova_ai.config import Config
 from supernova_ai.demo.local_model import LocalModel
@@ -369,6 +370,16 @@ async def test_wrong_arguments_are_refused(wrong: dict[str, Any], message: str, 
     with pytest.raises(InvalidRequest, match=message):
         await aadvise(**arguments)
     assert offline.store().read(records.verify).rows == 0
+
+
+async def test_none_is_the_same_as_not_given(open_nova: Open, stub_provider: Stub) -> None:
+    """Every option but ``repair`` and the client may be None, as where a form left it empty."""
+    stub = stub_provider(GOOD)
+    nova = open_nova(provider(stub.url))
+    nothing: Any = dict.fromkeys(AdviceOptions.__annotations__.keys() - {"repair", "client"})
+    advice = await aadvise(BARS, symbol="AAPL", client=nova, **nothing)
+    assert advice.rationale == (await aadvise(BARS, symbol="AAPL", client=nova)).rationale
+    assert len(stub.chats) == 2
 
 
 SLIP = [*BARS[:5], BARS[5] | {"open": str(float(BARS[5]["high"]) * 1.001)}, *BARS[6:]]

@@ -25,7 +25,7 @@ from supernova_ai import (
     advise_many,
 )
 from supernova_ai.advisor import records
-from supernova_ai.advisor.advise_many import _SharedLimit
+from supernova_ai.advisor.advise_many import AdviceManyOptions, _SharedLimit
 from supernova_ai.advisor.bars import Bar, load_csv
 from supernova_ai.config import Config
 from supernova_ai.money import to_nano, to_usd
@@ -166,6 +166,13 @@ async def test_error_of_a_callback_is_raised_as_it_is(offline: Supernova) -> Non
         options: Any = {callback: fail}
         with pytest.raises(ValueError, match="the progress bar broke"):
             await aadvise_many(bars, client=offline, **options)
+
+
+async def test_none_is_the_same_as_not_given(offline: Supernova) -> None:
+    """Every option but ``repair`` and the client may be None."""
+    nothing: Any = dict.fromkeys(AdviceManyOptions.__annotations__.keys() - {"repair", "client"})
+    ranked = await aadvise_many({"A": SAMPLE}, client=offline, **nothing)
+    assert [row.error for row in ranked.rows] == [""]
 
 
 @pytest.mark.parametrize(
