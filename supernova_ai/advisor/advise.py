@@ -77,61 +77,33 @@ async def aadvise(
     options = without_none(options)
     deadlines = _Deadlines.of(arguments.seconds("timeout", options.get("timeout")))
     nova = client_of(options)
-    rules = nova.config.advice
     user = arguments.identity("user_id", options.get("user_id"))
     team, tags = arguments.team(options.get("team")), checked_tags(options.get("tags"))
     max_cost = arguments.usd("max_cost", options.get("max_cost"))
     request, news = read_request(symbol, options), options.get("news")
     news = messages.text("news", news).strip() or None if isinstance(news, str) else None
     began = asyncio.ensure_future(in_thread(_now_ms, nova))
-    try:
-        async with asyncio.timeout_at(deadlines.advice):
-            history, assessment = await in_thread(_assess, bars, options, request, rules)
-    except TimeoutError:
-        raise ProviderTimeout(f"reading the bars took all of the {deadlines.timeout:g} s") from None
+    decision = await _decide(bars, options, request, nova, deadlines)
     began_ms = await _until(deadlines.model, began)
-    template = nova.template(f"advice-{assessment.asset_class}")
-    disclaimers = _disclaimers(template, assessment)
+    assessment, template = decision.assessment, decision.template
     if options.get("explain", True):
         if on_bars := options.get("on_bars"):
             own = compose(assessment, (), "no model was asked yet")
-            on_bars(_advice(history, assessment, own, _SavedRecord(None, Decimal(0), None), disclaimers))
+            on_bars(_advice(decision, own, _SavedRecord(None, Decimal(0), None)))
+        ask = partial(nova.ask, template.name, response_model=Answer, user_id=user, team=team, tags=tags)
         rationale = await write_rationale(
-            assessment,
-            partial(
-                _ask,
-                partial(nova.ask, template.name, response_model=Answer, user_id=user, team=team, tags=tags),
-                deadlines,
-            ),
-            news=news,
-            max_cost=max_cost,
+            assessment, partial(_ask, ask, deadlines), news=news, max_cost=max_cost
         )
     else:
         rationale = compose(assessment, (), "no model was asked: explain is False")
-    record = RecordContent(
-        id=uuid.uuid4().hex,
-        created_ms=0,
-        user_id=user,
-        symbol=symbol,
-        action=assessment.action,
-        content=record_content(
-            history,
-            request,
-            assessment,
-            rationale,
-            template,
-            rules=rules,
-            news=news,
-            config_version=nova.config_version,
-        ),
-        bars=bars_json(history) if rules.keep_bars else None,
-        news=news,
-        began_ms=began_ms,
+    record = _record(decision, rationale, nova.config_version, user=user, news=news, began_ms=began_ms)
+    saved = await _until(deadlines.advice, in_thread(_save, nova, record, rationale)) or _unsaved(
+        rationale,
+        record.id,
+        "the record may be stored later: the database did not store it within the timeout of "
+        f"{deadlines.timeout:g} s",
     )
-    saved = await _until(deadlines.advice, in_thread(_save, nova, record, rationale)) or _not_saved(
-        rationale, f"the database did not store it within {deadlines.timeout:g} s"
-    )
-    return _advice(history, assessment, rationale, saved, disclaimers)
+    return _advice(decision, rationale, saved)
 
 
 class _Deadlines(NamedTuple):
@@ -172,11 +144,31 @@ def read_given(bars: History | Path | Iterable[Any], options: AdviceOptions) -> 
     return read_bars(bars, repair=repair, day_first=day_first, decimal=decimal)
 
 
-def _assess(
-    bars: History | Path | Iterable[Any], options: AdviceOptions, request: AdviceRequest, rules: AdviceRules
-) -> tuple[History, Assessment]:
-    history = read_given(bars, options)
-    return history, request.assess(history, rules)
+class _Decision(NamedTuple):
+    """What the bars decide, what it was decided by, and the prompt that has it explained."""
+
+    history: History
+    request: AdviceRequest
+    rules: AdviceRules
+    assessment: Assessment
+    template: Template
+
+
+async def _decide(
+    bars: History | Path | Iterable[Any],
+    options: AdviceOptions,
+    request: AdviceRequest,
+    nova: Supernova,
+    deadlines: _Deadlines,
+) -> _Decision:
+    rules = nova.config.advice
+    try:
+        async with asyncio.timeout_at(deadlines.advice):
+            history = await in_thread(read_given, bars, options)
+            assessment = await in_thread(request.assess, history, rules)
+    except TimeoutError:
+        raise ProviderTimeout(f"reading the bars took all of the {deadlines.timeout:g} s") from None
+    return _Decision(history, request, rules, assessment, nova.template(f"advice-{assessment.asset_class}"))
 
 
 async def _ask(
@@ -220,18 +212,47 @@ def record_content(
     }
 
 
+def _record(
+    decision: _Decision,
+    rationale: Rationale,
+    config_version: str,
+    *,
+    user: str | None,
+    news: str | None,
+    began_ms: int | None,
+) -> RecordContent:
+    """Return the record without its time and its attempts."""
+    history, request, rules, assessment, template = decision
+    return RecordContent(
+        id=uuid.uuid4().hex,
+        created_ms=0,
+        user_id=user,
+        symbol=assessment.symbol,
+        action=assessment.action,
+        content=record_content(
+            history,
+            request,
+            assessment,
+            rationale,
+            template,
+            rules=rules,
+            news=news,
+            config_version=config_version,
+        ),
+        bars=bars_json(history) if rules.keep_bars else None,
+        news=news,
+        began_ms=began_ms,
+    )
+
+
 def _disclaimers(template: Template, assessment: Assessment) -> tuple[str, ...]:
     text = template.disclaimer(assessment.language)
     return (text,) if text else ()
 
 
-def _advice(
-    history: History,
-    assessment: Assessment,
-    rationale: Rationale,
-    saved: _SavedRecord,
-    disclaimers: tuple[str, ...],
-) -> Advice:
+def _advice(decision: _Decision, rationale: Rationale, saved: _SavedRecord) -> Advice:
+    history, assessment = decision.history, decision.assessment
+    disclaimers = _disclaimers(decision.template, assessment)
     details = Details(
         symbol=assessment.symbol,
         asset_class=assessment.asset_class,
@@ -278,7 +299,7 @@ def _now_ms(nova: Supernova) -> int | None:
 
 
 class _SavedRecord(NamedTuple):
-    """The id of the record, None if it was not saved, and the cost of the requests, in USD."""
+    """The id of the record, None if it is not saved, and the cost of the requests, in USD."""
 
     record_id: str | None
     cost: Decimal
@@ -297,15 +318,17 @@ def _save(nova: Supernova, record: RecordContent, rationale: Rationale) -> _Save
         store.write(lambda database: records.append(database, complete)).result()
     except StoreError as error:
         log.error("advice.record.failed", symbol=record.symbol, error=str(error))
-        return _not_saved(rationale, str(error))
+        return _unsaved(rationale, None, f"no record was kept: {error}")
     bases = [cast(CostBasis, row.basis) for row in rows if row.basis]
     return _SavedRecord(record.id, to_usd(sum(row.cost for row in rows)), weakest(bases))
 
 
-def _not_saved(rationale: Rationale, reason: str) -> _SavedRecord:
+def _unsaved(rationale: Rationale, record_id: str | None, note: str) -> _SavedRecord:
+    """Return the cost of the replies; only the ledger has that of failed requests."""
     cost = sum((reply.cost for reply in rationale.replies), Decimal(0))
-    bases = [reply.cost_basis for reply in rationale.replies]
-    return _SavedRecord(None, cost, weakest(bases), (f"no record was kept: {reason}",))
+    if rationale.failed:
+        return _SavedRecord(record_id, cost, "unknown", (note, "what failed requests cost is not known"))
+    return _SavedRecord(record_id, cost, weakest(reply.cost_basis for reply in rationale.replies), (note,))
 
 
 def _attempts(database: Database, requests: Sequence[str]) -> list[AttemptRow]:

@@ -154,7 +154,8 @@ async def aadvise_many(
                 own = each.copy()
                 own["max_cost"], own["position"] = part, positions.get(symbol)
                 advice = await aadvise(history, symbol=symbol, **own)
-                spent = advice.details.cost
+                if advice.details.cost_basis != "unknown":  # else it may have spent all of its part
+                    spent = advice.details.cost
             except InvalidRequest as problem:  # before any request
                 error, spent = str(problem), Decimal(0)
             except SupernovaError as problem:

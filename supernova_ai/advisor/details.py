@@ -33,7 +33,9 @@ class Details(Mapping[str, Any]):
     sentences are not a model's. ``quality_score`` is the rationale's, 0 to 1, and ``disclaimers`` end it.
 
     ``cost`` is USD, for all requests, also failed ones; ``cost_basis`` is their weakest, None without a
-    request. ``record_id`` is None if no record was kept; ``notes`` give the reason.
+    request. It is "unknown" if the database did not give the cost of failed requests, which ``cost`` then is
+    without. ``record_id`` is None if no record was kept; ``notes`` give the reason, or say that the record
+    may be stored later.
     """
 
     symbol: str

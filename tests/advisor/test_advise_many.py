@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from benchmarks.calibration import walk
 from supernova_ai import (
     InvalidRequest,
+    StoreError,
     Supernova,
     SymbolAdvice,
     UnknownOption,
@@ -29,7 +30,7 @@ from supernova_ai.advisor.advise_many import AdviceManyOptions, _SharedLimit
 from supernova_ai.advisor.bars import Bar, load_csv
 from supernova_ai.config import Config
 from supernova_ai.money import to_nano, to_usd
-from supernova_ai.testing import StubProvider
+from supernova_ai.testing import Failure, StubProvider
 from tests import clients
 from tests.advisor.sample_advice import CSV, GOOD, SAMPLE
 
@@ -103,6 +104,23 @@ async def test_one_limit_is_for_all_together(open_nova: Open, stub_provider: Stu
     assert 0 < refused < 6
     assert 0 < ranked.cost <= limit
     assert ranked.cost == sum(row.advice.details.cost for row in ranked.rows if row.advice)
+
+
+async def test_unknown_cost_is_not_given_back(
+    open_nova: Open, stub_provider: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only a broken database knows what a failed request cost, its part of the limit is used up."""
+
+    def fail(*_: object) -> None:
+        raise StoreError("gone")
+
+    monkeypatch.setattr(records, "append", fail)
+    nova = open_nova(
+        {"openai": {"url": stub_provider(Failure(500)).url, "models": {"premium": "gpt-4o-mini"}}}
+    )
+    ranked = await aadvise_many({"A": SAMPLE, "B": SAMPLE}, client=nova, max_cost="0.01", parallel=1)
+    reasons = [row.advice.details.why.partition(":")[0] for row in ranked.rows if row.advice]
+    assert reasons == ["ProviderUnavailable", "BudgetExceeded"]
 
 
 @given(
