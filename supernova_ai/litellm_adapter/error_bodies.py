@@ -62,8 +62,8 @@ _BY_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
                 r"(longer|greater|larger) than the (model's |maximum |available )*(context|model length)",
                 r"\bprompt( is)? too long|\binput( length)? is too (long|large)|too many tokens: ",
                 r"`inputs` (tokens \+ `max_new_tokens` must be|must have less than)",
-                r"input tokens exceed the configured limit|request body too large for .* model",
-                r"current length is .* while limit is|reduce the length of (the|your) (messages|prompt)",
+                r"input tokens exceed the configured limit|request body too large for .{0,80} model",
+                r"current length is .{0,40} while limit is|reduce the length of (the|your) (messages|prompt)",
             ),
         ),
         (
@@ -96,7 +96,7 @@ _BY_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             (
                 r"\b(input|prompt|request|content|messages?) (was|were|has been|is) flagged",
                 r"blocked by (our |the )?content filter|content management policy|our safety system",
-                r"violat\w+ [^.]{0,40}(usage|content) (policy|policies|guidelines)",
+                r"violat\w{1,9} [^.]{0,40}(usage|content) (policy|policies|guidelines)",
             ),
         ),
         (
@@ -181,7 +181,7 @@ def kind_of(found: list[Mapping[str, Any]], codes: list[str], text: str, status:
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_DURATION_PART = re.compile(r"(?<!\d)(\d+(?:\.\d+)?)(ms|[smhd])")
 _WAIT_WORDS = re.compile(
     r"\b(?:retry|try again) (?:in|after) ((?:\d+(?:\.\d+)?(?:ms|[smhd])?)+) ?(min)?", re.IGNORECASE
 )

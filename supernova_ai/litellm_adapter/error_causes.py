@@ -20,7 +20,7 @@ _HANDLER = "litellm-httpx-handler"
 """The provider's name in errors that LiteLLM's HTTP client raises, before its caller wraps them."""
 
 _WRAPPING = re.compile(
-    r"^((litellm\.)?(\w+(Error|Exception)|Timeout)( -|:) )+|\.? Handle with `litellm\.\w+`\.| ssl:<[^>]*>"
+    r"^((litellm\.)?(\w+(Error|Exception)|Timeout)( -|:) )+|\.? Handle with `litellm\.\w+`\.| ssl:<[^<>]*>"
     r"|^'message', Got unexpected response from Ollama: |\nTraceback \(.*",
     re.DOTALL,
 )

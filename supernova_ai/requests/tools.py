@@ -29,9 +29,9 @@ MAX_TOOLS = 128
 """The most that OpenAI accepts."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_ARGUMENTS = re.compile(r"^\s*(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
+_ARGUMENTS = re.compile(r"^[ \t]*(?:Args|Arguments|Parameters):[ \t]*$", re.MULTILINE)
 _ARGUMENT = re.compile(r"^\s*\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
-_SECTION = re.compile(r"^\s*(?:Returns|Raises|Yields|Examples?|Notes?):\s*$", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t]*(?:Returns|Raises|Yields|Examples?|Notes?):[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

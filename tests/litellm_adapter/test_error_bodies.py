@@ -405,6 +405,7 @@ async def test_unknown_model_names_the_address(
         ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, {}, "", 0),
         ({"retry-after": "soon"}, {}, "", None),
         ({"retry-after": "-3"}, {}, "", None),
+        pytest.param({}, {"retryDelay": f"{'1' * 1_000_000} s"}, "", None, id="a million digits"),
         ({}, {"retryDelay": "34.07s"}, "", 34.07),
         ({"x-ratelimit-reset-requests": "6m0s"}, {}, "", 360),
         ({"x-ratelimit-reset-tokens": "120ms"}, {}, "", 0.12),

@@ -85,6 +85,17 @@ def test_schema_is_of_annotations_and_words_of_the_docstring() -> None:
     }
 
 
+def test_docstring_of_many_lines_is_read() -> None:
+    """The time to read a docstring, which another program may have written, is linear."""
+
+    def trade() -> None:
+        pass
+
+    trade.__doc__ = f"Trade.{chr(10) * 1_000_000}Now."
+    (defined,) = tools.definitions([trade])
+    assert defined["function"]["description"] == trade.__doc__
+
+
 def test_literals_enums_and_models_are_in_the_schema() -> None:
     """A model's arguments are described too, and a description in the annotation is kept."""
     asked, bought = (one["function"] for one in tools.definitions([news, buy]))
