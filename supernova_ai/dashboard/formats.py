@@ -30,24 +30,26 @@ def count(number: int | None) -> str:
 def short(number: int | float) -> str:
     """Write a large number with three digits.
 
-    >>> short(999), short(12_345), short(2_500_000)
-    ('999', '12.3k', '2.5M')
+    >>> short(999), short(12_345), short(999_500)
+    ('999', '12.3k', '1M')
     """
+    number = float(f"{number:.3g}")  # before the unit is chosen: 999,500 is 1M and not 1000k
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.3g}"
+            return f"{number / size:g}{unit}"
+    return f"{number:g}"
 
 
 def duration(milliseconds: float | None) -> str:
     """Write a duration with its unit.
 
-    >>> duration(860), duration(1_490), duration(75_000)
-    ('860 ms', '1.49 s', '75 s')
+    >>> duration(860), duration(999.6), duration(75_400)
+    ('860 ms', '1 s', '75.4 s')
     """
     if milliseconds is None:
         return NOTHING
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{float(f'{milliseconds / 1000:.3g}'):g} s"
+    milliseconds = float(f"{milliseconds:.3g}")
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.9g} s"
 
 
 def coded(text: str) -> Markup:

@@ -118,7 +118,7 @@ const WHOLE = [1, 2, 5].flatMap((digit) => [...Array(12).keys()].map((zeros) => 
 
 const WRITE = {
   usd: (value) => `$${value.toLocaleString("en", { maximumSignificantDigits: 3 })}`,
-  ms: (value) => (value < 1000 ? `${Math.round(value)} ms` : `${+(value / 1000).toPrecision(3)} s`),
+  ms: (value) => (Math.round(value) < 1000 ? `${Math.round(value)} ms` : `${+(value / 1000).toPrecision(3)} s`),
   count: (value) => value.toLocaleString("en", { maximumFractionDigits: 1 }),
   price: (value) => value.toLocaleString("en", { maximumSignificantDigits: 6 }),
 };
