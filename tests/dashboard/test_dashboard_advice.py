@@ -47,6 +47,28 @@ def test_the_list(sign_in: SignIn, query: dict[str, str], symbols: list[str]) ->
     assert "ben" not in text_of(page)
 
 
+@pytest.mark.parametrize(
+    ("id_", "value", "shown"),
+    [
+        ("ex_date", "2026-11-20", "20 November 2026"),
+        ("opened", "2026-11-20T09:30:00+00:00", "20 November 2026, 09:30 UTC"),
+        ("news_1", "2026-11-20", "“2026-11-20”"),
+        ("news_1", "2026-11-31", "“2026-11-31”"),
+        ("news_1", "2026-11-20Tesla beats estimates", "“2026-11-20Tesla beats estimates”"),
+        ("event", "2026-11-20T opening", "“2026-11-20T opening”"),
+        ("event", "2026-13-31", "“2026-13-31”"),
+    ],
+)
+def test_days_and_words_of_facts(sign_in: SignIn, store: Store, id_: str, value: str, shown: str) -> None:
+    """A day is written as one; a headline or another text that looks like a day is shown as it is."""
+    content: dict[str, Any] = json.loads(json.dumps(draft(1).content))
+    content["computed"]["assessment"]["facts"][0] |= {"id": id_, "value": value}
+    append(store, draft(1, content=content))
+    page = sign_in().get("/advice?record=record-1").text
+    assert "cannot be shown" not in page
+    assert f" {shown} " in text_of(page)
+
+
 @pytest.mark.usefixtures("recorded")
 def test_a_record(sign_in: SignIn) -> None:
     """It has the action, the sentences with links to their facts, the signals, and a chart of its bars."""

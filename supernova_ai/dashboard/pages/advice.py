@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from supernova_ai.advisor.explain import titles
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.indicators import IndicatorSeries
 from supernova_ai.advisor.language import Language, language
+from supernova_ai.advisor.news import is_news
 from supernova_ai.advisor.replay import DESIGN, replay
 from supernova_ai.advisor.view import AdviceView
 from supernova_ai.dashboard.charts import Chart, Series
@@ -26,7 +28,7 @@ _ROWS = 25
 _BARS = 260
 """So many bars are drawn: a year of trading days."""
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d(T|$)")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(T[\d:.+Z-]+)?")
 _COLOURS = ("c2", "c3", "c4", "c5")
 
 
@@ -150,9 +152,10 @@ def _facts(assessment: Mapping[str, Any]) -> list[ShownFact]:
 
 
 def _value(fact: Fact, texts: Language) -> str:
-    """Return the value of a fact of a record, where days are text."""
-    if isinstance(fact.value, str) and _DAY.match(fact.value):
-        return texts.day(datetime.fromisoformat(fact.value))
+    """Return the value of a fact of a record, where days are text; a headline is never a day."""
+    if isinstance(fact.value, str) and _DAY.fullmatch(fact.value) and not is_news(fact):
+        with suppress(ValueError):
+            return texts.day(datetime.fromisoformat(fact.value))
     return texts.value(fact)
 
 
