@@ -13,8 +13,18 @@ _MARKERS = re.compile(f"(?:[<＜﹤]{_INVISIBLE}){{3,}}|(?:[>＞﹥]{_INVISIBLE}
 
 # Role tokens of chat templates: some local servers interpret them anywhere in a message.
 _TURNS = re.compile(
-    r"(?<=<)(?=[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn)>|</?SYS>)|(?<=[|｜])(?=>)|(?<=\[)(?=/?INST\])",
-    re.IGNORECASE,
+    r"""
+      (?<=[<\[]) (?=[|｜])       # <|im_start|>, <｜User｜>, [|user|]
+    | (?<=[|｜]) (?=[>\]])
+    | (?<=<) (?=/? (?: s | bos | eos | BOS_TOKEN | EOS_TOKEN | start_of_turn | end_of_turn
+        | end_of_utterance | tool_call | tool_response | think | seed:\w{1,20} | extra_id_\d{1,4}
+        | SPECIAL_\d{1,4} ) >)
+    | (?<=<) (?=</?SYS>)
+    | (?<=\[) (?=/? (?: INST | SYSTEM_PROMPT | AVAILABLE_TOOLS | TOOL_CALLS | TOOL_RESULTS | TOOL_CONTENT
+        | CALL_ID | ARGS | THINK ) \])
+    | (?<=\]) (?=~!?b[\[\]]) | (?<=\[) (?=e~\[)  # MiniMax: ]~b]user, [e~[
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
