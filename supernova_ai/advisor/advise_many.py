@@ -90,7 +90,7 @@ class AdviceManyOptions(AdviceOptions, total=False):
     notes say which positions are large."""
 
     correlation: float | None
-    """The correlation of daily changes from which a pair of symbols is named, 0 to 1. Default: 0.8."""
+    """The correlation of changes from which a pair of symbols is named, 0 to 1. Default: 0.8."""
 
     on_advice: Callable[[SymbolAdvice], object] | None
     """Called with each row as soon as it is there, in any order."""

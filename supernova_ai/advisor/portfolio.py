@@ -15,8 +15,8 @@ from supernova_ai.advisor.language import Language
 from supernova_ai.advisor.position import Position, read_position
 from supernova_ai.errors import InvalidRequest
 
-_LARGE_WEIGHT = 0.25
-"""A position with a larger share of the portfolio is named."""
+_LARGE_SHARE = Decimal(25)
+"""A position with a larger share of the portfolio, in percent, is named."""
 
 _MOST_CHANGES, _FEWEST_CHANGES = 250, 20
 _ROUNDING = 1e-6
@@ -96,21 +96,32 @@ def portfolio_notes(
     """Yield sentences about large positions, about the spread of all, and about pairs that move alike."""
     words = texts.portfolio
     for symbol in sorted(weights, key=lambda symbol: -weights[symbol]):
-        if weights[symbol] > _LARGE_WEIGHT:
-            share, most = _share(weights[symbol], texts), _share(_LARGE_WEIGHT, texts)
-            yield words.large.format(symbol=symbol, share=share, most=most)
-    if squares := sum(weight**2 for weight in weights.values()):
-        effective = texts.number(Decimal(f"{sum(weights.values()) ** 2 / squares:.1f}"))
-        yield words.spread.format(count=len(weights), effective=effective)
+        if (share := _percent(weights[symbol])) > _LARGE_SHARE:
+            most = _shown(_LARGE_SHARE, texts)
+            yield words.large.format(symbol=symbol, share=_shown(share, texts), most=most)
+    held = [weight for weight in weights.values() if weight]
+    if len(held) > 1:
+        effective = texts.number(Decimal(f"{sum(held) ** 2 / sum(weight**2 for weight in held):.1f}"))
+        yield words.spread.format(count=len(held), effective=effective)
+    least = Decimal(str(bound))
+    decimals = max(2, len(f"{least:f}".partition(".")[2]))  # so that no value is shown below the bound
     for pair in pairs:
-        value, least = (texts.number(Decimal(digits)) for digits in (f"{pair.value:.2f}", f"{bound:g}"))
         note = words.alike.format(
-            first=pair.first, second=pair.second, value=value, changes=pair.changes, least=least
+            first=pair.first,
+            second=pair.second,
+            value=texts.number(Decimal(f"{pair.value:.{decimals}f}")),
+            changes=pair.changes,
+            least=texts.number(least),
         )
-        together = weights.get(pair.first, 0.0) + weights.get(pair.second, 0.0)
-        share = words.together.format(share=_share(together, texts))
-        yield f"{note} {share}" if together else note
+        together = _percent(weights.get(pair.first, 0.0) + weights.get(pair.second, 0.0))
+        shared = words.together.format(share=_shown(together, texts))
+        yield f"{note} {shared}" if together else note
 
 
-def _share(weight: float, texts: Language) -> str:
-    return texts.notation.percent.format(value=texts.number(Decimal(f"{weight * 100:.0f}")))
+def _percent(weight: float) -> Decimal:
+    """Return a share in percent as it is shown, with one decimal at most."""
+    return Decimal(f"{weight * 100:.1f}".removesuffix(".0"))
+
+
+def _shown(share: Decimal, texts: Language) -> str:
+    return texts.notation.percent.format(value=texts.number(share))

@@ -28,6 +28,8 @@ from supernova_ai import (
 from supernova_ai.advisor import records
 from supernova_ai.advisor.advise_many import AdviceManyOptions, _SharedLimit
 from supernova_ai.advisor.bars import Bar, load_csv
+from supernova_ai.advisor.language import language
+from supernova_ai.advisor.portfolio import Correlation, portfolio_notes
 from supernova_ai.config import Config
 from supernova_ai.money import to_nano, to_usd
 from supernova_ai.testing import Failure, StubProvider
@@ -167,8 +169,8 @@ async def test_pairs_that_move_alike_are_named(offline: Supernova) -> None:
         "OTHER is 50 % of the portfolio. That is more than 25 %.",
         "ONE is 40 % of the portfolio. That is more than 25 %.",
         "The 3 weights are as diversified as 2.4 equal positions.",
-        "ONE and TWICE move alike: the correlation of their daily changes is 1.00 over 99 common days, at "
-        "least 0.8. Together they are 50 % of the portfolio.",
+        "ONE and TWICE move alike: the correlation of their changes is 1.00 over 99 changes between common "
+        "dates, at least 0.8. Together they are 50 % of the portfolio.",
     )
     assert {row.symbol: row.weight for row in ranked.rows}["FLAT"] is None
 
@@ -191,6 +193,30 @@ async def test_none_is_the_same_as_not_given(offline: Supernova) -> None:
     nothing: Any = dict.fromkeys(AdviceManyOptions.__annotations__.keys() - {"repair", "client"})
     ranked = await aadvise_many({"A": SAMPLE}, client=offline, **nothing)
     assert [row.error for row in ranked.rows] == [""]
+
+
+@pytest.mark.parametrize(
+    ("weights", "pairs", "bound", "notes"),
+    [
+        ({"A": 0.254}, [], 0.8, ["A is 25.4 % of the portfolio. That is more than 25 %."]),
+        ({"A": 0.2504}, [], 0.8, []),
+        (
+            {"A": 0.3, "B": 0.0},
+            [Correlation("A", "B", 0.8041, 79)],
+            0.804,
+            [
+                "A is 30 % of the portfolio. That is more than 25 %.",
+                "A and B move alike: the correlation of their changes is 0.804 over 79 changes between "
+                "common dates, at least 0.804. Together they are 30 % of the portfolio.",
+            ],
+        ),
+    ],
+)
+def test_a_note_is_true_of_the_figures_that_it_shows(
+    weights: dict[str, float], pairs: list[Correlation], bound: float, notes: list[str]
+) -> None:
+    """A share or a correlation is compared with its bound as it is shown; one weight has no spread."""
+    assert list(portfolio_notes(weights, pairs, bound, language())) == notes
 
 
 @pytest.mark.parametrize(

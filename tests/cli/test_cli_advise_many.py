@@ -41,7 +41,7 @@ def test_a_folder_gives_a_ranked_table(bars: Path, supernova: Supernova) -> None
     for part in (
         "WRONG: bars/WRONG.csv: bar 0 has no",
         "ONE is 50 % of the portfolio.",
-        "ONE and TWO move alike: the correlation of their daily changes is 1.00 over 249 common days",
+        "ONE and TWO move alike: the correlation of their changes is 1.00 over 249 changes between common",
         "3 symbols · 2 records · $0.00",
     ):
         assert part in text
