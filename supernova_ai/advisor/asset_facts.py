@@ -84,8 +84,8 @@ def asset_facts(
     if asset_class == "stock" and (jump := last_split(history.bars)):
         before, after = jump
         yield fact("split_date", after.time.date())
-        yield fact("split_before", before.close, "price", **price)
-        yield fact("split_after", after.open, "price", **price)
+        yield fact("split_before", before.close, "price", **price | {"as_of": before.time})
+        yield fact("split_after", after.open, "price", **price | {"as_of": after.time})
     for id_, (unit, scale) in _INDICATORS.items():
         value: float | None = getattr(indicators, id_)
         if value is not None:

@@ -200,8 +200,11 @@ def test_a_jump_like_a_split_is_warned_of(ratio: float, found: bool) -> None:
     history = read_bars([*split, *bars[100:]], now=NOW)
     day = language().day(bars[100].time.date())
     for asset_class in ("stock", "crypto"):
-        text = own_text(advice(history, asset_class=asset_class))
-        assert (f"On {day} the price jumped from $" in text) is (found and asset_class == "stock")
+        advised = advice(history, asset_class=asset_class)
+        times = {fact.id: fact.as_of for fact in advised.facts if fact.id in ("split_before", "split_after")}
+        is_split = found and asset_class == "stock"
+        assert (f"On {day} the price jumped from $" in own_text(advised)) is is_split
+        assert times == ({"split_before": bars[99].time, "split_after": bars[100].time} if is_split else {})
 
 
 @pytest.mark.parametrize(
