@@ -17,12 +17,17 @@ _CODES = tuple(
 )
 """Second currencies by which BTC-EUR is recognised as a pair."""
 
-_PAIR = r"([^/]+)/([A-Z]{3,5})(?::.*)?"
+_KNOWN = "|".join(_CODES)
+_PAIR = rf"([^/]+)/({_KNOWN}|[A-Z]{{3,5}}(?=:))(?::.*)?"
+_ANY_PAIR = r"([^/]+)/([A-Z]{3,5})(?::.*)?"
 _PAIRS = {
-    "fx": rf"{_PAIR}|([A-Z]{{3}})[-_]?([A-Z]{{3}})(?:=X)?|()([A-Z]{{3}})=X",
-    "crypto": rf"{_PAIR}|([^-]+)-({'|'.join(_CODES)})",
+    "fx": rf"{_ANY_PAIR}|([A-Z]{{3}})[-_]?([A-Z]{{3}})(?:=X)?|()([A-Z]{{3}})=X",
+    "crypto": rf"{_ANY_PAIR}|([^-]+)-({_KNOWN})",
 }
-"""Notations of pairs: EUR/USD in every class; fx: also EURUSD, EURUSD=X, JPY=X; crypto: also BTC-EUR."""
+"""Notations of pairs: EUR/USD in every class; fx: also EURUSD, EURUSD=X, JPY=X; crypto: also BTC-EUR.
+
+Elsewhere a second part that is no known currency is not one: BAC/PRB is a preferred share, CL/DEC a month.
+"""
 
 
 def pair_of(symbol: str, asset_class: str) -> tuple[str, str] | None:
@@ -41,8 +46,10 @@ def pair_of(symbol: str, asset_class: str) -> tuple[str, str] | None:
 def currency_of(symbol: str, currency: str | None, asset_class: str) -> str:
     """Return the currency of the asset's prices: the given one, the second of a pair, or USD.
 
-    >>> currency_of("AAPL", None, "stock"), currency_of("USD/JPY", None, "fx")
+    >>> currency_of("BAC/PRB", None, "stock"), currency_of("USD/JPY", None, "fx")
     ('USD', 'JPY')
+    >>> currency_of("CL/DEC", None, "futures"), currency_of("BTC/FDUSD:FDUSD", None, "futures")
+    ('USD', 'FDUSD')
 
     Raises:
         InvalidRequest: ``currency`` is not a currency code.
