@@ -11,7 +11,10 @@ from typing import Any, TypeVar, cast
 
 from jinja2 import Template, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_join, do_replace
+from jinja2.nodes import EvalContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import pass_eval_context
 from jinja2.visitor import NodeTransformer
 
 T = TypeVar("T", bound=Sized)
@@ -20,7 +23,7 @@ MAX_STEPS = 10_000
 """Iterations of all loops in one rendering."""
 
 MAX_CHARACTERS = 4_000_000
-"""Characters of a rendered text, and of a text from one expression."""
+"""Characters of a rendered text, and of a text that an operator or a filter makes."""
 
 _SEQUENCES = (str, list, tuple)
 
@@ -34,7 +37,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.filters |= {"_counted": _counted, "_short": _short}
+        self.filters |= {"_counted": _counted, "_short": _short, "join": _join, "replace": _replace}
         for name in ("center", "indent", "format", "wordwrap", "batch", "slice"):
             self.filters[name] = _with_small_numbers(name, self.filters[name])
         del self.globals["lipsum"]
@@ -50,7 +53,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             text = StringIO()
             for piece in template.generate(values):
                 text.write(piece)
-                _short(range(text.tell()))
+                _check_length(text.tell())
             return text.getvalue()
         finally:
             _steps.reset(reset)
@@ -59,8 +62,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Evaluate the operation, unless its result could be huge."""
         if operator == "**":
             _small("**", right)
-        elif operator == "*" and any(isinstance(operand, _SEQUENCES) for operand in (left, right)):
-            _small("*", left, right)
+        elif operator == "*":
+            for sequence, times in ((left, right), (right, left)):
+                if isinstance(sequence, _SEQUENCES) and isinstance(times, int):
+                    _small("*", times)
+                    _check_length(len(sequence) * times)
         elif operator == "%" and isinstance(left, str):
             _small("%", *_digits(left))
         result = super().call_binop(context, operator, left, right)
@@ -94,9 +100,26 @@ def _counted(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _short(made: T) -> T:
-    if len(made) > MAX_CHARACTERS:
-        raise SecurityError(f"it has more than {MAX_CHARACTERS:,} characters")
+    _check_length(len(made))
     return made
+
+
+def _check_length(length: int) -> None:
+    if length > MAX_CHARACTERS:
+        raise SecurityError(f"it has more than {MAX_CHARACTERS:,} characters")
+
+
+@pass_eval_context
+def _join(context: EvalContext, items: Iterable[Any], d: str = "", attribute: Any = None) -> str:
+    items = list(items)
+    _check_length(sum(len(str(item)) + len(d) for item in items))
+    return cast(str, do_join(context, items, d, attribute))
+
+
+@pass_eval_context
+def _replace(context: EvalContext, text: str, old: str, new: str, count: int | None = None) -> str:
+    _check_length(len(str(text)) + str(text).count(str(old)) * len(str(new)))
+    return do_replace(context, text, old, new, count)
 
 
 def _with_small_numbers(name: str, filtered: Callable[..., Any]) -> Callable[..., Any]:

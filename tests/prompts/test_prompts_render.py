@@ -96,6 +96,9 @@ def test_value_is_not_rendered_as_a_template() -> None:
         "{{ '{0.__class__.__init__}'.format(message) }}",
         "{{ items.append('more') }}",
         "{{ range(99999999) | list }}",
+        "{{ 'a' * 1000 * 1000 * 1000 }}",
+        "{{ ('a' * 1000 * 1000) | replace('a', 'b' * 1000) }}",
+        "{{ (['a' * 1000] * 1000) | join('b' * 1000 * 1000) }}",
     ],
 )
 def test_template_is_sandboxed(body: str) -> None:
