@@ -56,7 +56,7 @@ async def events(nova: Supernova, asked: ChatRequest) -> Events:
     try:
         if asked.response_model is None:
             async with nova.stream(**asked.options) as stream:
-                chunks = _Chunks(stream.request_id, asked.options.get("model"))
+                chunks = _Chunks(stream.request_id, asked.options.get("model") or asked.options.get("tier"))
                 async for piece in stream:
                     if not began:
                         began = True

@@ -47,6 +47,13 @@ def test_events_of_a_stream(ask: Ask, path: Any) -> None:
     assert (usage["choices"], usage["usage"]["completion_tokens"], end) == ([], 2, "[DONE]")
 
 
+@pytest.mark.parametrize("model", ["default", "premium", "openai/gpt-4o-mini"])
+def test_first_chunks_name_the_model_as_asked(ask: Ask, model: str) -> None:
+    """Until it is known which model answered, the events have the name in the request: a tier too."""
+    first, *_ = events(ask(stream=True, model=model))
+    assert first["model"] == model
+
+
 def test_no_usage_unless_asked(ask: Ask) -> None:
     """Without ``include_usage`` no event has usage."""
     assert not any("usage" in event for event in events(ask(stream=True)))
