@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from supernova_ai.advisor.bars import Bar, History, Repair
     from supernova_ai.advisor.details import Advice, Details
     from supernova_ai.advisor.ensemble import Action
-    from supernova_ai.advisor.explain import Sentence
+    from supernova_ai.advisor.explain import Sentence, SentenceSource
     from supernova_ai.advisor.facts import Fact
     from supernova_ai.advisor.indicators import Indicators
     from supernova_ai.advisor.news import NewsItem
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from supernova_ai.advisor.options import AdviceOptions
     from supernova_ai.advisor.portfolio import Correlation
     from supernova_ai.advisor.position import Position
-    from supernova_ai.advisor.rationale import RationaleSource
     from supernova_ai.advisor.signals import Horizon, Signal
     from supernova_ai.advisor.simulation import Performance
     from supernova_ai.alerts.outbox import AlertEvent
@@ -204,7 +203,6 @@ __all__ = [
     "RankedAdvice",
     "Ranking",
     "RateLimited",
-    "RationaleSource",
     "Regime",
     "Repair",
     "Reply",
@@ -213,6 +211,7 @@ __all__ = [
     "ResponseModel",
     "SchemaTooNew",
     "Sentence",
+    "SentenceSource",
     "ServiceTier",
     "ShiftedExposure",
     "Signal",
@@ -285,14 +284,13 @@ _HOMES = {
     "advisor.details": ("Advice", "Details"),
     "advisor.ensemble": ("Action",),
     "advisor.facts": ("Fact",),
-    "advisor.explain": ("Sentence",),
+    "advisor.explain": ("Sentence", "SentenceSource"),
     "advisor.indicators": ("Indicators",),
     "advisor.news": ("NewsItem",),
     "advisor.option_contract": ("OptionContract",),
     "advisor.options": ("AdviceOptions",),
     "advisor.portfolio": ("Correlation",),
     "advisor.position": ("Position",),
-    "advisor.rationale": ("RationaleSource",),
     "advisor.signals": ("Horizon", "Signal"),
     "advisor.simulation": ("Performance",),
     "alerts.outbox": ("AlertEvent",),

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 from pydantic_core import to_jsonable_python
 
 from supernova_ai.advisor.ensemble import Action
-from supernova_ai.advisor.explain import Sentence
+from supernova_ai.advisor.explain import Sentence, SentenceSource
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.indicators import Indicators
-from supernova_ai.advisor.rationale import RationaleSource
 from supernova_ai.advisor.signals import Signal
 from supernova_ai.config.advice import AssetClass, Regime
 from supernova_ai.types import Attempt, CostBasis
@@ -49,7 +48,7 @@ class Details(Mapping[str, Any]):
     facts: tuple[Fact, ...]
     signals: tuple[Signal, ...]
     indicators: Indicators
-    source: RationaleSource
+    source: SentenceSource
     why: str
     sentences: tuple[Sentence, ...]
     quality_score: float

@@ -32,9 +32,6 @@ from supernova_ai.analysis.quality import Quality, rate_quality
 from supernova_ai.errors import InvalidAnswer, SupernovaError
 from supernova_ai.types import Reply
 
-RationaleSource = SentenceSource
-"""Source of the rationale: a model, a model after one correction of some sentences, or only this package."""
-
 AskModel = Callable[[Mapping[str, Any], Decimal | None], Awaitable[Reply[Any]]]
 """Sends the advice prompt with these variables; the second argument is the maximum cost in USD."""
 
@@ -66,7 +63,7 @@ class Rationale:
 
     sentences: tuple[Sentence, ...]
     text: str
-    source: RationaleSource
+    source: SentenceSource
     why: str
     quality: Quality
     written: tuple[str, ...] = ()
@@ -138,7 +135,7 @@ def compose(
                 faults.append(fault)
         sentences += found.sentences or own_sentences(assessment, part)
     sources = {each.source for each in sentences}
-    source: RationaleSource = (
+    source: SentenceSource = (
         "corrected" if "corrected" in sources else "model" if "model" in sources else "generated"
     )
     if answers and not first:

@@ -37,7 +37,7 @@ from supernova_ai.dashboard.page import Page
 from supernova_ai.dashboard.pages import PAGES
 from supernova_ai.dashboard.pages.access import access_page
 from supernova_ai.dashboard.passwords import Passwords
-from supernova_ai.dashboard.rendering import Renderer, taken
+from supernova_ai.dashboard.rendering import Renderer, row_parameters
 from supernova_ai.dashboard.session_checks import SessionChecks
 from supernova_ai.dashboard.sign_in import SignIn
 from supernova_ai.dashboard.throttle import Throttle
@@ -139,7 +139,10 @@ class _Dashboard:
 
         async def whole(request: Request) -> Response:
             session = require(request, page.role)
-            chosen, may = taken(request.query_params, tuple(request.query_params)), self._may(session)
+            chosen, may = (
+                row_parameters(request.query_params, tuple(request.query_params)),
+                self._may(session),
+            )
             variables = {"page": page, "pages": self._pages, "session": session, "chosen": chosen, "may": may}
             parts = await self._renderer.parts(page, chosen, may)
             return HTMLResponse(self._renderer.render(f"{page.name}.html", parts=parts, **variables))
@@ -152,7 +155,7 @@ class _Dashboard:
         async def file(request: Request) -> Response:
             require(request, page.role)
             assert page.download
-            chosen = taken(request.query_params, page.download.takes)
+            chosen = row_parameters(request.query_params, page.download.takes)
             name, columns, rows = await in_thread(self._renderer.read, page.download.rows, chosen)
             return _csv(name, columns, rows)
 

@@ -131,7 +131,7 @@ class Renderer:
         return {part.name: html for part, html in zip(page.parts, found, strict=True)}
 
     async def _part(self, part: Part, query: Mapping[str, str], may: frozenset[str]) -> Markup:
-        chosen = taken(query, part.takes)
+        chosen = row_parameters(query, part.takes)
         key = part.name, tuple(chosen.items()), may
         kept = self._kept.setdefault(key, _Kept())
         self._kept.move_to_end(key)
@@ -172,7 +172,7 @@ class Renderer:
         return opening + Markup(body) + Markup("</div>")  # noqa: S704 - made by templates that escape
 
 
-def taken(query: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+def row_parameters(query: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
     """Return those of an address's parameters that have a value that a row could have."""
     values = {name: query.get(name, "") for name in names}
     return {name: value for name, value in values.items() if value and len(value) <= _MOST_CHARACTERS}

@@ -13,7 +13,7 @@ from supernova_ai.requests.parameters import switch
 from supernova_ai.serve.request_bodies import UnknownField
 from supernova_ai.types import TIERS
 
-_SAME = (
+_SAME_NAME = (
     "frequency_penalty",
     "logprobs",
     "messages",
@@ -39,7 +39,7 @@ _OTHER_NAMES = {
     "user": "user_id",
 }
 
-_OURS = ("model", "response_format", "stream", "stream_options")
+_HANDLED_HERE = ("model", "response_format", "stream", "stream_options")
 
 _WITHOUT_EFFECT = ("prompt_cache_key", "prompt_cache_retention", "store")
 """Fields that change neither the answer nor its bound; a reply names those that were given."""
@@ -61,7 +61,7 @@ REFUSED = {
 }
 """Why a field of OpenAI's is refused."""
 
-FIELDS = (*_SAME, *_OTHER_NAMES, *_OURS, *_WITHOUT_EFFECT, *REFUSED)
+FIELDS = (*_SAME_NAME, *_OTHER_NAMES, *_HANDLED_HERE, *_WITHOUT_EFFECT, *REFUSED)
 """Every field that is known, refused ones included."""
 
 
@@ -96,7 +96,7 @@ class ChatRequest:
         for name in ("model", "messages"):
             if name not in given:
                 raise InvalidRequest(f"{name} is missing")
-        options = {name: given[name] for name in _SAME if name in given}
+        options = {name: given[name] for name in _SAME_NAME if name in given}
         for name, option in _OTHER_NAMES.items():
             if name in given:
                 if options.get(option, given[name]) != given[name]:

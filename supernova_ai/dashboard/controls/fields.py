@@ -63,7 +63,7 @@ class Field:
         return storable(self.label, value)
 
 
-def given(fields: Sequence[Field], values: Mapping[str, str], *, form: bool) -> dict[str, str]:
+def sent_values(fields: Sequence[Field], values: Mapping[str, str], *, form: bool) -> dict[str, str]:
     """Return the value of each field as it was sent, unchecked.
 
     Args:
@@ -72,7 +72,7 @@ def given(fields: Sequence[Field], values: Mapping[str, str], *, form: bool) -> 
     return {field.name: values.get(field.name, "" if form else field.value) for field in fields}
 
 
-def filled(fields: Sequence[Field], values: Mapping[str, str]) -> tuple[Field, ...]:
+def with_values(fields: Sequence[Field], values: Mapping[str, str]) -> tuple[Field, ...]:
     """Return the fields with these values, except where a secret would be sent back to a page."""
     return tuple(
         replace(field, value="" if field.kind == "secret" or _is_secret(value) else value[: field.most])

@@ -37,12 +37,12 @@ def _rotate(task: Task) -> Plan:
         check = bool(task.values["check"]) and key_rotation.can_be_checked(config, provider)
         grace_s = int(task.values["grace"])
         done = key_rotation.rotate(task.vault, config, provider, slot, secret, grace_s=grace_s, check=check)
-        return Done(_said(done, checked=check))
+        return Done(_rotation_lines(done, checked=check))
 
     return Plan((), do)
 
 
-def _said(done: Rotation, *, checked: bool) -> list[str]:
+def _rotation_lines(done: Rotation, *, checked: bool) -> list[str]:
     new, old = done.active, done.retiring
     lines = [f"{new.place}: version {new.version} is active, fingerprint {new.fingerprint}."]
     if not checked:
@@ -53,7 +53,7 @@ def _said(done: Rotation, *, checked: bool) -> list[str]:
     return lines
 
 
-def _alive(task: Task) -> dict[str, list[KeyInfo]]:
+def _revocable(task: Task) -> dict[str, list[KeyInfo]]:
     """Return the versions that can be revoked, by slot and by version."""
     found: dict[str, list[KeyInfo]] = {}
     for key in task.vault.list():
@@ -64,7 +64,7 @@ def _alive(task: Task) -> dict[str, list[KeyInfo]]:
 
 
 def _revoke_fields(task: Task) -> list[Field]:
-    found = _alive(task)
+    found = _revocable(task)
     if not found:
         raise InvalidRequest("the vault has no key that could be revoked")
     choices = [
@@ -78,7 +78,7 @@ def _revoke_fields(task: Task) -> list[Field]:
 
 def _revoke(task: Task) -> Plan:
     name = task.values["key"]
-    keys = _alive(task)[name]
+    keys = _revocable(task)[name]
     provider, slot, *version = name.split("/")
 
     def do() -> Done:

@@ -9,7 +9,7 @@ from pathlib import Path
 from supernova_ai.audit import acting
 from supernova_ai.dashboard.controls import CONTROLS
 from supernova_ai.dashboard.controls.control import Answer, Call, Control, Done
-from supernova_ai.dashboard.controls.fields import Field, filled, given
+from supernova_ai.dashboard.controls.fields import Field, sent_values, with_values
 from supernova_ai.dashboard.controls.task import Task
 from supernova_ai.errors import SupernovaError
 from supernova_ai.log import get_logger
@@ -32,7 +32,7 @@ def perform(path: Path | None, call: Call) -> Answer:
         task = Task(path, call.user, call.values, opened)
         try:
             asked = control.fields(task)
-            task.values = given(asked, call.values, form=call.step != "link")
+            task.values = sent_values(asked, call.values, form=call.step != "link")
             return _answer(control, call, task, asked)
         except SupernovaError as error:
             problem = "\n".join([str(error), *getattr(error, "__notes__", ())])
@@ -45,12 +45,12 @@ def perform(path: Path | None, call: Call) -> Answer:
                 reason=str(error),
             )
             problem = "It failed; the log has the reason."
-        return Answer(filled(asked, task.values), problem=redact(problem))
+        return Answer(with_values(asked, task.values), problem=redact(problem))
 
 
 def _answer(control: Control, call: Call, task: Task, asked: Sequence[Field]) -> Answer:
     if call.step == "form" or (call.step == "link" and not (control.asks and _is_complete(asked, call))):
-        return Answer(filled(asked, task.values))
+        return Answer(with_values(asked, task.values))
     task.values = {field.name: field.check(task.values[field.name]) for field in asked}
     plan = control.plan(task)
     lines, notes = _redacted(plan.lines), _redacted(plan.notes)

@@ -75,7 +75,7 @@ def _plan(task: Task) -> Plan:
         task.vault.audited(ask)
         capped: StreamOptions = {**options, "max_cost": max(bound, _LEAST)}
         reply = task.client.chat(message, **capped)
-        return Done([_said(reply)], reply.content or reply.refusal or "")
+        return Done([_reply_line(reply)], reply.content or reply.refusal or "")
 
     return Plan(
         [
@@ -105,7 +105,7 @@ def _at_most(cost: Decimal | None) -> str:
     return "its price is not known, so that it is not asked" if cost is None else f"{show(cost)} at most"
 
 
-def _said(reply: Reply) -> str:
+def _reply_line(reply: Reply) -> str:
     tokens = f"{reply.usage.prompt} + {reply.usage.completion} tokens"
     cost = f"{show(reply.cost)} ({reply.cost_basis})"
     return (
