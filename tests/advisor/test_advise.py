@@ -283,7 +283,7 @@ async def test_late_model_is_not_waited_for(step: Hang, open_nova: Open, stub_pr
     nova = open_nova(provider(stub_provider(step).url))
     await nova.warm_up()
     async with asyncio.timeout(60):
-        advice = await aadvise(BARS, client=nova, timeout=5, **SEED)
+        advice = await aadvise(BARS, client=nova, timeout=10, **SEED)
     assert (advice.action, advice.details.source) == ("buy", "generated")
     assert advice.details.why.startswith("ProviderTimeout")
     assert advice.details.record_id
@@ -297,7 +297,7 @@ async def test_late_correction_is_not_waited_for(open_nova: Open, stub_provider:
     nova = open_nova(provider(stub_provider(Hang(), script=[WRONG]).url))
     await nova.warm_up()
     async with asyncio.timeout(60):
-        advice = await aadvise(BARS, client=nova, timeout=5, **SEED)
+        advice = await aadvise(BARS, client=nova, timeout=10, **SEED)
     assert "the correction failed: ProviderTimeout" in advice.details.why
     assert RISING_SHOWN in advice.rationale
 
