@@ -90,10 +90,10 @@ async def test_real_stream_resumes_when_its_server_is_killed(
     open_nova: Open, local_model: LocalModel, attempts: Rows
 ) -> None:
     """If a real server is killed in mid-stream, the second one resumes the text, and both are charged."""
-    doomed = LocalProcess()
+    doomed, question = LocalProcess(), "What is a bond, and who buys them?"
     try:
         nova = open_nova({"openai": local(doomed.url), "huggingface": local(local_model.url)})
-        async with nova.stream("What is a bond, and who buys them?", max_tokens=60) as stream:
+        async with nova.stream(question, max_tokens=60, temperature=0) as stream:
             pieces = [await anext(stream) for _ in range(5)]
             doomed.kill()
             pieces += [piece async for piece in stream]

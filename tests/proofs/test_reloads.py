@@ -60,7 +60,8 @@ async def test_reloads_leave_nothing_behind(warm: set[str], open_nova: Open, stu
     await turns(30)
     before, memory = held(), resident_bytes()
     await turns(RELOADS)
-    assert [now <= then for now, then in zip(held(), before, strict=True)] == [True, True]
+    # A pool may have got a few more threads; what each reload left would be hundreds.
+    assert [now <= then + RELOADS / 20 for now, then in zip(held(), before, strict=True)] == [True, True]
     assert clients.tasks_of(nova) <= {"Prober.run", "LoggingWorker._worker_loop"}
     assert resident_bytes() - memory < RELOADS * 20_000
 
