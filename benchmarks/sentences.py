@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from supernova_ai.advisor.facts import comparable, rounded_value
@@ -20,6 +21,15 @@ NAMED = {
     "bollinger_lower": "lower band",
     "macd_signal": "signal line",
 }
+RATIOS = (
+    ("about twice", Decimal("1.7"), Decimal("2.3")),
+    ("nearly twice", Decimal("1.7"), Decimal(2)),
+    ("almost double", Decimal("1.7"), Decimal(2)),
+    ("more than twice", Decimal(2), Decimal("Infinity")),
+    ("nearly half of", Decimal("0.425"), Decimal("0.5")),
+    ("less than half of", Decimal("0.0001"), Decimal("0.5")),
+)
+"""Words for a ratio, with the least and the greatest that they say."""
 FOREIGN: Mapping[str, tuple[str, ...]] = {
     "an invented event": (
         "After strong earnings, {close.vs.sma_50}.",
@@ -130,6 +140,10 @@ def sentences(chance: random.Random, table: FactTable) -> Iterator[Said]:
         f"The {{{one}}} is {word} the {{{two}}}.",
         comparable(table[one], table[two]) and (shown[one] > shown[two]) is up and shown[one] != shown[two],
     )
+    one, two = chance.choice([("plus_di_14", "minus_di_14"), ("max_drawdown", "drawdown")])
+    word, low, high = chance.choice(RATIOS)
+    ratio = shown[one] / shown[two] if shown[two] else Decimal(0)
+    yield Said("a ratio", f"The {{{one}}} is {word} the {{{two}}}.", low <= ratio <= high and ratio != 2)
     yield Said("a negation", f"The {{{first}}} is not {word} the {{{second}}}.", False)
     for kind, texts in FOREIGN.items():
         yield Said(kind, chance.choice(texts), False)

@@ -96,7 +96,7 @@ HOLD = [
     ("risk", "The {close} is slightly above the {sma_20} and well above the {sma_50}."),
     ("risk", "The {close} is close to the {sma_20}."),
     ("risk", "The {plus_di_14} is twice the {minus_di_14}."),
-    ("risk", "The {plus_di_14} is nearly double the {minus_di_14}."),
+    ("risk", "The {plus_di_14} is about double the {minus_di_14}."),
     ("risk", "The {close} is half of the {high_20}."),
     ("risk", "The shorter {sma_20} is above the longer {sma_50}."),
     ("risk", "The price closed at {close}, above its {sma_50}."),

@@ -8,7 +8,8 @@ import pytest
 
 from supernova_ai.advisor.grounding import check, evidence
 from supernova_ai.advisor.grounding.vocabulary import Token, parse, vocabulary
-from tests.advisor.test_sentences import TABLE
+from supernova_ai.advisor.slots import FactTable
+from tests.advisor.test_sentences import TABLE, percent, price
 
 ENGLISH = vocabulary()
 SHOWN = {words: token for words, token in ENGLISH.words.items() if token.kind != "instead"}
@@ -74,6 +75,44 @@ def test_a_bound_without_its_fact_does_not_hold() -> None:
     """The table has no ema_12: nothing is above or below it."""
     assert not evidence.judgement_holds("above-all-averages", TABLE, ["close"])
     assert not evidence.judgement_holds("below-all-averages", TABLE, ["close"])
+
+
+@pytest.mark.parametrize(
+    ("word", "holds"),
+    [
+        ("twice", [1.75, 1.99, 2, 2.01, 2.25]),
+        ("nearly twice", [1.75, 1.99]),
+        ("more than twice", [2.01, 2.25, 9]),
+        ("half", [0.45, 0.5, 0.55]),
+        ("almost half", [0.45]),
+        ("nearly a third", [0.3]),
+    ],
+)
+def test_a_ratio_has_a_bound_on_both_sides(word: str, holds: list[float]) -> None:
+    """What is nearly twice as much is not more than twice."""
+    kind = ENGLISH.words[tuple(word.split())].marks[0]
+    whole = price("close", 100)
+    ratios = [0.3, 0.4, 0.45, 0.5, 0.55, 1.5, 1.75, 1.99, 2, 2.01, 2.25, 9]
+    found = [
+        ratio for ratio in ratios if evidence.ratio_is(kind, price("sma_20", 100 * ratio), whole, gap=False)
+    ]
+    assert found == holds
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("nearly-half-above-average", {"volume_ratio": 1.5}),
+        ("nearly-quarter-below-peak", {"drawdown": 25.2}),
+        ("nearly-third-below-peak", {"drawdown": 34}),
+        ("nearly-half-below-peak", {"drawdown": 51}),
+        ("near-zero", {"rsi_14": 50}),
+    ],
+)
+def test_what_is_nearly_so_does_not_hold_for_more(kind: str, value: dict[str, float]) -> None:
+    """A volume of 1.5 times its average is not nearly half above it; an RSI of 50 is not near zero."""
+    table = FactTable([percent(id_, number) for id_, number in value.items()])
+    assert not evidence.judgement_holds(kind, table, list(value))
 
 
 @pytest.mark.parametrize("topic", FORBIDDEN)

@@ -131,6 +131,8 @@ def _degree(claim: _Claim) -> None:
     kind, table, clause = claim.token.marks[0], claim.context.table, claim.clause
     places = clause.places("relation", "ratio")
     own = [claim.at + 1] if claim.at + 1 in places else places
+    ratio = [token.marks[0] for token in clause.tokens[claim.at + 1 : claim.at + 2] if token.kind == "ratio"]
+    claim.require(not ratio or ratio[0][0] in "<>", "does not fit a ratio that is not exact")
     holds = [evidence.gap_is(kind, table, *pair) for at in own for pair in clause.pairs(at)]
     changes = [fact for fact in claim.facts if fact.change_of and not holds]
     holds += [evidence.change_is(kind, table, fact) for fact in changes]

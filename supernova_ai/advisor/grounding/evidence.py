@@ -67,14 +67,18 @@ def change_is(kind: str, table: FactTable, fact: Fact) -> bool:
 
 
 def ratio_is(expected: str, fact: Fact, other: Fact, *, gap: bool) -> bool:
-    """Whether a fact is so many times another; ">2" is more than twice. With ``gap``, their distance is."""
-    first, second = fact.number or 0.0, other.number or 0.0
+    """Whether a fact is so many times another, as shown; ">2" is more than twice, "~2" nearly twice.
+
+    With ``gap``, their distance is.
+    """
+    first, second = float(rounded_value(fact)), float(rounded_value(other))
     if first <= 0 or second <= 0:
         return False
-    ratio, bound = abs(first / second - 1) if gap else first / second, float(expected.lstrip("<>"))
+    ratio, bound = abs(first / second - 1) if gap else first / second, float(expected.lstrip("<>~"))
     if expected[0] in _SIGNS:
         return bool(_SIGNS[expected[0]](ratio, bound))
-    return abs(ratio - bound) <= _RATIO_TOLERANCE * bound
+    near = abs(ratio - bound) <= _RATIO_TOLERANCE * bound
+    return near and (ratio < bound or expected[0] != "~")
 
 
 def judgement_holds(kind: str, table: FactTable, ids: Collection[str]) -> bool:
