@@ -1,8 +1,9 @@
 """Measure how many wrong sentences are shown in a rationale, and how many right ones are not.
 
 Bars are random, and their facts are those of advice; benchmarks/sentences.py writes sentences about them and
-knows which are true. If SUPERNOVA_CASES_DIR names a folder with grounding/texts.jsonl and bars, its labelled
-texts are converted to sentences with slots and counted too. docs/grounding.md has the result.
+knows which are true, and benchmarks/shared_claims.py writes wrong ones, in English and German. If
+SUPERNOVA_CASES_DIR names a folder with grounding/texts.jsonl and bars, its labelled texts are converted to
+sentences with slots and counted too. docs/grounding.md has the result.
 
 Run: uv run python benchmarks/grounding.py [-v lists what is misjudged]
 """
@@ -13,19 +14,22 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.calibration import walk
 from benchmarks.labelled import labelled_sentences
 from benchmarks.sentences import Said, sentences
+from benchmarks.shared_claims import shared_claims
 from supernova_ai.advisor.bars import read_bars
 from supernova_ai.advisor.ensemble import Assessment, assess
-from supernova_ai.advisor.grounding.check import Context, check_sentence
+from supernova_ai.advisor.explain import fact_table
+from supernova_ai.advisor.grounding.check import Context, Part, check_sentence
 from supernova_ai.advisor.grounding.sentence import Unusable
-from supernova_ai.advisor.slots import FactTable
+from supernova_ai.config.advice import LanguageCode
 
 TABLES = 500
 MOST_WRONG, MOST_REFUSED = 0.005, 0.1
@@ -39,14 +43,20 @@ def drawn(tables: int, seed: int = 1) -> Iterator[tuple[Assessment, Said]]:
     for number in range(tables):
         drift, deviation = chance.uniform(-0.003, 0.003), chance.choice([0.005, 0.015, 0.04])
         bars = walk(f"{seed}-{number}", 250, drift=drift, deviation=deviation)
-        found = assess(read_bars(bars, now=bars[-1].time), symbol="AAPL", risk_score=chance.randrange(101))
-        for said in sentences(chance, FactTable(found.facts)):
+        history, risk = read_bars(bars, now=bars[-1].time), chance.randrange(101)
+        found = assess(history, symbol="AAPL", risk_score=risk)
+        for said in sentences(chance, fact_table(found)):
             yield found, said
+        for code in get_args(LanguageCode):
+            found = assess(history, symbol="AAPL", risk_score=risk, language=code)
+            for said in shared_claims(random.Random(f"{seed}-{number}"), fact_table(found)):
+                yield found, said
 
 
 def is_shown(found: Assessment, text: str) -> bool:
     """Whether the sentence would be shown, in the section that has no side."""
-    context = Context(FactTable(found.facts), found.asset_class, {"for": 1, "against": -1, "risk": 0})
+    sides: Mapping[Part, int] = {"for": 1, "against": -1, "risk": 0}
+    context = Context(fact_table(found), found.asset_class, sides, language=found.language)
     try:
         check_sentence(text, "risk", context)
     except Unusable:

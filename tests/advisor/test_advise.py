@@ -514,12 +514,12 @@ async def test_greeks_may_be_stated(open_nova: Open, stub_provider: Stub, offlin
     """The model gets greeks in the table and has slots for them; they change nothing else, and replay."""
     option: dict[str, Any] = SEED | {"asset_class": "option"}
     bare = await aadvise(BARS, client=offline, **option)
-    stub = stub_provider(answer([RISING], [VOLUME], ["{delta.is}, and the {implied_volatility} too."]))
+    stub = stub_provider(answer([RISING], [VOLUME], ["{delta.is}, and {implied_volatility.is}."]))
     nova = open_nova(provider(stub.url))
     greeks: dict[str, Any] = {"theta": -0.04, "delta": np.float32(0.55), "implied_volatility": 0.25}
     advice = await aadvise(BARS, client=nova, greeks=greeks, **option)
     assert advice.details.why == ""
-    assert "The delta is 0.55, and the implied volatility (25.0 %) too." in advice.rationale
+    assert "The delta is 0.55, and the implied volatility is 25.0 %." in advice.rationale
     assert (advice.action, advice.confidence) == (bare.action, bare.confidence)
     prompt = stub.chats[0].json["messages"][-1]["content"]
     assert "delta | delta | 0.55 | the request" in prompt

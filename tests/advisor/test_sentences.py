@@ -188,7 +188,7 @@ REFUSED = [
     ("risk", "The {volatility_20} contradicts the decision.", "does not fit"),
     ("risk", "The price may come to {high_20}.", "to where a price moves"),
     ("risk", "The price rebounds, as {close.is}.", "write that it may happen"),
-    ("risk", "The price moves from {low_20} to {high_20}.", "from where or to where"),
+    ("risk", "The price moves from {low_20} to {high_20}.", "does not name the fact beside it"),
     ("risk", "All signs are positive: {sma_20.vs.sma_50}.", '"All" is not in the vocabulary'),
     ("risk", "Follow the {sma_50}.", "reads as an order"),
     ("risk", "It is useful to move, as {close.is}.", "reads as an order"),

@@ -5,15 +5,23 @@ The checks are conservative: a sentence that could be read in a wrong way is ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from supernova_ai.advisor.facts import Fact, comparable, compare
 from supernova_ai.advisor.grounding import evidence
 from supernova_ai.advisor.grounding.cases import find_cases
-from supernova_ai.advisor.grounding.clauses import Clause, ids_of, split_clauses
+from supernova_ai.advisor.grounding.clauses import Clause, ids_of, is_about_several, split_clauses
+from supernova_ai.advisor.grounding.mentions import (
+    CLAIMS,
+    check_claimed,
+    check_neighbours,
+    is_asset,
+    is_equated,
+    names_all,
+)
 from supernova_ai.advisor.grounding.sentence import Unusable, read_sentence, render
 from supernova_ai.advisor.grounding.vocabulary import Token, vocabulary
 from supernova_ai.advisor.slots import FactTable
@@ -21,9 +29,8 @@ from supernova_ai.advisor.slots import FactTable
 Part = Literal["for", "against", "risk"]
 """A section that a model writes."""
 
-_LINKS = ("joiner", "way", ",", "relation", "ratio", "move")
-_BEFORE = ("article", "plain", "name", "verb")  # between "is" and a fact
-_SAME = {"atr_14", "atr_percent"}  # one distance, in money and in percent
+_LISTED = ("article", "name", ",")  # between the objects of a comparison, with words marked "list"
+_BEFORE_CLAIM = ("article", "base", "modal", "plain", "pronoun", "verb", "also")  # after "also"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,12 @@ def check_sentence(text: str, part: Part, context: Context) -> Checked:
             raise Unusable("a note stands alone: write nothing else in its sentence")
     elif not ids:
         raise Unusable("it names no fact: every sentence needs a slot")
-    for clause in clauses:
+    for place, clause in enumerate(clauses):
         for at, token in enumerate(clause.tokens):
             if check := CHECKS.get(token.kind):
                 check(_Claim(at, token, clause, part, context))
-        _check_neighbours(clause, table["close"])
+        check_neighbours(clause, table["close"])
+        check_claimed(clause, clauses[max(0, place - 1) : place + 2], table)
     found, side = evidence.sides(table, ids), context.sides[part]
     if side and found and side not in found:
         raise Unusable("its facts speak for the other side: it belongs into the other section")
@@ -104,6 +112,7 @@ def _comparison(claim: _Claim) -> None:
     claim.require("subject" not in claim.clause.cases(claim.at), "needs its subject before it")
     modal = claim.has_modal(None if claim.clause.cases() else claim.at)  # in German also at the end
     claim.require(not modal, "reads as a forecast: write what is")
+    claim.require(_has_list(claim), "needs a plain list after it, such as {a}, {b} and {c}")
     gap = any(token.marks[:1] in (("above",), ("below",)) for token in claim.clause.tokens)
     for first, second in pairs:
         claim.require(comparable(first, second), f"does not compare {first.id} with {second.id}")
@@ -114,6 +123,17 @@ def _comparison(claim: _Claim) -> None:
         else:
             holds = evidence.relation_holds(kind, table, first, second)
         claim.require(holds, f"does not hold: {table.fill(f'{{{first.id}.vs.{second.id}}}')}")
+
+
+def _has_list(claim: _Claim) -> bool:
+    """Whether the objects of a comparison are a plain list: in "near {a}, with {b} too" one is a subject."""
+    clause, tokens = claim.clause, claim.clause.tokens
+    end = next((place for place in clause.places("relation", "ratio") if place > claim.at), len(tokens))
+    objects = [at for at in range(claim.at, end) if clause.facts(at, at + 1)]
+    between = [token for first, second in pairwise(objects) for token in tokens[first + 1 : second]]
+    after = tokens[objects[-1] + 1 : objects[-1] + 2] if len(objects) > 1 and not clause.cases() else ()
+    listed = all(token.kind in _LISTED or "list" in token.marks for token in between)
+    return listed and all(token.kind in (",", "joiner", "boundary") for token in after)
 
 
 def _move(claim: _Claim) -> None:
@@ -137,22 +157,54 @@ def _degree(claim: _Claim) -> None:
     changes = [fact for fact in claim.facts if fact.change_of and not holds]
     holds += [evidence.change_is(kind, table, fact) for fact in changes]
     claim.require(bool(holds) and all(holds), "does not hold for the values")
+    _require_all(claim, {fact.id for fact in changes})
 
 
 def _judgement(claim: _Claim) -> None:
     """A word such as high is about the figure of a named fact; one such as bullish is about all facts."""
-    named = ids_of(claim.clause.tokens) if "figure" in claim.token.marks else ()
-    holds = evidence.judgement_holds(claim.token.marks[0], claim.context.table, named or claim.clause.ids)
+    kind, table, clause = claim.token.marks[0], claim.context.table, claim.clause
+    figure = "figure" in claim.token.marks and not is_about_several(clause.tokens)
+    ids = (ids_of(clause.tokens) if figure else ()) or clause.ids
+    holds = evidence.judgement_holds(kind, table, ids)
     claim.require(holds, "does not follow from the facts of its clause")
+    _require_all(claim, evidence.judged(kind, table, ids))
 
 
 def _stance(claim: _Claim) -> None:
     """A word such as confirms is about the decision, so its facts are on the side of their section."""
     claim.require(claim.context.sided, "does not fit: this decision has no side")
-    sides = evidence.sides(claim.context.table, claim.clause.ids)
-    fits = claim.token.marks[0] == claim.part and sides == {claim.context.sides[claim.part]}
+    table, ids = claim.context.table, claim.clause.ids
+    own_side = evidence.sides(table, ids) == {claim.context.sides[claim.part]}
     alone = not ids_of(claim.clause.tokens[claim.at :])
-    claim.require(fits and alone, "does not fit: the facts of its clause do not say so here")
+    fits = claim.token.marks[0] == claim.part and own_side and alone
+    claim.require(fits, "does not fit: the facts of its clause do not say so here")
+    _require_all(claim, evidence.judged("up", table, ids) | evidence.judged("down", table, ids))
+
+
+def _require_all(claim: _Claim, judged: Collection[str]) -> None:
+    """A judgement is of each fact beside it that is not compared: "the {rsi_14} and the {close} are high"."""
+    clause, figure = claim.clause, "figure" in claim.token.marks
+    if is_about_several(clause.tokens):
+        ids = set(clause.ids)
+    else:
+        named = [token for token in clause.tokens if figure or not is_asset(token)]
+        ids = set(ids_of(named)) - clause.compared()
+    silent = sorted(ids - {"symbol", "period", *judged})
+    claim.require(not silent, f"says nothing of {', '.join(silent)}: write a clause of its own")
+
+
+def _also(claim: _Claim) -> None:
+    """A word such as too points to another clause, so what its own clause says must follow it, in full."""
+    rest = [token for token in claim.clause.tokens[claim.at + 1 :] if token.kind not in _BEFORE_CLAIM]
+    follows = bool(rest) and (rest[0].kind in CLAIMS or rest[0].is_statement)
+    claim.require(follows, "needs a full statement after it")
+
+
+def _verb(claim: _Claim) -> None:
+    """A verb such as is, with nothing after it, leaves to another clause what it says."""
+    next_ = claim.clause.tokens[claim.at + 1 : claim.at + 2]
+    bare = not next_ or next_[0].kind in (",", "joiner", "boundary")
+    claim.require("open" not in claim.token.marks or not bare, "needs something after it")
 
 
 def _possible(claim: _Claim) -> None:
@@ -170,7 +222,7 @@ def _name(claim: _Claim) -> None:
 def _way(claim: _Claim) -> None:
     facts = [token.fact for token in claim.clause.tokens[claim.at + 1 : claim.at + 3] if token.fact]
     to_close = "target" in claim.token.marks and not claim.has_modal()
-    named = any(_names_all(token, claim.clause) for token in claim.clause.tokens)
+    named = any(names_all(token, claim.clause) for token in claim.clause.tokens)
     holds = named or not facts or (to_close and facts[0].id == "close")
     claim.require(holds, "does not fit: no fact says from where or to where a price moves")
 
@@ -188,51 +240,20 @@ def _fact(claim: _Claim) -> None:
 
 
 def _slot(claim: _Claim) -> None:
-    equated = claim.token.is_statement and _is_equated(claim.clause, claim.at)
+    equated = claim.token.is_statement and is_equated(claim.clause, claim.at)
     claim.require(not equated, "is a sentence of its own: write 'is that' before it")
 
 
 def _noun(claim: _Claim) -> None:
-    """A noun without a figure is no subject: "the momentum is {macd}", "the risk fell by {change_20}"."""
+    """A noun without a figure is no subject: "the momentum is {macd}", "the {rsi_14} and the trend rose"."""
     clause = claim.clause
     facts = [at for at, token in enumerate(clause.tokens) if token.fact]
-    claims = [*clause.places("relation", "ratio", "move"), *(at for at in facts if _is_equated(clause, at))]
-    claim.require(not claims or claim.at > max(claims + facts), "has no figure: write the facts themselves")
-
-
-def _check_neighbours(clause: Clause, close: Fact) -> None:
-    """Two facts need a comparison, "and" or a comma between them: "the RSI is the MACD" is not true."""
-    tokens = clause.tokens
-    named = [(at, token.fact) for at, token in enumerate(tokens) if token.fact and token.fact.id != "symbol"]
-    for (first, before), (second, after) in pairwise([(-1, close), *named]):  # "it is" reads as the price
-        between, next_ = tokens[first + 1 : second], tokens[second + 1 : second + 2]
-        links = [token.kind for token in between if token.kind in _LINKS]
-        if before == after or {before.id, after.id} == _SAME:
-            continue
-        if _is_equated(clause, second):
-            joined = any(_names_all(token, clause) for token in between)
-            joined |= first < 0 and not comparable(before, after)
-            joined |= before == close and any(token.kind == "name" for token in next_)  # "… below its peak"
-        elif first < 0 or after.number is None:  # "…, in a calm market"
-            joined = True
-        elif tokens[second].kind == "fact":  # "the {rsi_14} shows that the price …"
-            joined = links != [","]
-        else:  # "moves the price by {atr_14}"
-            moves = before == close and (after.change_of is not None or after.id in _SAME)
-            joined = moves or links not in ([], [","] if tokens[first].kind == "fact" else [])
-        if not joined:
-            raise Unusable(f"{tokens[second].text} stands beside another fact, or none: compare them")
-
-
-def _is_equated(clause: Clause, at: int) -> bool:
-    """Whether a word such as "is" or "at" stands before a fact."""
-    before = list(takewhile(lambda token: token.kind in _BEFORE, reversed(clause.tokens[:at])))
-    return any("equates" in token.marks for token in before)
-
-
-def _names_all(token: Token, clause: Clause) -> bool:
-    """Whether a word is a name of every fact of the clause."""
-    return token.kind == "name" and {fact.id for fact in clause.facts()} <= set(token.marks)
+    claims = [*clause.places("relation", "ratio", "move"), *(at for at in facts if is_equated(clause, at))]
+    before = [token for token in clause.tokens[: claim.at] if token.kind != "article"]
+    joined = len(before) > 1 and before[-1].kind == "joiner" and before[-2].fact is not None
+    joined = joined and not any(token.kind in CLAIMS for token in before)
+    free = not claims or claim.at > max(claims + facts)
+    claim.require(free and not joined, "has no figure: write the facts themselves")
 
 
 CHECKS: Mapping[str, Callable[[_Claim], None]] = {
@@ -249,5 +270,7 @@ CHECKS: Mapping[str, Callable[[_Claim], None]] = {
     "fact": _fact,
     "slot": _slot,
     "noun": _noun,
+    "also": _also,
+    "verb": _verb,
 }
 """The check of each class of words that claims something."""

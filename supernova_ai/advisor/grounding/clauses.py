@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from supernova_ai.advisor.facts import Fact
 from supernova_ai.advisor.grounding.vocabulary import Token
 
-_FILLERS = ("article", "plain", "base", "verb", "degree", "name", "pronoun")
+_MARKS = (";", ":", "–")
+_FILLERS = ("article", "plain", "base", "verb", "degree", "name", "pronoun", "also")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class Clause:
         subjects = self.facts(0, places[0] if joined else at)
         return [(subject, other) for subject in subjects for other in self.facts(at, end)]
 
+    def compared(self) -> set[str]:
+        """Return the ids of the facts that it compares."""
+        pairs = [pair for at in self.places("relation", "ratio") for pair in self.pairs(at)]
+        stated = [token.slot.facts for token in self.tokens if token.slot and len(token.slot.facts) > 1]
+        return {fact.id for facts in (*pairs, *stated) for fact in facts}
+
     def cases(self, start: int = 0) -> Collection[str]:
         """Return the cases of the names from a position on, in a language with cases."""
         return {token.case for token in self.tokens[start:]} - {""}
@@ -58,15 +65,34 @@ def split_clauses(tokens: Sequence[Token]) -> list[Clause]:
         if end < len(tokens) and not _ends(tokens, start, end):
             continue
         if own := tokens[start:end]:
-            ids = ids_of(own)
-            if not any(
-                token.kind == "slot" for token in own
-            ):  # "the trend is up: {…}", "{…}, a bullish sign"
-                before = clauses and (end == len(tokens) or tokens[end].kind != ":")
-                ids += clauses[-1].ids if before else ids_of(tokens[end:])
-            clauses.append(Clause(own, start, ids))
+            clauses.append(Clause(own, start, ids_of(own) + _other_ids(tokens, start, end, clauses)))
         start = end + 1
     return clauses
+
+
+def _other_ids(tokens: Sequence[Token], start: int, end: int, clauses: Sequence[Clause]) -> tuple[str, ...]:
+    """Return the ids of the facts in other clauses that a clause is about."""
+    own, mark = tokens[start:end], tokens[start - 1]
+    slotless = not any(token.kind == "slot" for token in own)
+    if slotless and (not clauses or any(token.kind == ":" for token in tokens[end : end + 1])):
+        return ids_of(tokens[end:])  # "the trend is up: {…}"
+    apart = mark.kind in (*_MARKS, "boundary") and "relative" not in mark.marks
+    if is_about_several(own) or (slotless and apart):
+        return ids_of(tokens[:start])  # "{…}, and {…}; this is bullish"
+    return clauses[-1].ids if slotless else ()  # "{…}, and {…}, which is bullish"
+
+
+def is_about_several(tokens: Sequence[Token]) -> bool:
+    """Whether a clause is about several others: "both are bullish", but not "both the {rsi_14} and …"."""
+    slotless = not any(token.kind == "slot" for token in tokens)
+    for at, token in enumerate(tokens):
+        if token.kind in ("verb", "base", "stance"):  # "which are bullish", but not "the {rsi_14} and … are"
+            refers = slotless or (at > 0 and "relative" in tokens[at - 1].marks)
+        else:
+            refers = not any(each.slot or each.kind == "article" for each in tokens[at + 1 : at + 2])
+        if refers and "several" in token.marks:
+            return True
+    return False
 
 
 def ids_of(tokens: Iterable[Token]) -> tuple[str, ...]:
@@ -80,7 +106,7 @@ def _ends(tokens: Sequence[Token], start: int, at: int) -> bool:
     if kind == "boundary":  # not "…, but below {b}"
         return not rest or rest[0].kind not in ("relation", "ratio")
     if kind != "," and "opens" not in tokens[at].marks:
-        return kind in (";", ":", "–")
+        return kind in _MARKS
     if (at and tokens[at - 1].is_statement) or _turns(tokens, at):
         return True
     verb = _skip(rest[1:], "degree")[:1]

@@ -27,10 +27,14 @@ _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.
 
 def sides(table: FactTable, ids: Collection[str]) -> set[int]:
     """Return the directions that the facts together speak for: 1 up, −1 down. Empty: they are neutral."""
-    pairs = [(first, other) for first, others in load_bounds()["up-if-above"].items() for other in others]
-    found = {compare(table[first], table[other]) for first, other in pairs if {first, other} <= set(ids)}
+    found = {compare(table[first], table[other]) for first, other in _sided_pairs(ids)}
     found |= {side for kind, side in (("up", 1), ("down", -1)) if any(_tested(kind, table, ids))}
     return found - {0}
+
+
+def _sided_pairs(ids: Collection[str]) -> Iterator[tuple[str, str]]:
+    pairs = [(first, other) for first, others in load_bounds()["up-if-above"].items() for other in others]
+    yield from (pair for pair in pairs if set(pair) <= set(ids))
 
 
 def change_signs(facts: Collection[Fact]) -> set[int]:
@@ -89,6 +93,14 @@ def judgement_holds(kind: str, table: FactTable, ids: Collection[str]) -> bool:
         return any(judgement_holds(each, table, ids) for each in ("risen-far", "fallen-far"))
     found = list(_tested(kind, table, ids))
     return bool(found) and all(found)
+
+
+def judged(kind: str, table: FactTable, ids: Collection[str]) -> set[str]:
+    """Return those of the facts that a judgement which holds for all of them is about."""
+    pairs = _sided_pairs(ids) if kind in ("up", "down") else ()
+    return {id_ for pair in pairs for id_ in pair} | {
+        id_ for id_ in ids if judgement_holds(kind, table, [id_])
+    }
 
 
 def _tested(kind: str, table: FactTable, ids: Collection[str]) -> Iterator[bool]:
