@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, Unpack, cast
+from typing import Any, NamedTuple, TypeVar, Unpack
 
-from peewee import Database
-
-from supernova_ai.advisor import records
 from supernova_ai.advisor.answer import Answer
 from supernova_ai.advisor.bars import History, load_csv, read_bars
 from supernova_ai.advisor.details import Advice, Details
-from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import risk_notes
 from supernova_ai.advisor.options import AdviceOptions, without_none
 from supernova_ai.advisor.rationale import Rationale, compose, write_rationale
-from supernova_ai.advisor.records import RecordContent, digest
-from supernova_ai.advisor.replay import bars_json, replayable_content
+from supernova_ai.advisor.recording import Decision, SavedRecord, new_record, save, unsaved
 from supernova_ai.advisor.request import AdviceRequest, read_request
 from supernova_ai.blocking import run_blocking
 from supernova_ai.client import Supernova
 from supernova_ai.client_sync import SupernovaSync
 from supernova_ai.concurrency import check_loop, in_thread
-from supernova_ai.config.advice import AdviceRules
 from supernova_ai.default_client import default
 from supernova_ai.errors import ProviderTimeout, StoreError
 from supernova_ai.identifiers import checked_tags
-from supernova_ai.log import get_logger
-from supernova_ai.money import to_usd
-from supernova_ai.prompts import Template
 from supernova_ai.requests import arguments, messages
 from supernova_ai.requests.options import check_names
-from supernova_ai.store.tables import AttemptRow
-from supernova_ai.types import CostBasis, Reply, weakest
-
-log = get_logger(__name__)
+from supernova_ai.types import Reply
 
 T = TypeVar("T")
-
-_ATTEMPT_COLUMNS = ("id", "request", "provider", "model", "state", "cost", "basis", "price_version")
 
 
 def advise(bars: History | Path | Iterable[Any], *, symbol: str, **options: Unpack[AdviceOptions]) -> Advice:
@@ -89,15 +73,15 @@ async def aadvise(
     if options.get("explain", True):
         if on_bars := options.get("on_bars"):
             own = compose(assessment, (), "no model was asked yet")
-            on_bars(_advice(decision, own, _SavedRecord(None, Decimal(0), None)))
+            on_bars(_advice(decision, own, SavedRecord(None, Decimal(0), None)))
         ask = partial(nova.ask, template.name, response_model=Answer, user_id=user, team=team, tags=tags)
         rationale = await write_rationale(
             assessment, partial(_ask, ask, deadlines), news=news, max_cost=max_cost
         )
     else:
         rationale = compose(assessment, (), "no model was asked: explain is False")
-    record = _record(decision, rationale, nova.config_version, user=user, news=news, began_ms=began_ms)
-    saved = await _until(deadlines.advice, in_thread(_save, nova, record, rationale)) or _unsaved(
+    record = new_record(decision, rationale, nova.config_version, user=user, news=news, began_ms=began_ms)
+    saved = await _until(deadlines.advice, in_thread(save, nova, record, rationale)) or unsaved(
         rationale,
         record.id,
         "the record may be stored later: the database did not store it within the timeout of "
@@ -144,23 +128,13 @@ def read_given(bars: History | Path | Iterable[Any], options: AdviceOptions) -> 
     return read_bars(bars, repair=repair, day_first=day_first, decimal=decimal)
 
 
-class _Decision(NamedTuple):
-    """What the bars decide, what it was decided by, and the prompt that has it explained."""
-
-    history: History
-    request: AdviceRequest
-    rules: AdviceRules
-    assessment: Assessment
-    template: Template
-
-
 async def _decide(
     bars: History | Path | Iterable[Any],
     options: AdviceOptions,
     request: AdviceRequest,
     nova: Supernova,
     deadlines: _Deadlines,
-) -> _Decision:
+) -> Decision:
     rules = nova.config.advice
     try:
         async with asyncio.timeout_at(deadlines.advice):
@@ -168,7 +142,7 @@ async def _decide(
             assessment = await in_thread(request.assess, history, rules)
     except TimeoutError:
         raise ProviderTimeout(f"reading the bars took all of the {deadlines.timeout:g} s") from None
-    return _Decision(history, request, rules, assessment, nova.template(f"advice-{assessment.asset_class}"))
+    return Decision(history, request, rules, assessment, nova.template(f"advice-{assessment.asset_class}"))
 
 
 async def _ask(
@@ -189,70 +163,8 @@ async def _ask(
         raise ProviderTimeout(f"the model's text was not there within {deadlines.timeout:g} s") from None
 
 
-def record_content(
-    history: History,
-    request: AdviceRequest,
-    assessment: Assessment,
-    rationale: Rationale,
-    template: Template,
-    *,
-    rules: AdviceRules,
-    news: str | None,
-    config_version: str,
-) -> dict[str, Any]:
-    """Return the content of a record, as JSON, without the attempts."""
-    return {
-        "inputs": {"bars": digest(bars_json(history)), "news": news and digest(news)},
-        "computed": replayable_content(history, request, assessment, rationale, rules),
-        "why": rationale.why,
-        "quality": {"score": rationale.quality.score, **rationale.quality.parts},
-        "disclaimers": _disclaimers(template, assessment),
-        "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
-        "config_version": config_version,
-    }
-
-
-def _record(
-    decision: _Decision,
-    rationale: Rationale,
-    config_version: str,
-    *,
-    user: str | None,
-    news: str | None,
-    began_ms: int | None,
-) -> RecordContent:
-    """Return the record without its time and its attempts."""
-    history, request, rules, assessment, template = decision
-    return RecordContent(
-        id=uuid.uuid4().hex,
-        created_ms=0,
-        user_id=user,
-        symbol=assessment.symbol,
-        action=assessment.action,
-        content=record_content(
-            history,
-            request,
-            assessment,
-            rationale,
-            template,
-            rules=rules,
-            news=news,
-            config_version=config_version,
-        ),
-        bars=bars_json(history) if rules.keep_bars else None,
-        news=news,
-        began_ms=began_ms,
-    )
-
-
-def _disclaimers(template: Template, assessment: Assessment) -> tuple[str, ...]:
-    text = template.disclaimer(assessment.language)
-    return (text,) if text else ()
-
-
-def _advice(decision: _Decision, rationale: Rationale, saved: _SavedRecord) -> Advice:
-    history, assessment = decision.history, decision.assessment
-    disclaimers = _disclaimers(decision.template, assessment)
+def _advice(decision: Decision, rationale: Rationale, saved: SavedRecord) -> Advice:
+    history, assessment, disclaimers = decision.history, decision.assessment, decision.disclaimers
     details = Details(
         symbol=assessment.symbol,
         asset_class=assessment.asset_class,
@@ -296,45 +208,3 @@ def _now_ms(nova: Supernova) -> int | None:
         return nova.store().now_ms()
     except StoreError:
         return None
-
-
-class _SavedRecord(NamedTuple):
-    """The id of the record, None if it is not saved, and the cost of the requests, in USD."""
-
-    record_id: str | None
-    cost: Decimal
-    basis: CostBasis | None
-    notes: tuple[str, ...] = ()
-
-
-def _save(nova: Supernova, record: RecordContent, rationale: Rationale) -> _SavedRecord:
-    """Write the record with the attempts of the requests, whose cost the ledger knows."""
-    try:
-        store = nova.store()
-        rows = store.read(lambda database: _attempts(database, rationale.requests))
-        attempts = [{name: getattr(row, name) for name in _ATTEMPT_COLUMNS} for row in rows]
-        content = {**record.content, "attempts": attempts}
-        complete = replace(record, created_ms=store.now_ms(), content=content)
-        store.write(lambda database: records.append(database, complete)).result()
-    except StoreError as error:
-        log.error("advice.record.failed", symbol=record.symbol, error=str(error))
-        return _unsaved(rationale, None, f"no record was kept: {error}")
-    bases = [cast(CostBasis, row.basis) for row in rows if row.basis]
-    return _SavedRecord(record.id, to_usd(sum(row.cost for row in rows)), weakest(bases))
-
-
-def _unsaved(rationale: Rationale, record_id: str | None, note: str) -> _SavedRecord:
-    """Return the cost of the replies; only the ledger has that of failed requests."""
-    cost = sum((reply.cost for reply in rationale.replies), Decimal(0))
-    if rationale.failed:
-        return _SavedRecord(record_id, cost, "unknown", (note, "what failed requests cost is not known"))
-    return _SavedRecord(record_id, cost, weakest(reply.cost_basis for reply in rationale.replies), (note,))
-
-
-def _attempts(database: Database, requests: Sequence[str]) -> list[AttemptRow]:
-    query = (
-        AttemptRow.select()
-        .where(AttemptRow.request.in_(requests))
-        .order_by(AttemptRow.started_ms, AttemptRow.id)
-    )
-    return list(query.execute(database)) if requests else []

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from peewee import Database
 
 from supernova_ai.advisor import records
-from supernova_ai.advisor.advise import record_content
 from supernova_ai.advisor.bars import read_bars
 from supernova_ai.advisor.ensemble import Assessment
 from supernova_ai.advisor.explain import part_sides
 from supernova_ai.advisor.rationale import PARTS, compose
+from supernova_ai.advisor.recording import Decision, record_content
 from supernova_ai.advisor.records import RecordContent
 from supernova_ai.advisor.replay import bars_json
 from supernova_ai.advisor.request import read_request
@@ -80,16 +80,8 @@ def _record(chance: Random, attempts: Sequence[Attempt]) -> RecordContent:
         rationale = compose(assessment, _answers(assessment, corrected=corrected))
     else:
         rationale = compose(assessment, [], f"{end.error}: the model gave no answer")
-    content = record_content(
-        history,
-        request,
-        assessment,
-        rationale,
-        template,
-        rules=_RULES,
-        news=None,
-        config_version=entry.config_version,
-    )
+    decision = Decision(history, request, _RULES, assessment, template)
+    content = record_content(decision, rationale, news=None, config_version=entry.config_version)
     return RecordContent(
         id=uuid.UUID(int=chance.getrandbits(128)).hex,
         created_ms=end.ended_ms + 15,
