@@ -94,6 +94,11 @@ class DaemonExecutor(ThreadPoolExecutor):
             del job, future, work  # an idle thread must not keep objects alive
 
 
+def deadline_after(seconds: float | None) -> float | None:
+    """Return the time in so many seconds on the running loop's clock; None for None, which is no deadline."""
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking function like ``asyncio.to_thread``, but on a daemon thread, which cannot delay exit."""
     work = partial(contextvars.copy_context().run, function, *args, **kwargs)

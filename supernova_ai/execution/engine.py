@@ -12,6 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+from supernova_ai.concurrency import deadline_after
 from supernova_ai.config import Config, check_tls, tls_unverified_by
 from supernova_ai.errors import ExtraMissing, SupernovaError
 from supernova_ai.execution import cache
@@ -24,10 +25,10 @@ from supernova_ai.execution.replies import reply_of
 from supernova_ai.execution.request_state import RequestState, Versions
 from supernova_ai.execution.reservations import Reservations
 from supernova_ai.execution.selector import Selector
+from supernova_ai.execution.stream_pieces import pieces_of
 from supernova_ai.execution.text_requests import TextRequests
 from supernova_ai.keys import KeySource
 from supernova_ai.ledger import Ledger
-from supernova_ai.litellm_adapter import error_mapping
 from supernova_ai.litellm_adapter.router import Router
 from supernova_ai.log import get_logger, in_request
 from supernova_ai.pricing import price_map
@@ -158,7 +159,7 @@ class Engine:
                 await call.durable()  # here: on the engine's loop it would queue behind LiteLLM's after-work
 
     async def _complete(self, call: RequestState) -> Reply:
-        key, deadline = self._cache.cache_key(call.request), _deadline(call.request)
+        key, deadline = self._cache.cache_key(call.request), deadline_after(call.request.timeout)
         failure: Exception | None = None
         try:
             async with asyncio.timeout_at(deadline):
@@ -201,7 +202,7 @@ class Engine:
         generator early settles the hold for what was received.
         """
         call = self._call(request)
-        key, deadline = self._cache.cache_key(call.request), _deadline(call.request)
+        key, deadline = self._cache.cache_key(call.request), deadline_after(call.request.timeout)
         failure: Exception | None = None
         try:
             async with asyncio.timeout_at(deadline):
@@ -212,7 +213,7 @@ class Engine:
                 return
             while True:
                 try:
-                    async with aclosing(self._pieces(call, deadline)) as pieces:
+                    async with aclosing(pieces_of(self._router, call, deadline)) as pieces:
                         async for piece in pieces:
                             yield piece
                     if rest := call.settle_stream():
@@ -246,35 +247,6 @@ class Engine:
                 call.settle_answer()
         except Exception as error:
             call.end_repair(self._failed(call, error))
-
-    async def _pieces(self, call: RequestState, deadline: float | None) -> AsyncGenerator[str, None]:
-        """Yield the text of one stream until it ends or breaks; each piece must come within its timeout."""
-        async with asyncio.timeout_at(deadline):
-            response = await self._router.ask(call, stream=True)
-        attempt, clock = call.attempts[-1], asyncio.get_running_loop().time
-        try:
-            while True:
-                try:
-                    between = attempt.timeout.between_tokens
-                    ends = [deadline, None if between is None else clock() + between]
-                    until = min((end for end in ends if end is not None), default=None)
-                    async with asyncio.timeout_at(until) as limit:
-                        text = attempt.unread.popleft() if attempt.unread else ""
-                        text = text or attempt.read((await anext(response)).choices)
-                except StopAsyncIteration:
-                    return
-                except Exception as error:
-                    if attempt.finish_reason:
-                        return  # the answer is whole: only the end of the stream is missing
-                    if not isinstance(error, TimeoutError):
-                        raise error_mapping.stream_error(error, attempt.deployment)  # noqa: B904 - it has its cause
-                    if not limit.expired() or until == deadline:
-                        raise
-                    raise error_mapping.timed_out(attempt.deployment) from None
-                if text and (new := call.add_text(text)):
-                    yield new
-        finally:
-            await response.aclose()
 
     def _may_resume(self, call: RequestState) -> bool:
         """Say whether another deployment may continue a stream that broke after some text was shown."""
@@ -348,8 +320,3 @@ class Engine:
         if not isinstance(error, Exception):
             raise error
         return final_error(call, error, self._deployments.values())
-
-
-def _deadline(request: Request) -> float | None:
-    """Return until when the request must be answered, by the clock of the running loop."""
-    return None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout

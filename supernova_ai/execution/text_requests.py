@@ -12,6 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from supernova_ai.concurrency import deadline_after
 from supernova_ai.errors import UnreadableAnswer
 from supernova_ai.execution.cache import AnswerCache, CachedAnswer
 from supernova_ai.execution.request_state import Versions
@@ -64,9 +65,9 @@ class TextRequests:
             UnreadableAnswer: two batches, or a batch and the cache, have vectors of different lengths.
             SupernovaError: a batch could not be answered; the vectors of earlier ones are in the cache.
         """
-        started = self._timer()
+        started, deadline = self._timer(), deadline_after(request.timeout)
         keys = self._cache.text_keys(request)
-        found = await self._in_time(request, started, self._cache.find_all(list(keys.values())))
+        found = await self._in_time(request, deadline, self._cache.find_all(list(keys.values())))
         known = {text: found[key] for text, key in keys.items() if key in found}
         vectors: dict[str, Vector] = {text: tuple(json.loads(one.content)) for text, one in known.items()}
         reply: Reply | None = None
@@ -84,7 +85,7 @@ class TextRequests:
             await self._run(self._cache.store_all(request, kept))
         answer = reply or next(iter(known.values()))
         if isinstance(answer, CachedAnswer):
-            await self._in_time(request, started, self._cache.record(request, self._versions, answer))
+            await self._in_time(request, deadline, self._cache.record(request, self._versions, answer))
         lengths = {len(vector) for vector in vectors.values()}
         if len(lengths) > 1:
             raise UnreadableAnswer(
@@ -102,11 +103,11 @@ class TextRequests:
 
     async def rerank(self, request: Request) -> Ranking:
         """Return the documents by their relevance, or what the cache has for exactly the same request."""
-        started = self._timer()
+        started, deadline = self._timer(), deadline_after(request.timeout)
         keys = list(self._cache.text_keys(request).values())
-        known = await self._in_time(request, started, self._cache.find_all(keys))
+        known = await self._in_time(request, deadline, self._cache.find_all(keys))
         if found := next(iter(known.values()), None):
-            await self._in_time(request, started, self._cache.record(request, self._versions, found))
+            await self._in_time(request, deadline, self._cache.record(request, self._versions, found))
             results = tuple(Ranked(*pair) for pair in json.loads(found.content))
             return Ranking(results, **self._account(found, request, started), cached=True)
         reply = await self._complete(request)
@@ -114,17 +115,14 @@ class TextRequests:
         await self._run(self._cache.store_all(request, dict.fromkeys(keys, kept)))
         return Ranking(reply.parsed, **self._account(reply, request, started))
 
-    async def _in_time(self, request: Request, started: float, work: Coroutine[Any, Any, T]) -> T:
-        """Run what uses the cache within the request's time.
+    async def _in_time(self, request: Request, deadline: float | None, work: Coroutine[Any, Any, T]) -> T:
+        """Run what uses the cache by the request's deadline.
 
         Raises:
             ProviderTimeout: it took longer.
         """
-        until = None
-        if request.timeout is not None:
-            until = asyncio.get_running_loop().time() + started + request.timeout - self._timer()
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(deadline):
                 return await self._run(work)
         except TimeoutError:
             raise request.timed_out() from None
