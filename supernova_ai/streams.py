@@ -99,7 +99,10 @@ class Stream(Generic[T]):
                 self._span.end()
                 await self._preparing.__aexit__(None, None, None)
 
-    def _not_open(self) -> InvalidRequest:
+    def _no_token(self) -> Exception:
+        """Return why there is no token: the end of the answer, or what the caller did wrong."""
+        if self._reply is not None:
+            return StopAsyncIteration()
         if self._opened:
             return InvalidRequest("the stream is closed: call stream(…) for another")
         return InvalidRequest("open the stream first: async with stream(…) as s")
@@ -112,16 +115,12 @@ class Stream(Generic[T]):
 
     async def __anext__(self) -> str:
         if self._source is None:
-            if self._reply is not None:
-                raise StopAsyncIteration
-            raise self._not_open()
+            raise self._no_token()
         if not self._taken:
             with in_request(self._prepared.request), self._span.entered():
                 self._taken.extend(await self._engine.run(self._source.take()))
         if not self._taken:  # it was closed meanwhile, or another task has read its end
-            if self._reply is not None:
-                raise StopAsyncIteration
-            raise self._not_open()
+            raise self._no_token()
         piece = self._taken.popleft()
         if isinstance(piece, Reply):
             with self._span.entered():
