@@ -177,11 +177,8 @@ def check(database: Database, noted: str | None = None) -> ChainReport:
         return ChainReport(rows, head, "the chain is lost: the record of its end is missing")
     if (number, previous) != last:
         missing = last[0] - number
-        cut_off, altered = (
-            f"{counted(missing, 'record')} missing at the end",
-            "the record of its end was altered",
-        )
-        return ChainReport(rows, head, cut_off if missing > 0 else altered)
+        cut_off = f"{counted(missing, 'record')} missing at the end"
+        return ChainReport(rows, head, cut_off if missing > 0 else "the record of its end was altered")
     if not contains_noted:
         problem = f"the chain does not lead through {noted}: it was made again, or pruned beyond it"
         return ChainReport(rows, head, problem)

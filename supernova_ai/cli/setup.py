@@ -237,13 +237,14 @@ def _key_variables() -> list[str]:
 
 
 def _check_kept(config: Config, file: Path, settings: Mapping[str, str]) -> None:
-    """Refuse settings that a configuration that is there has not: it stays as it is."""
+    """Refuse settings that differ from the configuration that is there: it stays as it is."""
     limits = {f"budgets.{budget.name}.limit": to_nano(budget.limit) for budget in config.budgets}
     for key, value in settings.items():
-        if (config.environment == value) if key == "environment" else (limits.get(key) == nano_of(value)):
-            continue
-        command = shlex.join(["supernova", "config", "set", key, value, "--config", str(file)])
-        raise typer.BadParameter(f"{file} exists, and setup changes nothing in it. Run: {command}")
+        is_limit = key != "environment"
+        there, asked = (limits.get(key), nano_of(value)) if is_limit else (config.environment, value)
+        if there != asked:
+            command = shlex.join(["supernova", "config", "set", key, value, "--config", str(file)])
+            raise typer.BadParameter(f"{file} exists, and setup changes nothing in it. Run: {command}")
 
 
 def _keys_of_files(config: Config, given: Iterable[str]) -> dict[tuple[str, str], Secret]:

@@ -139,10 +139,8 @@ class _Dashboard:
 
         async def whole(request: Request) -> Response:
             session = require(request, page.role)
-            chosen, may = (
-                row_parameters(request.query_params, tuple(request.query_params)),
-                self._may(session),
-            )
+            chosen = row_parameters(request.query_params, tuple(request.query_params))
+            may = self._may(session)
             variables = {"page": page, "pages": self._pages, "session": session, "chosen": chosen, "may": may}
             parts = await self._renderer.parts(page, chosen, may)
             return HTMLResponse(self._renderer.render(f"{page.name}.html", parts=parts, **variables))
