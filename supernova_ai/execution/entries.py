@@ -1,4 +1,4 @@
-"""What the ledger is told of a request's attempt: its row, and who pays."""
+"""The ledger's row of an attempt, and who pays for its request."""
 
 from __future__ import annotations
 

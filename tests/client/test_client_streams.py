@@ -145,7 +145,7 @@ async def test_aclose_may_be_called_again(slow: Supernova, path: Path) -> None:
 
 
 async def test_closing_while_another_task_reads(slow: Supernova, path: Path) -> None:
-    """The provider call ends at once, without its next token, and the reader is told so."""
+    """The provider call ends without waiting for its next token, and the reader gets an error."""
     async with slow.stream("What now?") as stream:
         await anext(stream)
         reading = asyncio.create_task(anext(stream))

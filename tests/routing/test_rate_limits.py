@@ -199,7 +199,7 @@ async def test_waiting_request_is_sent_in_the_next_minute(
 async def test_a_request_that_comes_too_late_for_a_limit_is_withdrawn(
     open_nova: Open, stub_provider: Stub, attempts: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another request takes the last place while the hold is written: nobody cancelled or failed."""
+    """If another request takes the last place while the hold is written, the attempt ends as withdrawn."""
     stub = stub_provider("Diversify.")
     full = [{"name": "full", "provider": "openai", "limit": "0.0000001", "per": "day"}]
     nova = open_nova({"openai": stub.url, "anthropic": stub.url}, budgets=full)
